@@ -1,0 +1,82 @@
+# One door for each job; `make` alone lists them. Nothing here needs more than Python and make.
+
+# `make test PYTHON=python3.13` uses that interpreter, in a virtual environment of its own.
+ifeq ($(origin PYTHON),undefined)
+PYTHON := python3
+VENV := .venv
+else
+VENV := .venv-$(notdir $(PYTHON))
+endif
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+MANAGE := $(BIN)/python manage.py
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock"
+PYTEST := $(BIN)/python -m pytest -n 2 --cov --cov-report=
+# A database named in the caller's environment must not turn the SQLite run into another one.
+ON_SQLITE := env -u DATABASE_URL -u SANDBOX_DATABASE_URL
+ON_POSTGRESQL := $(BIN)/python -m tests.postgres --
+
+# Arguments for pytest: make test ARGS="tests/test_floors.py -x"
+ARGS ?=
+# A part of the tests covers a part of the code: only the whole run is held to the mark.
+FAIL_UNDER := $(if $(strip $(ARGS)),0,95)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock clean
+
+help: ## List what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  make test ARGS="-x tests/test_floors.py" passes arguments to pytest.'
+	@echo '  make test PYTHON=python3.13 uses another interpreter, in .venv-python3.13.'
+
+setup: $(STAMP) ## Make the virtual environment with everything the other targets need
+
+# The stamp is written last, so an installation that broke off is begun anew.
+$(STAMP): requirements.txt requirements-dev.txt
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo 'No "$(PYTHON)" here. Install Python 3.11 or later, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python' >&2; \
+	  exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1), or does not start; sagas needs Python 3.11 or later." \
+	    'Name another: make $(MAKECMDGOALS) PYTHON=/path/to/python' >&2; \
+	  exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+demo: $(STAMP) ## Set up, migrate, run sagas into every outcome, start the web server
+	$(MANAGE) migrate --verbosity 0
+	$(MANAGE) migrate --verbosity 0 --database sandbox
+	$(MANAGE) saga_demo
+
+test: $(STAMP) ## Run the tests on SQLite, then on PostgreSQL
+	$(BIN)/coverage erase
+	$(ON_SQLITE) $(PYTEST) $(ARGS)
+	$(ON_POSTGRESQL) $(PYTEST) --cov-append $(ARGS)
+	$(BIN)/coverage report --skip-covered --fail-under=$(FAIL_UNDER)
+
+check: $(STAMP) ## Check format, lint, types, floors, migrations and settings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MANAGE) makemigrations --check --dry-run
+	$(MANAGE) check
+
+format: $(STAMP) ## Format the code and repair what ruff can repair
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## Measure what a saga costs, beside the floor of plain SQL
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+lock: $(STAMP) ## Write requirements*.txt anew from requirements*.in
+	$(LOCK) --upgrade --output-file requirements.txt requirements.in
+	$(LOCK) --upgrade --output-file requirements-dev.txt requirements-dev.in
+
+clean: ## Remove what the other targets made, the demo's databases included
+	rm -rf .venv .venv-* .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf staticfiles db.sqlite3* sandbox.sqlite3*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

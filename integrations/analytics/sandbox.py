@@ -1,0 +1,23 @@
+"""The sandbox of analytics: one row a key."""
+
+from datetime import datetime
+
+from integrations import ledger
+from integrations.analytics import AnalyticsEvent, TrackedEvent
+from integrations.models import EffectState
+from integrations.results import Done
+from integrations.sandbox import Sandbox
+
+
+class SandboxAnalytics(Sandbox):
+    """Keeps events in our database."""
+
+    port = "analytics"
+
+    def track(self, event: AnalyticsEvent, *, key: str, deadline: datetime) -> Done[TrackedEvent]:
+        """Record the event under `key`, once."""
+        with self.call("track", key=key, deadline=deadline, request=event):
+            tracked, replayed = ledger.record(
+                self.port, "track", key, event, state=EffectState.DONE, external_id=ledger.short_id(key)
+            )
+        return Done(TrackedEvent(tracked.external_id), replayed)

@@ -1,0 +1,73 @@
+"""The calendar's sandbox: an id that was removed is used up, also if nothing had been added under it."""
+
+from datetime import datetime
+
+from integrations import ledger
+from integrations.calendar import Event, EventRequest
+from integrations.exceptions import DeadKey, UndoRefused
+from integrations.models import EffectState, SandboxEffect
+from integrations.results import Done, Undone
+from integrations.sandbox import Sandbox
+
+ADDRESS = "https://calendar.example/event"
+NEVER_ADDED: dict[str, str] = {}
+
+
+class SandboxCalendar(Sandbox):
+    """Keeps events in our database."""
+
+    port = "calendar"
+
+    def add(self, event: EventRequest, *, key: str, deadline: datetime) -> Done[Event]:
+        """Add the event under `key`, unless it was removed."""
+        with self.call("add", key=key, deadline=deadline, request=event):
+            added, created = ledger.ensure(
+                self.port, "add", key, event, state=EffectState.CONFIRMED, external_id=event_id(key)
+            )
+            if added.state == EffectState.CANCELED:
+                raise DeadKey("410", "The calendar event")
+            if not created:
+                ledger.check_replay(added, event)
+        return Done(_event(added), replayed=not created)
+
+    def get(self, *, key: str, deadline: datetime) -> Done[Event] | None:
+        """The event added under `key`, if it stands."""
+        with self.call("get", key=key, deadline=deadline, request={}):
+            added = ledger.find(self.port, "add", key)
+        stands = added is not None and added.state == EffectState.CONFIRMED
+        return Done(_event(added), replayed=True) if added and stands else None
+
+    def remove(self, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime) -> Undone:
+        """Remove the event, or use its id up if it was never added."""
+        identity = event_id(action_key)
+        with (
+            self.call("remove", key=key, deadline=deadline, request={"action_key": action_key}, refusal=_cannot),
+            ledger.together(),
+        ):
+            added, tombstone = ledger.ensure(
+                self.port, "add", action_key, NEVER_ADDED, state=EffectState.CANCELED, external_id=identity
+            )
+            removed = ledger.move(added, EffectState.CANCELED, of=[EffectState.CONFIRMED])
+            ledger.record(
+                self.port,
+                "remove",
+                key,
+                {"action_key": action_key},
+                state=EffectState.DONE,
+                external_id=identity,
+            )
+        never_added = added.request == NEVER_ADDED
+        return Undone(already=not removed and not tombstone, nothing_to_undo=never_added, external_id=identity)
+
+
+def event_id(key: str) -> str:
+    """The id of the event added under `key`: a calendar takes lower-case letters a to v and digits."""
+    return ledger.short_id(key)
+
+
+def _event(added: SandboxEffect) -> Event:
+    return Event(added.external_id, f"{ADDRESS}/{added.external_id}")
+
+
+def _cannot() -> UndoRefused:
+    return UndoRefused("403", "The calendar does not let us remove the event", "Remove it there by hand.", ADDRESS)

@@ -1,0 +1,37 @@
+"""System checks: the settings name providers that exist, and a deployment names real ones."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
+from django.utils.module_loading import import_string
+
+from integrations.conf import PORTS, choose, find_problems
+from integrations.sandbox import Sandbox
+
+
+@register("integrations")
+def check_integrations(**_: Any) -> list[CheckMessage]:
+    """Report each problem with settings.INTEGRATIONS."""
+    return [Error(problem.text, hint=problem.cure, id=f"integrations.{problem.id}") for problem in find_problems()]
+
+
+@register(Tags.security, deploy=True)
+def check_deployed_integrations(**_: Any) -> list[CheckMessage]:
+    """Warn of sandboxes in a deployment: nothing that they do reaches anyone."""
+    if settings.DEBUG or any(find_problems()):
+        return []
+    sandboxes = [port for port in PORTS if _is_sandbox(port)]
+    if not sandboxes:
+        return []
+    return [
+        Warning(
+            f"These providers are sandboxes, which only pretend: {', '.join(sandboxes)}.",
+            hint="Name real providers in INTEGRATIONS.",
+            id="integrations.W001",
+        )
+    ]
+
+
+def _is_sandbox(port: str) -> bool:
+    return issubclass(import_string(choose(port).backend), Sandbox)

@@ -1,0 +1,129 @@
+"""Lets a sandbox call go wrong as the rows of SandboxFault order."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+
+from django.db.models import F
+
+from integrations import ledger
+from integrations.exceptions import Kind, ProviderError
+from integrations.models import FaultMode, SandboxFault
+
+OTHER_WORDS = {("payments", "confirm"): "charge"}
+NAP = 0.02
+PAST_THE_DEADLINE = timedelta(milliseconds=250)
+THROTTLED_FOR = 1.0
+EXIT_CODE = 137
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call to a provider; `refusal` makes the error it raises when it is told to refuse."""
+
+    port: str
+    operation: str
+    key: str
+    deadline: datetime
+    request: Any
+    refusal: Callable[[], ProviderError]
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The words that a fault may use for this call."""
+        return ("", self.operation, OTHER_WORDS.get((self.port, self.operation), self.operation))
+
+    @property
+    def text(self) -> str:
+        """What a fault's `match` is looked for in."""
+        return f"{self.key}\n{json.dumps(ledger.as_json(self.request), ensure_ascii=False)}"
+
+
+def take_fault(call: Call) -> SandboxFault | None:
+    """The oldest fault that fits, counted down by one; two processes never take the same last one."""
+    faults = SandboxFault.objects.using(ledger.alias())
+    fitting = faults.filter(port__in=("", call.port), operation__in=call.operations, remaining__gt=0)
+    for fault in fitting.order_by("pk"):
+        if fault.match in call.text and _count_down(fault):
+            return fault
+    return None
+
+
+def before_effect(call: Call, fault: SandboxFault | None) -> None:
+    """Wait as ordered and fail if the fault strikes before the effect."""
+    if datetime.now(UTC) >= call.deadline:
+        raise ProviderError(Kind.UNAVAILABLE, "no_time_left", "The time was over before anything was sent")
+    if fault is None:
+        return
+    wait(fault.latency_ms / 1000, call.deadline)
+    strike = BEFORE.get(fault.mode)
+    if strike:
+        strike(call)
+
+
+def after_effect(call: Call, fault: SandboxFault | None) -> None:
+    """Fail if the fault strikes once the effect is committed."""
+    strike = AFTER.get(fault.mode) if fault else None
+    if strike:
+        strike(call)
+
+
+def wait(seconds: float, deadline: datetime) -> None:
+    """Wait in short naps, so that an exception sent to this thread arrives; give up at the deadline."""
+    end = datetime.now(UTC) + timedelta(seconds=seconds)
+    while datetime.now(UTC) < end:
+        if datetime.now(UTC) >= deadline:
+            raise _no_answer()
+        time.sleep(NAP)
+
+
+def _count_down(fault: SandboxFault) -> bool:
+    row = SandboxFault.objects.using(ledger.alias()).filter(pk=fault.pk, remaining__gt=0)
+    return bool(row.update(remaining=F("remaining") - 1))
+
+
+def _fail(_: Call) -> NoReturn:
+    raise ProviderError(Kind.UNAVAILABLE, "unavailable", "The provider cannot be reached")
+
+
+def _refuse(call: Call) -> NoReturn:
+    raise call.refusal()
+
+
+def _throttle(_: Call) -> NoReturn:
+    raise ProviderError(Kind.THROTTLED, "rate_limit", "The provider asks for fewer requests", retry_after=THROTTLED_FOR)
+
+
+def _die(_: Call) -> NoReturn:
+    os._exit(EXIT_CODE)
+
+
+def _lose_reply(_: Call) -> NoReturn:
+    raise ProviderError(Kind.UNKNOWN, "reply_lost", "The connection broke before the provider's answer came")
+
+
+def _answer_too_late(call: Call) -> NoReturn:
+    late = call.deadline + PAST_THE_DEADLINE
+    wait((late - datetime.now(UTC)).total_seconds(), late + PAST_THE_DEADLINE)
+    raise _no_answer()
+
+
+def _no_answer() -> ProviderError:
+    return ProviderError(Kind.UNKNOWN, "timeout", "The provider did not answer in time")
+
+
+BEFORE: dict[str, Callable[[Call], NoReturn]] = {
+    FaultMode.FAIL_BEFORE: _fail,
+    FaultMode.REFUSE: _refuse,
+    FaultMode.THROTTLE: _throttle,
+    FaultMode.KILL_PROCESS_BEFORE: _die,
+}
+AFTER: dict[str, Callable[[Call], NoReturn]] = {
+    FaultMode.EFFECT_THEN_LOSE_REPLY: _lose_reply,
+    FaultMode.TIMEOUT: _answer_too_late,
+    FaultMode.KILL_PROCESS_AFTER: _die,
+}

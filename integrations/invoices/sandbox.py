@@ -1,0 +1,124 @@
+"""The invoice issuer's sandbox.
+
+A CPF ending in 99 is refused with `erro_autorizacao`. An invoice whose description contains "past-window"
+cannot be cancelled any more. With a `pending_n` fault an invoice stays in processing for that many calls.
+"""
+
+from datetime import datetime, timedelta
+
+from integrations import ledger
+from integrations.exceptions import DeadKey, Kind, ProviderError, UndoRefused
+from integrations.identifiers import CPF_LENGTH, parse_tax_id
+from integrations.invoices import Invoice, InvoiceRequest
+from integrations.models import EffectState, FaultMode, SandboxEffect
+from integrations.results import Done, Pending, Undone
+from integrations.sandbox import Sandbox
+
+REJECTED_CPF_ENDING = "99"
+PAST_WINDOW = "past-window"
+PORTAL = "https://portal.invoices.example/nfse"
+TIME_TO_ASK_THE_CITY = timedelta(days=5)
+
+
+class SandboxInvoices(Sandbox):
+    """Issues invoices in our database; option `poll_after`: seconds until a pending one is asked for."""
+
+    port = "invoices"
+
+    def __init__(self, poll_after: float = 1.0) -> None:
+        self.poll_after = poll_after
+
+    def issue(self, request: InvoiceRequest, *, key: str, deadline: datetime) -> Done[Invoice] | Pending:
+        """Issue the invoice under `key`; refused with DeadKey once it was cancelled."""
+        _check_document(request.customer_document)
+        with self.call("issue", key=key, deadline=deadline, request=request) as mode, ledger.together():
+            invoice, replayed = ledger.record(
+                self.port,
+                "issue",
+                key,
+                request,
+                state=EffectState.PROCESSING,
+                external_id=ledger.short_id(key),
+            )
+            _finish(invoice, mode)
+        return self._answer(invoice, replayed=replayed)
+
+    def fetch(self, *, key: str, deadline: datetime) -> Done[Invoice] | Pending | None:
+        """What became of the invoice issued under `key`."""
+        with self.call("fetch", key=key, deadline=deadline, request={}) as mode:
+            invoice = ledger.find(self.port, "issue", key)
+            if invoice:
+                _finish(invoice, mode)
+        return self._answer(invoice, replayed=True) if invoice else None
+
+    def cancel(
+        self, reason: str, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime
+    ) -> Undone | Pending:
+        """Cancel the invoice of `action_key`, unless its description says that it is too late."""
+        request = {"action_key": action_key, "reason": reason}
+
+        def refusal() -> UndoRefused:
+            return _too_late(ledger.find(self.port, "issue", action_key, external_id))
+
+        with (
+            self.call("cancel", key=key, deadline=deadline, request=request, refusal=refusal) as mode,
+            ledger.together(),
+        ):
+            invoice = ledger.find(self.port, "issue", action_key, external_id)
+            result = self._cancel(invoice, mode, key, request) if invoice else Undone(nothing_to_undo=True)
+        if isinstance(result, UndoRefused):
+            raise result
+        return result
+
+    def _cancel(
+        self, invoice: SandboxEffect, mode: FaultMode | None, key: str, request: dict[str, str]
+    ) -> Undone | Pending | UndoRefused:
+        _finish(invoice, mode)
+        if invoice.state == EffectState.PROCESSING:
+            return Pending(invoice.external_id, self.poll_after)
+        if invoice.state == EffectState.AUTHORIZED and PAST_WINDOW in invoice.request["description"]:
+            return _too_late(invoice)
+        canceled = ledger.move(invoice, EffectState.CANCELED, of=[EffectState.AUTHORIZED])
+        ledger.record(self.port, "cancel", key, request, state=EffectState.DONE, external_id=invoice.external_id)
+        rejected = invoice.state == EffectState.REJECTED
+        return Undone(not canceled and not rejected, rejected, invoice.external_id)
+
+    def _answer(self, invoice: SandboxEffect, *, replayed: bool) -> Done[Invoice] | Pending:
+        if invoice.state == EffectState.PROCESSING:
+            return Pending(invoice.external_id, self.poll_after)
+        if invoice.state == EffectState.REJECTED:
+            raise ProviderError(Kind.REFUSED, "erro_autorizacao", "The tax office does not authorise the invoice")
+        if invoice.state == EffectState.CANCELED:
+            raise DeadKey("nfse_cancelada", "The invoice")
+        number, url = invoice.response["number"], invoice.response["url"]
+        return Done(Invoice(invoice.external_id, number, url), replayed)
+
+
+def _check_document(document: str) -> None:
+    try:
+        parse_tax_id(document)
+    except ValueError as error:
+        raise ProviderError(Kind.REFUSED, "invalid_document", str(error)) from error
+
+
+def _finish(invoice: SandboxEffect, mode: FaultMode | None) -> None:
+    """Let the tax office decide on an invoice in processing, unless it is told to take its time."""
+    if mode is FaultMode.PENDING_N or invoice.state != EffectState.PROCESSING:
+        return
+    document = invoice.request["customer_document"]
+    rejected = len(document) == CPF_LENGTH and document.endswith(REJECTED_CPF_ENDING)
+    state = EffectState.REJECTED if rejected else EffectState.AUTHORIZED
+    number = f"{invoice.pk:09d}"
+    response = {} if rejected else {"number": number, "url": f"{PORTAL}/{number}"}
+    ledger.move(invoice, state, of=[EffectState.PROCESSING], response=response)
+
+
+def _too_late(invoice: SandboxEffect | None) -> UndoRefused:
+    number = invoice.response.get("number", "") if invoice else ""
+    return UndoRefused(
+        "E523",
+        f"It is too late to cancel invoice {number} by web service",
+        "Ask the city's tax office to cancel it, in its portal.",
+        f"{PORTAL}/{number}",
+        until=invoice.created_at + TIME_TO_ASK_THE_CITY if invoice else None,
+    )

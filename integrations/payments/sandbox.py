@@ -1,0 +1,129 @@
+"""The payment gateway's sandbox: a payment is created, confirmed by its id, cancelled or refunded.
+
+Payment methods have Stripe's names for test cards: APPROVED are charged, DECLINED are refused with their
+reason, any other is unknown to the gateway and refused.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+
+from integrations import ledger
+from integrations.exceptions import DeadKey, Kind, ProviderError, UndoRefused
+from integrations.models import EffectState, SandboxEffect
+from integrations.payments import ChargeRequest, Payment
+from integrations.results import Done, Undone
+from integrations.sandbox import Sandbox
+
+APPROVED = frozenset({"pm_card_visa", "pm_card_visa_debit", "pm_card_mastercard", "pm_card_amex"})
+DECLINED = {
+    "pm_card_chargeDeclined": ("card_declined", "The card was declined"),
+    "pm_card_visa_chargeDeclined": ("card_declined", "The card was declined"),
+    "pm_card_chargeCustomerFail": ("card_declined", "The card was declined"),
+    "pm_card_chargeDeclinedInsufficientFunds": ("insufficient_funds", "The card has insufficient funds"),
+    "pm_card_visa_chargeDeclinedInsufficientFunds": ("insufficient_funds", "The card has insufficient funds"),
+    "pm_card_insufficientFunds": ("insufficient_funds", "The card has insufficient funds"),
+    "pm_card_chargeDeclinedExpiredCard": ("expired_card", "The card has expired"),
+    "pm_card_chargeDeclinedIncorrectCvc": ("incorrect_cvc", "The card's security code is wrong"),
+    "pm_card_chargeDeclinedProcessingError": ("processing_error", "The card could not be processed"),
+    "pm_card_chargeDeclinedFraudulent": ("fraudulent", "The card was declined as fraudulent"),
+    "pm_card_chargeDeclinedLostCard": ("lost_card", "The card was reported lost"),
+    "pm_card_chargeDeclinedStolenCard": ("stolen_card", "The card was reported stolen"),
+}
+UNKNOWN_METHOD = ("resource_missing", "The payment gateway does not know this payment method")
+NOT_CHARGED = (EffectState.REQUIRES_CONFIRMATION, EffectState.REQUIRES_PAYMENT_METHOD)
+DASHBOARD = "https://dashboard.payments.example/payments"
+
+
+class SandboxGateway(Sandbox):
+    """Keeps payments in our database: a row of operation `charge` each, one of `refund` for its undo."""
+
+    port = "payments"
+
+    def charge(self, request: ChargeRequest, *, key: str, deadline: datetime) -> Done[Payment]:
+        """Create the payment under `key` and confirm it."""
+        payment = self._create(request, key, deadline)
+        with self.call("confirm", key=key, deadline=deadline, request=request):
+            confirmed = _confirm(payment)
+        _refuse_if_not_charged(payment)
+        return Done(_payment(payment), replayed=not confirmed)
+
+    def find(self, *, key: str, deadline: datetime) -> Done[Payment] | None:
+        """The payment made under `key`."""
+        with self.call("find", key=key, deadline=deadline, request={}):
+            payment = ledger.find(self.port, "charge", key)
+        return Done(_payment(payment), replayed=True) if payment else None
+
+    def refund(
+        self,
+        request: ChargeRequest,
+        *,
+        key: str,
+        action_key: str,
+        external_id: str | None = None,
+        deadline: datetime,
+    ) -> Undone:
+        """Refund the payment if it was charged, otherwise cancel it, so that a late confirm is refused."""
+        identity = external_id or self._create(request, action_key, deadline).external_id
+        undo = {"action_key": action_key}
+        with (
+            self.call("refund", key=key, deadline=deadline, request=undo, refusal=_cannot),
+            ledger.together(),
+        ):
+            payment = ledger.find(self.port, "charge", action_key, identity)
+            if payment is None:
+                raise ProviderError(Kind.REFUSED, "resource_missing", f"There is no payment {identity}")
+            undone = _undo(payment)
+            ledger.record(self.port, "refund", key, undo, state=payment.state, external_id=identity)
+        return Undone(not undone, payment.state == EffectState.CANCELED, identity)
+
+    def _create(self, request: ChargeRequest, key: str, deadline: datetime) -> SandboxEffect:
+        with self.call("create", key=key, deadline=deadline, request=request):
+            payment, _ = ledger.record(
+                self.port,
+                "charge",
+                key,
+                request,
+                state=EffectState.REQUIRES_CONFIRMATION,
+                external_id=f"pi_{ledger.short_id(key)}",
+            )
+        return payment
+
+
+def _confirm(payment: SandboxEffect) -> bool:
+    """Charge a payment that waits for it; False, and nothing happens, in every other state."""
+    approved = payment.request["payment_method"] in APPROVED
+    state = EffectState.SUCCEEDED if approved else EffectState.REQUIRES_PAYMENT_METHOD
+    return ledger.move(payment, state, of=[EffectState.REQUIRES_CONFIRMATION])
+
+
+def _undo(payment: SandboxEffect) -> bool:
+    """Cancel or refund; a payment only ever goes forward, so a confirm in between is met by the refund."""
+    canceled = ledger.move(payment, EffectState.CANCELED, of=NOT_CHARGED)
+    return canceled or ledger.move(payment, EffectState.REFUNDED, of=[EffectState.SUCCEEDED])
+
+
+def _refuse_if_not_charged(payment: SandboxEffect) -> None:
+    if payment.state == EffectState.REQUIRES_PAYMENT_METHOD:
+        code, reason = DECLINED.get(payment.request["payment_method"], UNKNOWN_METHOD)
+        raise ProviderError(Kind.REFUSED, code, reason)
+    if payment.state != EffectState.SUCCEEDED:
+        raise DeadKey("payment_intent_unexpected_state", "The payment")
+
+
+def _payment(payment: SandboxEffect) -> Payment:
+    return Payment(
+        id=payment.external_id,
+        status=payment.state,
+        charged=payment.state == EffectState.SUCCEEDED,
+        amount=Decimal(payment.request["amount"]),
+        currency=payment.request["currency"],
+    )
+
+
+def _cannot() -> UndoRefused:
+    return UndoRefused(
+        "charge_not_refundable",
+        "The payment gateway does not refund this payment",
+        "Refund the customer in the gateway's dashboard, or by bank transfer.",
+        DASHBOARD,
+    )

@@ -1,0 +1,49 @@
+"""Lets tests that use the database reach the sandbox too, and keeps them apart.
+
+A test that uses the database without naming databases gets the default one and the sandbox's. Like every
+database, the sandbox is emptied after each test: by the rollback or the flush of the test's own fixture.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+DATABASE_FIXTURES = {
+    "db",
+    "transactional_db",
+    "live_server",
+    "django_db_reset_sequences",
+    "django_db_serialized_rollback",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use the database and name none, or none but by default, with both aliases."""
+    for item in items:
+        marker = item.get_closest_marker("django_db")
+        uses_database = marker or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
+        if uses_database and not _names_databases(marker):
+            _name_both(item, marker)
+
+
+@pytest.fixture(autouse=True)
+def _no_probe_outlives_its_test() -> Iterator[None]:
+    from integrations.sandbox import probes
+
+    yield
+    probes.clear()
+
+
+def _names_databases(marker: pytest.Mark | None) -> bool:
+    return marker is not None and (marker.kwargs.get("databases") is not None or len(marker.args) > 2)
+
+
+def _name_both(item: pytest.Item, marker: pytest.Mark | None) -> None:
+    from django.db import DEFAULT_DB_ALIAS
+
+    from integrations import ledger
+
+    databases = sorted({DEFAULT_DB_ALIAS, ledger.alias()})
+    args, kwargs = (marker.args, marker.kwargs) if marker else ((), {})
+    item.add_marker(pytest.mark.django_db(*args, **{**kwargs, "databases": databases}), append=False)

@@ -1,0 +1,33 @@
+"""Port: WhatsApp."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from integrations.results import Done
+
+
+@dataclass(frozen=True)
+class TemplateMessage:
+    """A message of an approved template; `to` is a telephone number, E.164 or as dialled in Brazil."""
+
+    to: str
+    template: str
+    parameters: tuple[str, ...] = ()
+    language: str = "en"
+
+
+@dataclass(frozen=True)
+class SentMessage:
+    """A message that the provider has accepted, which does not mean delivered."""
+
+    message_id: str
+
+
+@runtime_checkable
+class Messenger(Protocol):
+    """Sends messages. Nobody deduplicates them: each call that reaches the provider is one more message."""
+
+    def send_template(self, message: TemplateMessage, *, key: str, deadline: datetime) -> Done[SentMessage]:
+        """Send the message; `key` goes with it as a trace."""
+        ...

@@ -1,0 +1,52 @@
+"""The business's records in the admin, to look at: sagas write them."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from sagaproject.bookings.models import AnalyticsEvent, Booking, Invoice
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Shows rows; nobody adds, changes or deletes them by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Rows are made by sagas."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Rows are changed by sagas."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Rows are kept."""
+        return False
+
+
+@admin.register(Booking)
+class BookingAdmin(ReadOnlyAdmin):
+    """Sales and how they stand."""
+
+    list_display = ["sale_id", "status", "payment_status", "amount", "currency", "starts_at"]
+    list_filter = ["status", "payment_status"]
+    search_fields = ["sale_id", "customer_email", "booking_saga_id", "payment_saga_id"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnlyAdmin):
+    """Financial records."""
+
+    list_display = ["number", "sale_id", "amount", "currency", "status", "issued_at", "voided_at"]
+    list_filter = ["status"]
+    search_fields = ["sale_id", "payment_id", "saga_id"]
+    date_hierarchy = "issued_at"
+
+
+@admin.register(AnalyticsEvent)
+class AnalyticsEventAdmin(ReadOnlyAdmin):
+    """What was reported to analytics."""
+
+    list_display = ["name", "sale_id", "amount", "currency", "recorded_at"]
+    search_fields = ["sale_id", "saga_id"]

@@ -1,0 +1,152 @@
+"""collect_payment: the customer is charged and the charge is in our books, or neither."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from integrations import analytics as counting
+from integrations.payments import ChargeRequest
+from integrations.registry import analytics, email, payments
+from sagaproject.bookings.models import AnalyticsEvent, Invoice, InvoiceStatus
+from sagaproject.bookings.sagas import letters
+from sagaproject.bookings.sagas.schemas import CollectPaymentInput
+from sagaproject.bookings.status import follow_payment
+from sagaproject.outcomes import reports_outcome
+from sagas import OutcomeUnknown, Priority, Saga, SagaStep, StepContext, register
+
+Output = Mapping[str, Any]
+
+
+@reports_outcome
+def charge(context: StepContext) -> Output:
+    """Charge the customer."""
+    charged = payments().charge(
+        _charge_request(context), key=context.idempotency_key, deadline=context.deadline
+    )
+    return {"payment_id": charged.value.id}
+
+
+@reports_outcome
+def refund(context: StepContext) -> Output:
+    """Give the money back, or rule out that a charge in doubt still takes place."""
+    undone = payments().refund(
+        _charge_request(context),
+        key=context.idempotency_key,
+        action_key=context.action_key,
+        external_id=(context.output or {}).get("payment_id"),
+        deadline=context.deadline,
+    )
+    return {"payment_id": undone.external_id, "refunded": not undone.nothing_to_undo}
+
+
+@reports_outcome
+def find_charge(context: StepContext) -> Output:
+    """The charge, if it took place: keeping it spares the customer a charge with a refund.
+
+    It never says that a charge did not take place, for a late request could make that untrue; the undo, which
+    follows when nobody knows, rules it out.
+    """
+    found = payments().find(key=context.idempotency_key, deadline=context.deadline)
+    if found is None or not found.value.charged:
+        raise OutcomeUnknown("No charge was found; the request for it may still be on its way")
+    return {"payment_id": found.value.id}
+
+
+def record_invoice(context: StepContext) -> Output:
+    """Enter the payment into our books."""
+    invoice = Invoice.objects.create(
+        idempotency_key=context.idempotency_key,
+        saga_id=context.saga_id,
+        sale_id=context["sale_id"],
+        payment_id=context["payment_id"],
+        customer_name=context["customer_name"],
+        description=context["description"],
+        amount=Decimal(context["amount"]),
+        currency=context["currency"],
+    )
+    return {"invoice_number": invoice.number}
+
+
+def void_invoice(context: StepContext) -> Output:
+    """Void the entry; it stays in the books as voided."""
+    issued = Invoice.objects.filter(idempotency_key=context.action_key, status=InvoiceStatus.ISSUED)
+    voided = issued.update(status=InvoiceStatus.VOIDED, voided_at=timezone.now())
+    return {"invoice_voided": bool(voided)}
+
+
+@reports_outcome
+def send_receipt(context: StepContext) -> Output:
+    """Write to the customer that we have been paid."""
+    sent = email().send(letters.receipt(context), key=context.idempotency_key, deadline=context.deadline)
+    return {"receipt_message_id": sent.value.message_id}
+
+
+@reports_outcome
+def log_analytics(context: StepContext) -> Output:
+    """Report the payment to analytics, and keep what was reported."""
+    event = counting.AnalyticsEvent(
+        name="payment_collected",
+        subject=context["sale_id"],
+        properties={
+            "saga_id": context.saga_id,
+            "step": context.step,
+            "amount": context["amount"],
+            "currency": context["currency"],
+        },
+    )
+    tracked = analytics().track(event, key=context.idempotency_key, deadline=context.deadline)
+    _keep_event(context, event.name, tracked.value.id)
+    return {"analytics_event_id": tracked.value.id}
+
+
+def _keep_event(context: StepContext, name: str, event_id: str) -> None:
+    AnalyticsEvent.objects.get_or_create(
+        saga_id=context.saga_id,
+        step=context.step,
+        defaults={
+            "name": name,
+            "sale_id": context["sale_id"],
+            "amount": Decimal(context["amount"]),
+            "currency": context["currency"],
+            "event_id": event_id,
+        },
+    )
+
+
+def _charge_request(context: StepContext) -> ChargeRequest:
+    return ChargeRequest(
+        amount=Decimal(context["amount"]),
+        currency=context["currency"],
+        payment_method=context["payment_method"],
+        customer_name=context["customer_name"],
+        customer_email=context["customer_email"],
+        description=context["description"],
+    )
+
+
+COLLECT_PAYMENT_SAGA = register(
+    Saga(
+        "collect_payment",
+        [
+            SagaStep("process_payment", charge, refund, timeout=15.0, retry_count=3, verify=find_charge),
+            SagaStep(
+                "create_invoice",
+                record_invoice,
+                void_invoice,
+                timeout=5.0,
+                retry_count=2,
+                transactional=True,
+            ),
+            SagaStep("send_receipt", send_receipt, timeout=5.0, retry_count=2),
+            SagaStep("log_analytics", log_analytics, timeout=2.0, retry_count=1, optional=True),
+        ],
+        schema=CollectPaymentInput,
+        description="Charges a customer and enters the payment into the books.",
+        priority=Priority.HIGH,
+        references=("sale_id", "customer_email", "payment_id", "invoice_number"),
+        personal=("customer_name", "customer_email"),
+        on_change=follow_payment,
+    )
+)

@@ -1,0 +1,76 @@
+"""What customers are written, by mail and by WhatsApp."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+
+from integrations.email import Invitation, Mail
+from integrations.whatsapp import TemplateMessage
+
+Sale = Mapping[str, Any]
+SYMBOLS = {"BRL": "R$", "EUR": "€", "USD": "US$"}
+
+
+def booking_confirmation(sale: Sale, uid: UUID) -> Mail:
+    """Your booking stands; the calendar part's `uid` is repeated when it is cancelled."""
+    return Mail(
+        to=sale["customer_email"],
+        subject=_("Your booking %(sale)s is confirmed") % {"sale": sale["sale_id"]},
+        body=_("Dear %(name)s,\n\nwe have booked %(description)s for you, from %(start)s.\n") % _words(sale),
+        invitation=_invitation(sale, uid),
+    )
+
+
+def booking_cancellation(sale: Sale, uid: UUID) -> Mail:
+    """What we wrote before does not hold."""
+    return Mail(
+        to=sale["customer_email"],
+        subject=_("Your booking %(sale)s is cancelled") % {"sale": sale["sale_id"]},
+        body=_("Dear %(name)s,\n\nwe are sorry: we could not book %(description)s, from %(start)s.\n")
+        % _words(sale),
+        invitation=_invitation(sale, uid, sequence=1, cancelled=True),
+    )
+
+
+def receipt(sale: Sale) -> Mail:
+    """We have been paid."""
+    return Mail(
+        to=sale["customer_email"],
+        subject=_("Receipt for %(sale)s") % {"sale": sale["sale_id"]},
+        body=_("Dear %(name)s,\n\nwe received %(money)s for %(description)s. Payment: %(payment)s.\n")
+        % {**_words(sale), "payment": sale["payment_id"]},
+    )
+
+
+def booking_message(sale: Sale, template: str) -> TemplateMessage:
+    """The WhatsApp template of that name, filled in."""
+    words = _words(sale)
+    return TemplateMessage(
+        sale["customer_phone"], template, (words["name"], words["description"], words["start"])
+    )
+
+
+def _invitation(sale: Sale, uid: UUID, **changes: Any) -> Invitation:
+    start, end = moment(sale["starts_at"]), moment(sale["ends_at"])
+    return Invitation(str(uid), sale["description"], start, end, **changes)
+
+
+def moment(text: str) -> datetime:
+    """A moment of the context, where it is text."""
+    return datetime.fromisoformat(text)
+
+
+def _words(sale: Sale) -> dict[str, str]:
+    words = {"name": sale["customer_name"], "description": sale["description"]}
+    if "starts_at" in sale:
+        start = timezone.localtime(moment(sale["starts_at"]))
+        words["start"] = formats.date_format(start, "SHORT_DATETIME_FORMAT")
+    if "currency" in sale:
+        amount = formats.number_format(Decimal(sale["amount"]), 2, force_grouping=True)
+        words["money"] = f"{SYMBOLS[sale['currency']]} {amount}"
+    return words

@@ -1,0 +1,60 @@
+"""What a saga's input must look like; valid input is in one form, whatever form it was given in."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.core.validators import RegexValidator
+from rest_framework import serializers
+
+from integrations.identifiers import parse_phone, parse_tax_id
+
+CURRENCIES = ["BRL", "EUR", "USD"]
+ONE_WORD = RegexValidator(r"\A\S+\Z", "Use no spaces.")
+ONE_LINE = RegexValidator(r"\A[^\r\n]*\Z", "Use one line.")
+
+
+class SaleInput(serializers.Serializer):
+    """What both sagas know of a sale."""
+
+    sale_id = serializers.CharField(max_length=64, validators=[ONE_WORD])
+    customer_name = serializers.CharField(max_length=200, validators=[ONE_LINE])
+    customer_email = serializers.EmailField(max_length=254)
+    description = serializers.CharField(max_length=500, validators=[ONE_LINE])
+    amount = serializers.DecimalField(max_digits=12, decimal_places=2, min_value=Decimal("0.01"))
+
+
+class CreateBookingInput(SaleInput):
+    """The input of create_booking."""
+
+    customer_phone = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=30)
+    customer_document = serializers.CharField(max_length=20)
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+
+    def validate_customer_phone(self, number: str | None) -> str:
+        """E.164, or empty for somebody who has no telephone."""
+        return _parsed(parse_phone, number) if number else ""
+
+    def validate_customer_document(self, document: str) -> str:
+        """A CPF or CNPJ without punctuation."""
+        return _parsed(parse_tax_id, document)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A booking ends after it starts."""
+        if attrs["ends_at"] <= attrs["starts_at"]:
+            raise serializers.ValidationError({"ends_at": "This must be after starts_at."})
+        return attrs
+
+
+class CollectPaymentInput(SaleInput):
+    """The input of collect_payment."""
+
+    currency = serializers.ChoiceField(choices=CURRENCIES, default="BRL")
+    payment_method = serializers.CharField(max_length=64, validators=[ONE_WORD])
+
+
+def _parsed(parse: Any, text: str) -> str:
+    try:
+        return str(parse(text))
+    except ValueError as error:
+        raise serializers.ValidationError(str(error)) from error

@@ -1,0 +1,72 @@
+"""Keeps a booking's own statuses true to its sagas, in the transaction in which a saga's state changes.
+
+A booking that one saga has confirmed, or paid, no longer listens to another saga of the same sale: a second
+attempt that fails does not take back what the first one did.
+"""
+
+from typing import Any
+
+from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
+from sagas import SagaState
+
+BOOKING_STATUS = {
+    SagaState.PENDING: BookingStatus.PENDING,
+    SagaState.IN_PROGRESS: BookingStatus.PENDING,
+    SagaState.COMPENSATING: BookingStatus.CHECKING,
+    SagaState.SUCCEEDED: BookingStatus.CONFIRMED,
+    SagaState.FAILED: BookingStatus.NOT_BOOKED,
+    SagaState.PARTIALLY_COMPENSATED: BookingStatus.CHECKING,
+}
+PAYMENT_STATUS = {
+    SagaState.PENDING: PaymentStatus.PENDING,
+    SagaState.IN_PROGRESS: PaymentStatus.PENDING,
+    SagaState.COMPENSATING: PaymentStatus.CHECKING,
+    SagaState.SUCCEEDED: PaymentStatus.PAID,
+    SagaState.FAILED: PaymentStatus.PAYMENT_FAILED,
+    SagaState.PARTIALLY_COMPENSATED: PaymentStatus.CHECKING,
+}
+# What a saga's input may tell of a booking; a payment's input has fewer of them.
+FIELDS = (
+    "customer_name",
+    "customer_email",
+    "customer_phone",
+    "customer_document",
+    "description",
+    "amount",
+    "currency",
+    "starts_at",
+    "ends_at",
+)
+
+
+def follow_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
+    """Bring the sale's booking to what its create_booking saga says; make it if the front end has not."""
+    booking = _get_or_make(execution)
+    if booking.status == BookingStatus.CONFIRMED and booking.booking_saga_id != execution.saga_id:
+        return
+    for field, value in _told_by(execution).items():
+        setattr(booking, field, value)
+    booking.booking_saga_id = execution.saga_id
+    booking.status = BOOKING_STATUS[new]
+    booking.save()
+
+
+def follow_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
+    """Bring the sale's payment to what its collect_payment saga says; make the booking if nobody has."""
+    booking = _get_or_make(execution)
+    if booking.payment_status == PaymentStatus.PAID and booking.payment_saga_id != execution.saga_id:
+        return
+    booking.payment_saga_id = execution.saga_id
+    booking.payment_status = PAYMENT_STATUS[new]
+    booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
+
+
+def _get_or_make(execution: Any) -> Booking:
+    """The sale's booking, locked: two sagas of one sale may end at the same time."""
+    bookings = Booking.objects.select_for_update()
+    booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=_told_by(execution))
+    return booking
+
+
+def _told_by(execution: Any) -> dict[str, Any]:
+    return {field: execution.input[field] for field in FIELDS if execution.input.get(field) is not None}

@@ -1,0 +1,15 @@
+"""How the project's log lines look."""
+
+import logging
+
+# Whatever ends a line or moves the cursor: a value from outside must not be able to forge a log line.
+CONTROL = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
+LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+ESCAPES = CONTROL | LINE_ENDS
+
+
+class OneLineFormatter(logging.Formatter):
+    """Puts each event, its traceback included, on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).translate(ESCAPES)

@@ -1,0 +1,61 @@
+"""The one place where a provider's answer becomes a step's outcome."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from integrations.exceptions import Kind, ProviderError
+from integrations.results import Pending
+from sagas import OutcomeUnknown, RetryLater, StepContext, StepFailed, StillPending
+
+Result = TypeVar("Result")
+Output = Mapping[str, Any]
+
+LONGEST_RETRY_DELAY = 60.0
+
+
+def reports_outcome(step: Callable[[StepContext], Output]) -> Callable[[StepContext], Output]:
+    """Let a step's action, compensation or verify end as OUTCOMES says when a provider fails it."""
+
+    @wraps(step)
+    def reporting(context: StepContext) -> Output:
+        try:
+            return step(context)
+        except ProviderError as error:
+            raise OUTCOMES[error.kind](error, context) from error
+
+    return reporting
+
+
+def finished(result: Result | Pending) -> Result:
+    """The result, once the provider has finished; until then StillPending, with the provider's id."""
+    if isinstance(result, Pending):
+        raise StillPending(result.poll_after, output={"external_id": result.external_id})
+    return result
+
+
+def _fail(error: ProviderError, _: StepContext) -> Exception:
+    return StepFailed(str(error))
+
+
+def _retry(error: ProviderError, context: StepContext) -> Exception:
+    return RetryLater(_retry_delay(error, context), str(error))
+
+
+def _doubt(error: ProviderError, _: StepContext) -> Exception:
+    return OutcomeUnknown(str(error))
+
+
+def _retry_delay(error: ProviderError, context: StepContext) -> float:
+    """Seconds: the provider's own word, or 1, 2, 4, … by the attempt."""
+    if error.retry_after is not None:
+        return error.retry_after
+    return float(min(2.0 ** min(context.attempt - 1, 10), LONGEST_RETRY_DELAY))
+
+
+OUTCOMES: dict[Kind, Callable[[ProviderError, StepContext], Exception]] = {
+    Kind.REFUSED: _fail,
+    Kind.UNAVAILABLE: _retry,
+    Kind.THROTTLED: _retry,
+    Kind.UNKNOWN: _doubt,
+}

@@ -1,0 +1,206 @@
+"""Settings of the demo project; each environment variable they read is in the README's table.
+
+With none set this is a development machine: DEBUG on, loopback only, SQLite files beside manage.py and a
+secret key made once. Setting SECRET_KEY makes it a deployment.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from sagaproject.environment import kept_secret_key, read_flag, read_list
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Security
+
+DEBUG = read_flag("DEBUG", default="SECRET_KEY" not in os.environ)
+SECRET_KEY = os.environ.get("SECRET_KEY", "")
+if not SECRET_KEY and DEBUG:
+    SECRET_KEY = kept_secret_key(BASE_DIR / ".secret_key")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY must be set in the environment when DEBUG is off.")
+# With DEBUG on Django adds the loopback names itself.
+ALLOWED_HOSTS = read_list("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS")
+SESSION_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_SECURE = not DEBUG
+
+# What runs
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "django_q",
+    "sagas.apps.SagasConfig",
+    "integrations.apps.IntegrationsConfig",
+    "sagaproject.bookings.apps.BookingsConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "sagaproject.urls"
+WSGI_APPLICATION = "sagaproject.wsgi.application"
+ASGI_APPLICATION = "sagaproject.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# Databases
+
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    # A transaction that begins by reading cannot wait for the write lock later: it fails at once with
+    # "database is locked". IMMEDIATE takes the lock at BEGIN, where waiting works.
+    "transaction_mode": "IMMEDIATE",
+    # WAL lets readers and one writer work side by side. With synchronous=NORMAL a power cut may undo a
+    # commit that was already acknowledged; a saga's checkpoint must not be undone.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+}
+
+
+def read_database(variable: str, alias: str, default: str) -> dict[str, Any]:
+    """The database that the variable's URL names, with the options that sagas rely on."""
+    # A connection is kept for as long as it works: opening one for each saga doubles the saga's price.
+    # Health checks are off because they add a query to each use of a connection; the journal tells a
+    # broken connection from a lost lease itself and repeats the checkpoint on a new one.
+    database: dict[str, Any] = dict(
+        dj_database_url.parse(
+            os.environ.get(variable) or default, conn_max_age=None, conn_health_checks=False
+        )
+    )
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["OPTIONS"] = SQLITE_OPTIONS | database.get("OPTIONS", {})
+        # Django's usual test database in memory shares one cache between its connections and ignores the
+        # timeout: threads get "table is locked". The process id keeps runs in one tree apart.
+        file = f"sagas-test-{alias}-{os.getpid()}.sqlite3"
+        database["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / file)}
+    return database
+
+
+def sqlite_url(name: str) -> str:
+    """The URL of a file beside manage.py, whatever characters its folder's name has."""
+    return f"sqlite:///{quote(str(BASE_DIR / name))}"
+
+
+DATABASES = {"default": read_database("DATABASE_URL", "default", sqlite_url("db.sqlite3"))}
+# The sandboxes write on a connection of their own, as a real provider would. SQLite lets one connection
+# write at a time, so there they have a file of their own; on PostgreSQL they share the database.
+DATABASES["sandbox"] = read_database(
+    "SANDBOX_DATABASE_URL",
+    "sandbox",
+    sqlite_url("sandbox.sqlite3")
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+    else os.environ["DATABASE_URL"],
+)
+# Settled here, once, because a test run renames its databases one after the other.
+SANDBOX_SHARES_DEFAULT = all(
+    DATABASES["default"][part] == DATABASES["sandbox"][part] for part in ("ENGINE", "NAME", "HOST", "PORT")
+)
+DATABASE_ROUTERS = ["sagaproject.routers.SandboxRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Sagas and their providers
+
+
+def read_saga_settings() -> dict[str, Any]:
+    """SAGAS_SETTINGS, a JSON object that is laid over SAGAS: SAGAS_SETTINGS='{"LEASE": 2}'.
+
+    It is for processes that a test or a drill starts with a lease of two seconds, say; what a deployment
+    needs for good belongs in SAGAS below.
+    """
+    try:
+        overrides = json.loads(os.environ.get("SAGAS_SETTINGS") or "{}")
+    except ValueError as error:
+        raise ImproperlyConfigured(f"SAGAS_SETTINGS is not JSON: {error}.") from error
+    if not isinstance(overrides, dict):
+        raise ImproperlyConfigured('SAGAS_SETTINGS must be a JSON object, like {"LEASE": 2}.')
+    return overrides
+
+
+# Everything has a default; the README lists the keys.
+SAGAS: dict[str, Any] = {**read_saga_settings()}
+# A provider that is not named here is its sandbox.
+INTEGRATIONS: dict[str, Any] = {}
+
+Q_CLUSTER = {"name": "sagaproject", "orm": "default", "workers": 2, "timeout": 60, "retry": 120}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+}
+
+# Language and place
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("pt-br", _("Brazilian Portuguese"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+TIME_ZONE = "America/Sao_Paulo"
+USE_TZ = True
+
+# Files
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+
+# Logs
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "sagaproject.logs.OneLineFormatter",
+            "format": "{asctime} {levelname} {name} {message}",
+            "style": "{",
+        },
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "sagas": {"handlers": ["stderr"], "level": os.environ.get("SAGAS_LOG_LEVEL", "INFO").upper()},
+    },
+}

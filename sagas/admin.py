@@ -1,0 +1,58 @@
+"""Read-only views of the rows; people never add, change or delete them by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from .models import SagaEvent, SagaExecution, StepRun
+
+
+class ReadOnly:
+    """Nothing can be added, changed or deleted."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+
+class StepRunInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """An execution's attempts, in order."""
+
+    model = StepRun
+    fields = ("run", "step", "direction", "attempt", "outcome", "error_type", "started_at", "finished_at")
+    ordering = ("sequence",)
+
+
+class SagaEventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """What people and the engine did to it."""
+
+    model = SagaEvent
+    fields = ("at", "kind", "actor_name", "source", "reason")
+    ordering = ("id",)
+
+
+@admin.register(SagaExecution)
+class SagaExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Executions with their history."""
+
+    list_display = ("saga_id", "saga_name", "state", "failed_step", "needs_attention", "held", "created_at")
+    list_filter = ("state", "saga_name", "needs_attention")
+    search_fields = ("=saga_id", "=references__value")
+    ordering = ("-created_at",)
+    show_full_result_count = False
+    inlines = (StepRunInline, SagaEventInline)
+    fields = (
+        "saga_id", "saga_name", "state", "held", "needs_attention", "run", "steps_completed", "failed_step",
+        "compensation_performed", "priority", "created_at", "started_at", "finished_at",
+    )  # fmt: skip

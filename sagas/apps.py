@@ -1,0 +1,21 @@
+"""The Django app: finds the sagas of all installed apps when Django is ready."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+
+class SagasConfig(AppConfig):
+    """Registers the system checks and imports module `sagas` of each installed app."""
+
+    name = "sagas"
+    verbose_name = _("Sagas")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Everything is loaded: look for definitions."""
+        from . import checks  # noqa: F401  (registers itself)
+
+        autodiscover_modules("sagas")

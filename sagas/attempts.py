@@ -1,0 +1,151 @@
+"""One call of a step's function: its context, its deadline, and how it ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from . import journal, planner, values
+from .conf import get_settings
+from .definition import StepCall, StepContext
+from .exceptions import InvalidInput, StepTimeout, StillPending
+from .heartbeat import HEARTBEAT
+from .outcomes import Ended, ended_by
+from .planner import Attempt, View
+from .states import Direction, Outcome
+from .tenure import Tenure
+from .timeouts import Deadline
+
+Abandon = Callable[[Tenure, Attempt, dt.datetime], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an attempt ended, and what it changed in the context."""
+
+    ended: Ended
+    started_at: dt.datetime
+    context: dict[str, Any]
+    changes: dict[str, Any]
+
+
+def make(tenure: Tenure, attempt: Attempt, abandon: Abandon) -> Result:
+    """Call the step's function within its timeout; `abandon` is called if it gets stuck."""
+    started_at = tenure.now()
+    seconds = _seconds(attempt)
+    context = _context(tenure, attempt, started_at + dt.timedelta(seconds=seconds))
+    stuck = partial(abandon, tenure, attempt, started_at)
+    deadline = Deadline(seconds, get_settings().GRACE, stuck)
+    if tenure.shared:
+        HEARTBEAT.watch(deadline)
+    try:
+        returned = deadline.call(partial(_function(attempt), context))
+    except BaseException as error:
+        if isinstance(error, StepTimeout):
+            journal.drop_interrupted_connections()
+        ended = _as_its_direction_means(attempt, ended_by(error, get_settings().UNCERTAIN_EXCEPTIONS))
+        return Result(_with_output(ended), started_at, tenure.context, {})
+    finally:
+        HEARTBEAT.unwatch(deadline)
+    return _result(tenure, attempt, context, returned, started_at)
+
+
+def timed_out(tenure: Tenure, attempt: Attempt, started_at: dt.datetime) -> Result:
+    """The result of an attempt that does not come back."""
+    ended = _as_its_direction_means(attempt, ended_by(StepTimeout()))
+    return Result(ended, started_at, tenure.context, {})
+
+
+def _seconds(attempt: Attempt) -> float:
+    """A transaction must not outlive the lease, which nobody can renew for it."""
+    if attempt.step.transactional and attempt.direction is not Direction.VERIFY:
+        return min(attempt.timeout, get_settings().LEASE / 3)
+    return attempt.timeout
+
+
+def _function(attempt: Attempt) -> StepCall:
+    step = attempt.step
+    functions = {
+        Direction.ACTION: step.action,
+        Direction.COMPENSATION: step.compensation,
+        Direction.VERIFY: step.verify,
+    }
+    function = functions[attempt.direction]
+    if function is None:
+        raise TypeError(f"step {step.name!r} has no {attempt.direction}")
+    return function
+
+
+def _context(tenure: Tenure, attempt: Attempt, deadline: dt.datetime) -> StepContext:
+    history, name = tenure.history, attempt.step.name
+    view = planner.views_of(history)[name]
+    after_action = attempt.direction is not Direction.ACTION
+    return StepContext(
+        tenure.context_copy(),
+        saga_id=history.saga_id,
+        step=name,
+        attempt=attempt.number,
+        run=history.run,
+        idempotency_key=attempt.key,
+        deadline=deadline,
+        clock=tenure.now,
+        outputs={step: output for step, output in planner.outputs(history).items() if step != name},
+        output=_output(attempt, view),
+        action_key=planner.key_of(history, name, Direction.ACTION) if after_action else None,
+        uncertain=view.doubt,
+    )
+
+
+def _output(attempt: Attempt, view: View) -> Mapping[str, Any] | None:
+    """What the step last reported; a pending undo reports for itself."""
+    last = view.last.get(Direction.COMPENSATION)
+    if attempt.direction is Direction.COMPENSATION and last and last.outcome is Outcome.PENDING:
+        return last.output
+    return view.output
+
+
+def _result(tenure: Tenure, attempt: Attempt, context: StepContext, returned: Any, started_at: dt.datetime) -> Result:
+    if attempt.direction is Direction.VERIFY and returned is None:
+        return Result(Ended(Outcome.FAILED), started_at, tenure.context, {})
+    try:
+        output = _stored_output(returned)
+        text = values.to_json(dict(context) | (output or {}), limit=get_settings().MAX_CONTEXT_BYTES)
+    except InvalidInput as error:
+        ended = _as_its_direction_means(attempt, Ended(Outcome.UNCERTAIN, error))
+        return Result(ended, started_at, tenure.context, {})
+    new = json.loads(text)
+    changes = values.changes_between(tenure.context, new)
+    return Result(Ended(Outcome.SUCCEEDED, output=output), started_at, new, changes)
+
+
+def _stored_output(returned: Any) -> dict[str, Any] | None:
+    """What the function returned, as it will be read again."""
+    if returned is None:
+        return None
+    if not isinstance(returned, Mapping):
+        raise InvalidInput({"": f"a step returns a mapping or None, not a {type(returned).__name__}"})
+    output: dict[str, Any] = json.loads(values.to_json(returned, limit=get_settings().MAX_CONTEXT_BYTES))
+    return output
+
+
+def _with_output(ended: Ended) -> Ended:
+    """StillPending may say what is known so far; what cannot be stored leaves the attempt in doubt."""
+    if not isinstance(ended.error, StillPending) or ended.outcome is not Outcome.PENDING:
+        return ended
+    try:
+        return replace(ended, output=_stored_output(ended.error.output))
+    except InvalidInput as error:
+        return Ended(Outcome.UNCERTAIN, error)
+
+
+def _as_its_direction_means(attempt: Attempt, ended: Ended) -> Ended:
+    """Whatever `verify` raises means that it does not know; a rolled back transaction has certainly done nothing."""
+    if attempt.direction is Direction.VERIFY:
+        return replace(ended, outcome=Outcome.UNCERTAIN)
+    if attempt.step.transactional and ended.outcome in planner.IN_DOUBT:
+        return replace(ended, outcome=Outcome.FAILED)
+    return ended

@@ -1,0 +1,275 @@
+"""From a move to the row: the checkpoint, with all that must commit together with it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime as dt
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import journal, planner, values
+from .attempts import Result
+from .definition import Saga
+from .fields import dumps
+from .journal import Moved, Position
+from .logs import log
+from .models import SagaEvent, SagaExecution, StepRun, time_ordered_uuid
+from .outcomes import Ended
+from .planner import Attempt, History, Hold, Move, Rest, RollBack, Settle, Verdict, Wait
+from .signals import step_ended
+from .states import TERMINAL, Direction, SagaState, state_after
+from .tenure import Tenure, record_of
+
+
+class Unsettled(Exception):
+    """An on_change raised: what it accompanies must not stand."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A checkpoint to write: the history it leaves behind, and the move that follows from it.
+
+    `leave` gives the row back although the move could go on at once, `stay` keeps it although it could not.
+    """
+
+    history: History
+    move: Move
+    run: StepRun | None = None
+    result: Result | None = None
+    events: tuple[SagaEvent, ...] = ()
+    obeyed: str = ""
+    cause: str = "engine"
+    keep_recoveries: bool = False
+    leave: bool = False
+    stay: bool = False
+
+
+def with_rollback_begun(tenure: Tenure, step: Step) -> Step:
+    """The same step, with the state changed and the first undo found, if its move is to roll back."""
+    if not isinstance(step.move, RollBack):
+        return step
+    history = planner.roll_back(step.history, step.move.failed_step)
+    return dataclasses.replace(step, history=history, move=planner.next_move(tenure.saga, history, tenure.now()))
+
+
+def write(tenure: Tenure, step: Step) -> bool:
+    """Write the checkpoint and take it into the tenure; False = the row is not ours, or a request came first."""
+    position = _position(tenure, step)
+    moved = _persist(tenure, step, position)
+    if moved is None:
+        return False
+    _take_in(tenure, step, position, moved)
+    return True
+
+
+def step_run(
+    tenure: Tenure,
+    attempt: Attempt,
+    started_at: dt.datetime,
+    finished_at: dt.datetime,
+    verdict: Verdict,
+    ended: Ended,
+) -> StepRun:
+    """The row of an attempt that has ended so."""
+    error = ended.error
+    return StepRun(
+        id=time_ordered_uuid(),
+        execution_id=tenure.execution.pk,
+        step=attempt.step.name,
+        direction=attempt.direction.value,
+        run=tenure.history.run,
+        attempt=attempt.number,
+        outcome=verdict.outcome.value,
+        output=ended.output,
+        error_type=type(error).__name__[:100] if error else "",
+        error_message=values.clean_text(_text_of(error)) if error else "",
+        idempotency_key=attempt.key,
+        started_at=started_at,
+        finished_at=finished_at,
+        worker=tenure.execution.worker,
+        ending=verdict.ending.value,
+        retry_at=verdict.retry_at,
+    )
+
+
+def history_with(tenure: Tenure, run: StepRun) -> History:
+    """The history once the run is filed; gives the run its sequence."""
+    run.sequence = tenure.execution.version + 1
+    return tenure.history.with_record(record_of(run))
+
+
+def pivot_in_play(saga: Saga, history: History) -> bool:
+    """Whether the pivot has succeeded or is in doubt: then nothing is cancelled any more."""
+    views = planner.views_of(history)
+    pivots = [views[step.name] for step in saga if step.pivot and step.name in views]
+    return any(view.done or view.doubt for view in pivots)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(its message could not be read)"
+
+
+def _position(tenure: Tenure, step: Step) -> Position:
+    history, move = step.history, step.move
+    leaves = not step.stay and (step.leave or not isinstance(move, Attempt))
+    to_pivot = isinstance(move, Attempt) and move.step.pivot and move.direction is Direction.ACTION and not leaves
+    state = state_after(history.state, move.event) if isinstance(move, Settle) and leaves else history.state
+    context = step.result.context if step.result else tenure.context
+    return Position(
+        state=state,
+        context=dumps(context),
+        steps_completed=planner.steps_completed(history),
+        failed_step=move.failed_step if isinstance(move, Settle) and leaves else history.failed_step,
+        compensation_performed=planner.compensation_performed(history),
+        keep_recoveries=step.keep_recoveries,
+        pivoting=(to_pivot and not step.stay) or pivot_in_play(tenure.saga, history),
+        obeyed=step.obeyed,
+        leaves=leaves,
+        due_in=_due_in(tenure, move),
+        finished=state in TERMINAL,
+        held=move.reason if isinstance(move, Hold) and leaves else "",
+        needs_attention=_needs_attention(tenure, history, move, state),
+        unless_wanted=to_pivot and not step.stay,
+    )
+
+
+def _due_in(tenure: Tenure, move: Move) -> float | None:
+    if isinstance(move, Wait):
+        return max(0.0, (move.until - tenure.now()).total_seconds())
+    return 0.0 if isinstance(move, Attempt) else None
+
+
+def _needs_attention(tenure: Tenure, history: History, move: Move, state: SagaState) -> bool:
+    if isinstance(move, Hold):
+        return True
+    if isinstance(move, Wait):
+        return move.attention or (move.aside and tenure.execution.needs_attention)
+    if isinstance(move, Rest):
+        return tenure.execution.needs_attention
+    if state is SagaState.FAILED and isinstance(move, Settle):
+        resolved = history.state is SagaState.PARTIALLY_COMPENSATED
+        settled = dataclasses.replace(history, failed_step=move.failed_step)
+        return not resolved and planner.deserves_attention(settled)
+    return state is SagaState.PARTIALLY_COMPENSATED
+
+
+def _persist(tenure: Tenure, step: Step, position: Position) -> Moved | None:
+    def find() -> Moved | None:
+        sequence = journal.filed_sequence(step.run.pk) if step.run else None
+        return None if sequence is None else Moved(sequence)
+
+    try:
+        return journal.persist(lambda: _commit(tenure, step, position), find)
+    except Unsettled as unsettled:
+        held = _held_instead(tenure, step, position, unsettled)
+        return journal.persist(lambda: _commit(tenure, *held), find)
+
+
+def _commit(tenure: Tenure, step: Step, position: Position) -> Moved | None:
+    """The row, the run and what belongs to them in one commit; one statement where nothing belongs to them."""
+    execution, saga = tenure.execution, tenure.saga
+    new_keys = _reference_keys(tenure, step)
+    events = _events(tenure, step, position)
+    announced = saga.on_change and execution.state != position.state and {execution.state, position.state} & TERMINAL
+    if not (new_keys or events or announced):
+        return journal.checkpoint(execution, position, step.run)
+    with journal.one_commit():
+        moved = journal.checkpoint(execution, position, step.run)
+        if moved:
+            for event in events:
+                event.version = moved.version
+                event.save(using=journal.alias(), force_insert=True)
+            if new_keys and step.result:
+                journal.file_references(execution, new_keys, step.result.context)
+            if announced:
+                _announce(tenure, step, position, moved)
+        return moved
+
+
+def _announce(tenure: Tenure, step: Step, position: Position, moved: Moved) -> None:
+    """Tell the saga's on_change what the row says now."""
+    seen = copy.copy(tenure.execution)
+    _adopt(seen, step, position, moved)
+    announce(tenure.saga.on_change, seen, tenure.execution.state)
+
+
+def announce(on_change: Any, execution: SagaExecution, old: SagaState) -> None:
+    """Call an on_change; Unsettled when it raises, except for a broken connection, after which all is repeated."""
+    try:
+        on_change(execution, old, execution.state)
+    except Exception as error:
+        if not journal.connection().is_usable():
+            raise
+        raise Unsettled(f"{type(error).__name__}: {_text_of(error)}") from error
+
+
+def _held_instead(tenure: Tenure, step: Step, position: Position, unsettled: Unsettled) -> tuple[Step, Position]:
+    """The attempt is filed all the same; what would have been settled waits for a person."""
+    reason = values.clean_text(
+        f"What follows from its end could not be written down: {unsettled}. Mend it and release."
+    )
+    log(logging.ERROR, "on_change.failed", saga_id=tenure.execution.saga_id, saga=tenure.execution.saga_name)
+    history = step.history
+    if position.state is SagaState.FAILED and history.state is SagaState.IN_PROGRESS:
+        history = planner.roll_back(history, position.failed_step)
+    held = dataclasses.replace(step, history=history, move=Hold(reason), cause="on_change")
+    return held, _position(tenure, held)
+
+
+def _events(tenure: Tenure, step: Step, position: Position) -> list[SagaEvent]:
+    events = [copy.copy(event) for event in step.events]
+    if position.held:
+        data = {"held": position.held, "cause": step.cause}
+        held = SagaEvent(execution_id=tenure.execution.pk, kind=SagaEvent.Kind.HELD, run=tenure.history.run, data=data)
+        events.append(held)
+    return events
+
+
+def _reference_keys(tenure: Tenure, step: Step) -> list[str]:
+    changed: Mapping[str, object] = step.result.changes.get("set", {}) if step.result else {}
+    return [key for key in tenure.saga.references if key in changed]
+
+
+def _notify(tenure: Tenure, run: StepRun) -> None:
+    for receiver, error in step_ended.send_robust(StepRun, execution=tenure.execution, step_run=run):
+        if isinstance(error, Exception):
+            log(logging.ERROR, "receiver.failed", receiver=str(receiver), error_type=type(error).__name__)
+
+
+def _take_in(tenure: Tenure, step: Step, position: Position, moved: Moved) -> None:
+    execution, old = tenure.execution, tenure.execution.state
+    _adopt(execution, step, position, moved)
+    tenure.context = execution.context
+    tenure.history = dataclasses.replace(step.history, state=position.state, failed_step=position.failed_step)
+    if execution.state is not old:
+        names = {
+            "saga_id": execution.saga_id,
+            "saga": execution.saga_name,
+            "failed_step": execution.failed_step,
+        }
+        log(logging.INFO, "saga.state", **names, old=old, new=execution.state)
+    if step.run and step_ended.receivers:
+        _notify(tenure, step.run)
+    if position.held:
+        log(logging.ERROR, "saga.held", saga_id=execution.saga_id, saga=execution.saga_name, cause=step.cause)
+
+
+def _adopt(execution: SagaExecution, step: Step, position: Position, moved: Moved) -> None:
+    execution.version, execution.wants = moved.version, moved.wants
+    execution.state, execution.failed_step = position.state, position.failed_step
+    execution.steps_completed = list(position.steps_completed)
+    execution.compensation_performed = position.compensation_performed
+    execution.begun, execution.pivoting = False, position.pivoting
+    execution.recoveries = execution.recoveries if position.keep_recoveries else 0
+    if step.result:
+        execution.context = step.result.context
+    if position.leaves:
+        execution.leased, execution.held = False, position.held
+        execution.needs_attention = position.needs_attention
+        execution.due_at, execution.finished_at = moved.due_at, moved.finished_at

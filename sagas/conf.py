@@ -1,0 +1,105 @@
+"""settings.SAGAS, read late; what it may hold, and the error that names what it may not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+
+from .exceptions import SettingsError
+
+
+def _seconds(*, more_than: float) -> Callable[[Any], str]:
+    def cure(value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return "must be a number of seconds"
+        return "" if value > more_than else f"must be more than {more_than:g} seconds"
+
+    return cure
+
+
+def _count(*, at_least: int) -> Callable[[Any], str]:
+    def cure(value: Any) -> str:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return "" if whole and value >= at_least else f"must be a whole number of at least {at_least}"
+
+    return cure
+
+
+def _names(value: Any) -> str:
+    dotted = isinstance(value, (list, tuple)) and all(isinstance(name, str) and "." in name for name in value)
+    return "" if dotted else "must be a list of dotted class names such as 'provider.errors.Lost'"
+
+
+def _flag(value: Any) -> str:
+    return "" if isinstance(value, bool) else "must be True or False"
+
+
+def _dsn(value: Any) -> str:
+    return "" if value is None or (isinstance(value, str) and value) else "must be a connection string or None"
+
+
+def _key(default: Any, cure: Callable[[Any], str]) -> Any:
+    return field(default=default, metadata={"cure": cure})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of settings.SAGAS with their defaults; durations in seconds."""
+
+    LEASE: float = _key(60.0, _seconds(more_than=0))
+    HEARTBEAT: float = _key(15.0, _seconds(more_than=0))
+    GRACE: float = _key(2.0, _seconds(more_than=0))
+    WORKER_THREADS: int = _key(8, _count(at_least=1))
+    MAX_RECOVERIES: int = _key(3, _count(at_least=1))
+    DRAIN_SECONDS: float = _key(30.0, _seconds(more_than=0))
+    POLL: float = _key(1.0, _seconds(more_than=0))
+    AGEING: float = _key(600.0, _seconds(more_than=0))
+    COMPENSATION_PATIENCE: float = _key(86400.0, _seconds(more_than=0))
+    MAX_CONTEXT_BYTES: int = _key(262144, _count(at_least=1024))
+    UNCERTAIN_EXCEPTIONS: tuple[str, ...] = _key((), _names)
+    LISTEN_DSN: str | None = _key(None, _dsn)
+    NOTIFY: bool = _key(True, _flag)
+
+    @property
+    def beat(self) -> float:
+        """Seconds between two renewals: HEARTBEAT, and less where the lease is short."""
+        return min(self.HEARTBEAT, self.LEASE / 4)
+
+
+def problems() -> list[str]:
+    """What is wrong with settings.SAGAS, a sentence each; empty when all is well."""
+    given = getattr(django_settings, "SAGAS", {})
+    if not isinstance(given, dict):
+        return [f"SAGAS must be a dictionary, not {type(given).__name__}."]
+    known = {key.name: key.metadata["cure"] for key in fields(Settings)}
+    found = [f"SAGAS has the unknown key {key!r}. Known: {', '.join(known)}." for key in given if key not in known]
+    for name, value in given.items():
+        cure = known[name](value) if name in known else ""
+        if cure:
+            found.append(f"SAGAS[{name!r}] {cure}, not {value!r}.")
+    return found
+
+
+@cache
+def get_settings() -> Settings:
+    """Today's settings; SettingsError says what is wrong with them."""
+    found = problems()
+    if found:
+        raise SettingsError(" ".join(found))
+    given = dict(getattr(django_settings, "SAGAS", {}))
+    given["UNCERTAIN_EXCEPTIONS"] = tuple(given.get("UNCERTAIN_EXCEPTIONS", ()))
+    return Settings(**given)
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "SAGAS":
+        get_settings.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,388 @@
+"""The hot path, in hand-written SQL: begin, claim, checkpoint, renew. Everything else is the ORM.
+
+Every statement that moves an execution is fenced by its version. `{now}` and `{after}` (seconds from now) are the
+database's clock on PostgreSQL and the host's on SQLite, where both are one machine.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from .conf import get_settings
+from .fields import dumps
+from .models import SagaExecution, SagaReference, StepRun
+from .querysets import fold
+from .states import SagaState
+
+T = TypeVar("T")
+
+CLOCKS = {
+    "postgresql": {
+        "now": "statement_timestamp()",
+        "after": "statement_timestamp() + make_interval(secs => %s)",
+        "skip": "FOR UPDATE SKIP LOCKED",
+    },
+    "sqlite": {
+        "now": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
+        "after": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
+        "skip": "",
+    },
+}
+
+# Promise 17: no row back means that the id is taken, by this start or by another.
+BEGIN = """
+INSERT INTO sagas_execution (
+    saga_id, saga_name, state, input, context, plan, input_hash, owner_id, priority, leased, worker,
+    created_at, started_at, due_at, rank_at,
+    run, steps_completed, failed_step, compensation_performed, needs_attention, held, version, lost, recoveries,
+    begun, pivoting, budget_since, keys_since
+) VALUES (
+    %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+    {now}, CASE WHEN %s THEN {now} END, {after}, {after},
+    1, '[]', '', FALSE, FALSE, '', 1, FALSE, 0,
+    FALSE, FALSE, 0, 0
+) ON CONFLICT (saga_id) DO NOTHING
+RETURNING id, created_at
+"""
+
+# Promises 2 and 8: whoever gets the row back owns it; `lost` tells that the owner before did not give it back.
+CLAIM = """
+UPDATE sagas_execution SET
+    version = version + 1, lost = leased, leased = TRUE, worker = %s,
+    recoveries = recoveries + CASE WHEN leased THEN 1 ELSE 0 END,
+    started_at = CASE WHEN state = 'pending' THEN {now} ELSE started_at END,
+    state = CASE WHEN state = 'pending' THEN 'in_progress' ELSE state END,
+    due_at = {after}, rank_at = {after}
+WHERE saga_id = %s AND due_at <= {now}
+RETURNING *, {now} AS claimed_at
+"""
+
+# Promise 2: the action of a step that is not idempotent is about to be called. Promise 9: so is the pivot.
+MARK = """
+UPDATE sagas_execution SET begun = %s, pivoting = %s
+WHERE id = %s AND version = %s AND wants IS NULL
+RETURNING id
+"""
+
+# Promise 8: a heartbeat moves due_at and nothing else; a row that does not come back is not ours any more.
+RENEW = {
+    "postgresql": """
+UPDATE sagas_execution SET due_at = {after} FROM (
+    SELECT row.id FROM sagas_execution AS row
+    JOIN unnest(%s::bigint[], %s::bigint[]) AS mine(id, version) ON row.id = mine.id AND row.version = mine.version
+    WHERE row.leased ORDER BY row.id {skip}
+) AS held
+WHERE sagas_execution.id = held.id
+RETURNING sagas_execution.id
+""",
+    "sqlite": """
+UPDATE sagas_execution SET due_at = {after}
+WHERE leased AND (id, version) IN (SELECT column1, column2 FROM (VALUES {pairs}))
+RETURNING id
+""",
+}
+
+# Promise 1: position and attempt in one commit. `stay` leaves due_at alone, so that PostgreSQL updates in place.
+POSITION = """
+UPDATE sagas_execution SET
+    version = version + 1, state = %s, context = %s, steps_completed = %s, failed_step = %s,
+    compensation_performed = %s, recoveries = recoveries * %s, begun = FALSE, pivoting = %s, wants = NULLIF(wants, %s)
+    {leaving}
+WHERE id = %s AND version = %s {unless_wanted}
+RETURNING id, version, wants, due_at, finished_at
+"""
+# Promise 2: parking gives the row back.
+LEAVING = """,
+    leased = FALSE, due_at = {after}, rank_at = {after},
+    finished_at = CASE WHEN %s THEN COALESCE(finished_at, {now}) END, held = %s, needs_attention = %s"""
+# Promise 9: nothing that a request could still change is settled over it.
+UNLESS_WANTED = "AND COALESCE(wants, '') IN ('', %s)"
+
+RUN_COLUMNS = (
+    "id, step, direction, run, attempt, outcome, output, changes, error_type, error_message, idempotency_key, "
+    "started_at, finished_at, worker, ending, retry_at, resolution"
+)
+RUN_TYPES = {
+    "id": "uuid",
+    "started_at": "timestamptz",
+    "finished_at": "timestamptz",
+    "retry_at": "timestamptz",
+    "run": "integer",
+    "attempt": "integer",
+}
+
+FILED = """
+WITH mine AS ({position}), filed AS (
+    INSERT INTO sagas_steprun ({columns}, execution_id, sequence)
+    SELECT {values}, mine.id, mine.version FROM mine
+)
+SELECT id, version, wants, due_at, finished_at FROM mine
+"""
+FILE = """
+INSERT INTO sagas_steprun ({columns}, execution_id, sequence) VALUES ({values}, %s, %s)
+"""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where an execution stands after a checkpoint. `due_in` is in seconds, None = never; it counts when leaving."""
+
+    state: SagaState
+    context: str
+    steps_completed: Sequence[str]
+    failed_step: str
+    compensation_performed: bool
+    keep_recoveries: bool = False
+    pivoting: bool = False
+    obeyed: str = ""
+    leaves: bool = False
+    due_in: float | None = None
+    finished: bool = False
+    held: str = ""
+    needs_attention: bool = False
+    unless_wanted: bool = False
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a checkpoint gives back: the version it wrote, what an operator asks for, and the row's times."""
+
+    version: int
+    wants: str | None = None
+    due_at: dt.datetime | None = None
+    finished_at: dt.datetime | None = None
+
+
+def connection() -> BaseDatabaseWrapper:
+    """This thread's connection to the database of the executions."""
+    return connections[alias()]
+
+
+def alias() -> str:
+    """The database of the executions."""
+    return router.db_for_write(SagaExecution)
+
+
+def in_transaction() -> bool:
+    """Whether a transaction is open that is not a test's own."""
+    here = connection()
+    if here.in_atomic_block:
+        return not _opened_by_a_test(here)
+    return not here.get_autocommit()
+
+
+def in_tests_transaction() -> bool:
+    """Whether a test's transaction is open: no other connection sees what we write."""
+    here = connection()
+    return here.in_atomic_block and _opened_by_a_test(here)
+
+
+def begin(execution: SagaExecution, *, lease: float | None) -> bool:
+    """Insert the execution: with a lease (seconds) as ours and in progress, without as pending and due.
+
+    False = the id is taken. Fills in `id` and the times; the times are the database's.
+    """
+    owned = lease is not None
+    execution.state = SagaState.IN_PROGRESS if owned else SagaState.PENDING
+    parameters = [
+        execution.saga_id, execution.saga_name, execution.state.value, dumps(execution.input),
+        dumps(execution.context), dumps(execution.plan), execution.input_hash, execution.owner_id,
+        int(execution.priority), owned, execution.worker,
+        owned, *_due(lease or 0.0, execution.priority),
+    ]  # fmt: skip
+    row = _one(BEGIN, parameters)
+    if row is None:
+        return False
+    execution.pk = row[0]
+    execution.created_at = _moment(row[1])
+    execution.started_at = execution.created_at if owned else None
+    execution.version, execution.leased = 1, owned
+    return True
+
+
+def claim(saga_id: str, *, worker: str, lease: float, priority: int) -> SagaExecution | None:
+    """Take a due execution for `lease` seconds; None when it is not due or somebody else was quicker."""
+    sql, due = _sql(CLAIM), _due(lease, priority)
+    rows = list(SagaExecution.objects.using(alias()).raw(sql, [worker, *due, saga_id]))
+    if not rows:
+        return None
+    execution = rows[0]
+    execution.claimed_at = _moment(execution.claimed_at)
+    return execution
+
+
+def mark(pk: int, version: int, *, begun: bool, pivoting: bool) -> bool:
+    """Put down that an attempt begins; False = a request came first, or the lease is lost."""
+    return persist(lambda: _one(MARK, [begun, pivoting, pk, version])) is not None
+
+
+def renew(leases: Sequence[tuple[int, int]], *, lease: float) -> set[int]:
+    """Renew (id, version) pairs; the ids that were renewed."""
+    here = connection()
+    if here.vendor == "postgresql":
+        sql = RENEW["postgresql"].format(**CLOCKS["postgresql"])
+        parameters: list[Any] = [lease, [pk for pk, _ in leases], [version for _, version in leases]]
+    else:
+        pairs = ", ".join(["(%s, %s)"] * len(leases))
+        sql = RENEW["sqlite"].format(pairs=pairs, **CLOCKS["sqlite"])
+        parameters = [round(lease, 3), *(number for pair in leases for number in pair)]
+    with here.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return {row[0] for row in cursor.fetchall()}
+
+
+def checkpoint(execution: SagaExecution, position: Position, run: StepRun | None) -> Moved | None:
+    """Write the position and, with it, the attempt that led there; None = the row is not ours, or is wanted."""
+    sql, parameters = _position(execution, position)
+    if run is None:
+        row = _execute(sql, parameters)
+    elif connection().vendor == "postgresql":
+        values = ", ".join(_typed(column) for column in RUN_COLUMNS.split(", "))
+        filed = FILED.format(position=sql, columns=RUN_COLUMNS, values=values)
+        row = _execute(filed, [*parameters, *_run_values(run)])
+    else:
+        row = _two_statements(sql, parameters, run)
+    return Moved(row[1], row[2], _moment(row[3]), _moment(row[4])) if row else None
+
+
+def filed_sequence(run_id: uuid.UUID) -> int | None:
+    """The sequence under which a step run was stored, None if it was not."""
+    return StepRun.objects.using(alias()).filter(pk=run_id).values_list("sequence", flat=True).first()
+
+
+def persist(write: Callable[[], T | None], find: Callable[[], T | None] | None = None) -> T | None:
+    """Do it; where the connection breaks, again on a new one, for as long as a lease lasts at most.
+
+    `find` looks for the answer that got lost with the connection (promise 10); it is asked when the write,
+    repeated, finds nothing to do.
+    """
+    give_up, pause, broke = time.monotonic() + get_settings().LEASE, 0.02, False
+    while True:
+        try:
+            done = write()
+            return find() if done is None and broke and find else done
+        except (OperationalError, InterfaceError):
+            if connection().in_atomic_block or time.monotonic() > give_up:
+                raise
+        broke = True
+        connection().close()
+        time.sleep(pause)
+        pause = min(pause * 2, 1.0)
+
+
+def drop_interrupted_connections() -> None:
+    """A call that was cut off may have left a connection in the middle of a query; use new ones."""
+    for here in connections.all(initialized_only=True):
+        if not here.in_atomic_block:
+            here.close()
+
+
+def wants_of(execution: SagaExecution) -> str | None:
+    """What an operator asks of the row, if it is still at our version; "" = it is not ours any more."""
+    rows = SagaExecution.objects.using(alias()).filter(pk=execution.pk, version=execution.version)
+    found = rows.values_list("wants", flat=True)[:1]
+    return next(iter(found), "")
+
+
+def file_references(execution: SagaExecution, keys: Sequence[str], context: dict[str, Any]) -> None:
+    """Make the execution findable by the values of these context keys."""
+    SagaReference.objects.using(alias()).bulk_create(
+        [
+            SagaReference(execution_id=execution.pk, key=key[:64], value=fold(context[key]))
+            for key in keys
+            if isinstance(context.get(key), (str, int)) and str(context[key]).strip()
+        ],
+        ignore_conflicts=True,
+    )
+
+
+@contextmanager
+def one_commit() -> Iterator[None]:
+    """Everything inside commits together or not at all."""
+    with transaction.atomic(using=alias()):
+        yield
+
+
+def _two_statements(sql: str, parameters: list[Any], run: StepRun) -> Any:
+    with transaction.atomic(using=alias()):
+        row = _one(sql, parameters)
+        if row:
+            values = ", ".join(["%s"] * len(RUN_COLUMNS.split(", ")))
+            with connection().cursor() as cursor:
+                cursor.execute(FILE.format(columns=RUN_COLUMNS, values=values), [*_run_values(run), row[0], row[1]])
+        return row
+
+
+def _position(execution: SagaExecution, position: Position) -> tuple[str, list[Any]]:
+    parameters: list[Any] = [
+        position.state.value, position.context, dumps(list(position.steps_completed)), position.failed_step,
+        position.compensation_performed, int(position.keep_recoveries), position.pivoting, position.obeyed,
+    ]  # fmt: skip
+    if position.leaves:
+        parameters += [*_due(position.due_in, execution.priority), position.finished]
+        parameters += [position.held, position.needs_attention]
+    parameters += [execution.pk, execution.version]
+    guarded = position.leaves or position.unless_wanted
+    if guarded:
+        parameters.append(position.obeyed)
+    template = POSITION.replace("{leaving}", LEAVING if position.leaves else "")
+    return _sql(template.replace("{unless_wanted}", UNLESS_WANTED if guarded else "")), parameters
+
+
+def _run_values(run: StepRun) -> list[Any]:
+    here = connection()
+    values: list[Any] = []
+    for column in RUN_COLUMNS.split(", "):
+        field = StepRun._meta.get_field(column)
+        values.append(field.get_db_prep_save(getattr(run, column), here))
+    return values
+
+
+def _typed(column: str) -> str:
+    return f"%s::{RUN_TYPES[column]}" if column in RUN_TYPES else "%s"
+
+
+def _due(seconds: float | None, priority: int) -> list[float | None]:
+    """The parameters of due_at and rank_at."""
+    if seconds is None:
+        return [None, None]
+    return [round(seconds, 3), round(seconds - int(priority) * get_settings().AGEING, 3)]
+
+
+def _sql(template: str) -> str:
+    clock = CLOCKS["postgresql" if connection().vendor == "postgresql" else "sqlite"]
+    return template.replace("{now}", clock["now"]).replace("{after}", clock["after"])
+
+
+def _one(template: str, parameters: Sequence[Any]) -> Any:
+    return _execute(_sql(template), parameters)
+
+
+def _execute(sql: str, parameters: Sequence[Any]) -> Any:
+    with connection().cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows = cursor.fetchall()  # to its end: SQLite commits an UPDATE … RETURNING only then
+    return rows[0] if rows else None
+
+
+def _moment(value: Any) -> Any:
+    """A time from a raw row, aware; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
+    return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+
+
+def _opened_by_a_test(here: BaseDatabaseWrapper) -> bool:
+    """Django's own rule for atomic(durable=True): the innermost block is the test's."""
+    return bool(getattr(here.atomic_blocks[-1], "_from_testcase", False))

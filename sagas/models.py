@@ -1,0 +1,239 @@
+"""The rows: executions, their step runs, events and references."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .fields import JSONTextField, StateField
+from .querysets import ExecutionQuerySet
+from .states import Direction, Ending, Outcome, Priority, Resolution, SagaState
+
+STATES = [
+    (SagaState.PENDING.value, _("Pending")),
+    (SagaState.IN_PROGRESS.value, _("In progress")),
+    (SagaState.COMPENSATING.value, _("Compensating")),
+    (SagaState.SUCCEEDED.value, _("Succeeded")),
+    (SagaState.FAILED.value, _("Failed")),
+    (SagaState.PARTIALLY_COMPENSATED.value, _("Partially compensated")),
+]
+LOST_LEASE = "LostLease"
+
+
+def time_ordered_uuid() -> uuid.UUID:
+    """A UUID of version 7 (RFC 9562): later ones sort after earlier ones, so an index grows at its end."""
+    millis = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    high, low = random >> 68, random & ((1 << 62) - 1)
+    return uuid.UUID(int=(millis << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low)
+
+
+def _choices(members: Any) -> list[tuple[Any, str]]:
+    return [(member.value, member.name.lower()) for member in members]
+
+
+class SagaExecution(models.Model):
+    """One saga with one input: where it stands, and who has it in hand."""
+
+    id = models.BigAutoField(primary_key=True)
+    saga_id = models.CharField(_("saga id"), max_length=150)
+    saga_name = models.CharField(_("saga"), max_length=64)
+    state = StateField(_("state"), choices=STATES, default=SagaState.PENDING)
+    input = JSONTextField(_("input"), default=dict)
+    context = JSONTextField(_("context"), default=dict)
+    plan = JSONTextField(_("plan"), default=list)
+    run = models.PositiveIntegerField(_("run"), default=1)
+    steps_completed = JSONTextField(_("steps completed"), default=list)
+    failed_step = models.CharField(_("failed step"), max_length=64, default="", blank=True)
+    compensation_performed = models.BooleanField(_("compensation performed"), default=False)
+    needs_attention = models.BooleanField(_("needs attention"), default=False)
+    held = models.TextField(_("held"), default="", blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    priority = models.PositiveSmallIntegerField(
+        _("priority"), choices=_choices(Priority), default=Priority.NORMAL.value
+    )
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    input_hash = models.CharField(max_length=64, default="")
+
+    # The engine's own columns; `version` fences every write, `due_at` of a leased row is the end of its lease.
+    version = models.BigIntegerField(default=1)
+    leased = models.BooleanField(default=False)
+    lost = models.BooleanField(default=False)
+    due_at = models.DateTimeField(null=True, blank=True)
+    rank_at = models.DateTimeField(null=True, blank=True)
+    wants = models.CharField(max_length=16, null=True, blank=True)
+    recoveries = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=100, default="", blank=True)
+    begun = models.BooleanField(default=False)
+    pivoting = models.BooleanField(default=False)
+    budget_since = models.BigIntegerField(default=0)
+    keys_since = models.BigIntegerField(default=0)
+
+    objects = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        db_table = "sagas_execution"
+        verbose_name = _("saga execution")
+        verbose_name_plural = _("saga executions")
+        default_permissions = ("view",)
+        constraints: ClassVar = [models.UniqueConstraint(fields=["saga_id"], name="sagas_execution_saga_id")]
+        indexes: ClassVar = [
+            models.Index(fields=["rank_at"], name="sagas_execution_due", condition=models.Q(due_at__isnull=False)),
+            models.Index(
+                fields=["created_at"],
+                name="sagas_execution_attention",
+                condition=models.Q(needs_attention=True),
+            ),
+            models.Index(fields=["state", "created_at"], name="sagas_execution_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.saga_name} {self.saga_id}"
+
+    @property
+    def step_executions(self) -> models.QuerySet[StepRun]:
+        """This run's step runs, in order."""
+        return self.step_runs.filter(run=self.run).order_by("sequence")
+
+    def duration(self) -> float:
+        """Seconds that the current run took, to now while it is unfinished; 0.0 before it begins."""
+        if self.started_at is None:
+            return 0.0
+        end = self.finished_at or timezone.now()
+        return max(0.0, (end - self.started_at).total_seconds())
+
+    def success_rate(self) -> float:
+        """Completed steps of this run as a part of the planned ones, 0.0 to 1.0."""
+        return len(self.steps_completed) / len(self.plan) if self.plan else 0.0
+
+
+class StepRun(models.Model):
+    """One attempt that has ended; written once, never changed. `sequence` is the version its checkpoint wrote."""
+
+    id = models.UUIDField(primary_key=True, default=time_ordered_uuid)
+    execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="step_runs", db_index=False)
+    step = models.CharField(_("step"), max_length=64)
+    direction = models.CharField(_("direction"), max_length=16, choices=_choices(Direction))
+    run = models.PositiveIntegerField(_("run"))
+    attempt = models.PositiveIntegerField(_("attempt"))
+    outcome = models.CharField(_("outcome"), max_length=16, choices=_choices(Outcome))
+    output = JSONTextField(_("output"), null=True)
+    changes = JSONTextField(_("changes"), default=dict)
+    error_type = models.CharField(_("error type"), max_length=100, default="", blank=True)
+    error_message = models.TextField(_("error message"), default="", blank=True)
+    idempotency_key = models.CharField(_("idempotency key"), max_length=255)
+    started_at = models.DateTimeField(_("started at"))
+    finished_at = models.DateTimeField(_("finished at"))
+    worker = models.CharField(_("worker"), max_length=100, default="", blank=True)
+    sequence = models.BigIntegerField(_("sequence"))
+    ending = models.CharField(_("ending"), max_length=16, choices=_choices(Ending), default="", blank=True)
+    retry_at = models.DateTimeField(_("retry at"), null=True, blank=True)
+    resolution = models.CharField(_("resolution"), max_length=16, choices=_choices(Resolution), default="", blank=True)
+
+    class Meta:
+        db_table = "sagas_steprun"
+        verbose_name = _("step run")
+        verbose_name_plural = _("step runs")
+        default_permissions = ("view",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["execution", "sequence"], name="sagas_steprun_sequence")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step} {self.direction} {self.attempt}: {self.outcome}"
+
+    @property
+    def lost(self) -> bool:
+        """Whether its worker died during the attempt, so that only the next owner could record it."""
+        return self.error_type == LOST_LEASE
+
+    def duration(self) -> float:
+        """Seconds that the attempt took."""
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())
+
+
+class SagaEvent(models.Model):
+    """What step runs cannot tell: acts of people, holds, lost leases; written once, never changed."""
+
+    class Kind(models.TextChoices):
+        """What happened."""
+
+        RETRY = "retry", _("Retry")
+        CANCEL = "cancel", _("Cancel")
+        COMPENSATE = "compensate", _("Undo")
+        HOLD = "hold", _("Hold")
+        RELEASE = "release", _("Release")
+        VERIFY = "verify", _("Check with the provider")
+        RESOLVE = "resolve", _("Resolve by hand")
+        ACKNOWLEDGE = "acknowledge", _("Acknowledge")
+        CORRECT = "correct", _("Correct the input")
+        HELD = "held", _("Held by the engine")
+        LOST_LEASE = "lost_lease", _("Worker lost")
+        CANCELLED = "cancelled", _("Cancel carried out")
+        SETTLED = "settled", _("Settled")
+
+    id = models.BigAutoField(primary_key=True)
+    execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="events")
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("actor"),
+    )
+    actor_name = models.CharField(_("who"), max_length=150, default="", blank=True)
+    source = models.CharField(_("source"), max_length=16, default="engine")
+    reason = models.TextField(_("reason"), default="", blank=True)
+    version = models.BigIntegerField(_("version"))
+    run = models.PositiveIntegerField(_("run"), default=1)
+    data = JSONTextField(_("data"), default=dict)
+
+    class Meta:
+        db_table = "sagas_event"
+        verbose_name = _("saga event")
+        verbose_name_plural = _("saga events")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}"
+
+
+class SagaReference(models.Model):
+    """A value that people search executions by; `value` is folded (see querysets.fold)."""
+
+    id = models.BigAutoField(primary_key=True)
+    execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="references", db_index=False)
+    key = models.CharField(_("key"), max_length=64)
+    value = models.CharField(_("value"), max_length=255)
+
+    class Meta:
+        db_table = "sagas_reference"
+        verbose_name = _("saga reference")
+        verbose_name_plural = _("saga references")
+        default_permissions = ("view",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["execution", "key", "value"], name="sagas_reference_once")
+        ]
+        indexes: ClassVar = [models.Index(fields=["value"], name="sagas_reference_value")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.value}"

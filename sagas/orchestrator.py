@@ -1,0 +1,267 @@
+"""The façade for code: start, run, follow and mend sagas."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+
+from . import engine, journal, operations, planner, starting, stats
+from .conf import get_settings
+from .definition import Saga, SagaStep
+from .exceptions import InsideTransaction, SagaConflict, UnknownExecution
+from .models import SagaExecution
+from .operations import Act, By
+from .planner import Wait
+from .querysets import ExecutionQuerySet
+from .registry import get_saga
+from .states import TERMINAL, Priority, Resolution, SagaState
+from .tenure import LeaseLost, Tenure, history_of, worker_name
+
+SHORTEST_POLL = 0.02
+LONGEST_POLL = 0.25
+
+
+class SagaOrchestrator:
+    """Runs sagas inline or queues them for the workers, tells how they stand, and carries out operators' acts."""
+
+    def execute(
+        self,
+        saga_id: str | None,
+        saga_name: str,
+        steps: Sequence[SagaStep] | None = None,
+        context: Mapping[str, Any] | None = None,
+        *,
+        priority: Priority | int | None = None,
+        max_seconds: float | None = None,
+    ) -> SagaExecution:
+        """Run the saga here, or go on with the one that has this id, and return it.
+
+        It returns when the execution has ended, is held or waits for set-aside undos only, or after `max_seconds`.
+        Raises InvalidInput, UnknownSaga, DefinitionError, SagaConflict, InsideTransaction; then nothing is started.
+        """
+        saga = starting.saga_for(saga_name, steps)
+        _refuse_inside_transaction("execute()")
+        execution = starting.new_execution(saga, saga_id, context, priority)
+        sent, stop_at = time.monotonic(), _stop_at(max_seconds)
+        if not _begin(saga, execution, lease=get_settings().LEASE):
+            return self._follow(_same(execution).saga_id, saga, stop_at)
+        tenure = Tenure(execution, saga, sent=sent, moment=execution.created_at)
+        return self._drive(tenure, stop_at) or self._follow(execution.saga_id, saga, stop_at)
+
+    def start(
+        self,
+        saga_id: str | None,
+        saga_name: str,
+        steps: Sequence[SagaStep] | None = None,
+        context: Mapping[str, Any] | None = None,
+        *,
+        priority: Priority | int | None = None,
+        owner: Any = None,
+    ) -> SagaExecution:
+        """Queue the saga for the workers, in the caller's transaction if there is one, and return it.
+
+        Workers go by the registered definition, so the saga must be registered. The same id with the same input
+        returns the execution that exists. Raises as `execute` does.
+        """
+        registered = get_saga(saga_name)
+        saga = registered if steps is None else starting.saga_for(saga_name, steps)
+        execution = starting.new_execution(saga, saga_id, context, priority, owner)
+        if not _begin(saga, execution, lease=None):
+            return _same(execution)
+        return execution
+
+    def wait(self, saga_id: str, timeout: float) -> SagaExecution:
+        """The execution once it has ended or is held, or as it is after `timeout` seconds."""
+        stop_at, pause = time.monotonic() + timeout, SHORTEST_POLL
+        while True:
+            execution = _look(saga_id)
+            left = stop_at - time.monotonic()
+            if execution.state in TERMINAL or execution.held or left <= 0:
+                return execution
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_POLL)
+
+    def resume(self, saga_id: str, *, max_seconds: float | None = None) -> SagaExecution:
+        """Go on here with an execution that exists, as `execute` does with one whose id is taken."""
+        _refuse_inside_transaction("resume()")
+        execution = _look(saga_id)
+        if execution.state in TERMINAL and not execution.wants:
+            return execution
+        return self._follow(saga_id, get_saga(execution.saga_name), _stop_at(max_seconds))
+
+    def retry_failed(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+        """Retry a FAILED saga as a new run, or what is not undone of a PARTIALLY_COMPENSATED one, inline."""
+        return self._inline(Act.RETRY, saga_id, reason, by)
+
+    def compensate(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+        """Undo a finished saga, inline."""
+        return self._inline(Act.COMPENSATE, saga_id, reason, by)
+
+    def cancel(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+        """Ask for a rollback; the execution as the request leaves it."""
+        return operations.perform(Act.CANCEL, saga_id, reason=reason, by=by)
+
+    def hold(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+        """Park it until it is released."""
+        return operations.perform(Act.HOLD, saga_id, reason=reason, by=by)
+
+    def release(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+        """Let a held execution go on, with a fresh budget and the same keys."""
+        return operations.perform(Act.RELEASE, saga_id, reason=reason, by=by)
+
+    def verify(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+        """Ask the providers, now, about every step in doubt, inline."""
+        return self._inline(Act.VERIFY, saga_id, reason, by)
+
+    def acknowledge(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+        """Take a failed execution off the list of those that need attention."""
+        return operations.perform(Act.ACKNOWLEDGE, saga_id, reason=reason, by=by)
+
+    def resolve_step(
+        self,
+        saga_id: str,
+        step: str,
+        outcome: Resolution | str,
+        output: Mapping[str, Any] | None = None,
+        evidence: str = "",
+        reason: str = "",
+        *,
+        by: By = operations.PYTHON,
+    ) -> SagaExecution:
+        """Put down what a person found out about a step: `done`, `not_done` or `undone`."""
+        return operations.perform(
+            Act.RESOLVE,
+            saga_id,
+            reason=reason,
+            by=by,
+            step=step,
+            outcome=outcome,
+            output=output,
+            evidence=evidence,
+        )
+
+    def correct_input(
+        self, saga_id: str, context: Mapping[str, Any], *, reason: str = "", by: By = operations.PYTHON
+    ) -> SagaExecution:
+        """Replace the input of a FAILED saga, or of one held before any attempt of its current step."""
+        return operations.perform(Act.CORRECT, saga_id, reason=reason, by=by, context=context)
+
+    def get_status(self, saga_id: str) -> SagaExecution | None:
+        """The execution of that id, or None."""
+        return SagaExecution.objects.filter(saga_id=saga_id).first()
+
+    def list_executions(self, state: SagaState | str | None = None) -> ExecutionQuerySet:
+        """All executions, newest first; those in one state if it is given."""
+        executions = SagaExecution.objects.order_by("-created_at", "-id")
+        return executions if state is None else executions.in_state(state)
+
+    def get_stats(self) -> dict[str, Any]:
+        """Numbers over all executions; see `stats.collect`."""
+        return stats.collect()
+
+    def print_stats(self) -> str:
+        """The same numbers as a text for people."""
+        return stats.as_text(stats.collect())
+
+    def _inline(self, act: Act, saga_id: str, reason: str, by: By) -> SagaExecution:
+        _refuse_inside_transaction(f"{act}()")
+        operations.perform(act, saga_id, reason=reason, by=by)
+        return self.resume(saga_id)
+
+    def _drive(self, tenure: Tenure, stop_at: float) -> SagaExecution | None:
+        """Go on with what we have in hand; the execution if there is nothing to wait for afterwards."""
+        tenure.stop_at = stop_at
+        try:
+            move = engine.advance(tenure)
+        except LeaseLost:
+            return None
+        execution = tenure.execution
+        if execution.state in TERMINAL or execution.held or (isinstance(move, Wait) and move.aside):
+            return execution
+        return None
+
+    def _follow(self, saga_id: str, saga: Saga, stop_at: float) -> SagaExecution:
+        """Claim it whenever it is due, wait while somebody else has it."""
+        while True:
+            execution = _look(saga_id)
+            if _nothing_to_wait_for(execution, saga):
+                return execution
+            left = stop_at - time.monotonic()
+            if left <= 0:
+                return execution
+            if execution.due_at <= execution.seen_at:
+                tenure = _claim(execution, saga)
+                done = self._drive(tenure, stop_at) if tenure else None
+                if done:
+                    return done
+                continue
+            until_due = (execution.due_at - execution.seen_at).total_seconds()
+            time.sleep(max(0.001, min(until_due, left, LONGEST_POLL)))
+
+
+def get_saga_orchestrator() -> SagaOrchestrator:
+    """The one orchestrator of this process; it keeps no state of its own."""
+    return _orchestrator
+
+
+def _begin(saga: Saga, execution: SagaExecution, *, lease: float | None) -> bool:
+    """Insert the execution, findable by its references; False = the id is taken."""
+    keys = [key for key in saga.references if key in execution.input]
+    if not keys:
+        return journal.begin(execution, lease=lease)
+    with journal.one_commit():
+        begun = journal.begin(execution, lease=lease)
+        if begun:
+            journal.file_references(execution, keys, execution.input)
+        return begun
+
+
+def _same(execution: SagaExecution) -> SagaExecution:
+    """The execution that has the id already, if it was started with the same saga and input (promise 17)."""
+    existing = _look(execution.saga_id)
+    if (existing.saga_name, existing.input_hash) != (execution.saga_name, execution.input_hash):
+        raise SagaConflict(execution.saga_id, existing.saga_name)
+    return existing
+
+
+def _look(saga_id: str) -> Any:
+    """The execution as it is now; `seen_at` is the database's time at the look."""
+    rows = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id)
+    execution = rows.annotate(seen_at=Now(output_field=models.DateTimeField())).first()
+    if execution is None:
+        raise UnknownExecution(saga_id)
+    return execution
+
+
+def _claim(execution: SagaExecution, saga: Saga) -> Tenure | None:
+    sent = time.monotonic()
+    claimed = journal.claim(
+        execution.saga_id, worker=worker_name(), lease=get_settings().LEASE, priority=execution.priority
+    )
+    return Tenure(claimed, saga, sent=sent, moment=claimed.claimed_at) if claimed else None
+
+
+def _nothing_to_wait_for(execution: Any, saga: Saga) -> bool:
+    if execution.held or execution.due_at is None:
+        return True
+    if execution.leased or execution.state is not SagaState.COMPENSATING:
+        return False
+    move = planner.next_move(saga, history_of(execution), execution.seen_at)
+    return isinstance(move, Wait) and move.aside and execution.due_at > execution.seen_at
+
+
+def _stop_at(max_seconds: float | None) -> float:
+    return math.inf if max_seconds is None else time.monotonic() + max_seconds
+
+
+def _refuse_inside_transaction(call: str) -> None:
+    if journal.in_transaction():
+        raise InsideTransaction(call)
+
+
+_orchestrator = SagaOrchestrator()

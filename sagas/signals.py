@@ -1,0 +1,7 @@
+"""Django signals for whoever wants to watch sagas go by."""
+
+from django.dispatch import Signal
+
+# Sent after the commit of each step run, with `execution` (SagaExecution) and `step_run` (StepRun), in the process
+# that made the attempt. A receiver that raises is logged and changes nothing.
+step_ended = Signal()

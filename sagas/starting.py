@@ -1,0 +1,112 @@
+"""From a caller's words to a row: names, ids and input, verified at the door."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import values
+from .conf import get_settings
+from .definition import Saga, SagaStep
+from .exceptions import DefinitionError, InvalidInput
+from .models import SagaExecution
+from .registry import all_sagas, get_saga
+from .states import Priority
+from .tenure import worker_name
+
+SAGA_ID = re.compile(r"[A-Za-z0-9._:~-]{1,150}")
+
+
+def saga_for(saga_name: str, steps: Sequence[SagaStep] | None) -> Saga:
+    """The saga to run: the registered one, or these steps with its schema and the rest."""
+    if steps is None:
+        return get_saga(saga_name)
+    if isinstance(steps, Saga):
+        if steps.name != saga_name:
+            raise DefinitionError(f"saga_name is {saga_name!r}, but the steps are those of saga {steps.name!r}")
+        return steps
+    known = all_sagas().get(saga_name)
+    return known.with_steps(steps) if known else Saga(saga_name, steps)
+
+
+def new_execution(
+    saga: Saga,
+    saga_id: str | None,
+    context: Mapping[str, Any] | None,
+    priority: Priority | int | None,
+    owner: Any = None,
+) -> SagaExecution:
+    """An execution that is not stored yet; InvalidInput says what is wrong with its id, input or priority."""
+    text = input_text(saga, context)
+    stored = json.loads(text)
+    return SagaExecution(
+        saga_id=checked_id(saga_id),
+        saga_name=saga.name,
+        input=stored,
+        context=json.loads(text),
+        plan=list(saga.names),
+        input_hash=values.hash_of(text),
+        owner=owner,
+        priority=_checked_priority(saga, priority),
+        worker=worker_name(),
+    )
+
+
+def checked_id(saga_id: str | None) -> str:
+    """The caller's id, or a random UUID for None."""
+    if saga_id is None:
+        return str(uuid.uuid4())
+    if not isinstance(saga_id, str) or not SAGA_ID.fullmatch(saga_id):
+        raise InvalidInput({"saga_id": "must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -"})
+    return saga_id
+
+
+def input_text(saga: Saga, context: Mapping[str, Any] | None) -> str:
+    """The validated input as canonical JSON text."""
+    if context is None:
+        context = {}
+    if not isinstance(context, Mapping):
+        raise InvalidInput({"": f"the context must be a mapping, not a {type(context).__name__}"})
+    limit = get_settings().MAX_CONTEXT_BYTES
+    text = values.to_json(context, limit=limit)
+    if saga.schema is None:
+        return text
+    return values.to_json(_validated(saga, json.loads(text)), limit=limit)
+
+
+def _validated(saga: Saga, given: dict[str, Any]) -> dict[str, Any]:
+    assert saga.schema is not None
+    serializer = saga.schema(data=given)
+    unknown = [key for key in given if key not in serializer.fields]
+    if unknown:
+        known = ", ".join(serializer.fields)
+        raise InvalidInput(dict.fromkeys(unknown, f"is not an input of {saga.name}; its inputs are {known}"))
+    if not serializer.is_valid():
+        raise InvalidInput(dict(_flat(serializer.errors)))
+    return dict(serializer.validated_data)
+
+
+def _flat(errors: Any, path: str = "") -> list[tuple[str, str]]:
+    """DRF's nested errors as (dotted key, sentence) pairs."""
+    if isinstance(errors, Mapping):
+        return [pair for key, value in errors.items() for pair in _flat(value, _join(path, str(key)))]
+    if isinstance(errors, list) and all(isinstance(error, str) for error in errors):
+        return [(path, " ".join(str(error) for error in errors))]
+    return [pair for index, value in enumerate(errors) for pair in _flat(value, _join(path, str(index)))]
+
+
+def _join(path: str, key: str) -> str:
+    if key == "non_field_errors":
+        return path
+    return f"{path}.{key}" if path else key
+
+
+def _checked_priority(saga: Saga, priority: Priority | int | None) -> Priority:
+    try:
+        return saga.priority if priority is None else Priority(priority)
+    except ValueError:
+        known = ", ".join(f"{member.value} ({member.name})" for member in Priority)
+        raise InvalidInput({"priority": f"must be one of {known}, not {priority!r}"}) from None

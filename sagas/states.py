@@ -1,0 +1,99 @@
+"""The state machine of an execution, written once: states, events, arrows."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class SagaState(StrEnum):
+    """Where an execution stands; the values are what the database and the API carry."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPENSATING = "compensating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PARTIALLY_COMPENSATED = "partially_compensated"
+
+
+class SagaEventKind(StrEnum):
+    """What moves an execution from one state to another."""
+
+    BEGIN = "begin"
+    CANCEL = "cancel"
+    COMPLETE = "complete"
+    ROLL_BACK = "roll_back"
+    FAIL = "fail"
+    UNDONE = "undone"
+    GIVE_UP = "give_up"
+    RETRY = "retry"
+    RETRY_UNDO = "retry_undo"
+    RESOLVE = "resolve"
+    COMPENSATE = "compensate"
+
+
+class Direction(StrEnum):
+    """What kind of attempt a step run records."""
+
+    ACTION = "action"
+    COMPENSATION = "compensation"
+    VERIFY = "verify"
+    RESOLVED = "resolved"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended: FAILED certainly had no effect, UNCERTAIN and PENDING may have had one."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    PENDING = "pending"
+
+
+class Ending(StrEnum):
+    """Why no further attempt of the same kind follows a step run; NONE while one may."""
+
+    NONE = ""
+    REFUSED = "refused"
+    SPENT = "spent"
+    IMPATIENT = "impatient"
+    POISON = "poison"
+
+
+class Resolution(StrEnum):
+    """What a person says has become of a step."""
+
+    DONE = "done"
+    NOT_DONE = "not_done"
+    UNDONE = "undone"
+
+
+class Priority(IntEnum):
+    """Which of two due executions goes first; a whole AGEING apart for each rank."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+ARROWS: dict[tuple[SagaState, SagaEventKind], SagaState] = {
+    (SagaState.PENDING, SagaEventKind.BEGIN): SagaState.IN_PROGRESS,
+    (SagaState.PENDING, SagaEventKind.CANCEL): SagaState.FAILED,
+    (SagaState.IN_PROGRESS, SagaEventKind.COMPLETE): SagaState.SUCCEEDED,
+    (SagaState.IN_PROGRESS, SagaEventKind.ROLL_BACK): SagaState.COMPENSATING,
+    (SagaState.IN_PROGRESS, SagaEventKind.FAIL): SagaState.FAILED,
+    (SagaState.COMPENSATING, SagaEventKind.UNDONE): SagaState.FAILED,
+    (SagaState.COMPENSATING, SagaEventKind.GIVE_UP): SagaState.PARTIALLY_COMPENSATED,
+    (SagaState.FAILED, SagaEventKind.RETRY): SagaState.PENDING,
+    (SagaState.PARTIALLY_COMPENSATED, SagaEventKind.RETRY_UNDO): SagaState.COMPENSATING,
+    (SagaState.PARTIALLY_COMPENSATED, SagaEventKind.RESOLVE): SagaState.FAILED,
+    (SagaState.SUCCEEDED, SagaEventKind.COMPENSATE): SagaState.COMPENSATING,
+}
+
+TERMINAL = frozenset({SagaState.SUCCEEDED, SagaState.FAILED, SagaState.PARTIALLY_COMPENSATED})
+UNFINISHED = frozenset(SagaState) - TERMINAL
+
+
+def state_after(state: SagaState, event: SagaEventKind) -> SagaState:
+    """The state that `event` leads to; an event that `state` does not know is a programming error (KeyError)."""
+    return ARROWS[state, event]

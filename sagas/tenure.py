@@ -1,0 +1,130 @@
+"""An execution in hand: its row, its history, its lease and its clock, as its owner knows them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import os
+import socket
+import time
+from typing import Any
+
+from . import journal, planner
+from .conf import get_settings
+from .definition import Saga
+from .exceptions import SagaError
+from .heartbeat import HEARTBEAT
+from .models import SagaExecution, StepRun
+from .planner import History, Record
+from .states import Direction, Ending, Outcome, Resolution
+
+HOST = socket.gethostname()[:60]
+
+
+class LeaseLost(SagaError):
+    """The row is not ours any more: whoever has it goes on, and what we know is void."""
+
+
+def worker_name() -> str:
+    """This process, as rows name it."""
+    return f"{HOST}:{os.getpid()}"
+
+
+def record_of(run: StepRun) -> Record:
+    """A step run as the planner sees it."""
+    return Record(
+        sequence=run.sequence,
+        step=run.step,
+        direction=Direction(run.direction),
+        attempt=run.attempt,
+        outcome=Outcome(run.outcome),
+        key=run.idempotency_key,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        ending=Ending(run.ending),
+        retry_at=run.retry_at,
+        output=run.output,
+        lost=run.lost,
+        resolution=Resolution(run.resolution) if run.resolution else None,
+    )
+
+
+def history_of(execution: SagaExecution, records: tuple[Record, ...] | None = None) -> History:
+    """The history of the execution's current run; the records are loaded unless they are given."""
+    if records is None:
+        records = tuple(record_of(run) for run in execution.step_executions.using(journal.alias()))
+    return History(
+        saga_id=execution.saga_id,
+        run=execution.run,
+        state=execution.state,
+        plan=tuple(execution.plan),
+        records=records,
+        failed_step=execution.failed_step,
+        budget_since=execution.budget_since,
+        keys_since=execution.keys_since,
+    )
+
+
+class Tenure:
+    """Our time with one execution, from the claim to the checkpoint that gives it back.
+
+    `renewed` is the monotonic time at which the last renewal was sent; after `stop_at`, also monotonic, the row
+    is given back at the next checkpoint. The clock is the database's, carried on
+    by the monotonic one, so that hosts whose clocks differ agree on what is due.
+    """
+
+    def __init__(self, execution: SagaExecution, saga: Saga, *, sent: float, moment: dt.datetime) -> None:
+        self.execution = execution
+        self.saga = saga
+        self.renewed = sent
+        self.stop_at = math.inf
+        self.history = history_of(execution, () if execution.version == 1 else None)
+        self.context: dict[str, Any] = execution.context
+        self._moment, self._received = moment, time.monotonic()
+        self._shared = not journal.in_tests_transaction()
+        if self._shared:
+            HEARTBEAT.keep(self)
+
+    @property
+    def fence(self) -> tuple[int, int]:
+        """The row's id and the version we hold it at."""
+        return self.execution.pk, self.execution.version
+
+    @property
+    def shared(self) -> bool:
+        """Whether others can see the row; within a test's transaction nobody can."""
+        return self._shared
+
+    def now(self) -> dt.datetime:
+        """The time, aware, UTC."""
+        return self._moment + dt.timedelta(seconds=time.monotonic() - self._received)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time we wanted to spend on it has passed."""
+        return time.monotonic() >= self.stop_at
+
+    def context_copy(self) -> dict[str, Any]:
+        """A context that an attempt may write into."""
+        copy: dict[str, Any] = json.loads(json.dumps(self.context))
+        return copy
+
+    def next_move(self) -> planner.Move:
+        """What the planner says now."""
+        return planner.next_move(self.saga, self.history, self.now())
+
+    def make_sure(self) -> None:
+        """No action starts in the second half of a lease (promise 8): renew first, or LeaseLost."""
+        half = get_settings().LEASE / 2
+        if time.monotonic() < self.renewed + half:
+            return
+        sent = time.monotonic()
+        renewed = journal.persist(lambda: journal.renew([self.fence], lease=get_settings().LEASE))
+        if not renewed or time.monotonic() >= sent + half:
+            raise LeaseLost(f"the lease of {self.execution.saga_id!r} ran out")
+        self.renewed = sent
+
+    def end(self) -> None:
+        """We have given the row back, or it was taken."""
+        HEARTBEAT.drop(self)

@@ -1,0 +1,97 @@
+"""An attempt's deadline: an interval timer in the main thread, the watchdog in any other.
+
+The watchdog is the heartbeat thread, which calls `ring` and `give_up` when their times have come.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, TypeVar
+
+from .exceptions import StepTimeout
+
+T = TypeVar("T")
+
+SOONEST = 1e-6
+
+
+class Deadline:
+    """The time that one attempt has, in one thread. Times are of the monotonic clock, in seconds."""
+
+    def __init__(self, seconds: float, grace: float, on_stuck: Callable[[], None]) -> None:
+        self._thread = threading.get_ident()
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
+        self._on_stuck = on_stuck
+        self._lock = threading.Lock()
+        self._armed = False
+        self.seconds = seconds
+        self.ends = time.monotonic() + seconds
+        self.stuck_at = self.ends + grace
+        self.rung = False
+        self.given_up = False
+
+    def call(self, function: Callable[[], T]) -> T:
+        """What `function` returns; StepTimeout when it took too long, even if it swallowed that."""
+        result = self._call_on_timer(function) if self._in_main_thread else self._call_watched(function)
+        if self.rung or self.given_up:
+            raise StepTimeout
+        return result
+
+    def ring(self) -> None:
+        """Raise StepTimeout in the attempt's thread, once; the main thread's timer does it by itself."""
+        with self._lock:
+            if self._armed and not self.rung and not self._in_main_thread:
+                self.rung = True
+                _raise_in(self._thread, StepTimeout)
+
+    def give_up(self) -> None:
+        """The call did not come back within the grace: have the attempt recorded in its name, once."""
+        with self._lock:
+            stuck, self.given_up = self._armed and not self.given_up, self._armed or self.given_up
+        if stuck:
+            self._on_stuck()
+
+    def _call_watched(self, function: Callable[[], T]) -> T:
+        self._armed = True
+        try:
+            try:
+                return function()
+            finally:
+                self._disarm()
+        finally:
+            self._disarm()  # again, for StepTimeout may have cut the first one short
+
+    def _disarm(self) -> None:
+        with self._lock:
+            self._armed = False
+            if not self._in_main_thread:
+                _raise_in(self._thread, None)
+
+    def _call_on_timer(self, function: Callable[[], T]) -> T:
+        started = time.monotonic()
+        former = signal.signal(signal.SIGALRM, self._on_alarm)
+        remaining, interval = signal.setitimer(signal.ITIMER_REAL, max(SOONEST, self.ends - started))
+        try:
+            return self._call_watched(function)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, former if former is not None else signal.SIG_DFL)
+            if remaining:
+                left = remaining - (time.monotonic() - started)
+                signal.setitimer(signal.ITIMER_REAL, max(SOONEST, left), interval)
+
+    def _on_alarm(self, number: int, frame: FrameType | None) -> Any:
+        if self._armed and not self.rung:
+            self.rung = True
+            raise StepTimeout
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Have `error` raised in a thread at its next bytecode; None takes back what has not been raised yet."""
+    target = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), target)

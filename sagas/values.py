@@ -1,0 +1,141 @@
+"""What a context may hold: JSON, made canonical on the way in, refused by name where it cannot be stored."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import hashlib
+import json
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from .exceptions import InvalidInput
+
+MAX_DEPTH = 32
+MAX_INTEGER_BITS = 4096
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+SECRET_KEYS = frozenset({"password", "secret", "cvv", "card_number"})
+CARD_NUMBER = re.compile(r"^(?:4\d{15}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|6(?:011|5\d\d|4[4-9]\d)\d{12})$")
+
+
+def to_json(value: Mapping[str, Any], *, limit: int) -> str:
+    """The canonical JSON text of a context; InvalidInput names the key that cannot be stored.
+
+    `limit` is in bytes of UTF-8. Decimal, UUID, dates and enum members become strings or their values,
+    tuples become lists. Secrets (a card number, the keys in SECRET_KEYS) are refused.
+    """
+    text = json.dumps(_plain(value, "", 0), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    size = len(text.encode())
+    if size > limit:
+        raise InvalidInput({_largest(value): f"the context is {size} bytes, more than MAX_CONTEXT_BYTES ({limit})"})
+    return text
+
+
+def hash_of(text: str) -> str:
+    """SHA-256 of a canonical JSON text whose keys are sorted first, as 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(json.loads(text), sort_keys=True).encode()).hexdigest()
+
+
+def changes_between(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """What turns `old` into `new`: {"set": {key: value}, "deleted": [key]}, parts left out when empty."""
+    changed = {key: value for key, value in new.items() if key not in old or not _same(old[key], value)}
+    deleted = [key for key in old if key not in new]
+    return {name: part for name, part in (("set", changed), ("deleted", deleted)) if part}
+
+
+def apply_changes(context: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The context after `changes`, as `changes_between` made them."""
+    kept = {key: value for key, value in context.items() if key not in changes.get("deleted", ())}
+    return kept | dict(changes.get("set", {}))
+
+
+def clean_text(text: str, limit: int = 2000) -> str:
+    """A message fit for a database column: no NUL, no lone surrogate, at most `limit` characters."""
+    return UNSTORABLE.sub("\ufffd", text)[:limit]
+
+
+def _same(left: Any, right: Any) -> bool:
+    return repr(left) == repr(right)  # and not ==, for which True, 1 and 1.0 are one
+
+
+def _largest(value: Mapping[str, Any]) -> str:
+    return max(value, key=lambda key: len(repr(value[key])), default="")
+
+
+def _plain(value: Any, path: str, depth: int) -> Any:
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _plain_text(str(value), path)
+    if isinstance(value, int):
+        return _plain_integer(int(value), path)
+    if isinstance(value, float):
+        return _plain_float(float(value), path)
+    if isinstance(value, (Mapping, list, tuple)):
+        return _plain_container(value, path, depth + 1)
+    return _plain_scalar(value, path)
+
+
+def _plain_container(value: Any, path: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise InvalidInput({path: f"is nested deeper than {MAX_DEPTH} levels"})
+    if isinstance(value, Mapping):
+        return {_plain_key(key, path): _plain(item, _join(path, key), depth) for key, item in value.items()}
+    return [_plain(item, _join(path, index), depth) for index, item in enumerate(value)]
+
+
+def _plain_key(key: Any, path: str) -> str:
+    if not isinstance(key, str):
+        raise InvalidInput({path: f"has a key that is not a string: {clean_text(repr(key), 80)}"})
+    if key.lower() in SECRET_KEYS:
+        raise InvalidInput({_join(path, key): "secrets do not belong in a context; pass a token or a reference"})
+    return _plain_text(str(key), _join(path, key))
+
+
+def _plain_text(text: str, path: str) -> str:
+    if not text.isascii() or "\x00" in text:
+        found = UNSTORABLE.search(text)
+        if found:
+            what = "a NUL character" if found.group() == "\x00" else "a lone surrogate"
+            raise InvalidInput({path: f"contains {what}, which cannot be stored"})
+    if len(text) in (15, 16) and CARD_NUMBER.match(text) and _passes_luhn(text):
+        raise InvalidInput({path: "looks like a card number; pass a token or a reference"})
+    return text
+
+
+def _plain_integer(number: int, path: str) -> int:
+    if number.bit_length() > MAX_INTEGER_BITS:
+        raise InvalidInput({path: f"is an integer of more than {MAX_INTEGER_BITS} bits"})
+    return number
+
+
+def _plain_float(number: float, path: str) -> float:
+    if not math.isfinite(number):
+        raise InvalidInput({path: f"is {number}, which JSON cannot hold"})
+    return number
+
+
+def _plain_scalar(value: Any, path: str) -> str:
+    if isinstance(value, (decimal.Decimal, uuid.UUID)):
+        return str(value)
+    if isinstance(value, (dt.datetime, dt.date, dt.time)):
+        return value.isoformat()
+    if type(value).__name__ == "__proxy__":  # a lazy translation
+        return _plain_text(str(value), path)
+    raise InvalidInput({path: f"is a {type(value).__name__}, which JSON cannot hold"})
+
+
+def _join(path: str, key: Any) -> str:
+    name = clean_text(str(key), 80)
+    return f"{path}.{name}" if path else name
+
+
+def _passes_luhn(digits: str) -> bool:
+    doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(digits))]
+    return sum(number - 9 if number > 9 else number for number in doubled) % 10 == 0

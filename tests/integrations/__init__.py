@@ -1,0 +1,1 @@
+"""The ports' contracts, and the sandboxes that keep them."""

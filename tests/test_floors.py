@@ -1,0 +1,90 @@
+"""The floors hold, and each contract that guards them notices when they do not."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ["sagas", "integrations", "sagaproject"]
+LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+
+FLOORS = "Each floor of sagas imports lower floors only"
+SAGAS_APART = "sagas knows neither the integrations nor the project"
+INTEGRATIONS_APART = "integrations knows neither sagas nor the project"
+NO_DJANGO_BELOW = "The lowest floors import no Django, not even through others"
+ONE_DOOR = "Only sagas.worker imports django_q"
+CONTRACTS = [FLOORS, SAGAS_APART, INTEGRATIONS_APART, NO_DJANGO_BELOW, ONE_DOOR]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the code in which a test may plant a violation."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def verdicts(tree: Path) -> dict[str, str]:
+    """KEPT or BROKEN for each contract's name."""
+    run = subprocess.run(
+        [LINT_IMPORTS, "--no-cache"], cwd=tree, capture_output=True, text=True, check=False, timeout=60
+    )
+    found = dict(re.findall(r"^(.+) (KEPT|BROKEN)\b", run.stdout, re.MULTILINE))
+    assert sorted(found) == sorted(CONTRACTS), run.stdout + run.stderr
+    assert (run.returncode == 0) == ("BROKEN" not in found.values())
+    return found
+
+
+def plant(tree: Path, file: str, line: str) -> None:
+    with (tree / file).open("a") as module:
+        module.write(f"\n{line}\n")
+
+
+def test_the_tree_keeps_every_contract(tree):
+    assert set(verdicts(tree).values()) == {"KEPT"}
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("sagas/states.py", "import sagas.engine", FLOORS),
+        ("sagas/planner.py", "import sagas.journal", FLOORS),
+        ("sagas/engine.py", "import sagas.orchestrator", FLOORS),
+        ("sagas/stats.py", "import sagas.operations", FLOORS),
+        ("sagas/engine.py", "import integrations.models", SAGAS_APART),
+        ("sagas/models.py", "import sagaproject.settings", SAGAS_APART),
+        ("integrations/models.py", "import sagas.exceptions", INTEGRATIONS_APART),
+        ("integrations/models.py", "import sagaproject.settings", INTEGRATIONS_APART),
+        ("sagas/planner.py", "import django", NO_DJANGO_BELOW),
+        ("sagas/definition.py", "from rest_framework import serializers", NO_DJANGO_BELOW),
+        ("sagas/registry.py", "import sagas.conf", NO_DJANGO_BELOW),
+        ("sagas/engine.py", "from django_q.tasks import async_task", ONE_DOOR),
+    ],
+)
+def test_a_planted_import_breaks_its_contract(tree, file, line, contract):
+    plant(tree, file, line)
+
+    assert verdicts(tree)[contract] == "BROKEN"
+
+
+def test_the_worker_may_import_django_q(tree):
+    (tree / "sagas" / "worker").mkdir(exist_ok=True)
+    (tree / "sagas" / "worker" / "__init__.py").touch()
+    plant(tree, "sagas/worker/__init__.py", "from django_q.cluster import Cluster")
+
+    assert verdicts(tree)[ONE_DOOR] == "KEPT"
+
+
+def test_the_planner_runs_without_django():
+    code = "import sagas.planner, sys; print([name for name in sys.modules if name.startswith('django')])"
+
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert run.stdout == "[]\n"
