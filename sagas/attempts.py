@@ -44,7 +44,7 @@ def make(tenure: Tenure, attempt: Attempt, abandon: Abandon) -> Result:
         HEARTBEAT.watch(deadline)
     try:
         returned = deadline.call(partial(_function(attempt), context))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  (StepTimeout and Ctrl-C end an attempt too, and are filed)
         if isinstance(error, StepTimeout):
             journal.drop_interrupted_connections()
         ended = _as_its_direction_means(attempt, ended_by(error, get_settings().UNCERTAIN_EXCEPTIONS))

@@ -111,7 +111,7 @@ def pivot_in_play(saga: Saga, history: History) -> bool:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
         return "(its message could not be read)"
 
 

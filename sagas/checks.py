@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 
 from . import conf, journal
@@ -28,7 +29,7 @@ def check_steps_fit_the_lease(**_: Any) -> list[CheckMessage]:
         return []
     most = conf.get_settings().LEASE / 3
     return [
-        Warning(
+        checks.Warning(
             f"Saga {saga.name!r}: the transactional step {step.name!r} has a timeout of {step.timeout:g} s, but is cut "
             f"off after {most:g} s, a third of SAGAS['LEASE'].",
             hint=f"Lower its timeout to {most:g}, or raise the lease.",
@@ -66,7 +67,7 @@ def _check_sqlite(here: Any) -> list[CheckMessage]:
     if str(options.get("transaction_mode", "DEFERRED")).upper() == "IMMEDIATE":
         return []
     return [
-        Warning(
+        checks.Warning(
             "SQLite transactions begin DEFERRED, so concurrent writers fail with 'database is locked'.",
             hint=f"Set DATABASES[{journal.alias()!r}]['OPTIONS']['transaction_mode'] = 'IMMEDIATE'.",
             id="sagas.W002",

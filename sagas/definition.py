@@ -108,7 +108,8 @@ class SagaStep:
             raise self._error(field, f"must be a whole number of at least 0, not {value!r}")
 
     def _check_rest(self) -> None:
-        if self.breaker is not None and (not isinstance(self.breaker, str) or not self.breaker):
+        breaker: Any = self.breaker
+        if breaker is not None and (not isinstance(breaker, str) or not breaker):
             raise self._error("breaker", "must be the name of a circuit breaker")
         if self.wording is not None and not isinstance(self.wording, Mapping):
             raise self._error("wording", "must map situations to templates")
@@ -143,7 +144,8 @@ class Saga(Sequence[SagaStep]):
         object.__setattr__(self, "priority", self._checked_priority())
         for field in ("references", "personal"):
             object.__setattr__(self, field, self._checked_keys(field))
-        if self.schema is not None and not (isinstance(self.schema, type) and hasattr(self.schema, "is_valid")):
+        schema: Any = self.schema
+        if schema is not None and not (isinstance(schema, type) and hasattr(schema, "is_valid")):
             raise DefinitionError(f"saga {self.name!r}: schema must be a DRF Serializer class")
         if self.on_change is not None and not callable(self.on_change):
             raise DefinitionError(f"saga {self.name!r}: on_change must be a function (execution, old, new)")
@@ -179,9 +181,10 @@ class Saga(Sequence[SagaStep]):
         return dataclasses.replace(self, steps=tuple(steps))
 
     def _checked_steps(self) -> tuple[SagaStep, ...]:
-        if isinstance(self.steps, (str, bytes)) or not isinstance(self.steps, Iterable):
+        given: Any = self.steps
+        if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
             raise DefinitionError(f"saga {self.name!r}: steps must be a sequence of SagaStep")
-        steps = tuple(self.steps)
+        steps = tuple(given)
         if not steps:
             raise DefinitionError(f"saga {self.name!r}: needs at least one step")
         strangers = [step for step in steps if not isinstance(step, SagaStep)]

@@ -200,7 +200,8 @@ def _file(
     `leave` gives the row back whatever comes next, `stay` keeps it.
     """
     now, patience = tenure.now(), get_settings().COMPENSATION_PATIENCE
-    verdict = planner.judge(tenure.history, attempt, result.ended, result.started_at, now, random.random(), patience)
+    luck = random.random()  # noqa: S311  (it spreads retries and keeps no secret)
+    verdict = planner.judge(tenure.history, attempt, result.ended, result.started_at, now, luck, patience)
     run = checkpoints.step_run(tenure, attempt, result.started_at, now, verdict, result.ended)
     run.id, run.changes = run_id or run.id, result.changes
     _tell(tenure, attempt, run)

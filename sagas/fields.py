@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
 from .states import SagaState
 
+if TYPE_CHECKING:
+    _CharField = models.CharField[Any, SagaState]
+    _TextField = models.TextField[Any, Any]
+else:
+    _CharField, _TextField = models.CharField, models.TextField
 
-class StateField(models.CharField):  # type: ignore[type-arg]
+
+class StateField(_CharField):
     """A SagaState, also after a load; filters accept a member or its value."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -36,11 +42,14 @@ class StateField(models.CharField):  # type: ignore[type-arg]
         return name, path, args, options
 
 
-class JSONTextField(models.TextField):  # type: ignore[type-arg]
+class JSONTextField(_TextField):
     """JSON kept as text, on every database the same.
 
     PostgreSQL's jsonb would turn 1e300 into an integer that is not equal to it, and forget the order of keys.
     """
+
+    _pyi_private_set_type: Any
+    _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         """The value that the stored text stands for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 import uuid
@@ -77,13 +78,16 @@ class SagaExecution(models.Model):
     lost = models.BooleanField(default=False)
     due_at = models.DateTimeField(null=True, blank=True)
     rank_at = models.DateTimeField(null=True, blank=True)
-    wants = models.CharField(max_length=16, null=True, blank=True)
+    wants = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001  (NULL: nothing, and "wants IS NULL")
     recoveries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=100, default="", blank=True)
     begun = models.BooleanField(default=False)
     pivoting = models.BooleanField(default=False)
     budget_since = models.BigIntegerField(default=0)
     keys_since = models.BigIntegerField(default=0)
+
+    # The database's time at a claim, which its query adds.
+    claimed_at: dt.datetime
 
     objects = ExecutionQuerySet.as_manager()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -79,7 +80,7 @@ class SagaOrchestrator:
         """The execution once it has ended or is held, or as it is after `timeout` seconds."""
         stop_at, pause = time.monotonic() + timeout, SHORTEST_POLL
         while True:
-            execution = _look(saga_id)
+            execution, _ = _look(saga_id)
             left = stop_at - time.monotonic()
             if execution.state in TERMINAL or execution.held or left <= 0:
                 return execution
@@ -89,7 +90,7 @@ class SagaOrchestrator:
     def resume(self, saga_id: str, *, max_seconds: float | None = None) -> SagaExecution:
         """Go on here with an execution that exists, as `execute` does with one whose id is taken."""
         _refuse_inside_transaction("resume()")
-        execution = _look(saga_id)
+        execution, _ = _look(saga_id)
         if execution.state in TERMINAL and not execution.wants:
             return execution
         return self._follow(saga_id, get_saga(execution.saga_name), _stop_at(max_seconds))
@@ -188,19 +189,19 @@ class SagaOrchestrator:
     def _follow(self, saga_id: str, saga: Saga, stop_at: float) -> SagaExecution:
         """Claim it whenever it is due, wait while somebody else has it."""
         while True:
-            execution = _look(saga_id)
-            if _nothing_to_wait_for(execution, saga):
-                return execution
+            execution, now = _look(saga_id)
             left = stop_at - time.monotonic()
-            if left <= 0:
+            if execution.due_at is None or left <= 0:
                 return execution
-            if execution.due_at <= execution.seen_at:
+            if execution.due_at <= now:
                 tenure = _claim(execution, saga)
                 done = self._drive(tenure, stop_at) if tenure else None
                 if done:
                     return done
                 continue
-            until_due = (execution.due_at - execution.seen_at).total_seconds()
+            if _waits_for_undos_set_aside(execution, saga, now):
+                return execution
+            until_due = (execution.due_at - now).total_seconds()
             time.sleep(max(0.001, min(until_due, left, LONGEST_POLL)))
 
 
@@ -212,47 +213,49 @@ def get_saga_orchestrator() -> SagaOrchestrator:
 def _begin(saga: Saga, execution: SagaExecution, *, lease: float | None) -> bool:
     """Insert the execution, findable by its references; False = the id is taken."""
     keys = [key for key in saga.references if key in execution.input]
-    if not keys:
-        return journal.begin(execution, lease=lease)
-    with journal.one_commit():
-        begun = journal.begin(execution, lease=lease)
-        if begun:
-            journal.file_references(execution, keys, execution.input)
-        return begun
+
+    def insert() -> bool:
+        if not keys:
+            return journal.begin(execution, lease=lease)
+        with journal.one_commit():
+            begun = journal.begin(execution, lease=lease)
+            if begun:
+                journal.file_references(execution, keys, execution.input)
+            return begun
+
+    return bool(journal.persist(insert))
 
 
 def _same(execution: SagaExecution) -> SagaExecution:
     """The execution that has the id already, if it was started with the same saga and input (promise 17)."""
-    existing = _look(execution.saga_id)
+    existing, _ = _look(execution.saga_id)
     if (existing.saga_name, existing.input_hash) != (execution.saga_name, execution.input_hash):
         raise SagaConflict(execution.saga_id, existing.saga_name)
     return existing
 
 
-def _look(saga_id: str) -> Any:
-    """The execution as it is now; `seen_at` is the database's time at the look."""
+def _look(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
+    """The execution as it is now, and the database's time at the look."""
     rows = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id)
-    execution = rows.annotate(seen_at=Now(output_field=models.DateTimeField())).first()
+    look = rows.annotate(seen_at=Now(output_field=models.DateTimeField()))
+    execution: Any = journal.persist(look.first)
     if execution is None:
         raise UnknownExecution(saga_id)
-    return execution
+    return execution, execution.seen_at
 
 
 def _claim(execution: SagaExecution, saga: Saga) -> Tenure | None:
     sent = time.monotonic()
-    claimed = journal.claim(
-        execution.saga_id, worker=worker_name(), lease=get_settings().LEASE, priority=execution.priority
-    )
+    name, lease, priority = execution.saga_id, get_settings().LEASE, execution.priority
+    claimed = journal.persist(lambda: journal.claim(name, worker=worker_name(), lease=lease, priority=priority))
     return Tenure(claimed, saga, sent=sent, moment=claimed.claimed_at) if claimed else None
 
 
-def _nothing_to_wait_for(execution: Any, saga: Saga) -> bool:
-    if execution.held or execution.due_at is None:
-        return True
-    if execution.leased or execution.state is not SagaState.COMPENSATING:
+def _waits_for_undos_set_aside(execution: SagaExecution, saga: Saga, now: dt.datetime) -> bool:
+    if execution.leased or execution.state is not SagaState.COMPENSATING or execution.wants:
         return False
-    move = planner.next_move(saga, history_of(execution), execution.seen_at)
-    return isinstance(move, Wait) and move.aside and execution.due_at > execution.seen_at
+    move = planner.next_move(saga, history_of(execution), now)
+    return isinstance(move, Wait) and move.aside
 
 
 def _stop_at(max_seconds: float | None) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
 from .states import TERMINAL, UNFINISHED, SagaState
+
+if TYPE_CHECKING:
+    from .models import SagaExecution  # noqa: F401  (named in a base class, as a string)
 
 
 class ExecutionQuerySet(models.QuerySet["SagaExecution"]):

@@ -59,7 +59,8 @@ def checked_id(saga_id: str | None) -> str:
     """The caller's id, or a random UUID for None."""
     if saga_id is None:
         return str(uuid.uuid4())
-    if not isinstance(saga_id, str) or not SAGA_ID.fullmatch(saga_id):
+    given: Any = saga_id
+    if not isinstance(given, str) or not SAGA_ID.fullmatch(given):
         raise InvalidInput({"saga_id": "must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -"})
     return saga_id
 
@@ -74,12 +75,11 @@ def input_text(saga: Saga, context: Mapping[str, Any] | None) -> str:
     text = values.to_json(context, limit=limit)
     if saga.schema is None:
         return text
-    return values.to_json(_validated(saga, json.loads(text)), limit=limit)
+    return values.to_json(_validated(saga, saga.schema(data=json.loads(text))), limit=limit)
 
 
-def _validated(saga: Saga, given: dict[str, Any]) -> dict[str, Any]:
-    assert saga.schema is not None
-    serializer = saga.schema(data=given)
+def _validated(saga: Saga, serializer: Any) -> dict[str, Any]:
+    given = serializer.initial_data
     unknown = [key for key in given if key not in serializer.fields]
     if unknown:
         known = ", ".join(serializer.fields)

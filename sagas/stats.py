@@ -17,7 +17,7 @@ def collect() -> dict[str, Any]:
     `success_rate` (0.0 to 1.0) and the durations (seconds of the last run) are over the finished ones; 0.0 while
     there are none. Percentiles are nearest-rank.
     """
-    by_saga: dict[str, dict[str, int]] = {}
+    by_saga: dict[str, dict[SagaState, int]] = {}
     for name, state, count in _counts():
         by_saga.setdefault(name, dict.fromkeys(SagaState, 0))[state] = count
     total = {state: sum(states[state] for states in by_saga.values()) for state in SagaState}
@@ -40,7 +40,7 @@ def _counts() -> list[tuple[str, SagaState, int]]:
     return list(rows)
 
 
-def _numbers(states: dict[str, int], executions: ExecutionQuerySet) -> dict[str, Any]:
+def _numbers(states: dict[SagaState, int], executions: ExecutionQuerySet) -> dict[str, Any]:
     finished = sum(states[state] for state in TERMINAL)
     took = ExpressionWrapper(F("finished_at") - F("started_at"), output_field=DurationField())
     timed = executions.finished().filter(started_at__isnull=False).annotate(took=took).order_by("took")

@@ -22,8 +22,8 @@ from urllib.parse import quote
 
 USAGE = "usage: python -m tests.postgres -- COMMAND…"
 DATABASE = "sagas"
-# 16 threads and 4 processes at once, each with a connection per alias, need more than the usual 100.
-CONFIGURATION = "max_connections = 200\n"
+# A hundred threads at once, each with a connection per alias, need more than the usual 100.
+CONFIGURATION = "max_connections = 300\n"
 
 
 def main(arguments: list[str]) -> int:

@@ -27,9 +27,7 @@ class Booking(models.Model):
 
     sale_id = models.CharField(max_length=64, unique=True)
     status = models.CharField(max_length=16, choices=BookingStatus.choices, default=BookingStatus.PENDING)
-    payment_status = models.CharField(
-        max_length=16, choices=PaymentStatus.choices, default=PaymentStatus.PENDING
-    )
+    payment_status = models.CharField(max_length=16, choices=PaymentStatus.choices, default=PaymentStatus.PENDING)
     customer_name = models.CharField(max_length=200)
     customer_email = models.EmailField()
     customer_phone = models.CharField(max_length=20, blank=True)

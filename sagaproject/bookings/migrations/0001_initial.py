@@ -14,9 +14,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("sale_id", models.CharField(max_length=64, unique=True)),
                 (
@@ -69,9 +67,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("idempotency_key", models.CharField(max_length=255, unique=True)),
                 ("saga_id", models.CharField(db_index=True, max_length=150)),
@@ -100,9 +96,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("saga_id", models.CharField(max_length=150)),
                 ("step", models.CharField(max_length=64)),
@@ -117,9 +111,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "analytics event",
                 "verbose_name_plural": "analytics events",
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=("saga_id", "step"), name="one_analytics_event_per_saga_and_step"
-                    )
+                    models.UniqueConstraint(fields=("saga_id", "step"), name="one_analytics_event_per_saga_and_step")
                 ],
             },
         ),

@@ -22,9 +22,7 @@ Output = Mapping[str, Any]
 @reports_outcome
 def charge(context: StepContext) -> Output:
     """Charge the customer."""
-    charged = payments().charge(
-        _charge_request(context), key=context.idempotency_key, deadline=context.deadline
-    )
+    charged = payments().charge(_charge_request(context), key=context.idempotency_key, deadline=context.deadline)
     return {"payment_id": charged.value.id}
 
 

@@ -21,7 +21,7 @@ def booking_confirmation(sale: Sale, uid: UUID) -> Mail:
     return Mail(
         to=sale["customer_email"],
         subject=_("Your booking %(sale)s is confirmed") % {"sale": sale["sale_id"]},
-        body=_("Dear %(name)s,\n\nwe have booked %(description)s for you, from %(start)s.\n") % _words(sale),
+        body=_("Dear %(name)s,\n\n%(description)s is booked for you.\n\nStart: %(start)s\n") % _words(sale),
         invitation=_invitation(sale, uid),
     )
 
@@ -31,7 +31,7 @@ def booking_cancellation(sale: Sale, uid: UUID) -> Mail:
     return Mail(
         to=sale["customer_email"],
         subject=_("Your booking %(sale)s is cancelled") % {"sale": sale["sale_id"]},
-        body=_("Dear %(name)s,\n\nwe are sorry: we could not book %(description)s, from %(start)s.\n")
+        body=_("Dear %(name)s,\n\nwe are sorry: we could not book %(description)s for you.\n\nStart: %(start)s\n")
         % _words(sale),
         invitation=_invitation(sale, uid, sequence=1, cancelled=True),
     )
@@ -42,7 +42,7 @@ def receipt(sale: Sale) -> Mail:
     return Mail(
         to=sale["customer_email"],
         subject=_("Receipt for %(sale)s") % {"sale": sale["sale_id"]},
-        body=_("Dear %(name)s,\n\nwe received %(money)s for %(description)s. Payment: %(payment)s.\n")
+        body=_("Dear %(name)s,\n\nwe have received %(money)s for %(description)s.\n\nPayment: %(payment)s\n")
         % {**_words(sale), "payment": sale["payment_id"]},
     )
 
@@ -50,9 +50,7 @@ def receipt(sale: Sale) -> Mail:
 def booking_message(sale: Sale, template: str) -> TemplateMessage:
     """The WhatsApp template of that name, filled in."""
     words = _words(sale)
-    return TemplateMessage(
-        sale["customer_phone"], template, (words["name"], words["description"], words["start"])
-    )
+    return TemplateMessage(sale["customer_phone"], template, (words["name"], words["description"], words["start"]))
 
 
 def _invitation(sale: Sale, uid: UUID, **changes: Any) -> Invitation:
@@ -69,7 +67,7 @@ def _words(sale: Sale) -> dict[str, str]:
     words = {"name": sale["customer_name"], "description": sale["description"]}
     if "starts_at" in sale:
         start = timezone.localtime(moment(sale["starts_at"]))
-        words["start"] = formats.date_format(start, "SHORT_DATETIME_FORMAT")
+        words["start"] = formats.date_format(start, "DATETIME_FORMAT")
     if "currency" in sale:
         amount = formats.number_format(Decimal(sale["amount"]), 2, force_grouping=True)
         words["money"] = f"{SYMBOLS[sale['currency']]} {amount}"

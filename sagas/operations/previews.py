@@ -1,0 +1,96 @@
+"""What an act would do: a sentence, and the calls it would make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sagas import planner
+from sagas.planner import Attempt, History
+from sagas.states import Direction, SagaState
+
+from .situation import Act, Call, Situation
+
+Told = tuple[str, list[Call]]
+
+
+def _preview_retry(situation: Situation) -> Told:
+    if situation.state is SagaState.PARTIALLY_COMPENSATED:
+        return "Tries again to undo what is not undone.", _undo_calls(_as_retried(situation))
+    history = next_run(situation)
+    steps = [Call(name, Direction.ACTION, planner.key_of(history, name, Direction.ACTION)) for name in history.plan]
+    return f"Starts run {history.run} from the first step, with new idempotency keys.", steps
+
+
+def _preview_cancel(situation: Situation) -> Told:
+    return "Stops the saga and undoes what was done.", _undo_calls(situation.rolling())
+
+
+def _preview_compensate(situation: Situation) -> Told:
+    return "Undoes the finished saga, last step first.", _undo_calls(situation.rolling())
+
+
+def _preview_hold(situation: Situation) -> Told:
+    when = "after the attempt that is running" if situation.execution.leased else "now"
+    return f"Parks the saga {when}; nothing is undone and nothing goes on until it is released.", []
+
+
+def _preview_release(situation: Situation) -> Told:
+    saga, history = situation.saga, situation.history
+    move = planner.next_move(saga, history, planner.FOREVER) if saga else None
+    calls = [Call(move.step.name, move.direction, move.key)] if isinstance(move, Attempt) else []
+    return (
+        "Goes on from where it stands, with a fresh budget of retries and the same idempotency keys.",
+        calls,
+    )
+
+
+def _preview_verify(situation: Situation) -> Told:
+    key = planner.key_of
+    names = planner.in_doubt(situation.history)
+    steps = [step for step in situation.saga or () if step.verify and step.name in names]
+    calls = [Call(s.name, Direction.VERIFY, key(situation.history, s.name, Direction.VERIFY)) for s in steps]
+    return "Asks the providers what really happened; changes nothing there.", calls
+
+
+def _preview_resolve(_: Situation) -> Told:
+    return "Puts down, with your evidence, what has become of the step; no provider is called for it.", []
+
+
+def _preview_acknowledge(_: Situation) -> Told:
+    return "Takes the saga off the list of those that need attention; nothing else changes.", []
+
+
+def _preview_correct(situation: Situation) -> Told:
+    when = "the next run" if situation.state is SagaState.FAILED else "its release"
+    return f"Replaces the input; it takes effect with {when}.", []
+
+
+PREVIEWS: dict[Act, Callable[[Situation], Told]] = {
+    Act.RETRY: _preview_retry,
+    Act.CANCEL: _preview_cancel,
+    Act.COMPENSATE: _preview_compensate,
+    Act.HOLD: _preview_hold,
+    Act.RELEASE: _preview_release,
+    Act.VERIFY: _preview_verify,
+    Act.RESOLVE: _preview_resolve,
+    Act.ACKNOWLEDGE: _preview_acknowledge,
+    Act.CORRECT: _preview_correct,
+}
+
+
+def next_run(situation: Situation) -> History:
+    """An empty history for the run after this one, with today's steps."""
+    plan = situation.saga.names if situation.saga else situation.history.plan
+    return History(situation.history.saga_id, situation.history.run + 1, SagaState.PENDING, plan)
+
+
+def _as_retried(situation: Situation) -> Situation:
+    version = situation.execution.version + 1
+    history = planner.retried(situation.history, version)
+    return Situation(situation.execution, history, situation.saga)
+
+
+def _undo_calls(situation: Situation) -> list[Call]:
+    names = situation.remaining
+    key = planner.key_of
+    return [Call(n, Direction.COMPENSATION, key(situation.history, n, Direction.COMPENSATION)) for n in names]

@@ -1,0 +1,107 @@
+"""An execution as an operator's act finds it, and the words that acts, who acts and previews are told in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sagas import journal, planner
+from sagas.definition import Saga
+from sagas.exceptions import UnknownExecution
+from sagas.models import SagaEvent, SagaExecution
+from sagas.planner import History
+from sagas.registry import all_sagas
+from sagas.states import Direction, SagaState
+from sagas.tenure import history_of
+
+
+class Act(StrEnum):
+    """What an operator can do; the values are the commands' and the API's words."""
+
+    RETRY = "retry"
+    CANCEL = "cancel"
+    COMPENSATE = "compensate"
+    HOLD = "hold"
+    RELEASE = "release"
+    VERIFY = "verify"
+    RESOLVE = "resolve"
+    ACKNOWLEDGE = "acknowledge"
+    CORRECT = "correct"
+
+
+@dataclass(frozen=True)
+class By:
+    """Who acts, and from where: admin, api, cli or python."""
+
+    user: Any = None
+    name: str = ""
+    source: str = "python"
+
+    @property
+    def told_name(self) -> str:
+        """The name that the event keeps, also when the user is deleted later."""
+        return (self.name or (self.user.get_username() if self.user else ""))[:150]
+
+
+PYTHON = By()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that an act would have made: the step, in which direction, and the key it would carry."""
+
+    step: str
+    direction: Direction
+    key: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an act would do. `version` is the execution's; the act can be made to depend on it."""
+
+    act: Act
+    saga_id: str
+    version: int
+    sentence: str
+    calls: tuple[Call, ...] = ()
+    not_repeated: tuple[str, ...] = ()
+    in_doubt: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Situation:
+    """An execution with its history and definition; `saga` is None when it is not registered here."""
+
+    execution: SagaExecution
+    history: History
+    saga: Saga | None
+
+    @property
+    def state(self) -> SagaState:
+        """Where it stands."""
+        return self.execution.state
+
+    @property
+    def remaining(self) -> list[str]:
+        """Names of the steps whose undo is open, last step first."""
+        return planner.remaining(self.saga, self.history) if self.saga else []
+
+    @property
+    def cause_of_hold(self) -> str:
+        """Who held it: operator, engine or on_change."""
+        kinds = [SagaEvent.Kind.HELD, SagaEvent.Kind.HOLD]
+        events = self.execution.events.using(journal.alias()).filter(kind__in=kinds).order_by("-id")
+        return next((event.data["cause"] for event in events[:10] if "cause" in event.data), "operator")
+
+    def rolling(self) -> Situation:
+        """The same, once a rollback that nobody's failure began is on its way."""
+        return Situation(self.execution, planner.roll_back(self.history, ""), self.saga)
+
+
+def look(saga_id: str) -> Situation:
+    """The execution of that id as it is now; raises UnknownExecution."""
+    execution = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id).first()
+    if execution is None:
+        raise UnknownExecution(saga_id)
+    return Situation(execution, history_of(execution), all_sagas().get(execution.saga_name))

@@ -1,0 +1,1 @@
+"""What a saga costs: `make bench`."""

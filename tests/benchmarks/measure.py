@@ -1,0 +1,219 @@
+"""Measures on the database of the environment and prints one JSON object; `python -m tests.benchmarks` runs it."""
+
+import json
+import statistics
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import django
+
+BATCHES, BATCH = 6, 50
+SAMPLES = 50
+CONCURRENT = 100
+IN_SEQUENCE = 1000
+PAYLOAD = {"sale_id": "SALE-001", "amount": "420.00"}
+BOOKING = {
+    "customer_name": "Ana Souza",
+    "customer_email": "customer@example.com",
+    "customer_phone": "+5511987654321",
+    "customer_document": "529.982.247-25",
+    "description": "City tour",
+    "amount": "420.00",
+    "starts_at": "2026-12-01T10:00:00-03:00",
+    "ends_at": "2026-12-01T12:00:00-03:00",
+}
+PAYMENT = {
+    "customer_name": "Ana Souza",
+    "customer_email": "customer@example.com",
+    "amount": "420.00",
+    "payment_method": "pm_card_visa",
+    "description": "City tour",
+}
+
+
+def main() -> int:
+    """Measure in test databases of its own, so that nothing is left behind."""
+    warnings.simplefilter("ignore")
+    django.setup()
+    from django.test.utils import setup_databases, teardown_databases
+
+    databases = setup_databases(verbosity=0, interactive=False)
+    try:
+        json.dump(measure(), sys.stdout)
+    finally:
+        teardown_databases(databases, verbosity=0)
+    return 0
+
+
+def measure() -> dict[str, Any]:
+    """Everything, on one database; times are milliseconds."""
+    from django.db import connections
+
+    connections["default"].ensure_connection()
+    return {
+        "database": connections["default"].vendor,
+        "noop": measure_noop(),
+        "booking": per_saga(book, SAMPLES),
+        "payment": per_saga(pay, SAMPLES),
+        "undos": measure_undos(),
+        "concurrent": measure_concurrent(),
+        "sequence": measure_sequence(),
+    }
+
+
+def measure_noop() -> dict[str, Any]:
+    """A saga of four steps that do nothing, and the floor, by turns: both see the same machine."""
+    from django.db import connections
+
+    from sagas.tenure import worker_name
+    from tests.benchmarks.clocks import Spent
+    from tests.benchmarks.floor import FLOORS, Rows
+
+    here = connections["default"]
+    saga, floor = noop_saga(), FLOORS[here.vendor](here.settings_dict)
+    backends = [here.connection.info.backend_pid] if here.vendor == "postgresql" else []
+    names = list(saga.names)
+
+    def run_saga(number: int) -> None:
+        assert execute(f"noop-{number}", saga, PAYLOAD).state.value == "succeeded"
+
+    def run_floor(number: int) -> None:
+        floor.write(Rows(f"floor-{number}", saga.name, names, PAYLOAD, worker_name()))
+
+    for number in range(20):
+        run_saga(-number)
+        run_floor(-number)
+    sagas, floors = [], []
+    for batch in range(1, BATCHES + 1):
+        numbers = range(batch * BATCH, (batch + 1) * BATCH)
+        floors.append(Spent(lambda: [run_floor(n) for n in numbers], floor.backends))  # noqa: B023 - called at once
+        sagas.append(Spent(lambda: [run_saga(n) for n in numbers], backends))  # noqa: B023 - called at once
+    floor.close()
+    return {"saga": _per_run(sagas), "floor": _per_run(floors)}
+
+
+def noop_saga() -> Any:
+    """Four idempotent steps without references."""
+    from sagas import Saga, SagaStep
+
+    return Saga("noop", [SagaStep(name, lambda context: None) for name in ("one", "two", "three", "four")])
+
+
+def execute(saga_id: str, saga: Any, payload: dict[str, Any]) -> Any:
+    """Run a saga here."""
+    from sagas.orchestrator import get_saga_orchestrator
+
+    return get_saga_orchestrator().execute(saga_id, saga.name, saga, payload)
+
+
+def book(saga_id: str) -> Any:
+    """A booking of a sale of its own."""
+    from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
+
+    return _succeeded(execute(saga_id, CREATE_BOOKING_SAGA, BOOKING | {"sale_id": saga_id}))
+
+
+def pay(saga_id: str) -> Any:
+    """A payment of a sale of its own."""
+    from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA
+
+    return _succeeded(execute(saga_id, COLLECT_PAYMENT_SAGA, PAYMENT | {"sale_id": saga_id}))
+
+
+def per_saga(run: Callable[[str], Any], count: int) -> dict[str, float]:
+    """The median wall time and the CPU time of `count` sagas, one after the other."""
+    run(f"{run.__name__}-warm")
+    walls, cpu = [], time.process_time()
+    for number in range(count):
+        began = time.perf_counter()
+        run(f"{run.__name__}-{number}")
+        walls.append(time.perf_counter() - began)
+    return {"wall": _ms(statistics.median(walls)), "cpu": _ms((time.process_time() - cpu) / count)}
+
+
+def measure_undos() -> dict[str, float]:
+    """From the refusal of the fourth step to the end of the three undos."""
+    from integrations.models import FaultMode, SandboxFault
+    from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
+
+    SandboxFault.objects.create(port="calendar", operation="add", mode=FaultMode.REFUSE, remaining=SAMPLES)
+    walls, cpu = [], time.process_time()
+    for number in range(SAMPLES):
+        sale = f"undone-{number}"
+        execution = execute(sale, CREATE_BOOKING_SAGA, BOOKING | {"sale_id": sale})
+        runs = list(execution.step_executions)
+        assert execution.state.value == "failed", execution.state
+        assert [run.direction for run in runs[-3:]] == ["compensation"] * 3
+        walls.append((execution.finished_at - runs[3].finished_at).total_seconds())
+    SandboxFault.objects.all().delete()
+    return {"wall": _ms(statistics.median(walls)), "cpu": _ms((time.process_time() - cpu) / SAMPLES)}
+
+
+def measure_concurrent() -> dict[str, float]:
+    """A hundred bookings begun in the same moment, each in a thread with connections of its own."""
+    from django.db import connections
+
+    gate = threading.Barrier(CONCURRENT + 1)
+
+    def run(number: int) -> float:
+        gate.wait()
+        began = time.perf_counter()
+        try:
+            book(f"concurrent-{number}")
+        finally:
+            connections.close_all()
+        return time.perf_counter() - began
+
+    with ThreadPoolExecutor(CONCURRENT) as pool:
+        futures = [pool.submit(run, number) for number in range(CONCURRENT)]
+        gate.wait()
+        began, cpu = time.perf_counter(), time.process_time()
+        longest = max(future.result() for future in futures)
+        wall = time.perf_counter() - began
+    cpu = time.process_time() - cpu
+    return {"wall": _ms(wall / CONCURRENT), "cpu": _ms(cpu / CONCURRENT), "longest": _ms(longest)}
+
+
+def measure_sequence() -> dict[str, float]:
+    """A thousand bookings, one after the other: do the later ones cost more?"""
+    halves = []
+    for half in (0, 1):
+        began, cpu = time.perf_counter(), time.process_time()
+        for number in range(IN_SEQUENCE // 2):
+            book(f"sequence-{half}-{number}")
+        halves.append((time.perf_counter() - began, time.process_time() - cpu))
+    (wall, cpu), (later_wall, later_cpu) = halves
+    return {
+        "wall": _ms((wall + later_wall) / IN_SEQUENCE),
+        "cpu": _ms((cpu + later_cpu) / IN_SEQUENCE),
+        "growth": later_wall / wall,
+        "cpu_growth": later_cpu / cpu,
+    }
+
+
+def _succeeded(execution: Any) -> Any:
+    assert execution.state.value == "succeeded", (execution.state, execution.failed_step, execution.held)
+    return execution
+
+
+def _per_run(batches: list[Any]) -> dict[str, float | None]:
+    """The median batch, by the run; the median, for other work on the machine comes and goes."""
+
+    def median(of: str) -> float | None:
+        values = [getattr(batch, of) for batch in batches]
+        return None if None in values else _ms(statistics.median(values) / BATCH)
+
+    return {"cpu": median("cpu"), "wall": median("wall"), "server": median("server")}
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""The business's records are there to look at."""
+
+import pytest
+
+from sagaproject.bookings.models import AnalyticsEvent, Booking, Invoice
+from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA
+from sagaproject.bookings.status import follow_payment
+from sagas import SagaState
+from tests.bookings.conftest import PAYMENT, Steps
+from tests.bookings.test_status import payment_saga
+
+
+@pytest.fixture
+def paid(db):
+    steps = Steps(COLLECT_PAYMENT_SAGA, PAYMENT)
+    for name in COLLECT_PAYMENT_SAGA.names:
+        steps.act(name)
+    follow_payment(payment_saga(), SagaState.IN_PROGRESS, SagaState.SUCCEEDED)
+
+
+@pytest.mark.usefixtures("paid")
+@pytest.mark.parametrize("model", [Booking, Invoice, AnalyticsEvent])
+def test_a_record_is_listed_and_shown_and_not_touched(admin_client, model):
+    path, row = f"/admin/bookings/{model._meta.model_name}/", model.objects.get()
+
+    assert "SALE-001" in admin_client.get(path, {"q": "SALE-001"}).content.decode()
+    assert "SALE-001" in admin_client.get(f"{path}{row.pk}/change/").content.decode()
+    for act in ("add/", f"{row.pk}/change/", f"{row.pk}/delete/"):
+        assert admin_client.post(path + act, {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.usefixtures("paid")
+def test_records_have_names_for_people():
+    assert str(Booking.objects.get()) == "SALE-001"
+    assert str(Invoice.objects.get()) == f"INV-{Invoice.objects.get().pk:06d}"
+    assert str(AnalyticsEvent.objects.get()) == "payment_collected SALE-001"
