@@ -106,9 +106,7 @@ def read_database(variable: str, alias: str, default: str) -> dict[str, Any]:
     # Health checks are off because they add a query to each use of a connection; the journal tells a
     # broken connection from a lost lease itself and repeats the checkpoint on a new one.
     database: dict[str, Any] = dict(
-        dj_database_url.parse(
-            os.environ.get(variable) or default, conn_max_age=None, conn_health_checks=False
-        )
+        dj_database_url.parse(os.environ.get(variable) or default, conn_max_age=None, conn_health_checks=False)
     )
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = SQLITE_OPTIONS | database.get("OPTIONS", {})

@@ -8,6 +8,7 @@ import datetime as dt
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from . import journal, planner, values
@@ -255,7 +256,7 @@ def _take_in(tenure: Tenure, step: Step, position: Position, moved: Moved) -> No
         }
         log(logging.INFO, "saga.state", **names, old=old, new=execution.state)
     if step.run and step_ended.receivers:
-        _notify(tenure, step.run)
+        journal.once_committed(partial(_notify, tenure, step.run))
     if position.held:
         log(logging.ERROR, "saga.held", saga_id=execution.saga_id, saga=execution.saga_name, cause=step.cause)
 

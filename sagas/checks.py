@@ -7,8 +7,10 @@ from typing import Any
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
+from django.db.models import Count
 
 from . import conf, journal
+from .models import SagaExecution
 from .registry import all_sagas
 
 OLDEST_SQLITE = (3, 35)
@@ -43,21 +45,15 @@ def check_steps_fit_the_lease(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """The database of the executions can keep the promises."""
+    """The database of the executions can keep the promises, and today's code can go on with what is in it."""
     if not databases or journal.alias() not in databases:
         return []
     here = connections[journal.alias()]
-    if here.vendor == "sqlite":
-        return _check_sqlite(here)
-    if here.vendor == "postgresql":
-        return []
-    return [
-        Error(
-            f"Sagas run on SQLite or PostgreSQL, not on {here.vendor}.",
-            hint=f"Change DATABASES[{journal.alias()!r}].",
-            id="sagas.E003",
-        )
-    ]
+    if here.vendor not in ("sqlite", "postgresql"):
+        problem = f"Sagas run on SQLite or PostgreSQL, not on {here.vendor}."
+        return [Error(problem, hint=f"Change DATABASES[{journal.alias()!r}].", id="sagas.E003")]
+    found = _check_sqlite(here) if here.vendor == "sqlite" else []
+    return [*found, *_check_connections_are_kept(here), *_check_stranded(here)]
 
 
 def _check_sqlite(here: Any) -> list[CheckMessage]:
@@ -73,3 +69,38 @@ def _check_sqlite(here: Any) -> list[CheckMessage]:
             id="sagas.W002",
         )
     ]
+
+
+def _check_connections_are_kept(here: Any) -> list[CheckMessage]:
+    if here.settings_dict.get("CONN_MAX_AGE") != 0 or here.settings_dict.get("OPTIONS", {}).get("pool"):
+        return []
+    return [
+        checks.Warning(
+            "CONN_MAX_AGE is 0, so connections are opened again and again, which doubles the cost of a saga.",
+            hint=f"Set DATABASES[{journal.alias()!r}]['CONN_MAX_AGE'] = None.",
+            id="sagas.W003",
+        )
+    ]
+
+
+def _check_stranded(here: Any) -> list[CheckMessage]:
+    """Executions in flight that were planned with a step which today's definitions do not have (promise 14)."""
+    if SagaExecution._meta.db_table not in here.introspection.table_names():
+        return []
+    rows = SagaExecution.objects.using(here.alias).unfinished().order_by("saga_name")
+    planned = rows.values_list("saga_name", "plan").annotate(count=Count("id"))
+    return [_stranded(name, gone, count) for name, plan, count in planned if (gone := _gone(name, plan))]
+
+
+def _gone(saga_name: str, plan: list[str]) -> str:
+    """The first planned step that is not defined any more, "" if there is none."""
+    saga = all_sagas().get(saga_name)
+    return next((step for step in plan if saga is None or saga.step(step) is None), "")
+
+
+def _stranded(saga_name: str, step: str, count: int) -> CheckMessage:
+    return checks.Warning(
+        f"{count} unfinished executions of {saga_name!r} were planned with step {step!r}, which is not defined here.",
+        hint="They will be held. Define the step until they have ended.",
+        id="sagas.W004",
+    )

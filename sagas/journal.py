@@ -186,6 +186,14 @@ def in_tests_transaction() -> bool:
     return here.in_atomic_block and _opened_by_a_test(here)
 
 
+def once_committed(function: Callable[[], None]) -> None:
+    """Call it now or, inside a transaction, after its commit."""
+    if in_transaction():
+        transaction.on_commit(function, using=alias())
+    else:
+        function()
+
+
 def begin(execution: SagaExecution, *, lease: float | None) -> bool:
     """Insert the execution: with a lease (seconds) as ours and in progress, without as pending and due.
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["integrations.pytest_plugin"]
+
 TOOLS = ["lint-imports", "coverage"]
 MODULES = ["psycopg", "hypothesis", "factory"]
 

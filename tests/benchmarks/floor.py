@@ -36,11 +36,12 @@ COLUMNS = (
     "id, step, direction, run, attempt, outcome, output, changes, error_type, error_message, idempotency_key, "
     "started_at, finished_at, worker, ending, retry_at, resolution, sequence"
 )
-VALUES = "{p}, {p}, 'action', 1, 1, 'succeeded', {p}, '{{}}', '', '', {p}, {p}, {p}, {p}, '', NULL, '', {p}"
+VALUES = "{uuid}, {p}, 'action', 1, 1, 'succeeded', {p}, '{{}}', '', '', {p}, {time}, {time}, {p}, '', NULL, '', {p}"
 FILE = f"INSERT INTO sagas_steprun ({COLUMNS}, execution_id) VALUES ({VALUES}, {{p}})"
-FILED = (
-    f"WITH mine AS ({{position}}) INSERT INTO sagas_steprun ({COLUMNS}, execution_id) SELECT {VALUES}, mine.id FROM mine"
-)
+FILED = f"WITH mine AS (%s) INSERT INTO sagas_steprun ({COLUMNS}, execution_id) SELECT {VALUES}, mine.id FROM mine"
+
+PSYCOPG = {"p": "%s", "uuid": "%s::uuid", "time": "%s::timestamptz"}
+SQLITE = {"p": "?", "uuid": "?", "time": "?"}
 
 
 class PostgresFloor:
@@ -53,16 +54,12 @@ class PostgresFloor:
         given = {names[name]: value for name, value in settings.items() if name in names and value}
         self.connection = psycopg.connect(**given, autocommit=True)
         self.backends = [self.connection.info.backend_pid]
-        self._begin = BEGIN.format(p="%s")
-        typed = VALUES.format(p="%s").split(", ")
-        for place, kind in ((0, "uuid"), (10, "timestamptz"), (11, "timestamptz")):
-            typed[place] += f"::{kind}"
-        text = f"WITH mine AS ({{}}) INSERT INTO sagas_steprun ({COLUMNS}, execution_id) SELECT {', '.join(typed)}, mine.id FROM mine"
-        self._move, self._end = text.format(MOVE.format(p="%s")), text.format(END.format(p="%s"))
+        self._begin = BEGIN.format(**PSYCOPG)
+        self._move, self._end = (FILED.replace("%s", text, 1).format(**PSYCOPG) for text in (MOVE, END))
 
     def write(self, rows: "Rows") -> None:
         execute = self.connection.execute
-        pk = execute(self._begin, rows.begin()).fetchone()[0]
+        pk = execute(self._begin, rows.begin()).fetchall()[0][0]
         for version in (1, 2, 3, 4):
             statement = self._end if version == 4 else self._move
             execute(statement, [*rows.position(pk, version), *rows.run(version)])
@@ -78,7 +75,9 @@ class SqliteFloor:
         self.connection = sqlite3.connect(settings["NAME"], isolation_level=None)
         self.connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
         self.backends: list[int] = []
-        self._begin, self._move, self._end, self._file = (text.format(p="?") for text in (BEGIN, MOVE, END, FILE))
+        self._begin, self._move, self._end, self._file = (
+            text.format(**SQLITE) for text in (BEGIN, MOVE, END, FILE)
+        )
 
     def write(self, rows: "Rows") -> None:
         execute = self.connection.execute
