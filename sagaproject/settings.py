@@ -108,6 +108,10 @@ def read_database(variable: str, alias: str, default: str) -> dict[str, Any]:
     database: dict[str, Any] = dict(
         dj_database_url.parse(os.environ.get(variable) or default, conn_max_age=None, conn_health_checks=False)
     )
+    if database["ENGINE"] == "django.db.backends.postgresql":
+        # The journal's statements are planned once a connection and not once a checkpoint. A pooler that gives
+        # each transaction another server connection, and knows nothing of prepared statements, needs None.
+        database["OPTIONS"] = {"prepare_threshold": 5} | database.get("OPTIONS", {})
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = SQLITE_OPTIONS | database.get("OPTIONS", {})
         # Django's usual test database in memory shares one cache between its connections and ignores the

@@ -12,12 +12,12 @@ from typing import Any
 from . import journal, planner, values
 from .conf import get_settings
 from .definition import StepCall, StepContext
-from .exceptions import InvalidInput, StepTimeout, StillPending
-from .heartbeat import HEARTBEAT
-from .outcomes import Ended, ended_by
+from .exceptions import InvalidInput, OutcomeUnknown, StepTimeout, StillPending
+from .heartbeat import WATCHDOG
+from .outcomes import INTERRUPTIONS, Ended, ended_by
 from .planner import Attempt, View
 from .states import Direction, Outcome
-from .tenure import Tenure
+from .tenure import Tenure, copy_of
 from .timeouts import Deadline
 
 Abandon = Callable[[Tenure, Attempt, dt.datetime], None]
@@ -25,12 +25,13 @@ Abandon = Callable[[Tenure, Attempt, dt.datetime], None]
 
 @dataclass(frozen=True)
 class Result:
-    """How an attempt ended, and what it changed in the context."""
+    """How an attempt ended, and what it changed in the context; `passed_on` is to be raised once it is filed."""
 
     ended: Ended
     started_at: dt.datetime
     context: dict[str, Any]
     changes: dict[str, Any]
+    passed_on: BaseException | None = None
 
 
 def make(tenure: Tenure, attempt: Attempt, abandon: Abandon) -> Result:
@@ -41,17 +42,15 @@ def make(tenure: Tenure, attempt: Attempt, abandon: Abandon) -> Result:
     stuck = partial(abandon, tenure, attempt, started_at)
     deadline = Deadline(seconds, get_settings().GRACE, stuck)
     if tenure.shared:
-        HEARTBEAT.watch(deadline)
+        WATCHDOG.add(deadline)
     try:
         returned = deadline.call(partial(_function(attempt), context))
+        result = _result(tenure, attempt, context, returned, started_at)
     except BaseException as error:  # noqa: BLE001  (StepTimeout and Ctrl-C end an attempt too, and are filed)
-        if isinstance(error, StepTimeout):
-            journal.drop_interrupted_connections()
-        ended = _as_its_direction_means(attempt, ended_by(error, get_settings().UNCERTAIN_EXCEPTIONS))
-        return Result(_with_output(ended), started_at, tenure.context, {})
+        result = _result_of_error(tenure, attempt, error, deadline, started_at)
     finally:
-        HEARTBEAT.unwatch(deadline)
-    return _result(tenure, attempt, context, returned, started_at)
+        WATCHDOG.discard(deadline)
+    return _without_open_transaction(tenure, attempt, result)
 
 
 def timed_out(tenure: Tenure, attempt: Attempt, started_at: dt.datetime) -> Result:
@@ -93,8 +92,8 @@ def _context(tenure: Tenure, attempt: Attempt, deadline: dt.datetime) -> StepCon
         idempotency_key=attempt.key,
         deadline=deadline,
         clock=tenure.now,
-        outputs={step: output for step, output in planner.outputs(history).items() if step != name},
-        output=_output(attempt, view),
+        outputs={step: copy_of(output) for step, output in planner.outputs(history).items() if step != name},
+        output=copy_of(_output(attempt, view)),
         action_key=planner.key_of(history, name, Direction.ACTION) if after_action else None,
         uncertain=view.doubt,
     )
@@ -114,12 +113,34 @@ def _result(tenure: Tenure, attempt: Attempt, context: StepContext, returned: An
     try:
         output = _stored_output(returned)
         text = values.to_json(dict(context) | (output or {}), limit=get_settings().MAX_CONTEXT_BYTES)
-    except InvalidInput as error:
+    except Exception as error:  # noqa: BLE001  (the effect is there; what a strange mapping raises is not its failure)
         ended = _as_its_direction_means(attempt, Ended(Outcome.UNCERTAIN, error))
         return Result(ended, started_at, tenure.context, {})
     new = json.loads(text)
     changes = values.changes_between(tenure.context, new)
     return Result(Ended(Outcome.SUCCEEDED, output=output), started_at, new, changes)
+
+
+def _result_of_error(
+    tenure: Tenure, attempt: Attempt, error: BaseException, deadline: Deadline, started_at: dt.datetime
+) -> Result:
+    if isinstance(error, StepTimeout):
+        journal.drop_interrupted_connections()
+    ended = _as_its_direction_means(attempt, ended_by(error, get_settings().UNCERTAIN_EXCEPTIONS))
+    from_around_us = isinstance(error, StepTimeout) and error.deadline not in (None, deadline)
+    passed_on = error if from_around_us or isinstance(error, INTERRUPTIONS) else None
+    return Result(_with_output(ended), started_at, tenure.context, {}, passed_on)
+
+
+def _without_open_transaction(tenure: Tenure, attempt: Attempt, result: Result) -> Result:
+    """A step that left a transaction open on our connection loses it, and what it did there is in doubt."""
+    in_ours = attempt.step.transactional and attempt.direction is not Direction.VERIFY
+    if in_ours or not tenure.shared or not journal.drop_open_transaction():
+        return result
+    if result.ended.outcome is not Outcome.SUCCEEDED:
+        return result
+    ended = Ended(Outcome.UNCERTAIN, OutcomeUnknown("the step left a transaction open, which was rolled back"))
+    return Result(ended, result.started_at, tenure.context, {})
 
 
 def _stored_output(returned: Any) -> dict[str, Any] | None:

@@ -56,14 +56,16 @@ def with_rollback_begun(tenure: Tenure, step: Step) -> Step:
     return dataclasses.replace(step, history=history, move=planner.next_move(tenure.saga, history, tenure.now()))
 
 
-def write(tenure: Tenure, step: Step) -> bool:
-    """Write the checkpoint and take it into the tenure; False = the row is not ours, or a request came first."""
-    position = _position(tenure, step)
-    moved = _persist(tenure, step, position)
+def write(tenure: Tenure, step: Step) -> Move | None:
+    """Write the checkpoint and take it into the tenure; None = the row is not ours, or a request came first.
+
+    Returns the move that was written: where the saga's on_change raised, that is a Hold.
+    """
+    written, position, moved = _persist(tenure, step, _position(tenure, step))
     if moved is None:
-        return False
-    _take_in(tenure, step, position, moved)
-    return True
+        return None
+    _take_in(tenure, written, position, moved)
+    return written.move
 
 
 def step_run(
@@ -128,7 +130,8 @@ def _position(tenure: Tenure, step: Step) -> Position:
         steps_completed=planner.steps_completed(history),
         failed_step=move.failed_step if isinstance(move, Settle) and leaves else history.failed_step,
         compensation_performed=planner.compensation_performed(history),
-        keep_recoveries=step.keep_recoveries,
+        keep_recoveries=step.keep_recoveries or step.run is None,
+        begun=_mark_to_come(tenure, history, move),
         pivoting=(to_pivot and not step.stay) or pivot_in_play(tenure.saga, history),
         obeyed=step.obeyed,
         leaves=leaves,
@@ -138,6 +141,12 @@ def _position(tenure: Tenure, step: Step) -> Position:
         needs_attention=_needs_attention(tenure, history, move, state),
         unless_wanted=to_pivot and not step.stay,
     )
+
+
+def _mark_to_come(tenure: Tenure, history: History, move: Move) -> bool | None:
+    if isinstance(move, Attempt):
+        return False if move.direction is Direction.ACTION and planner.needs_mark(move.step) else None
+    return planner.mark_to_come(tenure.saga, history) if isinstance(move, Wait) else None
 
 
 def _due_in(tenure: Tenure, move: Move) -> float | None:
@@ -160,16 +169,17 @@ def _needs_attention(tenure: Tenure, history: History, move: Move, state: SagaSt
     return state is SagaState.PARTIALLY_COMPENSATED
 
 
-def _persist(tenure: Tenure, step: Step, position: Position) -> Moved | None:
+def _persist(tenure: Tenure, step: Step, position: Position) -> tuple[Step, Position, Moved | None]:
+    """What was written in the end: the step as it was meant, or held instead."""
+
     def find() -> Moved | None:
-        sequence = journal.filed_sequence(step.run.pk) if step.run else None
-        return None if sequence is None else Moved(sequence)
+        return journal.filed(tenure.execution.pk, step.run.pk) if step.run else None
 
     try:
-        return journal.persist(lambda: _commit(tenure, step, position), find)
+        return step, position, journal.persist(lambda: _commit(tenure, step, position), find)
     except Unsettled as unsettled:
-        held = _held_instead(tenure, step, position, unsettled)
-        return journal.persist(lambda: _commit(tenure, *held), find)
+        held, its_position = _held_instead(tenure, step, position, unsettled)
+        return held, its_position, journal.persist(lambda: _commit(tenure, held, its_position), find)
 
 
 def _commit(tenure: Tenure, step: Step, position: Position) -> Moved | None:
@@ -201,9 +211,13 @@ def _announce(tenure: Tenure, step: Step, position: Position, moved: Moved) -> N
 
 
 def announce(on_change: Any, execution: SagaExecution, old: SagaState) -> None:
-    """Call an on_change; Unsettled when it raises, except for a broken connection, after which all is repeated."""
+    """Call an on_change; Unsettled when it raises, except for a broken connection, after which all is repeated.
+
+    It has a savepoint of its own: on PostgreSQL a database error in it would spoil the transaction around it.
+    """
     try:
-        on_change(execution, old, execution.state)
+        with journal.one_commit():
+            on_change(execution, old, execution.state)
     except Exception as error:
         if not journal.connection().is_usable():
             raise
@@ -247,7 +261,7 @@ def _take_in(tenure: Tenure, step: Step, position: Position, moved: Moved) -> No
     execution, old = tenure.execution, tenure.execution.state
     _adopt(execution, step, position, moved)
     tenure.context = execution.context
-    tenure.history = dataclasses.replace(step.history, state=position.state, failed_step=position.failed_step)
+    tenure.history = step.history.standing(position.state, position.failed_step)
     if execution.state is not old:
         names = {
             "saga_id": execution.saga_id,
@@ -266,7 +280,7 @@ def _adopt(execution: SagaExecution, step: Step, position: Position, moved: Move
     execution.state, execution.failed_step = position.state, position.failed_step
     execution.steps_completed = list(position.steps_completed)
     execution.compensation_performed = position.compensation_performed
-    execution.begun, execution.pivoting = False, position.pivoting
+    execution.begun, execution.pivoting = position.begun, position.pivoting
     execution.recoveries = execution.recoveries if position.keep_recoveries else 0
     if step.result:
         execution.context = step.result.context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
@@ -22,6 +23,15 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     return [
         Error(problem, hint="See the settings table in the README.", id="sagas.E001") for problem in conf.problems()
     ]
+
+
+@register("sagas")
+def check_time_zones(**_: Any) -> list[CheckMessage]:
+    """Leases are compared with UTC, on SQLite as text."""
+    if settings.USE_TZ and not connections[journal.alias()].settings_dict.get("TIME_ZONE"):
+        return []
+    hint = f"Set USE_TZ = True, and no TIME_ZONE in DATABASES[{journal.alias()!r}]."
+    return [Error("Times of sagas are stored in UTC, which these settings rule out.", hint=hint, id="sagas.E004")]
 
 
 @register("sagas")

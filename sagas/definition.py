@@ -9,9 +9,10 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, overload
 
-from .exceptions import DefinitionError
+from .exceptions import LONGEST_WAIT, DefinitionError
 from .states import Priority
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -99,6 +100,8 @@ class SagaStep:
             raise self._error(field, f"must be more than {above}, not {value!r}")
         if at_least is not None and not value >= at_least:
             raise self._error(field, f"must be at least {at_least}, not {value!r}")
+        if value > LONGEST_WAIT:
+            raise self._error(field, f"must be at most {LONGEST_WAIT:g}, a year, not {value!r}")
 
     def _check_count(self, field: str, *, optional: bool) -> None:
         value = getattr(self, field)
@@ -174,7 +177,11 @@ class Saga(Sequence[SagaStep]):
 
     def step(self, name: str) -> SagaStep | None:
         """The step of that name, or None."""
-        return next((step for step in self.steps if step.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, SagaStep]:
+        return {step.name: step for step in self.steps}
 
     def with_steps(self, steps: Iterable[SagaStep]) -> Saga:
         """The same saga with other steps."""

@@ -18,9 +18,9 @@ from .checkpoints import Step
 from .conf import get_settings
 from .logs import log
 from .models import LOST_LEASE, SagaEvent, SagaExecution, StepRun, time_ordered_uuid
-from .outcomes import INTERRUPTIONS, Ended
-from .planner import Attempt, Hold, Move, Rest, RollBack, Settle, Verdict, Wait
-from .states import UNFINISHED, Direction, Ending, Outcome, SagaEventKind, SagaState
+from .outcomes import Ended
+from .planner import Attempt, Hold, Move, RollBack, Settle, Verdict, Wait
+from .states import Direction, Ending, Outcome, SagaEventKind, SagaState
 from .tenure import LeaseLost, Tenure
 
 CANCEL, HOLD, VERIFY = "cancel", "hold", "verify"
@@ -36,9 +36,23 @@ def advance(tenure: Tenure) -> Move:
         move = _opening(tenure)
         while tenure.execution.leased:
             move = _make(tenure, move) if isinstance(move, Attempt) else _go_on(tenure, Step(tenure.history, move))
-        return move
+    except LeaseLost:
+        raise
+    except Exception:
+        _let_go(tenure)
+        raise
     finally:
         tenure.end()
+    return move
+
+
+def _let_go(tenure: Tenure) -> None:
+    """Something of ours failed: whoever comes next takes the row over as from a dead owner, and at once."""
+    try:
+        if tenure.execution.leased:
+            journal.expire(*tenure.fence)
+    except DatabaseError as error:
+        log(logging.ERROR, "lease.not_given_back", **_saga_names(tenure), error_type=type(error).__name__)
 
 
 def abandon(tenure: Tenure, attempt: Attempt, started_at: dt.datetime) -> None:
@@ -47,28 +61,42 @@ def abandon(tenure: Tenure, attempt: Attempt, started_at: dt.datetime) -> None:
     own = copy.copy(tenure)
     own.execution = copy.copy(tenure.execution)
     log(logging.WARNING, "attempt.stuck", **_names(own, attempt))
-    _file(own, attempt, attempts.timed_out(own, attempt, started_at), leave=True)
+    try:
+        _file(own, attempt, attempts.timed_out(own, attempt, started_at), leave=True)
+    except LeaseLost:
+        log(logging.INFO, "attempt.recorded_already", **_names(own, attempt))
 
 
 def _opening(tenure: Tenure) -> Move:
     """What to do first with an execution that has just been claimed."""
     execution = tenure.execution
-    if execution.lost and execution.state in UNFINISHED:
-        move = _file_lost_attempt(tenure)
+    if execution.lost:
+        move = _take_over(tenure)
         if move is not None:
             return move
     return _obey(tenure) if execution.wants else tenure.next_move()
 
 
-def _file_lost_attempt(tenure: Tenure) -> Move | None:
+def _take_over(tenure: Tenure) -> Move | None:
     """The owner before us died: its attempt may have happened (promise 2); too many deaths are one too many."""
-    execution, attempt = tenure.execution, planner.in_flight(tenure.saga, tenure.history)
-    log(logging.WARNING, "lease.lost", saga_id=execution.saga_id, recoveries=execution.recoveries)
+    execution = tenure.execution
+    log(logging.WARNING, "lease.lost", **_saga_names(tenure), recoveries=execution.recoveries)
     poisoned = execution.recoveries >= get_settings().MAX_RECOVERIES
     lost = _event(tenure, SagaEvent.Kind.LOST_LEASE, recoveries=execution.recoveries)
-    if attempt is None or _never_called(execution, attempt):
-        reason = f"Its worker died {execution.recoveries} times outside any step. Mend the cause and release."
-        return _go_on(tenure, Step(tenure.history, Hold(reason), events=(lost,))) if poisoned else None
+    attempt = None if execution.wants == VERIFY else planner.in_flight(tenure.saga, tenure.history)
+    if attempt is not None and not _never_called(execution, attempt):
+        return _file_lost_attempt(tenure, attempt, lost, poisoned=poisoned)
+    if not poisoned:
+        lost.version = execution.version
+        journal.persist(lambda: lost.save(using=journal.alias(), force_insert=True))
+        return None
+    if execution.wants == VERIFY:
+        return _go_on(tenure, Step(tenure.history, tenure.next_move(), events=(lost,), obeyed=VERIFY))
+    reason = f"Its worker died {execution.recoveries} times outside any step. Mend the cause and release."
+    return _go_on(tenure, Step(tenure.history, Hold(reason), events=(lost,)))
+
+
+def _file_lost_attempt(tenure: Tenure, attempt: Attempt, lost: SagaEvent, *, poisoned: bool) -> Move:
     now = tenure.now()
     outcome = Outcome.FAILED if attempt.step.transactional else Outcome.UNCERTAIN
     verdict = Verdict(outcome, Ending.POISON if poisoned else Ending.NONE)
@@ -80,29 +108,27 @@ def _file_lost_attempt(tenure: Tenure) -> Move | None:
 
 
 def _never_called(execution: SagaExecution, attempt: Attempt) -> bool:
-    """The mark that goes before each such action is missing."""
-    step = attempt.step
-    marked = not step.idempotent and not step.transactional and attempt.direction is Direction.ACTION
-    return marked and not execution.begun
+    """The owner was to mark the beginning of this action (see journal.MARK), and has not."""
+    return attempt.direction is Direction.ACTION and execution.begun is False
 
 
 def _make(tenure: Tenure, attempt: Attempt) -> Move:
     """One attempt and its checkpoint; what comes next."""
-    tenure.make_sure()
     if not _marked(tenure, attempt):
         return _obey_request(tenure)
+    tenure.make_sure()
     log(logging.DEBUG, "attempt.started", **_names(tenure, attempt))
     if attempt.step.transactional and attempt.direction is not Direction.VERIFY:
         return _make_in_transaction(tenure, attempt)
     return _file_and_pass_on(tenure, attempt, attempts.make(tenure, attempt, abandon))
 
 
-def _file_and_pass_on(tenure: Tenure, attempt: Attempt, result: Result) -> Move:
+def _file_and_pass_on(tenure: Tenure, attempt: Attempt, result: Result, *, stay: bool = False) -> Move:
     """File the attempt; an interruption (Ctrl-C) goes on to the caller, with the row given back."""
-    interruption = result.ended.error if isinstance(result.ended.error, INTERRUPTIONS) else None
-    move = _file(tenure, attempt, result, leave=interruption is not None or tenure.over)
-    if interruption is not None:
-        raise interruption
+    interrupted = result.passed_on is not None
+    move = _file(tenure, attempt, result, leave=interrupted or tenure.over, stay=stay and not interrupted)
+    if result.passed_on is not None:
+        raise result.passed_on
     return move
 
 
@@ -116,10 +142,14 @@ def _make_in_transaction(tenure: Tenure, attempt: Attempt) -> Move:
             if result.ended.outcome is Outcome.SUCCEEDED:
                 return _file(tenure, attempt, result, run_id=run_id)
             transaction.set_rollback(True, using=journal.alias())
-    except DatabaseError as error:
+    except LeaseLost:
+        raise
+    except Exception as error:  # noqa: BLE001  (of the commit, or of what users do once it is made)
         tenure.execution, tenure.history, tenure.context = before
-        if journal.persist(lambda: journal.filed_sequence(run_id)):
-            raise LeaseLost("the commit went through, although its answer got lost") from error
+        if journal.persist(lambda: journal.filed(tenure.execution.pk, run_id)):
+            log(logging.WARNING, "commit.answer_lost", **_names(tenure, attempt), error_type=type(error).__name__)
+            tenure.read_again()
+            return tenure.next_move()
         result = Result(Ended(Outcome.FAILED, error), started_at, tenure.context, {})
     return _file_and_pass_on(tenure, attempt, result)
 
@@ -129,9 +159,9 @@ def _marked(tenure: Tenure, attempt: Attempt) -> bool:
     execution, step = tenure.execution, attempt.step
     if attempt.direction is not Direction.ACTION:
         return True
-    begun = not step.idempotent and not step.transactional
+    begun = True if planner.needs_mark(step) else None
     pivoting = execution.pivoting or step.pivot
-    if not begun and pivoting == execution.pivoting:
+    if begun is None and pivoting == execution.pivoting:
         return True
     if not journal.mark(execution.pk, execution.version, begun=begun, pivoting=pivoting):
         return False
@@ -139,35 +169,35 @@ def _marked(tenure: Tenure, attempt: Attempt) -> bool:
     return True
 
 
-def _obey_request(tenure: Tenure) -> Move:
+def _obey_request(tenure: Tenure, *, leave: bool = False) -> Move:
     """A write found no row: a request came first, and is obeyed, or the lease is lost."""
     wants = journal.persist(lambda: journal.wants_of(tenure.execution))
     if not wants:
         raise LeaseLost(f"{tenure.execution.saga_id!r} is not ours any more")
     tenure.execution.wants = wants
-    return _obey(tenure)
+    return _obey(tenure, leave=leave)
 
 
-def _obey(tenure: Tenure) -> Move:
-    """Do what an operator asked for while the row was leased."""
+def _obey(tenure: Tenure, *, leave: bool = False) -> Move:
+    """Do what an operator asked for while the row was leased; `leave` gives the row back as soon as that is done."""
     wants, history = tenure.execution.wants or "", tenure.history
     log(logging.INFO, "request.obeyed", saga_id=history.saga_id, request=wants)
     if wants == HOLD:
         return _go_on(tenure, Step(history, Hold(_reason_to_hold(tenure)), obeyed=HOLD, cause="operator"))
     if wants == CANCEL and history.state is SagaState.IN_PROGRESS:
-        return _cancel(tenure)
+        return _cancel(tenure, leave=leave)
     if wants == VERIFY:
         _ask_providers(tenure)
-    return _go_on(tenure, Step(tenure.history, tenure.next_move(), obeyed=wants))
+    return _go_on(tenure, Step(tenure.history, tenure.next_move(), obeyed=wants, leave=leave))
 
 
-def _cancel(tenure: Tenure) -> Move:
+def _cancel(tenure: Tenure, *, leave: bool) -> Move:
     """From where it stands, back; nothing has failed, so no step is named."""
     rolling = planner.roll_back(tenure.history, "")
     undo = planner.remaining(tenure.saga, rolling)
     move: Move = RollBack("") if undo else Settle(SagaEventKind.FAIL, "")
     cancelled = _event(tenure, SagaEvent.Kind.CANCELLED)
-    return _go_on(tenure, Step(tenure.history, move, obeyed=CANCEL, events=(cancelled,)))
+    return _go_on(tenure, Step(tenure.history, move, obeyed=CANCEL, events=(cancelled,), leave=leave))
 
 
 def _reason_to_hold(tenure: Tenure) -> str:
@@ -183,7 +213,7 @@ def _ask_providers(tenure: Tenure) -> None:
         if step and step.verify:
             tenure.make_sure()
             attempt = planner.asking(tenure.history, step)
-            _file(tenure, attempt, attempts.make(tenure, attempt, abandon), stay=True)
+            _file_and_pass_on(tenure, attempt, attempts.make(tenure, attempt, abandon), stay=True)
 
 
 def _file(
@@ -223,14 +253,16 @@ def _says_nothing_new(tenure: Tenure, run: StepRun) -> bool:
 def _go_on(tenure: Tenure, step: Step) -> Move:
     """Write a checkpoint; what comes next, or what a request makes of it."""
     step = checkpoints.with_rollback_begun(tenure, step)
-    if not checkpoints.write(tenure, step):
-        if step.run is None:
-            return _obey_request(tenure)
-        if not checkpoints.write(tenure, replace(step, stay=True, leave=False)):
+    move = checkpoints.write(tenure, step)
+    if move is None and step.run is None:
+        return _obey_request(tenure, leave=step.leave)
+    if move is None:
+        move = checkpoints.write(tenure, replace(step, stay=True, leave=False))
+        if move is None:
             raise LeaseLost(f"{tenure.execution.saga_id!r} is not ours any more")
-    if tenure.execution.leased and tenure.execution.wants and not step.obeyed and not step.stay:
-        return _obey(tenure)
-    return step.move
+    if tenure.execution.leased and tenure.execution.wants and not step.stay:
+        return _obey(tenure, leave=step.leave)
+    return move
 
 
 def _event(tenure: Tenure, kind: SagaEvent.Kind, **data: Any) -> SagaEvent:
@@ -247,15 +279,14 @@ def _tell(tenure: Tenure, attempt: Attempt, run: StepRun) -> None:
     log(level, "attempt.ended", **_names(tenure, attempt), **details)
 
 
+def _saga_names(tenure: Tenure) -> dict[str, Any]:
+    return {"saga_id": tenure.execution.saga_id, "saga": tenure.execution.saga_name}
+
+
 def _names(tenure: Tenure, attempt: Attempt) -> dict[str, Any]:
-    execution = tenure.execution
     return {
-        "saga_id": execution.saga_id,
-        "saga": execution.saga_name,
+        **_saga_names(tenure),
         "step": attempt.step.name,
         "direction": attempt.direction,
         "attempt": attempt.number,
     }
-
-
-__all__ = ["CANCEL", "HOLD", "VERIFY", "LeaseLost", "Rest", "abandon", "advance"]

@@ -67,8 +67,9 @@ class OutcomeUnknown(StepSignal):
 class StepTimeout(BaseException):
     """The attempt's time is over. May be caught for clean-up, must be re-raised."""
 
-    def __init__(self, message: str = "the attempt took longer than its timeout") -> None:
+    def __init__(self, message: str = "the attempt took longer than its timeout", deadline: object = None) -> None:
         super().__init__(message)
+        self.deadline = deadline
 
 
 class SagaError(Exception):

@@ -70,4 +70,8 @@ class JSONTextField(_TextField):
 
 def dumps(value: Any) -> str:
     """Compact JSON text of a value that is JSON already."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encoder.encode(value)
+
+
+# json.dumps makes an encoder for each call that is not by its defaults, and a checkpoint makes four.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

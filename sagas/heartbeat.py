@@ -1,4 +1,8 @@
-"""One thread a process: it renews the leases of what runs here, and watches the deadlines of its attempts."""
+"""Two threads a process: one renews the leases of what runs here, the other watches the deadlines of its attempts.
+
+They are two, and what is stuck is recorded in a third, because whoever waits for a database must not keep the
+others from their work.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,17 @@ import logging
 import os
 import threading
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import connections
 
 from . import journal
 from .conf import get_settings
 from .logs import log
 from .timeouts import Deadline
+
+T = TypeVar("T")
 
 TICK = 0.1
 PAUSE_AFTER_ERROR = 1.0
@@ -29,89 +36,88 @@ class Leased(Protocol):
         """The row's id and the version it is held at."""
 
 
-class Heartbeat:
-    """Renews and watches whatever was given to it; its thread starts with the first and rests when all is done."""
+class Watch(Generic[T]):
+    """A set of things that a thread of its own looks at again and again; it rests while there are none."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, look: Callable[[list[T]], None]) -> None:
+        self._name, self._look = name, look
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: the state of a forked child, in which no thread has survived."""
-        self._leases: set[Leased] = set()
-        self._deadlines: set[Deadline] = set()
+        self._things: set[T] = set()
         self._lock = threading.Lock()
         self._busy = threading.Event()
         self._thread: threading.Thread | None = None
-        self._rest_until = 0.0
 
-    def keep(self, lease: Leased) -> None:
-        """Renew this lease until it is dropped."""
+    def add(self, thing: T) -> None:
+        """Look at this from now on."""
         with self._lock:
-            self._leases.add(lease)
-        self._wake()
-
-    def drop(self, lease: Leased) -> None:
-        """Renew this lease no more."""
-        with self._lock:
-            self._leases.discard(lease)
-
-    def watch(self, deadline: Deadline) -> None:
-        """Ring and give up this deadline when its times have come."""
-        with self._lock:
-            self._deadlines.add(deadline)
-        self._wake()
-
-    def unwatch(self, deadline: Deadline) -> None:
-        """The attempt is over."""
-        with self._lock:
-            self._deadlines.discard(deadline)
-
-    def _wake(self) -> None:
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="sagas-heartbeat", daemon=True)
-                    self._thread.start()
+            self._things.add(thing)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
         if not self._busy.is_set():
             self._busy.set()
+
+    def discard(self, thing: T) -> None:
+        """Look at it no more."""
+        with self._lock:
+            self._things.discard(thing)
 
     def _run(self) -> None:
         while True:
             self._busy.wait()
             with self._lock:
-                leases, deadlines = list(self._leases), list(self._deadlines)
-                if not leases and not deadlines:
+                things = list(self._things)
+                if not things:
                     self._busy.clear()
-            if leases or deadlines:
-                self._beat(leases, deadlines)
+            if things:
+                self._look_safely(things)
                 time.sleep(TICK)
             else:
                 connections.close_all()
 
-    def _beat(self, leases: list[Leased], deadlines: list[Deadline]) -> None:
-        now = time.monotonic()
-        for deadline in deadlines:
-            if now >= deadline.ends:
-                deadline.ring()
-        stuck = [deadline for deadline in deadlines if now >= deadline.stuck_at]
+    def _look_safely(self, things: list[T]) -> None:
+        """The thread outlives whatever goes wrong in it: nobody else would renew or ring."""
         try:
-            for deadline in stuck:
-                deadline.give_up()
-            due = [lease for lease in leases if now >= lease.renewed + get_settings().beat]
-            if due and now >= self._rest_until:
-                self._renew(due)
-        except (DatabaseError, InterfaceError) as error:
-            log(logging.WARNING, "heartbeat.failed", error_type=type(error).__name__)
+            self._look(things)
+        except Exception as error:  # noqa: BLE001  (see above)
+            log(logging.ERROR, "watch.failed", watch=self._name, error_type=type(error).__name__)
             connections.close_all()
-            self._rest_until = now + min(PAUSE_AFTER_ERROR, get_settings().beat)
-
-    def _renew(self, leases: list[Leased]) -> None:
-        sent = time.monotonic()
-        by_id = {lease.fence[0]: lease for lease in leases}
-        renewed = journal.renew([lease.fence for lease in leases], lease=get_settings().LEASE)
-        for pk in renewed:
-            by_id[pk].renewed = sent
+            time.sleep(min(PAUSE_AFTER_ERROR, get_settings().beat))
 
 
-HEARTBEAT = Heartbeat()
+def _renew(leases: list[Leased]) -> None:
+    now, beat = time.monotonic(), get_settings().beat
+    by_id = {lease.fence[0]: lease for lease in leases if now >= lease.renewed + beat}
+    if not by_id:
+        return
+    sent = time.monotonic()
+    for pk in journal.renew([lease.fence for lease in by_id.values()], lease=get_settings().LEASE):
+        by_id[pk].renewed = sent
+
+
+def _ring(deadlines: list[Deadline]) -> None:
+    now = time.monotonic()
+    for deadline in deadlines:
+        if now >= deadline.ends:
+            deadline.ring()
+        if now >= deadline.stuck_at and not deadline.given_up:
+            WATCHDOG.discard(deadline)
+            threading.Thread(target=_give_up, args=[deadline], name="sagas-stuck", daemon=True).start()
+
+
+def _give_up(deadline: Deadline) -> None:
+    try:
+        deadline.give_up()
+    except Exception as error:  # noqa: BLE001  (the lease runs out, and the next owner puts the attempt down)
+        log(logging.ERROR, "attempt.not_recorded", error_type=type(error).__name__)
+    finally:
+        connections.close_all()
+
+
+HEARTBEAT: Watch[Leased] = Watch("sagas-heartbeat", _renew)
+WATCHDOG: Watch[Deadline] = Watch("sagas-watchdog", _ring)
 os.register_at_fork(after_in_child=HEARTBEAT.reset)
+os.register_at_fork(after_in_child=WATCHDOG.reset)

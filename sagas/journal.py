@@ -12,10 +12,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db import InterfaceError, OperationalError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Now
 
 from .conf import get_settings
 from .fields import dumps
@@ -24,6 +26,12 @@ from .querysets import fold
 from .states import SagaState
 
 T = TypeVar("T")
+
+# libpq's PQTRANS_ACTIVE, PQTRANS_INTRANS and PQTRANS_INERROR.
+OPEN_TRANSACTION = frozenset({1, 2, 3})
+
+# PostgreSQL's serialization_failure, deadlock_detected and lock_not_available.
+LOCK_ERRORS = frozenset({"40001", "40P01", "55P03"})
 
 CLOCKS = {
     "postgresql": {
@@ -42,14 +50,14 @@ CLOCKS = {
 BEGIN = """
 INSERT INTO sagas_execution (
     saga_id, saga_name, state, input, context, plan, input_hash, owner_id, priority, leased, worker,
-    created_at, started_at, due_at, rank_at,
+    created_at, started_at, due_at, rank_at, begun,
     run, steps_completed, failed_step, compensation_performed, needs_attention, held, version, lost, recoveries,
-    begun, pivoting, budget_since, keys_since
+    pivoting, budget_since, keys_since
 ) VALUES (
     %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-    {now}, CASE WHEN %s THEN {now} END, {after}, {after},
+    {now}, CASE WHEN %s THEN {now} END, {after}, {after}, %s,
     1, '[]', '', FALSE, FALSE, '', 1, FALSE, 0,
-    FALSE, FALSE, 0, 0
+    FALSE, 0, 0
 ) ON CONFLICT (saga_id) DO NOTHING
 RETURNING id, created_at
 """
@@ -67,9 +75,16 @@ RETURNING *, {now} AS claimed_at
 """
 
 # Promise 2: the action of a step that is not idempotent is about to be called. Promise 9: so is the pivot.
+# `begun` is FALSE while such a mark is still to come, and NULL where none will: only FALSE proves anything.
 MARK = """
 UPDATE sagas_execution SET begun = %s, pivoting = %s
 WHERE id = %s AND version = %s AND wants IS NULL
+RETURNING id
+"""
+
+# Promise 2: an owner that failed in its own code lets its lease run out, so that the next one files its attempt.
+EXPIRE = """
+UPDATE sagas_execution SET due_at = {now} WHERE id = %s AND version = %s AND leased
 RETURNING id
 """
 
@@ -95,7 +110,8 @@ RETURNING id
 POSITION = """
 UPDATE sagas_execution SET
     version = version + 1, state = %s, context = %s, steps_completed = %s, failed_step = %s,
-    compensation_performed = %s, recoveries = recoveries * %s, begun = FALSE, pivoting = %s, wants = NULLIF(wants, %s)
+    compensation_performed = %s, recoveries = recoveries * %s, begun = %s, pivoting = %s,
+    wants = NULLIF(wants, %s)
     {leaving}
 WHERE id = %s AND version = %s {unless_wanted}
 RETURNING id, version, wants, due_at, finished_at
@@ -108,9 +124,9 @@ LEAVING = """,
 UNLESS_WANTED = "AND COALESCE(wants, '') IN ('', %s)"
 
 RUN_COLUMNS = (
-    "id, step, direction, run, attempt, outcome, output, changes, error_type, error_message, idempotency_key, "
-    "started_at, finished_at, worker, ending, retry_at, resolution"
-)
+    "id", "step", "direction", "run", "attempt", "outcome", "output", "changes", "error_type", "error_message",
+    "idempotency_key", "started_at", "finished_at", "worker", "ending", "retry_at", "resolution",
+)  # fmt: skip
 RUN_TYPES = {
     "id": "uuid",
     "started_at": "timestamptz",
@@ -142,6 +158,7 @@ class Position:
     failed_step: str
     compensation_performed: bool
     keep_recoveries: bool = False
+    begun: bool | None = None
     pivoting: bool = False
     obeyed: str = ""
     leaves: bool = False
@@ -205,7 +222,7 @@ def begin(execution: SagaExecution, *, lease: float | None) -> bool:
         execution.saga_id, execution.saga_name, execution.state.value, dumps(execution.input),
         dumps(execution.context), dumps(execution.plan), execution.input_hash, execution.owner_id,
         int(execution.priority), owned, execution.worker,
-        owned, *_due(lease or 0.0, execution.priority),
+        owned, *_due(lease or 0.0, execution.priority), execution.begun,
     ]  # fmt: skip
     row = _one(BEGIN, parameters)
     if row is None:
@@ -217,9 +234,27 @@ def begin(execution: SagaExecution, *, lease: float | None) -> bool:
     return True
 
 
+def find_begun(execution: SagaExecution) -> bool:
+    """Whether a `begin` whose answer got lost did insert this execution: nobody else has its worker's name."""
+    rows = SagaExecution.objects.using(alias()).filter(saga_id=execution.saga_id, worker=execution.worker, version=1)
+    stored = rows.first()
+    if stored is None:
+        return False
+    execution.pk, execution.created_at, execution.started_at = stored.pk, stored.created_at, stored.started_at
+    execution.version, execution.leased = 1, stored.leased
+    return True
+
+
+def find_claimed(saga_id: str, *, worker: str) -> SagaExecution | None:
+    """The execution, if a `claim` whose answer got lost did take it."""
+    rows: Any = SagaExecution.objects.using(alias()).filter(saga_id=saga_id, worker=worker, leased=True)
+    found: SagaExecution | None = rows.annotate(claimed_at=Now(output_field=models.DateTimeField())).first()
+    return found
+
+
 def claim(saga_id: str, *, worker: str, lease: float, priority: int) -> SagaExecution | None:
     """Take a due execution for `lease` seconds; None when it is not due or somebody else was quicker."""
-    sql, due = _sql(CLAIM), _due(lease, priority)
+    sql, due = _sql(CLAIM, connection().vendor), _due(lease, priority)
     rows = list(SagaExecution.objects.using(alias()).raw(sql, [worker, *due, saga_id]))
     if not rows:
         return None
@@ -228,7 +263,7 @@ def claim(saga_id: str, *, worker: str, lease: float, priority: int) -> SagaExec
     return execution
 
 
-def mark(pk: int, version: int, *, begun: bool, pivoting: bool) -> bool:
+def mark(pk: int, version: int, *, begun: bool | None, pivoting: bool) -> bool:
     """Put down that an attempt begins; False = a request came first, or the lease is lost."""
     return persist(lambda: _one(MARK, [begun, pivoting, pk, version])) is not None
 
@@ -248,26 +283,36 @@ def renew(leases: Sequence[tuple[int, int]], *, lease: float) -> set[int]:
         return {row[0] for row in cursor.fetchall()}
 
 
+def expire(pk: int, version: int) -> None:
+    """Let our lease run out now; whoever claims the row takes it over as from a dead owner."""
+    persist(lambda: _one(EXPIRE, [pk, version]))
+
+
 def checkpoint(execution: SagaExecution, position: Position, run: StepRun | None) -> Moved | None:
     """Write the position and, with it, the attempt that led there; None = the row is not ours, or is wanted."""
-    sql, parameters = _position(execution, position)
+    here = connection()
+    guarded = position.leaves or position.unless_wanted
+    sql = _position_sql(here.vendor, leaves=position.leaves, guarded=guarded)
+    parameters = _position_values(execution, position, guarded=guarded)
     if run is None:
-        row = _execute(sql, parameters)
-    elif connection().vendor == "postgresql":
-        values = ", ".join(_typed(column) for column in RUN_COLUMNS.split(", "))
-        filed = FILED.format(position=sql, columns=RUN_COLUMNS, values=values)
-        row = _execute(filed, [*parameters, *_run_values(run)])
+        row = _execute(here, sql, parameters)
+    elif here.vendor == "postgresql":
+        row = _execute(here, _filed_sql(sql), [*parameters, *_run_values(here, run)])
     else:
-        row = _two_statements(sql, parameters, run)
+        row = _two_statements(here, sql, parameters, run)
     return Moved(row[1], row[2], _moment(row[3]), _moment(row[4])) if row else None
 
 
-def filed_sequence(run_id: uuid.UUID) -> int | None:
-    """The sequence under which a step run was stored, None if it was not."""
-    return StepRun.objects.using(alias()).filter(pk=run_id).values_list("sequence", flat=True).first()
+def filed(pk: int, run_id: uuid.UUID) -> Moved | None:
+    """What the checkpoint that stored this step run would have given back; None if it was not stored."""
+    sequence = StepRun.objects.using(alias()).filter(pk=run_id).values_list("sequence", flat=True).first()
+    if sequence is None:
+        return None
+    rows = SagaExecution.objects.using(alias()).filter(pk=pk, version=sequence)
+    return Moved(sequence, *(rows.values_list("wants", "due_at", "finished_at").first() or ()))
 
 
-def persist(write: Callable[[], T | None], find: Callable[[], T | None] | None = None) -> T | None:
+def persist(write: Callable[[], T], find: Callable[[], T | None] | None = None) -> T:
     """Do it; where the connection breaks, again on a new one, for as long as a lease lasts at most.
 
     `find` looks for the answer that got lost with the connection (promise 10); it is asked when the write,
@@ -275,12 +320,15 @@ def persist(write: Callable[[], T | None], find: Callable[[], T | None] | None =
     """
     give_up, pause, broke = time.monotonic() + get_settings().LEASE, 0.02, False
     while True:
+        connected = broke or connection().connection is not None
         try:
             done = write()
-            return find() if done is None and broke and find else done
-        except (OperationalError, InterfaceError):
-            if connection().in_atomic_block or time.monotonic() > give_up:
+            found = find() if find and broke and not done else None
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > give_up or not (connected and _worth_repeating(error)):
                 raise
+        else:
+            return found or done
         broke = True
         connection().close()
         time.sleep(pause)
@@ -292,6 +340,26 @@ def drop_interrupted_connections() -> None:
     for here in connections.all(initialized_only=True):
         if not here.in_atomic_block:
             here.close()
+
+
+def drop_open_transaction() -> bool:
+    """Whether a step left a transaction open on our connection; what it holds is rolled back.
+
+    Our next checkpoint would otherwise be part of it, and be gone with it.
+    """
+    here = connection()
+    if here.connection is None or not (here.in_atomic_block or not here.get_autocommit() or _transaction_status(here)):
+        return False
+    here.close()
+    del connections[here.alias]
+    return True
+
+
+def _transaction_status(here: BaseDatabaseWrapper) -> bool:
+    """Whether the database itself says that a transaction is open, also one that Django does not know of."""
+    if here.vendor == "sqlite":
+        return bool(here.connection.in_transaction)
+    return here.connection.pgconn.transaction_status in OPEN_TRANSACTION
 
 
 def wants_of(execution: SagaExecution) -> str | None:
@@ -320,43 +388,55 @@ def one_commit() -> Iterator[None]:
         yield
 
 
-def _two_statements(sql: str, parameters: list[Any], run: StepRun) -> Any:
-    with transaction.atomic(using=alias()):
-        row = _one(sql, parameters)
+def _two_statements(here: BaseDatabaseWrapper, sql: str, parameters: list[Any], run: StepRun) -> Any:
+    with transaction.atomic(using=here.alias):
+        row = _execute(here, sql, parameters)
         if row:
-            values = ", ".join(["%s"] * len(RUN_COLUMNS.split(", ")))
-            with connection().cursor() as cursor:
-                cursor.execute(FILE.format(columns=RUN_COLUMNS, values=values), [*_run_values(run), row[0], row[1]])
+            with here.cursor() as cursor:
+                cursor.execute(_file_sql(), [*_run_values(here, run), row[0], row[1]])
         return row
 
 
-def _position(execution: SagaExecution, position: Position) -> tuple[str, list[Any]]:
+@cache
+def _position_sql(vendor: str, *, leaves: bool, guarded: bool) -> str:
+    template = POSITION.replace("{leaving}", LEAVING if leaves else "")
+    return _sql(template.replace("{unless_wanted}", UNLESS_WANTED if guarded else ""), vendor)
+
+
+@cache
+def _filed_sql(position_sql: str) -> str:
+    values = ", ".join(f"%s::{RUN_TYPES[column]}" if column in RUN_TYPES else "%s" for column in RUN_COLUMNS)
+    return FILED.format(position=position_sql, columns=", ".join(RUN_COLUMNS), values=values)
+
+
+@cache
+def _file_sql() -> str:
+    return FILE.format(columns=", ".join(RUN_COLUMNS), values=", ".join(["%s"] * len(RUN_COLUMNS)))
+
+
+def _position_values(execution: SagaExecution, position: Position, *, guarded: bool) -> list[Any]:
     parameters: list[Any] = [
         position.state.value, position.context, dumps(list(position.steps_completed)), position.failed_step,
-        position.compensation_performed, int(position.keep_recoveries), position.pivoting, position.obeyed,
+        position.compensation_performed, int(position.keep_recoveries), position.begun, position.pivoting,
+        position.obeyed,
     ]  # fmt: skip
     if position.leaves:
         parameters += [*_due(position.due_in, execution.priority), position.finished]
         parameters += [position.held, position.needs_attention]
     parameters += [execution.pk, execution.version]
-    guarded = position.leaves or position.unless_wanted
-    if guarded:
-        parameters.append(position.obeyed)
-    template = POSITION.replace("{leaving}", LEAVING if position.leaves else "")
-    return _sql(template.replace("{unless_wanted}", UNLESS_WANTED if guarded else "")), parameters
+    return [*parameters, position.obeyed] if guarded else parameters
 
 
-def _run_values(run: StepRun) -> list[Any]:
-    here = connection()
-    values: list[Any] = []
-    for column in RUN_COLUMNS.split(", "):
-        field = StepRun._meta.get_field(column)
-        values.append(field.get_db_prep_save(getattr(run, column), here))
-    return values
-
-
-def _typed(column: str) -> str:
-    return f"%s::{RUN_TYPES[column]}" if column in RUN_TYPES else "%s"
+def _run_values(here: BaseDatabaseWrapper, run: StepRun) -> list[Any]:
+    """In the order of RUN_COLUMNS; by hand, for the model's fields take a tenth of the price of a saga."""
+    moment = here.ops.adapt_datetimefield_value
+    return [
+        run.id if here.features.has_native_uuid_field else run.id.hex,
+        run.step, run.direction, run.run, run.attempt, run.outcome,
+        None if run.output is None else dumps(run.output), dumps(run.changes), run.error_type, run.error_message,
+        run.idempotency_key, moment(run.started_at), moment(run.finished_at), run.worker,
+        run.ending, moment(run.retry_at), run.resolution,
+    ]  # fmt: skip
 
 
 def _due(seconds: float | None, priority: int) -> list[float | None]:
@@ -366,20 +446,46 @@ def _due(seconds: float | None, priority: int) -> list[float | None]:
     return [round(seconds, 3), round(seconds - int(priority) * get_settings().AGEING, 3)]
 
 
-def _sql(template: str) -> str:
-    clock = CLOCKS["postgresql" if connection().vendor == "postgresql" else "sqlite"]
+@cache
+def _sql(template: str, vendor: str) -> str:
+    clock = CLOCKS["postgresql" if vendor == "postgresql" else "sqlite"]
     return template.replace("{now}", clock["now"]).replace("{after}", clock["after"])
 
 
 def _one(template: str, parameters: Sequence[Any]) -> Any:
-    return _execute(_sql(template), parameters)
+    here = connection()
+    return _execute(here, _sql(template, here.vendor), parameters)
 
 
-def _execute(sql: str, parameters: Sequence[Any]) -> Any:
-    with connection().cursor() as cursor:
+def _execute(here: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> Any:
+    with here.cursor() as cursor:
+        if here.vendor == "postgresql":
+            _let_prepare(here, cursor)
         cursor.execute(sql, parameters)
         rows = cursor.fetchall()  # to its end: SQLite commits an UPDATE … RETURNING only then
     return rows[0] if rows else None
+
+
+def _let_prepare(here: BaseDatabaseWrapper, cursor: Any) -> None:
+    """Where OPTIONS has a `prepare_threshold`, let the server keep its plans of the few statements made here.
+
+    Django's cursor writes the parameters into the statement, so that no two are alike; planning a checkpoint
+    anew costs the server more than carrying it out.
+    """
+    if here.connection.prepare_threshold is not None:
+        from psycopg import Cursor
+
+        cursor.cursor = Cursor(here.connection)
+
+
+def _worth_repeating(error: Exception) -> bool:
+    """Whether the connection, or a lock, was what failed, and not the statement."""
+    here = connection()
+    if here.in_atomic_block:
+        return False
+    if here.vendor == "sqlite":
+        return "locked" in str(error)
+    return getattr(error.__cause__, "sqlstate", None) in LOCK_ERRORS or here.connection is None or not here.is_usable()
 
 
 def _moment(value: Any) -> Any:

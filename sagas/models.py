@@ -25,7 +25,7 @@ STATES = [
     (SagaState.FAILED.value, _("Failed")),
     (SagaState.PARTIALLY_COMPENSATED.value, _("Partially compensated")),
 ]
-LOST_LEASE = "LostLease"
+LOST_LEASE = "lost lease"  # what no exception class can be called
 
 
 def time_ordered_uuid() -> uuid.UUID:
@@ -81,7 +81,7 @@ class SagaExecution(models.Model):
     wants = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001  (NULL: nothing, and "wants IS NULL")
     recoveries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=100, default="", blank=True)
-    begun = models.BooleanField(default=False)
+    begun = models.BooleanField(null=True, default=None)
     pivoting = models.BooleanField(default=False)
     budget_since = models.BigIntegerField(default=0)
     keys_since = models.BigIntegerField(default=0)
@@ -190,7 +190,6 @@ class SagaEvent(models.Model):
         HELD = "held", _("Held by the engine")
         LOST_LEASE = "lost_lease", _("Worker lost")
         CANCELLED = "cancelled", _("Cancel carried out")
-        SETTLED = "settled", _("Settled")
 
     id = models.BigAutoField(primary_key=True)
     execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="events")

@@ -11,10 +11,10 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
-from . import engine, journal, operations, planner, starting, stats
+from . import engine, journal, operations, planner, starting, stats, values
 from .conf import get_settings
 from .definition import Saga, SagaStep
-from .exceptions import InsideTransaction, SagaConflict, UnknownExecution
+from .exceptions import InsideTransaction, InvalidInput, SagaConflict, UnknownExecution
 from .models import SagaExecution
 from .operations import Act, By
 from .planner import Wait
@@ -47,8 +47,11 @@ class SagaOrchestrator:
         """
         saga = starting.saga_for(saga_name, steps)
         _refuse_inside_transaction("execute()")
-        execution = starting.new_execution(saga, saga_id, context, priority)
         sent, stop_at = time.monotonic(), _stop_at(max_seconds)
+        try:
+            execution = starting.new_execution(saga, saga_id, context, priority)
+        except InvalidInput as refusal:
+            return self._follow(_started_before(saga, saga_id, context, refusal).saga_id, saga, stop_at)
         if not _begin(saga, execution, lease=get_settings().LEASE):
             return self._follow(_same(execution).saga_id, saga, stop_at)
         tenure = Tenure(execution, saga, sent=sent, moment=execution.created_at)
@@ -69,9 +72,12 @@ class SagaOrchestrator:
         Workers go by the registered definition, so the saga must be registered. The same id with the same input
         returns the execution that exists. Raises as `execute` does.
         """
-        registered = get_saga(saga_name)
-        saga = registered if steps is None else starting.saga_for(saga_name, steps)
-        execution = starting.new_execution(saga, saga_id, context, priority, owner)
+        saga = starting.saga_for(saga_name, steps)
+        starting.check_workers_know(saga)
+        try:
+            execution = starting.new_execution(saga, saga_id, context, priority, owner)
+        except InvalidInput as refusal:
+            return _started_before(saga, saga_id, context, refusal)
         if not _begin(saga, execution, lease=None):
             return _same(execution)
         return execution
@@ -223,7 +229,7 @@ def _begin(saga: Saga, execution: SagaExecution, *, lease: float | None) -> bool
                 journal.file_references(execution, keys, execution.input)
             return begun
 
-    return bool(journal.persist(insert))
+    return journal.persist(insert, lambda: journal.find_begun(execution))
 
 
 def _same(execution: SagaExecution) -> SagaExecution:
@@ -231,6 +237,17 @@ def _same(execution: SagaExecution) -> SagaExecution:
     existing, _ = _look(execution.saga_id)
     if (existing.saga_name, existing.input_hash) != (execution.saga_name, execution.input_hash):
         raise SagaConflict(execution.saga_id, existing.saga_name)
+    return existing
+
+
+def _started_before(
+    saga: Saga, saga_id: str | None, context: Mapping[str, Any] | None, refusal: InvalidInput
+) -> SagaExecution:
+    """The execution that this input, while it was still valid, has started; without one, the refusal stands."""
+    rows = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id, saga_name=saga.name)
+    existing = rows.first() if isinstance(saga_id, str) else None
+    if existing is None or existing.input_hash != values.hash_of(starting.given_text(context)):
+        raise refusal
     return existing
 
 
@@ -246,8 +263,11 @@ def _look(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
 
 def _claim(execution: SagaExecution, saga: Saga) -> Tenure | None:
     sent = time.monotonic()
-    name, lease, priority = execution.saga_id, get_settings().LEASE, execution.priority
-    claimed = journal.persist(lambda: journal.claim(name, worker=worker_name(), lease=lease, priority=priority))
+    saga_id, worker, lease = execution.saga_id, worker_name(), get_settings().LEASE
+    claimed = journal.persist(
+        lambda: journal.claim(saga_id, worker=worker, lease=lease, priority=execution.priority),
+        lambda: journal.find_claimed(saga_id, worker=worker),
+    )
     return Tenure(claimed, saga, sent=sent, moment=claimed.claimed_at) if claimed else None
 
 

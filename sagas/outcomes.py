@@ -89,6 +89,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield link
         if not _is_named(link, NEVER_SENT_BY_NAME):
             waiting += [cause for cause in (link.__cause__, link.__context__) if cause is not None]
+            waiting += link.exceptions if isinstance(link, BaseExceptionGroup) else ()
 
 
 def _is_named(error: BaseException, names: Sequence[str]) -> bool:

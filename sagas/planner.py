@@ -17,6 +17,7 @@ from .states import TERMINAL, Direction, Ending, Outcome, Resolution, SagaEventK
 
 FOREVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 ASIDE_WITHOUT_ATTENTION = dt.timedelta(hours=1)
+SHORTEST_TIME_ASIDE = 1.0
 IN_DOUBT = frozenset({Outcome.UNCERTAIN, Outcome.PENDING})
 
 
@@ -57,10 +58,17 @@ class History:
     failed_step: str = ""
     budget_since: int = 0
     keys_since: int = 0
+    views: dict[str, View] | None = field(default=None, init=False, repr=False, compare=False)
 
     def with_record(self, record: Record) -> History:
         """The history with one more record."""
         return replace(self, records=(*self.records, record))
+
+    def standing(self, state: SagaState, failed_step: str) -> History:
+        """The history in that state; itself, with the views already made, when it is in that state."""
+        if (state, failed_step) == (self.state, self.failed_step):
+            return self
+        return replace(self, state=state, failed_step=failed_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,8 @@ class View:
     doubt: bool = False
     uncertain: bool = False
     over: bool = False
+    ruled_out: bool = False
+    resolved: bool = False
     verify_over: bool = False
     ending: Ending = Ending.NONE
     output: Mapping[str, Any] | None = None
@@ -213,6 +223,26 @@ def remaining(saga: Saga, history: History) -> list[str]:
     return [step.name for step, _ in _open_undos(saga, history)]
 
 
+def needs_mark(step: SagaStep) -> bool:
+    """Whether the beginning of the step's action is put down first: it must not be called again in doubt."""
+    return not step.idempotent and not step.transactional
+
+
+def mark_to_come(saga: Saga, history: History) -> bool | None:
+    """False while the next attempt is an action whose mark is still to come, None where there will be none."""
+    attempt = in_flight(saga, history)
+    marked = attempt is not None and attempt.direction is Direction.ACTION and needs_mark(attempt.step)
+    return False if marked else None
+
+
+def standing_at(saga: Saga, history: History) -> str:
+    """The name of the planned step that is next, in hand or in the way; "" when all are through."""
+    views = views_of(history)
+    places = enumerate(history.plan)
+    waiting = (n for place, n in places if not views[n].done and not _passed_by(saga, views, history.plan, place))
+    return next(waiting, "")
+
+
 def in_doubt(history: History) -> list[str]:
     """Names of the steps of which nobody knows whether they took effect."""
     views = views_of(history)
@@ -228,16 +258,15 @@ def past_pivot(saga: Saga, history: History) -> bool:
 def deserves_attention(history: History) -> bool:
     """Whether a run that ended FAILED did so for a reason that a person should look at."""
     view = views_of(history).get(history.failed_step)
-    return view is not None and view.ending is not Ending.REFUSED
+    return view is not None and view.ending is not Ending.REFUSED and not view.resolved
 
 
 def views_of(history: History) -> dict[str, View]:
-    """What the records say of each planned step."""
-    views = {name: View() for name in history.plan}
-    for record in history.records:
-        if record.step in views:
-            _take_in(views[record.step], record, fresh=record.sequence > history.budget_since)
-    return views
+    """What the records say of each planned step; made once for each history, and only to be read."""
+    if history.views is None:
+        object.__setattr__(history, "views", _views(history))
+    assert history.views is not None
+    return history.views
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,47 +319,68 @@ def _next_when_ended(saga: Saga, history: History) -> Move:
 
 def _next_step(saga: Saga, history: History, now: dt.datetime) -> Move:
     views = views_of(history)
-    for name in history.plan:
+    for place, name in enumerate(history.plan):
         step, view = _step(saga, name), views[name]
-        if view.done:
+        if view.done or _passed_by(saga, views, history.plan, place):
             continue
         if not _over(step, view):
             return _attempt_or_wait(history, step, view, Direction.ACTION, view.retry_at(Direction.ACTION), now)
         if view.doubt and step.verify and not view.verify_over:
             return _attempt_or_wait(history, step, view, Direction.VERIFY, _ask_at(step, view), now)
         if not step.optional:
-            return _failure(saga, history, step, view)
+            return _failure(saga, history, step)
     return Settle(SagaEventKind.COMPLETE, history.failed_step)
 
 
+def _passed_by(saga: Saga, views: Mapping[str, View], plan: Sequence[str], place: int) -> bool:
+    """Whether an optional step is behind us: a fresh budget does not take the saga back to it."""
+    later = (Direction.ACTION in views[name].last for name in plan[place + 1 :])
+    return _step(saga, plan[place]).optional and any(later)
+
+
 def _over(step: SagaStep, view: View) -> bool:
-    return view.over or (view.uncertain and not step.idempotent)
+    return view.over or (not step.idempotent and (view.uncertain or view.ruled_out))
 
 
 def _ask_at(step: SagaStep, view: View) -> dt.datetime | None:
     """The attempt's own request may still be on its way: not before one timeout after its deadline."""
-    asked = view.retry_at(Direction.VERIFY)
-    if asked or view.doubted is None:
-        return asked
+    asked = view.last.get(Direction.VERIFY)
+    if view.doubted is None:
+        return None
+    if asked and asked.sequence > view.doubted.sequence:
+        return asked.retry_at
+    return _settled_at(step, view.doubted)
+
+
+def _settled_at(step: SagaStep, doubted: Record) -> dt.datetime:
+    """From when on a provider that does not know of the attempt will not hear of it any more."""
     timeout = dt.timedelta(seconds=step.timeout)
-    return max(view.doubted.started_at + 2 * timeout, view.doubted.finished_at + timeout)
+    return max(doubted.started_at + 2 * timeout, doubted.finished_at + timeout)
 
 
-def _failure(saga: Saga, history: History, step: SagaStep, view: View) -> Move:
+def _failure(saga: Saga, history: History, step: SagaStep) -> Move:
     if past_pivot(saga, history):
         return Hold(
             f"Step {step.name!r} failed for good after the point of no return. "
             "Mend the cause and release, or resolve the step by hand."
         )
-    if step.pivot and view.doubt and not step.compensation:
+    pivot = _pivot_that_stays_in_doubt(saga, history)
+    if pivot:
         return Hold(
-            f"Nobody knows whether step {step.name!r}, the point of no return, took effect. "
+            f"Nobody knows whether step {pivot!r}, the point of no return, took effect. "
             "Find out and resolve it by hand."
         )
     rolling = roll_back(history, step.name)
     if _open_undos(saga, rolling):
         return RollBack(step.name)
     return Settle(SagaEventKind.FAIL, step.name)
+
+
+def _pivot_that_stays_in_doubt(saga: Saga, history: History) -> str:
+    """The name of a pivot that may have happened and cannot be undone, "" if there is none."""
+    views = views_of(history)
+    steps = [_step(saga, name) for name in history.plan if views[name].doubt]
+    return next((step.name for step in steps if step.pivot and not step.compensation), "")
 
 
 def _open_undos(saga: Saga, history: History) -> list[tuple[SagaStep, View]]:
@@ -410,17 +460,25 @@ def key_of(history: History, step: str, direction: Direction) -> str:
 
 def _step(saga: Saga, name: str) -> SagaStep:
     """Today's step of that name; for one that is gone a stand-in, which only `in_flight` ever meets."""
-    return saga.step(name) or SagaStep(name, action=_gone)
+    return saga.step(name) or SagaStep(name, action=_gone, compensation=_gone)
 
 
 def _gone(context: StepContext) -> None:
     raise LookupError(f"step {context.step!r} is no longer defined")
 
 
+def _views(history: History) -> dict[str, View]:
+    views = {name: View() for name in history.plan}
+    for record in history.records:
+        if record.step in views:
+            _take_in(views[record.step], record, fresh=record.sequence > history.budget_since)
+    return views
+
+
 def _take_in(view: View, record: Record, *, fresh: bool) -> None:
     direction = record.direction
     if direction is Direction.RESOLVED:
-        _take_in_resolution(view, record)
+        _take_in_resolution(view, record, fresh=fresh)
         return
     view.counts[direction] = view.counts.get(direction, 0) + 1
     view.last[direction] = record
@@ -444,9 +502,9 @@ def _take_in_budget(view: View, record: Record) -> None:
 def _take_in_action(view: View, record: Record, *, fresh: bool) -> None:
     view.ending = record.ending
     if record.outcome is Outcome.SUCCEEDED:
-        view.done, view.doubt, view.uncertain, view.output = True, False, False, record.output
+        _succeed(view, record)
     elif record.outcome in IN_DOUBT:
-        view.doubt, view.doubted = True, record
+        view.doubt, view.doubted, view.undone = True, record, False
         view.uncertain = view.uncertain or record.outcome is Outcome.UNCERTAIN
         view.output = record.output if record.outcome is Outcome.PENDING else view.output
     view.over = fresh and record.ending is not Ending.NONE
@@ -454,11 +512,14 @@ def _take_in_action(view: View, record: Record, *, fresh: bool) -> None:
 
 def _take_in_verify(view: View, record: Record, *, fresh: bool) -> None:
     if record.outcome is Outcome.SUCCEEDED:
-        view.done, view.doubt, view.uncertain, view.output = True, False, False, record.output
+        _succeed(view, record)
     elif record.outcome is Outcome.FAILED:
-        view.doubt, view.uncertain = False, False
-        view.over = fresh
+        view.doubt, view.uncertain, view.ruled_out = False, False, fresh
     view.verify_over = fresh and record.ending is not Ending.NONE
+
+
+def _succeed(view: View, record: Record) -> None:
+    view.done, view.doubt, view.uncertain, view.undone, view.output = True, False, False, False, record.output
 
 
 def _take_in_undo(view: View, record: Record, *, fresh: bool) -> None:
@@ -469,9 +530,11 @@ def _take_in_undo(view: View, record: Record, *, fresh: bool) -> None:
         view.undo_failures.append(record.finished_at)
 
 
-def _take_in_resolution(view: View, record: Record) -> None:
-    """A person's word: `done` before any undo means that the step took effect, after one that it may stay."""
-    view.doubt, view.uncertain = False, False
+def _take_in_resolution(view: View, record: Record, *, fresh: bool) -> None:
+    """A person's word: `done` before any undo means that the step took effect, after one that it may stay.
+    `not_done` ends its attempts; a release begins new ones."""
+    view.doubt, view.uncertain, view.resolved = False, False, True
+    view.over = view.over or (fresh and record.resolution is Resolution.NOT_DONE)
     view.done = record.resolution is Resolution.DONE or (view.done and record.resolution is Resolution.UNDONE)
     view.undone = record.resolution is Resolution.UNDONE or (view.done and Direction.COMPENSATION in view.last)
     if record.resolution is Resolution.DONE and record.output is not None:
@@ -480,11 +543,19 @@ def _take_in_resolution(view: View, record: Record) -> None:
 
 def _judge_verify(view: View, attempt: Attempt, ended: Ended, now: dt.datetime, luck: float) -> Verdict:
     if ended.outcome is Outcome.FAILED and ended.error is None:
-        return Verdict(Outcome.FAILED, Ending.SPENT)
+        return _judge_ruled_out(view, attempt, now)
     spent = view.spent.get(Direction.VERIFY, 0) + 1
     if spent > attempt.step.retry_count:
         return Verdict(Outcome.UNCERTAIN, Ending.SPENT)
     return Verdict(Outcome.UNCERTAIN, retry_at=_after(attempt.step, ended, spent, now, luck))
+
+
+def _judge_ruled_out(view: View, attempt: Attempt, now: dt.datetime) -> Verdict:
+    """It did not happen; said too early, while its request may be on its way, that is worth nothing."""
+    settled_at = _settled_at(attempt.step, view.doubted) if view.doubted else now
+    if now < settled_at:
+        return Verdict(Outcome.UNCERTAIN, retry_at=settled_at)
+    return Verdict(Outcome.FAILED, Ending.SPENT)
 
 
 def _judge_pending(view: View, attempt: Attempt, ended: Ended, started_at: dt.datetime, now: dt.datetime) -> Verdict:
@@ -506,13 +577,15 @@ def _judge_action(view: View, attempt: Attempt, ended: Ended, now: dt.datetime, 
 def _judge_undo(view: View, attempt: Attempt, ended: Ended, now: dt.datetime, luck: float, patience: float) -> Verdict:
     spent = view.spent.get(Direction.COMPENSATION, 0) + 1
     if spent <= attempt.step.undo_retry_count:
-        return Verdict(ended.outcome, retry_at=_after(attempt.step, ended, spent, now, luck))
+        retry_at = _after(attempt.step, ended, spent, now, luck)
+        return Verdict(ended.outcome, retry_at=min(retry_at, now + dt.timedelta(seconds=patience)))
     undecided = ended.unavailable or ended.outcome is Outcome.UNCERTAIN or view.undo_doubt
     aside_since = _aside_since(attempt.step, view) or now
-    if not undecided or now >= aside_since + dt.timedelta(seconds=patience):
+    end = aside_since + dt.timedelta(seconds=patience)
+    if not undecided or now >= end:
         return Verdict(ended.outcome, Ending.SPENT)
-    wait = max(ended.after or 0.0, attempt.step.max_delay)
-    return Verdict(ended.outcome, retry_at=now + dt.timedelta(seconds=wait))
+    wait = max(ended.after or 0.0, attempt.step.max_delay, SHORTEST_TIME_ASIDE)
+    return Verdict(ended.outcome, retry_at=min(now + dt.timedelta(seconds=wait), end))
 
 
 def _after(step: SagaStep, ended: Ended, retry: int, now: dt.datetime, luck: float) -> dt.datetime:

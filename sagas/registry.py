@@ -21,7 +21,7 @@ def register(saga: Saga) -> Saga:
 
 
 def unregister(name: str) -> None:
-    """Forget a saga; executions of it that are in flight will be held."""
+    """Forget a saga; executions of it that are in flight stay where they are until it is registered again."""
     _sagas.pop(name, None)
 
 

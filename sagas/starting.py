@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import values
+from . import planner, values
 from .conf import get_settings
 from .definition import Saga, SagaStep
 from .exceptions import DefinitionError, InvalidInput
@@ -32,6 +32,14 @@ def saga_for(saga_name: str, steps: Sequence[SagaStep] | None) -> Saga:
     return known.with_steps(steps) if known else Saga(saga_name, steps)
 
 
+def check_workers_know(saga: Saga) -> None:
+    """Workers go by the registered definition; UnknownSaga or DefinitionError when it cannot run this saga."""
+    registered = get_saga(saga.name)
+    strange = [name for name in saga.names if registered.step(name) is None]
+    if strange:
+        raise DefinitionError(f"saga {saga.name!r}: workers know no step {strange[0]!r}; register it, or use execute()")
+
+
 def new_execution(
     saga: Saga,
     saga_id: str | None,
@@ -40,18 +48,19 @@ def new_execution(
     owner: Any = None,
 ) -> SagaExecution:
     """An execution that is not stored yet; InvalidInput says what is wrong with its id, input or priority."""
-    text = input_text(saga, context)
-    stored = json.loads(text)
+    given = given_text(context)
+    text = _validated_text(saga, given)
     return SagaExecution(
         saga_id=checked_id(saga_id),
         saga_name=saga.name,
-        input=stored,
+        input=json.loads(text),
         context=json.loads(text),
         plan=list(saga.names),
-        input_hash=values.hash_of(text),
+        input_hash=values.hash_of(given),
         owner=owner,
         priority=_checked_priority(saga, priority),
         worker=worker_name(),
+        begun=False if planner.needs_mark(saga[0]) else None,
     )
 
 
@@ -67,15 +76,25 @@ def checked_id(saga_id: str | None) -> str:
 
 def input_text(saga: Saga, context: Mapping[str, Any] | None) -> str:
     """The validated input as canonical JSON text."""
-    if context is None:
-        context = {}
-    if not isinstance(context, Mapping):
-        raise InvalidInput({"": f"the context must be a mapping, not a {type(context).__name__}"})
-    limit = get_settings().MAX_CONTEXT_BYTES
-    text = values.to_json(context, limit=limit)
+    return _validated_text(saga, given_text(context))
+
+
+def given_text(context: Mapping[str, Any] | None) -> str:
+    """The input as the caller gave it, as canonical JSON text.
+
+    Its hash tells whether two starts are the same: what validation makes of it may depend on the day.
+    """
+    given: Any = {} if context is None else context
+    if not isinstance(given, Mapping):
+        raise InvalidInput({"": f"the context must be a mapping, not a {type(given).__name__}"})
+    return values.to_json(given, limit=get_settings().MAX_CONTEXT_BYTES)
+
+
+def _validated_text(saga: Saga, text: str) -> str:
     if saga.schema is None:
         return text
-    return values.to_json(_validated(saga, saga.schema(data=json.loads(text))), limit=limit)
+    valid = _validated(saga, saga.schema(data=json.loads(text)))
+    return values.to_json(valid, limit=get_settings().MAX_CONTEXT_BYTES)
 
 
 def _validated(saga: Saga, serializer: Any) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import datetime as dt
 import json
 import math
 import os
+import secrets
 import socket
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 from . import journal, planner
 from .conf import get_settings
@@ -19,6 +20,8 @@ from .models import SagaExecution, StepRun
 from .planner import History, Record
 from .states import Direction, Ending, Outcome, Resolution
 
+T = TypeVar("T")
+
 HOST = socket.gethostname()[:60]
 
 
@@ -26,9 +29,15 @@ class LeaseLost(SagaError):
     """The row is not ours any more: whoever has it goes on, and what we know is void."""
 
 
+def copy_of(stored: T) -> T:
+    """A copy, all the way down, of something that is JSON."""
+    copy: T = json.loads(json.dumps(stored))
+    return copy
+
+
 def worker_name() -> str:
-    """This process, as rows name it."""
-    return f"{HOST}:{os.getpid()}"
+    """Host, process and, so that an owner can tell its rows from another thread's, six random digits."""
+    return f"{HOST}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 def record_of(run: StepRun) -> Record:
@@ -53,7 +62,8 @@ def record_of(run: StepRun) -> Record:
 def history_of(execution: SagaExecution, records: tuple[Record, ...] | None = None) -> History:
     """The history of the execution's current run; the records are loaded unless they are given."""
     if records is None:
-        records = tuple(record_of(run) for run in execution.step_executions.using(journal.alias()))
+        runs = execution.step_executions.using(journal.alias())
+        records = journal.persist(lambda: tuple(record_of(run) for run in runs.all()))
     return History(
         saga_id=execution.saga_id,
         run=execution.run,
@@ -84,7 +94,7 @@ class Tenure:
         self._moment, self._received = moment, time.monotonic()
         self._shared = not journal.in_tests_transaction()
         if self._shared:
-            HEARTBEAT.keep(self)
+            HEARTBEAT.add(self)
 
     @property
     def fence(self) -> tuple[int, int]:
@@ -107,8 +117,15 @@ class Tenure:
 
     def context_copy(self) -> dict[str, Any]:
         """A context that an attempt may write into."""
-        copy: dict[str, Any] = json.loads(json.dumps(self.context))
-        return copy
+        return copy_of(self.context)
+
+    def read_again(self) -> None:
+        """Take the row and its history as they are in the database; LeaseLost when they are another's."""
+        worker = self.execution.worker
+        journal.persist(lambda: self.execution.refresh_from_db(using=journal.alias()))
+        if self.execution.worker != worker:
+            raise LeaseLost(f"{self.execution.saga_id!r} is not ours any more")
+        self.history, self.context = history_of(self.execution), self.execution.context
 
     def next_move(self) -> planner.Move:
         """What the planner says now."""
@@ -127,4 +144,4 @@ class Tenure:
 
     def end(self) -> None:
         """We have given the row back, or it was taken."""
-        HEARTBEAT.drop(self)
+        HEARTBEAT.discard(self)

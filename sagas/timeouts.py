@@ -29,6 +29,7 @@ class Deadline:
         self._on_stuck = on_stuck
         self._lock = threading.Lock()
         self._armed = False
+        self._former: Callable[[int, FrameType | None], Any] | None = None
         self.seconds = seconds
         self.ends = time.monotonic() + seconds
         self.stuck_at = self.ends + grace
@@ -36,10 +37,13 @@ class Deadline:
         self.given_up = False
 
     def call(self, function: Callable[[], T]) -> T:
-        """What `function` returns; StepTimeout when it took too long, even if it swallowed that."""
+        """What `function` returns; StepTimeout when it took too long, even if it swallowed that.
+
+        A StepTimeout whose `deadline` is another one comes from around us: from the step that this call is made in.
+        """
         result = self._call_on_timer(function) if self._in_main_thread else self._call_watched(function)
         if self.rung or self.given_up:
-            raise StepTimeout
+            raise StepTimeout(deadline=self)
         return result
 
     def ring(self) -> None:
@@ -73,10 +77,15 @@ class Deadline:
                 _raise_in(self._thread, None)
 
     def _call_on_timer(self, function: Callable[[], T]) -> T:
-        started = time.monotonic()
+        """With the timer set to our end or to that of whoever had it before, whichever comes first."""
+        started, remaining, interval = time.monotonic(), 0.0, 0.0
         former = signal.signal(signal.SIGALRM, self._on_alarm)
-        remaining, interval = signal.setitimer(signal.ITIMER_REAL, max(SOONEST, self.ends - started))
+        self._former = former if callable(former) else None
         try:
+            self._armed = True
+            remaining, interval = signal.setitimer(signal.ITIMER_REAL, max(SOONEST, self.ends - started))
+            if 0 < remaining < self.ends - started:
+                signal.setitimer(signal.ITIMER_REAL, remaining)
             return self._call_watched(function)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -86,9 +95,13 @@ class Deadline:
                 signal.setitimer(signal.ITIMER_REAL, max(SOONEST, left), interval)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> Any:
-        if self._armed and not self.rung:
+        left = self.ends - time.monotonic()
+        if left > 0 and self._former is not None:
+            signal.setitimer(signal.ITIMER_REAL, left)
+            self._former(number, frame)
+        elif self._armed and not self.rung:
             self.rung = True
-            raise StepTimeout
+            raise StepTimeout(deadline=self)
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:

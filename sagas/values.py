@@ -19,6 +19,7 @@ MAX_DEPTH = 32
 MAX_INTEGER_BITS = 4096
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 SECRET_KEYS = frozenset({"password", "secret", "cvv", "card_number"})
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 CARD_NUMBER = re.compile(r"^(?:4\d{15}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|6(?:011|5\d\d|4[4-9]\d)\d{12})$")
 
 
@@ -28,7 +29,7 @@ def to_json(value: Mapping[str, Any], *, limit: int) -> str:
     `limit` is in bytes of UTF-8. Decimal, UUID, dates and enum members become strings or their values,
     tuples become lists. Secrets (a card number, the keys in SECRET_KEYS) are refused.
     """
-    text = json.dumps(_plain(value, "", 0), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _encoder.encode(_plain(value, "", 0))
     size = len(text.encode())
     if size > limit:
         raise InvalidInput({_largest(value): f"the context is {size} bytes, more than MAX_CONTEXT_BYTES ({limit})"})
@@ -55,7 +56,8 @@ def apply_changes(context: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
 
 def clean_text(text: str, limit: int = 2000) -> str:
     """A message fit for a database column: no NUL, no lone surrogate, at most `limit` characters."""
-    return UNSTORABLE.sub("\ufffd", text)[:limit]
+    storable = text.isascii() and "\x00" not in text
+    return (text if storable else UNSTORABLE.sub("\ufffd", text))[:limit]
 
 
 def _same(left: Any, right: Any) -> bool:

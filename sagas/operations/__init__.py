@@ -82,7 +82,7 @@ def perform(
 
 
 def _checked(act: Act, saga_id: str, version: int | None, parameters: Mapping[str, Any]) -> Situation:
-    situation = look(saga_id)
+    situation = look(saga_id, bound=version is not None)
     sentence = REFUSALS[act](situation)
     if not sentence and version is not None and situation.execution.version != version:
         sentence = "it has moved since you looked; look again and decide then."

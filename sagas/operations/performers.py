@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def _retry(situation: Situation, by: By, reason: str) -> SagaExecution:
         "started_at": None,
         "budget_since": version,
         "keys_since": version,
-        "begun": False,
+        "begun": planner.mark_to_come(defined(situation), history),
         "pivoting": False,
     }
     return _move(situation, Act.RETRY, by, reason, fresh | _going_on(execution))
@@ -57,7 +58,7 @@ def _retry(situation: Situation, by: By, reason: str) -> SagaExecution:
 
 def _cancel(situation: Situation, by: By, reason: str) -> SagaExecution:
     if situation.execution.leased:
-        return _request(situation, Act.CANCEL, by, reason, Q(wants=None) | Q(wants="hold"))
+        return _request(situation, Act.CANCEL, by, reason, Q(wants=None) | Q(wants__in=["hold", "verify"]))
     if situation.state is SagaState.PENDING:
         failed = state_after(situation.state, SagaEventKind.CANCEL)
         return _move(situation, Act.CANCEL, by, reason, {"state": failed, **_ended()})
@@ -76,7 +77,7 @@ def _compensate(situation: Situation, by: By, reason: str) -> SagaExecution:
 
 def _hold(situation: Situation, by: By, reason: str) -> SagaExecution:
     if situation.execution.leased:
-        return _request(situation, Act.HOLD, by, reason, Q(wants=None))
+        return _request(situation, Act.HOLD, by, reason, Q(wants=None) | Q(wants="verify"))
     held = f"Held by {by.told_name or 'an operator'}: {reason}"
     told = {"held": held, "cause": "operator"}
     fields = {"held": held, "needs_attention": True, "due_at": None, "rank_at": None}
@@ -87,6 +88,9 @@ def _release(situation: Situation, by: By, reason: str) -> SagaExecution:
     fresh: dict[str, Any] = {}
     if situation.cause_of_hold != "on_change":
         fresh["budget_since"] = situation.execution.version + 1
+    if situation.saga:
+        history = dataclasses.replace(situation.history, **fresh)
+        fresh["begun"] = planner.mark_to_come(situation.saga, history)
     return _move(situation, Act.RELEASE, by, reason, fresh | _going_on(situation.execution))
 
 
@@ -162,7 +166,7 @@ def _after_resolution(situation: Situation, history: History) -> dict[str, Any]:
     if isinstance(move, RollBack):
         rolling = state_after(situation.state, SagaEventKind.ROLL_BACK)
         return {"state": rolling, "failed_step": move.failed_step, **_going_on(situation.execution)}
-    return _going_on(situation.execution)
+    return {"begun": planner.mark_to_come(saga, history), **_going_on(situation.execution)}
 
 
 def _acknowledge(situation: Situation, by: By, reason: str) -> SagaExecution:
@@ -176,10 +180,7 @@ def _correct(situation: Situation, by: By, reason: str, *, context: Mapping[str,
     fields: dict[str, Any] = {"input": corrected}
     if situation.state is not SagaState.FAILED:
         fields["context"] = values.apply_changes(execution.context, changes)
-    keys = [key for key in saga.references if key in changes.get("set", {})]
-    moved = _move(situation, Act.CORRECT, by, reason, fields, {"changes": changes})
-    journal.file_references(moved, keys, corrected)
-    return moved
+    return _move(situation, Act.CORRECT, by, reason, fields, {"changes": changes})
 
 
 PERFORMERS: dict[Act, Callable[..., SagaExecution]] = {
@@ -198,6 +199,8 @@ PERFORMERS: dict[Act, Callable[..., SagaExecution]] = {
 def _request(situation: Situation, act: Act, by: By, reason: str, unless: Q) -> SagaExecution:
     """Ask the owner of a leased row; its next checkpoint obeys. The version stays, so the owner loses nothing."""
     rows = SagaExecution.objects.using(journal.alias()).filter(unless, pk=situation.execution.pk, leased=True)
+    if situation.bound:
+        rows = rows.filter(version=situation.execution.version)
     if act is Act.CANCEL:
         rows = rows.filter(state=SagaState.IN_PROGRESS, pivoting=False)
     else:
@@ -228,6 +231,10 @@ def _move(
         execution.refresh_from_db(using=journal.alias())
         if run:
             run.save(using=journal.alias(), force_insert=True)
+        if new := [
+            key for key in situation.references if key in fields.get("input", {}) or key in fields.get("context", {})
+        ]:
+            journal.file_references(execution, new, execution.context | fields.get("input", {}))
         told: dict[str, Any] = {name: fields[name] for name in TOLD if name in fields}
         _tell(situation, act, by, reason, {"from": old, "to": execution.state} | told | dict(data or {}))
         on_change = situation.saga.on_change if situation.saga else None

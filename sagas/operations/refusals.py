@@ -45,7 +45,7 @@ def _why_not_hold(situation: Situation) -> str:
         return f"it is {_words(situation.state)}."
     if situation.execution.held:
         return "it is held already."
-    if situation.execution.wants:
+    if situation.execution.wants in ("hold", "cancel"):
         return "it is about to be held or cancelled already."
     return ""
 
@@ -106,14 +106,18 @@ def why_not_resolve_step(situation: Situation, step: str, outcome: Resolution | 
     if step not in situation.history.plan:
         return f"it has no step {step!r}; its steps are {', '.join(situation.history.plan)}."
     view = planner.views_of(situation.history)[step]
-    if resolution is Resolution.UNDONE and not view.to_undo:
-        return f"step {step!r} has nothing to be undone."
-    rolling = situation.state in (SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED)
-    if resolution is Resolution.DONE and not rolling and view.done:
-        return f"step {step!r} is done already."
-    if rolling and not view.to_undo:
-        return f"step {step!r} is closed already."
-    return ""
+    if situation.state not in (SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED):
+        return _why_not_resolve_forward(situation, step, resolution, in_doubt=view.doubt)
+    return "" if view.to_undo else f"step {step!r} has nothing to be undone."
+
+
+def _why_not_resolve_forward(situation: Situation, step: str, resolution: Resolution, *, in_doubt: bool) -> str:
+    if resolution is Resolution.UNDONE:
+        return "nothing is being undone; say done or not_done."
+    standing_at = planner.standing_at(situation.saga, situation.history) if situation.saga else ""
+    if in_doubt or step == standing_at:
+        return ""
+    return f"it stands at step {standing_at!r}, and step {step!r} is not in doubt."
 
 
 REFUSALS: dict[Act, Callable[[Situation], str]] = {
@@ -130,7 +134,8 @@ REFUSALS: dict[Act, Callable[[Situation], str]] = {
 
 
 def _held_before_any_attempt(situation: Situation) -> bool:
-    if not situation.execution.held or situation.saga is None or situation.state is not SagaState.IN_PROGRESS:
+    before_the_end = (SagaState.PENDING, SagaState.IN_PROGRESS)
+    if not situation.execution.held or situation.saga is None or situation.state not in before_the_end:
         return False
     attempt = planner.in_flight(situation.saga, situation.history)
     return attempt is not None and attempt.direction is Direction.ACTION and attempt.number == 1

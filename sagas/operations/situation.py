@@ -71,11 +71,20 @@ class Preview:
 
 @dataclass(frozen=True)
 class Situation:
-    """An execution with its history and definition; `saga` is None when it is not registered here."""
+    """An execution with its history and definition; `saga` is None when it is not registered here.
+
+    `bound` says that an act is meant for this version of it only.
+    """
 
     execution: SagaExecution
     history: History
     saga: Saga | None
+    bound: bool = False
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The context keys that people search by."""
+        return tuple(self.saga.references) if self.saga else ()
 
     @property
     def state(self) -> SagaState:
@@ -99,9 +108,9 @@ class Situation:
         return Situation(self.execution, planner.roll_back(self.history, ""), self.saga)
 
 
-def look(saga_id: str) -> Situation:
+def look(saga_id: str, *, bound: bool = False) -> Situation:
     """The execution of that id as it is now; raises UnknownExecution."""
     execution = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id).first()
     if execution is None:
         raise UnknownExecution(saga_id)
-    return Situation(execution, history_of(execution), all_sagas().get(execution.saga_name))
+    return Situation(execution, history_of(execution), all_sagas().get(execution.saga_name), bound)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from django.db import connections
 
@@ -46,7 +46,7 @@ def run_in_child(function: Callable[[], Any], *, dies_with: int, patience: float
         _be_the_child(function, writer)
     os.close(writer)
     with os.fdopen(reader) as report, _reaped(child):
-        text = report.read() if _waited_for(reader, patience) else ""
+        text = _report(report, patience)
         code = _exit_code(child, patience)
     if code == 0:
         return Ended(code, json.loads(text))
@@ -76,10 +76,12 @@ def _be_the_child(function: Callable[[], Any], writer: int) -> None:
         os._exit(code)
 
 
-def _waited_for(reader: int, patience: float) -> bool:
-    """Whether the child has said something or has closed its end in time."""
-    ready, _, _ = select.select([reader], [], [], patience)
-    return bool(ready)
+def _report(report: TextIO, patience: float) -> str:
+    """What the child says before it closes its end of the pipe, be it by dying."""
+    ready, _, _ = select.select([report], [], [], patience)
+    if not ready:
+        raise ChildFailed(f"A child was still running after {patience} s.")
+    return report.read()
 
 
 @contextmanager

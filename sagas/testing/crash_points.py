@@ -16,11 +16,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
-from .. import journal
-from ..definition import Saga
-from ..models import SagaExecution
-from ..orchestrator import get_saga_orchestrator
-from ..states import SagaState
+from sagas import journal, starting
+from sagas.definition import Saga
+from sagas.models import SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.states import SagaState
+
 from .children import Ended, run_in_child
 from .invariants import Effect, violations_of
 
@@ -85,6 +86,8 @@ class CrashPoints:
     def boundaries(self) -> list[str]:
         """The boundaries of an undisturbed run, in order; AssertionError if that run breaks an invariant."""
         saga_id = self._new_id()
+        # Refused here and not in a child; and what validation loads and caches, no child has to do again.
+        starting.new_execution(self.saga, saga_id, self.context(saga_id), None)
         passed: list[str] = self._run(saga_id).returned
         trial = self._judged(saga_id, (), "")
         if trial.violations:
@@ -96,13 +99,13 @@ class CrashPoints:
         for death, where in enumerate(self.boundaries(), start=1):
             yield self.trial(death, where=where)
 
-    def pairs(self, deaths: Iterable[int]) -> Iterator[Trial]:
-        """Die at each of these boundaries, at each boundary of the recovery as well, and recover from both."""
+    def pairs(self, deaths: Iterable[int], *, every: int = 1) -> Iterator[Trial]:
+        """Die at each of these boundaries, at each (or every so many) of the recovery's too, and recover from both."""
         for first in deaths:
             second = 1
             while (trial := self._pair(first, second)) is not None:
                 yield trial
-                second += 1
+                second += every
 
     def trial(self, *deaths: int, where: str = "") -> Trial:
         """Die at these boundaries, each in a process of its own; then recover in one that lives."""

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from .. import planner, values
-from ..definition import Saga
-from ..models import SagaEvent, SagaExecution, StepRun
-from ..planner import History, RollBack, Settle
-from ..states import TERMINAL, Direction, SagaState, state_after
-from ..tenure import record_of
+from sagas import planner, values
+from sagas.definition import Saga
+from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.planner import History, RollBack, Settle
+from sagas.states import TERMINAL, Direction, SagaState, state_after
+from sagas.tenure import record_of
 
 Kind = SagaEvent.Kind
-BY_THE_ENGINE = frozenset({Kind.HELD, Kind.LOST_LEASE, Kind.CANCELLED, Kind.SETTLED})
+BY_THE_ENGINE = frozenset({Kind.HELD, Kind.LOST_LEASE, Kind.CANCELLED})
 FRESH_BUDGET = frozenset({Kind.RETRY, Kind.RELEASE, Kind.COMPENSATE})
 
 
@@ -31,15 +31,14 @@ class Fold:
     objections: list[str] = field(default_factory=list)
 
     @property
-    def row(self) -> dict[str, Any]:
-        """The row's columns as they must be."""
+    def columns(self) -> dict[str, Any]:
+        """The row's columns as they must be, the context apart."""
         return {
             "state": started(self.history.state),
             "run": self.history.run,
             "steps_completed": planner.steps_completed(self.history),
             "failed_step": self.history.failed_step,
             "compensation_performed": planner.compensation_performed(self.history),
-            "context": self.context,
             "held": self.held,
         }
 
@@ -111,11 +110,15 @@ def _take_in_hold(folded: Fold, event: SagaEvent) -> None:
 def _take_in_act(folded: Fold, version: int, event: SagaEvent) -> None:
     data, history = event.data, folded.history
     if event.kind == Kind.RETRY and "run" in data:
-        folded.history = replace(history, state=SagaState(data["to"]), budget_since=version, keys_since=version)
+        folded.history = replace(
+            history, state=started(SagaState(data["to"])), budget_since=version, keys_since=version
+        )
         return
     if started(SagaState(data["from"])) is not started(history.state):
         folded.objections.append(f"I4: {event.kind} at version {version} met {data['from']}, not {history.state}")
-    history = replace(history, state=SagaState(data["to"]), failed_step=data.get("failed_step", history.failed_step))
+    history = replace(
+        history, state=started(SagaState(data["to"])), failed_step=data.get("failed_step", history.failed_step)
+    )
     if event.kind in FRESH_BUDGET and not (event.kind == Kind.RELEASE and folded.cause == "on_change"):
         history = replace(history, budget_since=version)
     if event.kind == Kind.RETRY:

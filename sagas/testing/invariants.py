@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
-from .. import journal, planner
-from ..definition import Saga
-from ..models import SagaEvent, SagaExecution, StepRun
-from ..states import Direction, Outcome, SagaState
+from sagas import journal, planner
+from sagas.definition import Saga
+from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.states import Direction, Outcome, SagaState
+
 from .folding import fold, started
 
 
@@ -156,16 +158,15 @@ def _fold(case: Case) -> Iterator[str]:
     """I4 and I6: folding the history gives the row."""
     folded = fold(case.saga, case.execution, case.runs, case.events)
     yield from folded.objections
-    for column, value in folded.row.items():
-        stored = getattr(case.execution, column)
+    for column, value in folded.columns.items():
+        stored: Any = getattr(case.execution, column)
         stored = started(stored) if column == "state" else stored
-        if column == "context":
-            yield from _fold_of_context(case, stored, value)
-        elif stored != value:
+        if stored != value:
             yield f"I6: the history gives {column} {value!r}, the row has {stored!r}"
+    yield from _fold_of_context(case, case.execution.context, folded.context)
 
 
-def _fold_of_context(case: Case, stored: Mapping[str, object], folded: Mapping[str, object]) -> Iterator[str]:
+def _fold_of_context(case: Case, stored: Mapping[str, Any], folded: Mapping[str, Any]) -> Iterator[str]:
     """Input that was corrected after the run had failed is not in that run's context yet."""
     corrections = [event.data["changes"] for event in case.events if event.kind == SagaEvent.Kind.CORRECT]
     corrected = {key for changes in corrections for part in changes.values() for key in part}

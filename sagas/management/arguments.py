@@ -1,0 +1,87 @@
+"""Reads what an operator gives a command: contexts, numbers, sentences."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sagas.exceptions import InvalidInput
+from sagas.operations import By
+
+OBJECT = 'a JSON object, like \'{"sale_id": "S-1"}\''
+
+
+def context_from(given: str, option: str = "--context") -> dict[str, Any]:
+    """The JSON object given as text, as @file or as - for stdin; InvalidInput says what is wrong with it."""
+    text = _text_of(given, option)
+    try:
+        parsed = json.loads(text, object_pairs_hook=_without_doubles)
+    except RecursionError:
+        raise InvalidInput({option: "is nested too deeply."}) from None
+    except ValueError as error:
+        raise InvalidInput({option: f"is not JSON: {error}."}) from error
+    if not isinstance(parsed, Mapping):
+        raise InvalidInput({option: f"must be {OBJECT}, not {_kind(parsed)}."})
+    return dict(parsed)
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, 0 or more."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
+    return number
+
+
+def sentence(text: str) -> str:
+    """A text that says something."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text.strip()
+
+
+def operator() -> By:
+    """Who is at the terminal, as the operating system knows them."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in many containers
+        name = f"uid {os.getuid()}"
+    return By(name=name, source="cli")
+
+
+def _text_of(given: str, option: str) -> str:
+    if given != "-" and not given.startswith("@"):
+        return given
+    source = "standard input" if given == "-" else repr(given[1:])
+    try:
+        raw = sys.stdin.buffer.read() if given == "-" else Path(given[1:]).read_bytes()
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInput({option: f"cannot be read from {source}: it is not UTF-8 text."}) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidInput({option: f"cannot be read from {source}: {reason}."}) from error
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets a key come twice, and then the first value is lost without a word."""
+    names = [name for name, _ in pairs]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise ValueError(f"it has the key {doubled!r} twice")
+    return dict(pairs)
+
+
+def _kind(parsed: Any) -> str:
+    kinds = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return kinds.get(type(parsed), "a number")

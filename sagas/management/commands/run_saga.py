@@ -1,0 +1,157 @@
+"""manage.py run_saga: runs a saga here, and says what happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from sagas import starting
+from sagas.definition import Saga, SagaStep
+from sagas.exceptions import SagaConflict
+from sagas.management.arguments import context_from, seconds
+from sagas.management.console import SagaCommand
+from sagas.management.exits import Exit
+from sagas.management.verdicts import local, words
+from sagas.models import SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.registry import all_sagas, get_saga
+from sagas.states import TERMINAL, Priority
+
+PRIORITIES = {priority.name.lower(): priority for priority in Priority}
+
+
+class Command(SagaCommand):
+    """Runs a saga, or goes on with one that exists."""
+
+    help = (
+        "Runs a saga here, a line a step, and exits 0 when it succeeded, 3 when it failed and was undone, 4 when it "
+        "needs a person, 5 when it goes on by itself, 2 when it was refused, 6 when its id is taken. With the id of "
+        "an execution and no --context it goes on with that one."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """NAME and how to run it."""
+        parser.add_argument("name", nargs="?", metavar="NAME", help="the saga; --list tells which there are")
+        parser.add_argument("--saga-id", metavar="ID", help="the execution's id; a random one if there is none")
+        parser.add_argument("--context", metavar="JSON|@FILE|-", help="the input: a JSON object, a file, or stdin")
+        parser.add_argument("--priority", choices=PRIORITIES, help="instead of the saga's own")
+        how = parser.add_mutually_exclusive_group()
+        how.add_argument("--detach", action="store_true", help="only queue it, for the workers")
+        how.add_argument("--wait", type=seconds, metavar="SECONDS", help="leave after so long; the saga goes on")
+        how.add_argument("--dry-run", action="store_true", help="check the input and print the plan; start nothing")
+        how.add_argument("--list", action="store_true", help="print the sagas and their steps")
+
+    def act(self, options: dict[str, Any]) -> Exit:
+        """List, plan, go on, queue or run."""
+        if options["list"]:
+            return self._list()
+        if not options["name"]:
+            raise CommandError("Name a saga; --list tells which there are.", returncode=Exit.REFUSED)
+        saga = get_saga(options["name"])
+        existing = _existing(options["saga_id"])
+        if existing and options["context"] is None:
+            return self._go_on(saga, existing, options)
+        return self._begin(saga, existing, options)
+
+    def _list(self) -> Exit:
+        sagas = [saga for _, saga in sorted(all_sagas().items())]
+        for saga in sagas:
+            self.console.say(": ".join(part for part in (saga.name, saga.description) if part))
+            self._say_plan(saga)
+        self.console.document({"sagas": [_described(saga) for saga in sagas], "exit_code": 0})
+        return Exit.SUCCEEDED
+
+    def _go_on(self, saga: Saga, existing: SagaExecution, options: dict[str, Any]) -> Exit:
+        if existing.saga_name != saga.name:
+            raise SagaConflict(existing.saga_id, existing.saga_name)
+        if options["dry_run"]:
+            return self._plan(saga, existing, existing)
+        self._say_existing(existing)
+        if options["detach"]:
+            return self.conclude(existing.saga_id, queued=True)
+        return self._run(existing.saga_id, None, options)
+
+    def _begin(self, saga: Saga, existing: SagaExecution | None, options: dict[str, Any]) -> Exit:
+        """With everything checked before the first word, so that what is refused has left no trace."""
+        context = {} if options["context"] is None else context_from(options["context"])
+        new = starting.new_execution(saga, options["saga_id"], context, PRIORITIES.get(options["priority"] or ""))
+        if existing and (existing.saga_name, existing.input_hash) != (new.saga_name, new.input_hash):
+            raise SagaConflict(existing.saga_id, existing.saga_name)
+        if options["dry_run"]:
+            return self._plan(saga, new, existing)
+        if existing:
+            self._say_existing(existing)
+        else:
+            self.console.say(f"{saga.name} {new.saga_id}")
+        if options["detach"]:
+            get_saga_orchestrator().start(new.saga_id, saga.name, context=context, priority=Priority(new.priority))
+            return self.conclude(new.saga_id, queued=True)
+        return self._run(new.saga_id, new, options, context)
+
+    def _run(
+        self, saga_id: str, new: SagaExecution | None, options: dict[str, Any], context: dict[str, Any] | None = None
+    ) -> Exit:
+        orchestrator, limit = get_saga_orchestrator(), options["wait"]
+
+        def work() -> SagaExecution:
+            if new is None:
+                return orchestrator.resume(saga_id, max_seconds=limit)
+            priority = Priority(new.priority)
+            return orchestrator.execute(saga_id, new.saga_name, context=context, priority=priority, max_seconds=limit)
+
+        self.follow(saga_id, work)
+        return self.conclude(saga_id)
+
+    def _plan(self, saga: Saga, execution: SagaExecution, existing: SagaExecution | None) -> Exit:
+        priority = Priority(execution.priority).name.lower()
+        self.console.say(f"{saga.name} {execution.saga_id}, priority {priority}. Nothing was started; it would do:")
+        self._say_plan(saga)
+        if existing:
+            self._say_existing(existing)
+        plan = _described(saga) | {"saga_id": execution.saga_id, "priority": priority, "exists": bool(existing)}
+        self.console.document({**plan, "exit_code": 0})
+        return Exit.SUCCEEDED
+
+    def _say_plan(self, saga: Saga) -> None:
+        for place, step in enumerate(saga, 1):
+            self.console.say(f"  {place}/{len(saga)} {step.name}: {_terms(step)}")
+
+    def _say_existing(self, existing: SagaExecution) -> None:
+        done = f"{len(existing.steps_completed)} of {len(existing.plan)} steps done"
+        state = f"{words(existing.state)}, {done}, started {local(existing.created_at)}"
+        ended = existing.state in TERMINAL or existing.held
+        lead = "There is one already" if ended else "Going on"
+        self.console.say(f"{lead}: {existing.saga_name} {existing.saga_id}, {state}.")
+
+
+def _existing(saga_id: str | None) -> SagaExecution | None:
+    return get_saga_orchestrator().get_status(starting.checked_id(saga_id)) if saga_id is not None else None
+
+
+def _terms(step: SagaStep) -> str:
+    undo = f"undo in {step.undo_timeout:g} s" if step.compensation else "no undo"
+    kinds = [kind for kind in ("transactional", "pivot", "optional") if getattr(step, kind)]
+    return ", ".join([f"{step.timeout:g} s", _retries(step.retry_count), undo, *kinds])
+
+
+def _retries(count: int) -> str:
+    return "1 retry" if count == 1 else f"{count} retries"
+
+
+def _described(saga: Saga) -> dict[str, Any]:
+    steps = [
+        {
+            "name": step.name,
+            "timeout": step.timeout,
+            "retry_count": step.retry_count,
+            "undo": step.compensation is not None,
+            "undo_timeout": step.undo_timeout,
+            "undo_retry_count": step.undo_retry_count,
+            "transactional": step.transactional,
+            "pivot": step.pivot,
+            "optional": step.optional,
+        }
+        for step in saga
+    ]
+    return {"saga": saga.name, "description": str(saga.description), "steps": steps}

@@ -1,0 +1,135 @@
+"""manage.py saga_retry: failed sagas anew, or the undos that failed once more."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from sagas import operations, starting
+from sagas.exceptions import ActRefused
+from sagas.management.arguments import operator, sentence
+from sagas.management.console import SagaCommand
+from sagas.management.exits import Exit, worst
+from sagas.management.verdicts import document, standing_of
+from sagas.operations import Act, Preview
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.states import Direction, SagaState
+
+STATES = (SagaState.FAILED.value, SagaState.PARTIALLY_COMPENSATED.value)
+YES = {"y", "yes"}
+
+
+class Command(SagaCommand):
+    """Retries executions, after showing what that will do."""
+
+    help = (
+        "Retries failed sagas as new runs, and what is not undone of partially compensated ones. It shows first what "
+        "will be done and asks. Exits as run_saga does, with the worst code of several."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which ones, why, and whether to ask."""
+        parser.add_argument("saga_ids", nargs="*", metavar="ID", help="the executions to retry")
+        parser.add_argument("--state", choices=STATES, help="retry all in this state")
+        parser.add_argument("--reason", type=sentence, required=True, metavar="TEXT", help="why; it is kept")
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+        how = parser.add_mutually_exclusive_group()
+        how.add_argument("--dry-run", action="store_true", help="only show what would be done")
+        how.add_argument("--detach", action="store_true", help="only queue it, for the workers")
+
+    def act(self, options: dict[str, Any]) -> Exit:
+        """Show, ask, retry one after the other, conclude."""
+        previews = self._previews(options)
+        for preview in previews:
+            self._show(preview)
+        if options["dry_run"] or not previews:
+            self.console.say("Nothing was done." if previews else "There is nothing to retry.")
+            self.console.document({"previews": [_described(preview) for preview in previews], "exit_code": 0})
+            return Exit.SUCCEEDED
+        if not options["yes"]:
+            self._ask(len(previews))
+        self._waiting = [preview.saga_id for preview in previews]
+        refused = [sentence for preview in previews if (sentence := self._retry(preview, options))]
+        return self._conclude(previews, refused, queued=options["detach"])
+
+    def interrupted(self) -> str:
+        """Also those whose turn never came."""
+        others = [saga_id for saga_id in self._waiting if saga_id != self.in_hand]
+        rest = f"\nNot retried: {', '.join(others)}." if others else ""
+        return super().interrupted() + rest
+
+    _waiting: Sequence[str] = ()
+
+    def _conclude(self, previews: list[Preview], refused: list[str], *, queued: bool) -> Exit:
+        found = [stands for preview in previews if (stands := standing_of(preview.saga_id))]
+        code = self.tell(found, queued=queued)
+        code = worst([code, Exit.REFUSED]) if refused else code
+        documents = [document(stands) for stands in found]
+        self.console.document({"executions": documents, "refused": refused, "exit_code": int(code)})
+        return code
+
+    def _previews(self, options: dict[str, Any]) -> list[Preview]:
+        """What will be done; a named execution that cannot be retried refuses all, one found by state is left out."""
+        if bool(options["saga_ids"]) == bool(options["state"]):
+            raise CommandError("Name the executions to retry, or give --state.", returncode=Exit.REFUSED)
+        if options["saga_ids"]:
+            saga_ids = dict.fromkeys(map(starting.checked_id, options["saga_ids"]))
+            return [operations.plan(Act.RETRY, saga_id) for saga_id in saga_ids]
+        found = get_saga_orchestrator().list_executions(options["state"]).order_by("created_at", "id")
+        return [preview for preview in map(self._plan, found.values_list("saga_id", flat=True)) if preview]
+
+    def _plan(self, saga_id: str) -> Preview | None:
+        try:
+            return operations.plan(Act.RETRY, saga_id)
+        except ActRefused as refused:
+            self.console.say(f"Left out: {refused}")
+            return None
+
+    def _show(self, preview: Preview) -> None:
+        self.console.say(f"{preview.act} {preview.saga_id}: {preview.sentence}")
+        calls = [f"undo {c.step}" if c.direction is Direction.COMPENSATION else c.step for c in preview.calls]
+        for lead, names in (
+            ("will be called", calls),
+            ("will not be repeated", preview.not_repeated),
+            ("in doubt", preview.in_doubt),
+        ):
+            if names:
+                self.console.say(f"  {lead}: {', '.join(names)}")
+
+    def _ask(self, count: int) -> None:
+        if not sys.stdin.isatty():
+            sentence = "There is nobody to ask: standard input is no terminal. Give --yes to retry."
+            raise CommandError(sentence, returncode=Exit.REFUSED)
+        self.console.say(f"Retry {count} {'execution' if count == 1 else 'executions'}? [y/N]")
+        if sys.stdin.readline().strip().lower() not in YES:
+            raise CommandError("Nothing was done.", returncode=Exit.REFUSED)
+
+    def _retry(self, preview: Preview, options: dict[str, Any]) -> str:
+        """Retry what was shown; if it has moved since, the sentence that says so."""
+        saga_id, reason = preview.saga_id, options["reason"]
+        try:
+            operations.perform(Act.RETRY, saga_id, reason=reason, by=operator(), version=preview.version)
+        except ActRefused as refused:
+            self.console.say(str(refused))
+            return str(refused)
+        if not options["detach"]:
+            self.console.say(f"{preview.act} {saga_id}")
+            self.follow(saga_id, lambda: get_saga_orchestrator().resume(saga_id))
+        self._waiting = [other for other in self._waiting if other != saga_id]
+        return ""
+
+
+def _described(preview: Preview) -> dict[str, Any]:
+    calls = [{"step": call.step, "direction": call.direction.value} for call in preview.calls]
+    return {
+        "act": preview.act.value,
+        "saga_id": preview.saga_id,
+        "version": preview.version,
+        "sentence": preview.sentence,
+        "calls": calls,
+        "not_repeated": list(preview.not_repeated),
+        "in_doubt": list(preview.in_doubt),
+    }

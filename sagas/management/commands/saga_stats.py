@@ -1,0 +1,22 @@
+"""manage.py saga_stats: numbers over all executions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagas import stats
+from sagas.management.console import SagaCommand
+from sagas.management.exits import Exit
+
+
+class Command(SagaCommand):
+    """Tells how many sagas there were, how they ended and how long they took."""
+
+    help = "Prints how many sagas there were, how they ended and how long they took."
+
+    def act(self, options: dict[str, Any]) -> Exit:
+        """Collect and tell."""
+        numbers = stats.collect()
+        self.console.say(stats.as_text(numbers))
+        self.console.document(numbers)
+        return Exit.SUCCEEDED

@@ -1,0 +1,71 @@
+"""manage.py saga_status: how an execution stands, found by its id or by what people know of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from sagas import journal, values
+from sagas.management.console import SagaCommand
+from sagas.management.exits import Exit, worst
+from sagas.management.following import LOOK_EVERY, Follower
+from sagas.management.verdicts import document, listed, local, standing
+from sagas.models import SagaExecution
+from sagas.states import TERMINAL
+
+
+class Command(SagaCommand):
+    """Tells how an execution stands."""
+
+    help = (
+        "Tells how an execution stands, found by its id or by a reference (a sale, an e-mail address, a provider's "
+        "id). Exits as run_saga does: 0 succeeded, 3 failed and undone, 4 needs a person, 5 goes on by itself."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """REF and whether to stay."""
+        parser.add_argument("ref", metavar="REF", help="an execution's id, or one of its references")
+        parser.add_argument("--watch", action="store_true", help="follow it until it has ended or is held")
+
+    def act(self, options: dict[str, Any]) -> Exit:
+        """Find, tell, and follow where asked to."""
+        found = _find(options["ref"])
+        if not found:
+            raise CommandError(f"Nothing has the id or reference {options['ref']!r}.", returncode=Exit.REFUSED)
+        if len(found) == 1:
+            return self._tell_one(found[0], watch=options["watch"])
+        if options["watch"]:
+            sentence = f"{options['ref']!r} refers to {len(found)} executions; watch one of them by its id."
+            raise CommandError(sentence, returncode=Exit.REFUSED)
+        return self._tell_all(found)
+
+    def _tell_one(self, execution: SagaExecution, *, watch: bool) -> Exit:
+        run = f", run {execution.run}" if execution.run > 1 else ""
+        self.console.say(f"{execution.saga_name} {execution.saga_id}{run}, started {local(execution.created_at)}")
+        self.in_hand = execution.saga_id if watch else ""
+        with Follower(execution.saga_id, self.console.say, waiting=watch, anew=True) as follower:
+            while watch and not _is_over(follower.look()):
+                time.sleep(LOOK_EVERY)
+        return self.conclude(execution.saga_id)
+
+    def _tell_all(self, found: list[SagaExecution]) -> Exit:
+        standings = [standing(execution) for execution in found]
+        for stands in standings:
+            self.console.say(listed(stands))
+        code = worst(stands.code for stands in standings)
+        documents = [document(stands) for stands in standings]
+        self.console.document({"executions": documents, "exit_code": int(code)})
+        return code
+
+
+def _find(reference: str) -> list[SagaExecution]:
+    """The execution with that very id or, without one, all that refer to it, newest first."""
+    executions, reference = SagaExecution.objects.using(journal.alias()), values.clean_text(reference)
+    exact = executions.filter(saga_id=reference)
+    return list(exact) or list(executions.referring_to(reference).order_by("-created_at", "-id"))
+
+
+def _is_over(execution: SagaExecution | None) -> bool:
+    return execution is None or execution.state in TERMINAL or bool(execution.held)

@@ -1,0 +1,191 @@
+"""What all commands share: the two streams, one JSON document, one exit code, a sentence for whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.db import Error as DatabaseError
+
+from sagas.exceptions import InvalidInput, SagaError, UnknownExecution
+from sagas.models import SagaExecution
+from sagas.states import TERMINAL
+
+from .exits import Exit, exit_of, worst
+from .following import Follower
+from .lines import one_line
+from .verdicts import Standing, document, how_to_go_on, standing_of, verdict, words
+
+ASCII = str.maketrans({"✓": "ok", "✗": "x", "↶": "<-", "…": "...", "\N{REPLACEMENT CHARACTER}": "?"})
+
+
+class Console:
+    """Words for people and one document for programs; with `as_json` stdout is the document's alone."""
+
+    def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, as_json: bool = False) -> None:
+        self._stdout = stdout
+        self._words = stderr if as_json else stdout
+        self._as_json, self._documented = as_json, False
+
+    def say(self, text: str) -> None:
+        """Words, at once: whoever reads from a pipe reads along."""
+        # Without a style: stderr would paint all that is written to it red.
+        _write(self._words, text)
+
+    def document(self, content: Mapping[str, Any]) -> None:
+        """The one document, if one was asked for."""
+        if self._as_json and not self._documented:
+            self._documented = True
+            _write(self._stdout, json.dumps(content, indent=2, ensure_ascii=True))
+
+
+class Ended(CommandError):
+    """A command that has said all it had to say, with an exit code other than 0."""
+
+
+class SagaCommand(BaseCommand):
+    """Runs `act` and makes an exit code of what it returns or raises; subclasses write that one and add_arguments.
+
+    From a shell the command exits; `call_command` gets a CommandError with the sentence and the `returncode`.
+    """
+
+    console: Console
+    in_hand = ""
+    # Django's, which its stubs do not know.
+    _called_from_command_line = False
+
+    def act(self, options: dict[str, Any]) -> Exit:
+        """Do what the command is for."""
+        raise NotImplementedError
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """With the options that all commands have, and with usage errors as sentences."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON document on stdout and all words on stderr"
+        )
+        parser.error = lambda message: self._refuse_usage(parser, message)  # type: ignore[method-assign]
+        return parser
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """The same, with every way to fail told in one form."""
+        try:
+            return super().execute(*args, **options)
+        except KeyboardInterrupt:
+            self._fail(Exit.INTERRUPTED, self.interrupted(), as_json=options["json"])
+        except (SagaError, DatabaseError) as error:
+            if options["traceback"]:
+                raise
+            errors = error.errors if isinstance(error, InvalidInput) else None
+            self._fail(exit_of(error), _sentence_of(error), as_json=options["json"], errors=errors)
+        except Ended as ended:
+            self._leave(ended)
+        except CommandError as error:
+            self._fail(error.returncode, str(error), as_json=options["json"])
+        except Exception as error:
+            self._document_error(Exit.ERROR, f"{type(error).__name__}: {error}", as_json=options["json"])
+            raise
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Act, and leave with the code."""
+        self.console = Console(self.stdout, self.stderr, as_json=options["json"])
+        code = self.act(options)
+        if code:
+            raise Ended(self._last_words, returncode=code)
+
+    def follow(self, saga_id: str, work: Callable[[], object]) -> None:
+        """Do `work` and tell, meanwhile, each attempt at the execution and who else has it in hand."""
+        self.in_hand = saga_id
+        with Follower(saga_id, self.console.say, waiting=True):
+            work()
+        self.in_hand = ""
+
+    def conclude(self, saga_id: str, *, queued: bool = False) -> Exit:
+        """The verdict on one execution, its document, and its code; that a queued one goes on is no failure."""
+        stands = standing_of(saga_id)
+        if stands is None:  # deleted while it ran
+            raise UnknownExecution(saga_id)
+        code = self.tell([stands], queued=queued)
+        self.console.document({**document(stands), "exit_code": int(code)})
+        return code
+
+    def tell(self, found: list[Standing], *, queued: bool = False) -> Exit:
+        """The verdicts in words, and the worst of the codes."""
+        self._last_words = "\n".join(verdict(stands) for stands in found)
+        self.console.say(self._last_words)
+        return worst(stands.code for stands in found if not (queued and stands.code is Exit.GOES_ON))
+
+    def interrupted(self) -> str:
+        """What the command leaves behind when it is interrupted."""
+        try:
+            stands = standing_of(self.in_hand) if self.in_hand else None
+        except DatabaseError:
+            return "Interrupted; the saga goes on."
+        if stands is None:
+            return "Interrupted; nothing was started."
+        if stands.execution.state in TERMINAL or stands.execution.held:
+            return f"Interrupted.\n{verdict(stands)}"
+        return f"Interrupted; the saga goes on. {_where_it_stands(stands.execution)}"
+
+    _last_words = ""
+
+    def _refuse_usage(self, parser: CommandParser, message: str) -> NoReturn:
+        if self._called_from_command_line:
+            _write(self.stderr, parser.format_usage().rstrip())
+        as_json = self._called_from_command_line and "--json" in sys.argv
+        self._fail(Exit.REFUSED, f"{message[:1].upper()}{message[1:]}.", as_json=as_json)
+
+    def _fail(self, code: int, sentence: str, *, as_json: bool, errors: Mapping[str, str] | None = None) -> NoReturn:
+        self._document_error(code, sentence, as_json=as_json, errors=errors)
+        if self._called_from_command_line:
+            _write(self.stderr, sentence)
+        self._leave(CommandError(sentence, returncode=int(code)))
+
+    def _document_error(
+        self, code: int, sentence: str, *, as_json: bool, errors: Mapping[str, str] | None = None
+    ) -> None:
+        console = getattr(self, "console", None) or Console(self.stdout, self.stderr, as_json=as_json)
+        console.document({"error": sentence, **({"errors": errors} if errors else {}), "exit_code": int(code)})
+
+    def _leave(self, error: CommandError) -> NoReturn:
+        if self._called_from_command_line:
+            sys.exit(error.returncode)
+        raise error
+
+
+def _sentence_of(error: Exception) -> str:
+    if isinstance(error, InvalidInput):
+        lines = [f"  {key}: {text}" if key else f"  {text}" for key, text in error.errors.items()]
+        return "\n".join(["Refused; nothing was started or changed:", *lines])
+    if isinstance(error, DatabaseError):
+        return f"The database failed: {one_line(str(error))}."
+    return str(error)
+
+
+def _where_it_stands(execution: SagaExecution) -> str:
+    done = f"{len(execution.steps_completed)} of {len(execution.plan)} steps done"
+    return f"It is {words(execution.state)}, {done}. {how_to_go_on(execution)}"
+
+
+def _write(stream: OutputWrapper, text: str) -> None:
+    """A text that the stream's encoding can carry; a reader who has gone away stops nothing."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    if not _carries(encoding, "✓✗↶…"):
+        text = text.translate(ASCII).encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        stream.write(text, style_func=str)
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _carries(encoding: str, signs: str) -> bool:
+    try:
+        signs.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,62 @@
+"""The exit codes of all commands, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from sagas.exceptions import (
+    ActRefused,
+    DefinitionError,
+    InsideTransaction,
+    InvalidInput,
+    SagaConflict,
+    UnknownExecution,
+    UnknownSaga,
+)
+
+
+class Exit(IntEnum):
+    """What a command's exit code says; the numbers are documented and stay."""
+
+    SUCCEEDED = 0
+    ERROR = 1
+    REFUSED = 2
+    UNDONE = 3
+    NEEDS_A_PERSON = 4
+    GOES_ON = 5
+    CONFLICT = 6
+    INTERRUPTED = 130
+
+
+# Each is raised before anything was started or changed. Any other error is ERROR.
+EXITS: dict[type[Exception], Exit] = {
+    SagaConflict: Exit.CONFLICT,
+    InvalidInput: Exit.REFUSED,
+    UnknownSaga: Exit.REFUSED,
+    UnknownExecution: Exit.REFUSED,
+    ActRefused: Exit.REFUSED,
+    DefinitionError: Exit.REFUSED,
+    InsideTransaction: Exit.REFUSED,
+}
+
+FROM_BEST_TO_WORST = (
+    Exit.SUCCEEDED,
+    Exit.GOES_ON,
+    Exit.UNDONE,
+    Exit.NEEDS_A_PERSON,
+    Exit.CONFLICT,
+    Exit.REFUSED,
+    Exit.ERROR,
+    Exit.INTERRUPTED,
+)
+
+
+def exit_of(error: Exception) -> Exit:
+    """The exit code that an error stands for; ERROR for one that nobody foresaw."""
+    return next((code for kind, code in EXITS.items() if isinstance(error, kind)), Exit.ERROR)
+
+
+def worst(codes: Iterable[Exit]) -> Exit:
+    """The one code for several executions; SUCCEEDED for none."""
+    return max(codes, key=FROM_BEST_TO_WORST.index, default=Exit.SUCCEEDED)

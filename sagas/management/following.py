@@ -1,0 +1,106 @@
+"""Tells each attempt at one execution as it ends, whoever makes it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
+
+from sagas import journal
+from sagas.models import SagaExecution, StepRun
+from sagas.registry import all_sagas
+from sagas.signals import step_ended
+from sagas.tenure import worker_name
+
+from .lines import line_of
+from .verdicts import local
+
+LOOK_EVERY = 0.5
+
+
+class Follower:
+    """While the block runs, says a line for each attempt that ends, once and in order.
+
+    Attempts made in this process are told by the signal, those of others by a look at the database every
+    LOOK_EVERY seconds. With `waiting` it also says who else has the execution in hand.
+    """
+
+    def __init__(self, saga_id: str, say: Callable[[str], None], *, waiting: bool = False, anew: bool = False) -> None:
+        self._saga_id, self._say, self._waiting = saga_id, say, waiting
+        self._told = 0 if anew else _version_of(saga_id)
+        self._owner = ""
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._look_again_and_again, name="sagas-follower", daemon=True)
+
+    def __enter__(self) -> Self:
+        step_ended.connect(self._on_step_ended)
+        if not journal.in_tests_transaction():
+            self._watch.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._over.set()
+        step_ended.disconnect(self._on_step_ended)
+        if self._watch.is_alive():
+            self._watch.join()
+        if kind is None:
+            self.look()
+
+    def look(self) -> SagaExecution | None:
+        """Tell what is new; the execution as it is now."""
+        with self._lock:
+            execution = SagaExecution.objects.using(journal.alias()).filter(saga_id=self._saga_id).first()
+            if execution is None:
+                return None
+            saga = all_sagas().get(execution.saga_name)
+            for run in _runs_after(execution, self._told):
+                self._told = run.sequence
+                self._say(line_of(run, execution, saga))
+            if self._waiting:
+                self._tell_owner(execution)
+            return execution
+
+    def _on_step_ended(self, sender: Any, *, execution: SagaExecution, step_run: StepRun, **_: Any) -> None:
+        if execution.saga_id != self._saga_id:
+            return
+        if journal.in_transaction():  # a transactional step, whose checkpoint may still be rolled back
+            transaction.on_commit(self.look, using=journal.alias())
+        else:
+            self.look()
+
+    def _look_again_and_again(self) -> None:
+        try:
+            while not self._over.wait(LOOK_EVERY):
+                self._look_in_spite_of_the_database()
+        finally:
+            connections.close_all()
+
+    def _look_in_spite_of_the_database(self) -> None:
+        """The work itself meets the database's trouble and tells it; here it only costs a look."""
+        try:
+            self.look()
+        except DatabaseError:
+            connections[journal.alias()].close()
+
+    def _tell_owner(self, execution: SagaExecution) -> None:
+        owner = execution.worker if execution.leased and execution.worker != worker_name() else ""
+        if owner and owner != self._owner and execution.due_at:
+            self._say(f"{owner} has it in hand; its lease ends at {local(execution.due_at)} unless it is renewed.")
+        self._owner = owner
+
+
+def _version_of(saga_id: str) -> int:
+    versions = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id).values_list("version", flat=True)
+    return versions.first() or 0
+
+
+def _runs_after(execution: SagaExecution, sequence: int) -> list[StepRun]:
+    runs = execution.step_runs.using(journal.alias()).filter(sequence__gt=sequence)
+    return list(runs.order_by("sequence"))

@@ -1,0 +1,79 @@
+"""One line for each attempt, as the terminal shows it."""
+
+from __future__ import annotations
+
+from sagas.definition import Saga
+from sagas.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
+from sagas.models import LOST_LEASE, SagaExecution, StepRun
+from sagas.states import Direction, Ending, Outcome
+
+LONGEST_MESSAGE = 300
+
+LINES: dict[tuple[Direction, Outcome], str] = {
+    (Direction.ACTION, Outcome.SUCCEEDED): "✓ {place} {step}",
+    (Direction.ACTION, Outcome.FAILED): "✗ {place} {step}: {error}{next}",
+    (Direction.ACTION, Outcome.UNCERTAIN): "? in doubt {place} {step}: {error}{next}",
+    (Direction.ACTION, Outcome.PENDING): "… {place} {step}: accepted, not finished{next}",
+    (Direction.COMPENSATION, Outcome.SUCCEEDED): "↶ undo {step}",
+    (Direction.COMPENSATION, Outcome.FAILED): "✗ undo {step}: {error}{next}",
+    (Direction.COMPENSATION, Outcome.UNCERTAIN): "? in doubt undo {step}: {error}{next}",
+    (Direction.COMPENSATION, Outcome.PENDING): "… undo {step}: accepted, not finished{next}",
+    (Direction.VERIFY, Outcome.SUCCEEDED): "✓ {place} {step}: the provider says that it happened",
+    (Direction.VERIFY, Outcome.FAILED): "✗ {place} {step}: the provider says that it did not happen",
+    (Direction.VERIFY, Outcome.UNCERTAIN): "? in doubt {place} {step}, the provider was asked: {error}{next}",
+    (Direction.RESOLVED, Outcome.SUCCEEDED): "✓ {place} {step}: resolved by hand as {resolution}",
+    (Direction.RESOLVED, Outcome.FAILED): "✓ {place} {step}: resolved by hand as {resolution}",
+}
+ENDINGS = {
+    Ending.NONE: "",
+    Ending.REFUSED: "",
+    Ending.SPENT: " (no retry is left)",
+    Ending.IMPATIENT: " (it was waited for long enough)",
+    Ending.POISON: " (it keeps killing its worker)",
+}
+# Their messages are sentences; of other errors the type often says more than the message.
+SPOKEN = {LOST_LEASE, *(kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout))}
+
+
+def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None) -> str:
+    """What the attempt came to; a skipped step with its reason, a failed attempt with when the next one is made."""
+    template = LINES[Direction(run.direction), Outcome(run.outcome)]
+    line = template.format(
+        place=_place(run, execution),
+        step=run.step,
+        error=error_of(run),
+        next=_next(run, saga),
+        resolution=run.resolution.replace("_", " "),
+    )
+    reason = (run.output or {}).get("skipped")
+    return f"{line}: skipped, {one_line(str(reason))}" if reason else line
+
+
+def error_of(run: StepRun) -> str:
+    """The attempt's error on one line."""
+    message = one_line(run.error_message)
+    if run.error_type in SPOKEN:
+        return message or run.error_type
+    return ": ".join(part for part in (run.error_type, message) if part)
+
+
+def one_line(text: str) -> str:
+    """A text from outside, short, on one line and without what would steer the terminal."""
+    words = " ".join(text.split())
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
+    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]}…"
+
+
+def _place(run: StepRun, execution: SagaExecution) -> str:
+    plan = execution.plan
+    return f"{plan.index(run.step) + 1}/{len(plan)}" if run.step in plan else f"-/{len(plan)}"
+
+
+def _next(run: StepRun, saga: Saga | None) -> str:
+    if run.retry_at:
+        seconds = max(0.0, (run.retry_at - run.finished_at).total_seconds())
+        return f" (attempt {run.attempt + 1} in {seconds:.1f} s)"
+    step = saga.step(run.step) if saga else None
+    final = run.ending and run.direction == Direction.ACTION
+    optional = " (optional, so the saga goes on)" if final and step and step.optional else ""
+    return ENDINGS[Ending(run.ending)] + optional

@@ -1,0 +1,176 @@
+"""Runs commands in this process and in processes of their own, and arranges what they meet."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from integrations.models import SandboxEffect, SandboxFault
+from sagas.models import SagaExecution, StepRun
+from tests.crash.processes import PATIENCE, ROOT, url_of
+from tests.support import Registered, Stage
+
+BOOKING = {
+    "sale_id": "SALE-001",
+    "customer_name": "Ana Souza",
+    "customer_email": "customer@example.com",
+    "customer_phone": "+5511987654321",
+    "customer_document": "529.982.247-25",
+    "description": "City tour",
+    "amount": "420.00",
+    "starts_at": "2026-12-01T10:00:00-03:00",
+    "ends_at": "2026-12-01T12:00:00-03:00",
+}
+PAYMENT = {
+    "sale_id": "SALE-001",
+    "customer_name": "Ana Souza",
+    "customer_email": "customer@example.com",
+    "amount": "420.00",
+    "currency": "BRL",
+    "payment_method": "pm_card_visa",
+    "description": "City tour",
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said on both streams, the sentence it failed with, and its exit code."""
+
+    out: str
+    err: str
+    sentence: str
+    code: int
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document that is all of stdout."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def command(db) -> Callable[..., Said]:
+    """Calls a command in this process: command("run_saga", "create_booking", "--json")."""
+
+    def call(*words: str) -> Said:
+        out, err = io.StringIO(), io.StringIO()
+        sentence, code = "", 0
+        try:
+            call_command(*words, stdout=out, stderr=err)
+        except CommandError as error:
+            sentence, code = str(error), error.returncode
+        return Said(out.getvalue(), err.getvalue(), sentence, code)
+
+    return call
+
+
+class Shell:
+    """Runs manage.py in processes of their own, on the test's databases."""
+
+    def __init__(self) -> None:
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def __call__(self, *words: str, given: bytes | None = b"", **environment: str) -> Said:
+        """The command, run to its end with this on its standard input."""
+        return self.end(self.start(*words, **environment), given)
+
+    def start(self, *words: str, stdin: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", *words],
+            cwd=ROOT,
+            env=self.environment() | environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.started.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[bytes], given: bytes | None = None) -> Said:
+        """What the process said, once it has ended."""
+        out, err = process.communicate(given, timeout=PATIENCE)
+        return Said(out.decode(), err.decode(), "", process.returncode)
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "DATABASE_URL": url_of("default"),
+            "SANDBOX_DATABASE_URL": url_of("sandbox"),
+            "SAGAS_LOG_LEVEL": "CRITICAL",
+            "PYTHONIOENCODING": "utf-8",
+        }
+
+    def leave(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+
+@pytest.fixture
+def shell(transactional_db):
+    """shell("run_saga", "create_booking") runs it to its end; shell.start() leaves it running."""
+    shell = Shell()
+    yield shell
+    shell.leave()
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def registered():
+    registered = Registered()
+    yield registered
+    registered.forget()
+
+
+@pytest.fixture
+def plant(db) -> Callable[..., SandboxFault]:
+    """Orders a fault: plant("payments", "charge", "refuse", remaining=2)."""
+
+    def order(port: str, operation: str, mode: str, **values: Any) -> SandboxFault:
+        return SandboxFault.objects.create(port=port, operation=operation, mode=mode, **values)
+
+    return order
+
+
+@pytest.fixture
+def booking(tmp_path: Path) -> str:
+    """A booking's input as the --context of a shell."""
+    path = tmp_path / "booking.json"
+    path.write_text(json.dumps(BOOKING))
+    return f"@{path}"
+
+
+@pytest.fixture
+def partially_compensated(command, booking, plant) -> str:
+    """The id of a booking whose invoice could not be cancelled."""
+    plant("calendar", "add", "refuse")
+    plant("invoices", "cancel", "refuse")
+    assert command("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1").code == 4
+    return "b-1"
+
+
+def nothing_exists() -> bool:
+    """Whether no row tells of a start: neither ours nor the providers'."""
+    return not (SagaExecution.objects.exists() or StepRun.objects.exists() or SandboxEffect.objects.exists())
+
+
+def effects() -> Sequence[tuple[str, str, str]]:
+    """What stands in the sandbox's ledger, in order: (port, operation, state)."""
+    return list(SandboxEffect.objects.order_by("pk").values_list("port", "operation", "state"))

@@ -1,0 +1,218 @@
+"""run_saga as a process: pipes, signals, and a kill in the middle of a step."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from integrations.models import SandboxEffect, SandboxFault
+from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
+from sagas import SagaState
+from sagas.models import SagaExecution
+from sagas.testing import violations_of
+from tests.commands.conftest import BOOKING, nothing_exists
+from tests.crash.processes import ROOT, wait_for
+from tests.crash.world import SandboxWorld
+
+BOOKED = [
+    ("calendar", "add", "confirmed"),
+    ("email", "send", "sent"),
+    ("invoices", "issue", "authorized"),
+    ("whatsapp", "send_template", "sent"),
+]
+SHORT_LEASE = {"SAGAS_SETTINGS": '{"LEASE": 2}'}
+GO_ON = "Workers go on with it, or here: python manage.py run_saga create_booking --saga-id b-1"
+
+
+def start(shell, booking, *words, **environment):
+    return shell.start("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1", *words, **environment)
+
+
+def fault_taken() -> bool:
+    return not SandboxFault.objects.filter(remaining__gt=0).exists()
+
+
+def in_the_ledger():
+    return sorted(SandboxEffect.objects.values_list("port", "operation", "state"))
+
+
+def test_a_context_comes_by_standard_input(shell):
+    said = shell("run_saga", "create_booking", "--context", "-", "--saga-id", "b-1", given=json.dumps(BOOKING).encode())
+
+    assert said.lines[-1] == "Succeeded: create_booking b-1, 4 of 4 steps done."
+    assert (said.code, said.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (b"", "is not JSON: Expecting value: line 1 column 1 (char 0)."),
+        (b'{"name": "\xff"}', "cannot be read from standard input: it is not UTF-8 text."),
+    ],
+)
+def test_bad_standard_input_is_refused(shell, given, sentence):
+    said = shell("run_saga", "create_booking", "--context", "-", given=given)
+
+    assert said.err == f"Refused; nothing was started or changed:\n  --context: {sentence}\n"
+    assert (said.code, said.out) == (2, "")
+    assert nothing_exists()
+
+
+def test_a_usage_error_is_exit_2_with_a_sentence_and_one_document(shell):
+    said = shell("run_saga", "create_booking", "--wait", "soon", "--json")
+
+    sentence = "Argument --wait: must be a number of seconds, 0 or more, not 'soon'."
+    assert said.document == {"error": sentence, "exit_code": 2}
+    assert said.err.startswith("usage: manage.py run_saga ")
+    assert said.err.endswith(f"\n{sentence}\n")
+    assert said.code == 2
+
+
+def test_exit_codes_reach_the_shell(shell, booking, plant):
+    plant("calendar", "add", "refuse")
+
+    said = shell.end(start(shell, booking, "--json"))
+
+    assert (said.code, said.document["exit_code"], said.document["state"]) == (3, 3, "failed")
+    assert said.err.splitlines()[-1].startswith("Failed: create_booking b-1, at add_calendar: ")
+
+
+def test_a_terminal_without_the_signs_gets_others(shell, booking, plant):
+    plant("calendar", "add", "refuse")
+
+    said = shell.end(start(shell, booking, PYTHONIOENCODING="ascii"))
+
+    assert said.lines[1:6] == [
+        "ok 1/4 create_nf",
+        "ok 2/4 send_email",
+        "ok 3/4 send_whatsapp",
+        "x 4/4 add_calendar: The provider refuses the request (refused)",
+        "<- undo send_whatsapp",
+    ]
+    assert said.code == 3
+
+
+def test_a_reader_who_goes_away_stops_nothing(shell, booking, plant):
+    plant("invoices", "issue", "latency", latency_ms=1_000)
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "run_saga", "create_booking", "--context", booking, "--saga-id", "b-1"],
+        cwd=ROOT,
+        env=shell.environment(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writing)
+    assert os.read(reading, 100) == b"create_booking b-1\n"
+    os.close(reading)
+
+    _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err) == (0, b"")
+    assert SagaExecution.objects.get().state is SagaState.SUCCEEDED
+
+
+def test_ctrl_c_in_a_step_says_that_the_saga_goes_on_and_the_same_id_goes_on(shell, booking, plant):
+    plant("email", "send", "latency", latency_ms=4_000)
+    process = start(shell, booking)
+    wait_for(fault_taken)
+    process.send_signal(signal.SIGINT)
+
+    said = shell.end(process)
+
+    assert said.lines[:2] == ["create_booking b-1", "✓ 1/4 create_nf"]
+    assert re.fullmatch(r"\? in doubt 2/4 send_email: KeyboardInterrupt \(attempt 2 in 0\.\d s\)", said.lines[2])
+    assert said.err == f"Interrupted; the saga goes on. It is in progress, 1 of 4 steps done. {GO_ON}\n"
+    assert said.code == 130
+    assert SagaExecution.objects.get().leased is False
+
+    again = shell("run_saga", "create_booking", "--saga-id", "b-1")
+
+    assert again.lines[1:] == [
+        "✓ 2/4 send_email",
+        "✓ 3/4 send_whatsapp",
+        "✓ 4/4 add_calendar",
+        "Succeeded: create_booking b-1, 4 of 4 steps done.",
+    ]
+    assert in_the_ledger() == BOOKED
+
+
+def test_ctrl_c_in_a_wait_says_that_the_saga_goes_on(shell, registered, plant):
+    plant("email", "send", "fail_before", remaining=9)
+    given = BOOKING | {"customer_email": "ana@example.com"}
+    process = shell.start("run_saga", "create_booking", "--context", json.dumps(given), "--saga-id", "b-1", "--json")
+    wait_for(lambda: SagaExecution.objects.filter(leased=False, state=SagaState.IN_PROGRESS).exists())
+    process.send_signal(signal.SIGINT)
+
+    said = shell.end(process)
+
+    assert said.document["error"].startswith("Interrupted; the saga goes on. It is in progress, 1 of 4 steps done. ")
+    assert said.document["exit_code"] == said.code == 130
+
+
+@pytest.mark.parametrize("mode", ["latency", "timeout"])
+@pytest.mark.parametrize("step", ["create_nf", "add_calendar"])
+def test_killed_in_the_middle_of_a_step_it_goes_on_with_the_same_id(shell, booking, plant, step, mode):
+    """Killed before the effect (latency), or after it and before the answer (timeout)."""
+    port, operation = {"create_nf": ("invoices", "issue"), "add_calendar": ("calendar", "add")}[step]
+    plant(port, operation, mode, latency_ms=4_000 if mode == "latency" else 0)
+    process = start(shell, booking, "--skip-checks", **SHORT_LEASE)
+    wait_for(fault_taken)
+    if mode == "timeout":
+        wait_for(lambda: SandboxEffect.objects.filter(port=port).exists())
+    process.kill()
+    killed = shell.end(process)
+    assert killed.code == -signal.SIGKILL
+
+    again = shell.end(start(shell, booking, "--skip-checks", **SHORT_LEASE))
+
+    place = {"create_nf": "1/4", "add_calendar": "4/4"}[step]
+    done = 0 if step == "create_nf" else 3
+    assert again.lines[0].startswith(f"Going on: create_booking b-1, in progress, {done} of 4 steps done, started ")
+    assert re.fullmatch(r"\S+:\d+ has it in hand; its lease ends at [\d :-]+ unless it is renewed\.", again.lines[1])
+    assert again.lines[2:4] == [
+        f"? in doubt {place} {step}: the worker died, or was cut off, during this attempt",
+        f"✓ {place} {step}",
+    ]
+    assert again.lines[-1] == "Succeeded: create_booking b-1, 4 of 4 steps done."
+    assert (again.code, again.err) == (0, "")
+    assert in_the_ledger() == BOOKED
+    assert violations_of(CREATE_BOOKING_SAGA, "b-1", SandboxWorld().effects(SagaExecution.objects.get())) == []
+
+
+def test_while_another_process_has_it_in_hand_its_steps_are_told(shell, booking, plant):
+    plant("invoices", "issue", "latency", latency_ms=1_500)
+    first = start(shell, booking)
+    wait_for(fault_taken)
+
+    said = shell.end(start(shell, booking))
+
+    assert shell.end(first).code == 0
+    assert f":{first.pid} has it in hand; its lease ends at " in said.lines[1]
+    assert said.lines[2:] == [
+        "✓ 1/4 create_nf",
+        "✓ 2/4 send_email",
+        "✓ 3/4 send_whatsapp",
+        "✓ 4/4 add_calendar",
+        "Succeeded: create_booking b-1, 4 of 4 steps done.",
+    ]
+    assert said.code == 0
+    assert in_the_ledger() == BOOKED
+
+
+def test_a_database_that_fails_is_a_sentence_and_exit_1(shell, tmp_path):
+    said = shell("saga_status", "b-1", "--json", DATABASE_URL=f"sqlite:///{tmp_path}/empty.sqlite3")
+
+    sentence = "The database failed: no such table: sagas_execution."
+    assert (said.document, said.err, said.code) == ({"error": sentence, "exit_code": 1}, f"{sentence}\n", 1)
+
+
+def test_settings_that_cannot_work_are_one_document_and_exit_1(shell):
+    said = shell("saga_stats", "--json", SAGAS_SETTINGS='{"LEESE": 2}')
+
+    assert "SAGAS has the unknown key 'LEESE'." in said.document["error"]
+    assert (said.document["exit_code"], said.code) == (1, 1)

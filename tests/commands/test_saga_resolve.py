@@ -1,0 +1,119 @@
+"""saga_resolve puts a person's word down and goes on from there."""
+
+import json
+
+import pytest
+
+from sagas import OutcomeUnknown, SagaState
+from sagas.models import SagaEvent, SagaExecution
+
+WHY = ["--reason", "cancelled by hand", "--evidence", "city portal, protocol 77"]
+
+
+@pytest.fixture
+def in_doubt(command, registered, stage):
+    """The id of a saga held at a pivot of which nobody knows whether it took effect."""
+    pay = stage.step("pay", OutcomeUnknown("No answer"), undo=None, pivot=True, retry_count=0)
+    registered(stage.step("book"), pay, stage.step("greet", undo=None))
+    assert command("run_saga", "trip", "--saga-id", "t-1").code == 4
+    return "t-1"
+
+
+def test_it_closes_a_partially_compensated_saga(command, partially_compensated):
+    said = command("saga_resolve", "b-1", "create_nf", "undone", *WHY)
+
+    assert said.lines == [
+        "✓ 1/4 create_nf: resolved by hand as undone",
+        (
+            "Failed: create_booking b-1, at add_calendar: The provider refuses the request (refused). "
+            "Undone: send_whatsapp, send_email, create_nf."
+        ),
+    ]
+    assert said.code == 3
+    execution = SagaExecution.objects.get()
+    assert (execution.state, execution.needs_attention) == (SagaState.FAILED, False)
+    event = execution.events.get(kind=SagaEvent.Kind.RESOLVE)
+    assert (event.source, event.reason, event.data["evidence"]) == ("cli", WHY[1], WHY[3])
+    assert event.actor_name
+
+
+def test_a_saga_in_doubt_goes_on_from_there(command, in_doubt):
+    output = ["--output", json.dumps({"payment_id": "pi_7"})]
+
+    said = command("saga_resolve", "t-1", "pay", "done", *WHY, *output)
+
+    assert said.lines == [
+        "✓ 2/3 pay: resolved by hand as done",
+        "✓ 3/3 greet",
+        "Succeeded: trip t-1, 3 of 3 steps done.",
+    ]
+    assert said.code == 0
+    assert SagaExecution.objects.get().context["payment_id"] == "pi_7"
+
+
+def test_a_saga_in_doubt_is_undone_when_it_did_not_happen(command, in_doubt):
+    said = command("saga_resolve", "t-1", "pay", "not_done", *WHY)
+
+    assert said.lines[0] == "✓ 2/3 pay: resolved by hand as not done"
+    assert said.lines[1] == "↶ undo book"
+    assert said.code == 3
+
+
+def test_detach_leaves_the_rest_to_the_workers(command, in_doubt):
+    said = command("saga_resolve", "t-1", "pay", "done", *WHY, "--detach")
+
+    assert said.lines[-1].startswith("Still running: trip t-1, 2 of 3 steps done. Next is greet, at ")
+    assert said.code == 0
+
+
+def test_json_is_one_document(command, partially_compensated):
+    said = command("saga_resolve", "b-1", "create_nf", "undone", *WHY, "--json")
+
+    assert (said.document["state"], said.document["remaining"], said.document["exit_code"]) == ("failed", [], 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nope", "create_nf", "undone", *WHY], "There is no execution 'nope'."),
+        (
+            ["b-1", "nope", "undone", *WHY],
+            (
+                "resolve of 'b-1' is not possible: it has no step 'nope'; its steps are create_nf, send_email, "
+                "send_whatsapp, add_calendar. Possible now: retry, resolve."
+            ),
+        ),
+        (
+            ["b-1", "send_email", "undone", *WHY],
+            (
+                "resolve of 'b-1' is not possible: step 'send_email' has nothing to be undone. "
+                "Possible now: retry, resolve."
+            ),
+        ),
+        (["b-1", "create_nf", "undone", "--reason", "x"], "The following arguments are required: --evidence."),
+        (["b-1", "create_nf", "undone", "--evidence", "x"], "The following arguments are required: --reason."),
+        (
+            ["b-1", "create_nf", "undone", *WHY, "--output", "{}"],
+            ("Refused; nothing was started or changed:\n  output: must be a mapping, and goes with the outcome done"),
+        ),
+        (
+            ["b-1", "create_nf", "done", *WHY, "--output", "[]"],
+            (
+                "Refused; nothing was started or changed:\n"
+                '  --output: must be a JSON object, like \'{"sale_id": "S-1"}\', not a list.'
+            ),
+        ),
+    ],
+)
+def test_what_cannot_be_resolved_is_a_sentence_and_exit_2(command, partially_compensated, words, sentence):
+    said = command("saga_resolve", *words)
+
+    assert (said.sentence, said.code, said.out) == (sentence, 2, "")
+    assert SagaExecution.objects.get().state is SagaState.PARTIALLY_COMPENSATED
+
+
+def test_an_unknown_outcome_is_refused(command, partially_compensated):
+    said = command("saga_resolve", "b-1", "create_nf", "gone", *WHY)
+
+    assert said.sentence.startswith("Argument outcome: invalid choice: 'gone' (choose from ")
+    assert said.code == 2

@@ -1,0 +1,96 @@
+"""Processes of their own on the test's database: to be killed, to be paused, to go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from django.db import connections
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60.0
+KILLED = 137
+
+
+def run_saga(saga: str, saga_id: str, context: dict[str, Any], **settings: Any) -> subprocess.Popen:
+    """`manage.py run_saga` of this input on the test's database, under these SAGAS settings."""
+    command = [sys.executable, "manage.py", "run_saga", saga, "--saga-id", saga_id, "--context", json.dumps(context)]
+    environment = os.environ | {
+        "DATABASE_URL": url_of("default"),
+        "SANDBOX_DATABASE_URL": url_of("sandbox"),
+        "SAGAS_SETTINGS": json.dumps(settings),
+    }
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def url_of(alias: str) -> str:
+    """The URL of the test's database."""
+    values = connections[alias].settings_dict
+    if connections[alias].vendor == "sqlite":
+        return f"sqlite:///{quote(str(values['NAME']))}"
+    words = {word: quote(str(values[word]), safe="") for word in ("USER", "PASSWORD", "HOST", "NAME")}
+    port = f":{values['PORT']}" if values["PORT"] else ""
+    return "postgresql://{USER}:{PASSWORD}@{HOST}".format(**words) + f"{port}/{words['NAME']}"
+
+
+@contextmanager
+def forked(function: Callable[[], Any]) -> Iterator[int]:
+    """Run the function in a child and give its process id; the child is gone when the block is left."""
+    connections.close_all()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            function()
+            code = 0
+        finally:
+            os._exit(code)
+    try:
+        yield child
+    finally:
+        try:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+
+
+def wait_until_stopped(child: int) -> None:
+    """Return once the child has stopped; AssertionError if it ended instead."""
+    _, status = wait_for(lambda: _changed(child, os.WUNTRACED))
+    assert os.WIFSTOPPED(status), f"the child ended with {os.waitstatus_to_exitcode(status)}"
+
+
+def exit_code(child: int) -> int:
+    """The child's exit code, once it has ended."""
+    _, status = wait_for(lambda: _changed(child, 0))
+    return os.waitstatus_to_exitcode(status)
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """What the condition gives, once it gives something."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"it did not happen within {PATIENCE} s")
+
+
+def stop_here() -> None:
+    """Stop this process until somebody lets it go on."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _changed(child: int, options: int) -> tuple[int, int] | None:
+    done, status = os.waitpid(child, os.WNOHANG | options)
+    return (done, status) if done else None

@@ -1,0 +1,90 @@
+"""Both sagas survive the death of their process at every commit and at every provider call."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from integrations.models import SandboxFault
+from sagaproject.bookings.models import Booking
+from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
+from sagas import SagaState
+from sagas.testing import CrashPoints, assert_survives_crashes
+from tests.crash.world import SandboxWorld, booking_input, payment_input
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TO_REFUSE = {"customer_email": "refuse@example.com"}
+TO_DECLINE = {"payment_method": "pm_card_chargeDeclined"}
+
+
+@pytest.fixture
+def calendar_refuses(transactional_db):
+    SandboxFault.objects.create(port="calendar", operation="add", mode="refuse", remaining=1_000_000)
+
+
+def impatient(saga):
+    """The same saga with short waits: a charge in doubt is asked about two timeouts after it began."""
+    return saga.with_steps(replace(step, timeout=0.3, retry_delay=0.01) for step in saga)
+
+
+def states_of(trials):
+    return {trial.state for trial in trials}
+
+
+def statuses_of_bookings():
+    """What customers are told, of their bookings and of their payments."""
+    return set(Booking.objects.values_list("status", "payment_status"))
+
+
+def test_a_booking_succeeds_wherever_its_process_dies():
+    trials = assert_survives_crashes(CREATE_BOOKING_SAGA, booking_input, SandboxWorld())
+
+    assert len(trials) >= 18
+    assert states_of(trials) == {SagaState.SUCCEEDED}
+    assert statuses_of_bookings() == {("confirmed", "pending")}
+
+
+def test_a_payment_succeeds_wherever_its_process_dies():
+    trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, payment_input, SandboxWorld())
+
+    assert len(trials) >= 20
+    assert states_of(trials) == {SagaState.SUCCEEDED}
+    assert statuses_of_bookings() == {("pending", "paid")}
+
+
+def test_a_booking_that_fails_at_its_last_step_is_all_undone_wherever_its_process_dies(calendar_refuses):
+    trials = assert_survives_crashes(CREATE_BOOKING_SAGA, booking_input, SandboxWorld())
+
+    assert len(trials) >= 28
+    assert states_of(trials) == {SagaState.FAILED}
+    assert statuses_of_bookings() == {("not_booked", "pending")}
+
+
+def test_a_payment_whose_receipt_is_refused_is_all_undone_wherever_its_process_dies():
+    refused = partial(payment_input, **TO_REFUSE)
+
+    trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, refused, SandboxWorld())
+
+    assert len(trials) >= 19
+    assert states_of(trials) == {SagaState.FAILED}
+    assert statuses_of_bookings() == {("pending", "payment_failed")}
+
+
+def test_a_declined_card_is_charged_nothing_wherever_the_process_dies():
+    declined = partial(payment_input, **TO_DECLINE)
+
+    trials = assert_survives_crashes(impatient(COLLECT_PAYMENT_SAGA), declined, SandboxWorld())
+
+    assert states_of(trials) == {SagaState.FAILED}
+    assert statuses_of_bookings() == {("pending", "payment_failed")}
+
+
+def test_a_recovery_may_die_as_well():
+    points = CrashPoints(COLLECT_PAYMENT_SAGA, partial(payment_input, **TO_REFUSE), SandboxWorld())
+    deaths = range(4, len(points.boundaries()) + 1, 7)
+
+    trials = list(points.pairs(deaths, every=3))
+
+    assert [str(trial) for trial in trials if trial.violations] == []
+    assert len(trials) > len(deaths)

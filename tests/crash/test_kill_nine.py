@@ -1,0 +1,92 @@
+"""`manage.py run_saga`, killed and run again with the same id, brings both sagas to their end.
+
+Real processes with a real lease of two seconds, which the next process waits out.
+"""
+
+import signal
+
+import pytest
+
+from integrations.models import SandboxFault
+from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
+from sagas import SagaState
+from sagas.models import SagaExecution
+from sagas.testing import violations_of
+from tests.crash.processes import KILLED, run_saga, wait_for
+from tests.crash.world import SandboxWorld, booking_input, payment_input
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BOOKING_CALLS = [("invoices", "issue"), ("email", "send"), ("whatsapp", "send_template"), ("calendar", "add")]
+PAYMENT_CALLS = [("payments", "create"), ("payments", "confirm"), ("email", "send"), ("analytics", "track")]
+SAGAS = [(CREATE_BOOKING_SAGA, booking_input, BOOKING_CALLS), (COLLECT_PAYMENT_SAGA, payment_input, PAYMENT_CALLS)]
+MODES = ["kill_process_before", "kill_process_after"]
+LEASE = 2
+
+
+class Runs:
+    """One execution, run again whenever its process has died."""
+
+    def __init__(self, saga, given, saga_id):
+        self.saga, self.context, self.saga_id = saga, given(saga_id), saga_id
+        self.deaths = 0
+        self.process = self.start()
+
+    def start(self):
+        return run_saga(self.saga.name, self.saga_id, self.context, LEASE=LEASE)
+
+    def ended(self):
+        """Whether the execution's process has ended without being killed; starts it again if it was."""
+        code = self.process.poll()
+        if code in (KILLED, -signal.SIGKILL):
+            self.process.communicate()
+            self.deaths += 1
+            self.process = self.start()
+            return False
+        return code is not None
+
+    def verdict(self):
+        """The exit code, and what is wrong with the execution."""
+        _, error = self.process.communicate()
+        execution = SagaExecution.objects.get(saga_id=self.saga_id)
+        found = violations_of(self.saga, self.saga_id, SandboxWorld().effects(execution))
+        return self.process.returncode, execution.state, found, error if self.process.returncode else ""
+
+
+def have_ended(runs):
+    """Whether all have; each that was killed is started again."""
+    return [run.ended() for run in runs].count(False) == 0
+
+
+def order(mode, calls, saga_id, **values):
+    """A fault for each of these calls of the execution."""
+    for port, operation in calls:
+        SandboxFault.objects.create(
+            port=port, operation=operation, mode=mode, match=f"{saga_id}:", remaining=1, **values
+        )
+
+
+def test_sagas_killed_at_each_provider_call_end_as_if_they_had_not_been():
+    for mode in MODES:
+        for saga, _, calls in SAGAS:
+            order(mode, calls, f"{saga.name}-{mode}")
+
+    runs = [Runs(saga, given, f"{saga.name}-{mode}") for saga, given, _ in SAGAS for mode in MODES]
+    wait_for(lambda: have_ended(runs))
+
+    assert [run.verdict() for run in runs] == [(0, SagaState.SUCCEEDED, [], "")] * 4
+    assert [run.deaths for run in runs] == [4] * 4
+
+
+def test_sagas_killed_by_signal_9_in_the_middle_of_a_call_end_as_if_they_had_not_been():
+    for saga, _, _ in SAGAS:
+        order("latency", [("email", "send")], f"{saga.name}-9", latency_ms=4_000)
+
+    runs = [Runs(saga, given, f"{saga.name}-9") for saga, given, _ in SAGAS]
+    wait_for(lambda: not SandboxFault.objects.filter(remaining__gt=0).exists())
+    for run in runs:
+        run.process.kill()
+    wait_for(lambda: have_ended(runs))
+
+    assert [run.verdict() for run in runs] == [(0, SagaState.SUCCEEDED, [], "")] * 2
+    assert [run.deaths for run in runs] == [1] * 2

@@ -1,0 +1,38 @@
+"""Trap 18: many processes on one database file, and no work is lost."""
+
+from functools import partial
+
+import pytest
+
+from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
+from sagas import SagaState
+from sagas.models import SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.testing import violations_of
+from tests.crash.world import SandboxWorld, booking_input, payment_input
+from tests.integrations.children import exit_codes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PROCESSES = 8
+EACH = 3
+
+
+def work(process):
+    """A booking and a payment that all processes want, and some that are this one's alone."""
+    mine = [f"{process}-{number}" for number in range(EACH)]
+    for name in ["shared", *mine]:
+        for saga, given in (("create_booking", booking_input), ("collect_payment", payment_input)):
+            get_saga_orchestrator().execute(f"{saga}-{name}", saga, context=given(name))
+
+
+def test_eight_processes_on_one_database_lose_no_work():
+    assert exit_codes([partial(work, process) for process in range(PROCESSES)]) == [0] * PROCESSES
+
+    executions = list(SagaExecution.objects.all())
+    assert len(executions) == 2 * (PROCESSES * EACH + 1)
+    assert {execution.state for execution in executions} == {SagaState.SUCCEEDED}
+    sagas = {saga.name: saga for saga in (CREATE_BOOKING_SAGA, COLLECT_PAYMENT_SAGA)}
+    for execution in executions:
+        effects = SandboxWorld().effects(execution)
+        assert violations_of(sagas[execution.saga_name], execution.saga_id, effects) == []

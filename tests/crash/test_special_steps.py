@@ -1,0 +1,118 @@
+"""Steps with a special promise keep it wherever their process dies."""
+
+from dataclasses import replace
+
+import pytest
+
+from sagas import SagaState
+from sagas.models import SagaExecution, StepRun
+from sagas.states import Outcome
+from sagas.testing import CrashPoints, Effect, assert_survives_crashes
+from tests.crash.toys import ToyWorld, act, act_slowly, look, nothing, refuse, step, toy
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def survives(*steps, world=None):
+    return assert_survives_crashes(toy(*steps), nothing, world or ToyWorld())
+
+
+def states_of(trials):
+    return {trial.state for trial in trials}
+
+
+def test_a_step_that_must_not_run_twice_does_not_run_twice():
+    trials = survives(step("first"), step("launch", act, idempotent=False), step("last"))
+
+    assert states_of(trials) == {SagaState.SUCCEEDED, SagaState.FAILED}
+
+
+def test_a_step_that_must_not_run_twice_and_can_be_asked_about_succeeds():
+    trials = survives(step("launch", act, idempotent=False, verify=look, timeout=0.3), step("last"))
+
+    # Where nothing had happened yet, the provider says so, and what was marked as begun is not begun again.
+    assert states_of(trials) == {SagaState.SUCCEEDED, SagaState.FAILED}
+    failed = [trial.saga_id for trial in trials if trial.state is SagaState.FAILED]
+    runs = StepRun.objects.filter(execution__saga_id__in=failed, direction="verify")
+    assert {run.outcome for run in runs} == {Outcome.FAILED}
+
+
+def test_nothing_is_undone_after_the_point_of_no_return():
+    trials = survives(step("first"), step("turn", compensation=None, pivot=True), step("last", compensation=None))
+
+    assert states_of(trials) == {SagaState.SUCCEEDED}
+
+
+def test_a_failure_after_the_point_of_no_return_is_held():
+    trials = survives(step("turn", compensation=None, pivot=True), step("last", refuse, None))
+
+    assert states_of(trials) == {SagaState.IN_PROGRESS}
+    assert not SagaExecution.objects.filter(held="").exists()
+
+
+def test_a_pending_step_goes_on_from_what_it_last_reported():
+    trials = survives(step("slow", act_slowly), step("last"))
+
+    assert states_of(trials) == {SagaState.SUCCEEDED}
+
+
+def test_a_pending_step_is_undone_when_a_later_one_fails():
+    trials = survives(step("slow", act_slowly), step("last", refuse))
+
+    assert states_of(trials) == {SagaState.FAILED}
+
+
+def test_an_optional_step_that_fails_is_passed_over():
+    trials = survives(step("first"), step("extra", refuse, None, optional=True), step("last"))
+
+    assert states_of(trials) == {SagaState.SUCCEEDED}
+
+
+def test_an_undo_that_is_refused_leaves_what_it_reports():
+    trials = survives(step("first"), step("stuck", compensation=refuse), step("last", refuse))
+
+    assert states_of(trials) == {SagaState.PARTIALLY_COMPENSATED}
+
+
+def test_a_saga_of_all_kinds_survives_two_deaths():
+    kinds = [step("first"), step("launch", act, idempotent=False), step("slow", act_slowly)]
+    points = CrashPoints(toy(*kinds, step("last", refuse)), nothing, ToyWorld())
+    deaths = range(2, len(points.boundaries()) + 1, 9)
+
+    assert [str(trial) for trial in points.pairs(deaths, every=5) if trial.violations] == []
+
+
+def test_the_proof_notices_an_effect_that_a_crash_doubles():
+    with pytest.raises(AssertionError) as caught:
+        survives(step("careless", act))
+
+    # Once: at the death between the effect and its record.
+    assert "I1: careless took effect 2 times, not 1 to 1 times" in str(caught.value)
+
+
+class Forgetful(ToyWorld):
+    """A world in which nothing that was undone is gone."""
+
+    def effect(self, key):
+        return replace(super().effect(key), undone=0, stands=True)
+
+
+def test_the_proof_notices_what_remains_after_a_failure():
+    with pytest.raises(AssertionError) as caught:
+        CrashPoints(toy(step("first"), step("last", refuse)), nothing, Forgetful()).boundaries()
+
+    assert "I2: the effect of first remains" in str(caught.value)
+
+
+class Doubling(ToyWorld):
+    """A world in which each undo takes effect twice."""
+
+    def effect(self, key):
+        return Effect(done=1, undone=2)
+
+
+def test_the_proof_notices_an_undo_that_takes_effect_twice():
+    with pytest.raises(AssertionError) as caught:
+        CrashPoints(toy(step("first"), step("last", refuse)), nothing, Doubling()).boundaries()
+
+    assert "I5: first was undone 2 times" in str(caught.value)

@@ -1,0 +1,165 @@
+"""Drives the planner alone, on a clock that jumps to whatever moment it waits for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any
+
+from sagas import planner
+from sagas.exceptions import StepTimeout
+from sagas.outcomes import Ended, ended_by
+from sagas.planner import Attempt, History, Hold, Record, RollBack, Settle, Wait
+from sagas.states import Direction, Outcome, Resolution, SagaEventKind, SagaState, state_after
+
+from .plans import HAPPENED, LOST, NOT, OK, SagaPlan, StepPlan, do, output_of, saga_of
+
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+class Clockwork:
+    """A saga of a plan, its history and its time."""
+
+    def __init__(self, plan: SagaPlan, saga_id: str, *, patience: float) -> None:
+        self.saga = saga_of(plan, lambda _step, _way: print)
+        self.plans = {step.name: step for step in plan.steps}
+        self.scripts = {(step.name, way): step.script(way) for step in plan.steps for way in Direction if way != "resolved"}
+        self.patience = patience
+        self.now, self.version = START, 1
+        self.calls: list[tuple[str, str, int, str]] = []
+        self.moments: list[float] = []
+        self.alarm_at: float | None = None
+        self.held, self.attention = "", False
+        self.history = History(saga_id, 1, SagaState.IN_PROGRESS, self.saga.names)
+
+    @property
+    def seconds(self) -> float:
+        """Its time, as the reference counts it."""
+        return (self.now - START).total_seconds()
+
+    def go(self) -> None:
+        """On, until it ends or is held."""
+        self.held, self.attention = "", self.history.state is SagaState.PARTIALLY_COMPENSATED
+        for _ in range(10_000):
+            if not self.turn(planner.next_move(self.saga, self.history, self.now)):
+                return
+        raise AssertionError("it does not come to an end")
+
+    def turn(self, move: planner.Move) -> bool:
+        """Carry out a move; whether it goes on."""
+        if isinstance(move, Attempt):
+            self.attempt(move)
+        elif isinstance(move, Wait):
+            assert move.until > self.now
+            if move.attention and self.alarm_at is None:
+                self.alarm_at = self.seconds
+            self.now = move.until
+        elif isinstance(move, RollBack):
+            self.history = planner.roll_back(self.history, move.failed_step)
+        elif isinstance(move, Hold):
+            self.held = move.reason
+            return False
+        elif isinstance(move, Settle):
+            self.settle(move)
+            return False
+        else:
+            return False
+        return True
+
+    def settle(self, move: Settle) -> None:
+        """The run has ended."""
+        before = self.history
+        self.history = replace(before, state=state_after(before.state, move.event), failed_step=move.failed_step)
+        self.attention = self.history.state is SagaState.PARTIALLY_COMPENSATED
+        if self.history.state is SagaState.FAILED and before.state is not SagaState.PARTIALLY_COMPENSATED:
+            self.attention = planner.deserves_attention(self.history)
+
+    def attempt(self, move: Attempt) -> None:
+        """A call, and the record that is made of it."""
+        plan, way = self.plans[move.step.name], move.direction
+        self.calls.append((plan.name, way.value, move.number, move.key))
+        self.moments.append(self.seconds)
+        script = self.scripts[plan.name, way]
+        fate = script.pop(0) if script else HAPPENED if way is Direction.VERIFY else OK
+        started = self.now
+        if fate == LOST:
+            assert planner.in_flight(self.saga, self.history) == move
+            outcome = Outcome.FAILED if plan.transactional else Outcome.UNCERTAIN
+            self.file(move, Ended(outcome), planner.Verdict(outcome), started, lost=True)
+            return
+        self.now += dt.timedelta(seconds=plan.takes)
+        ended = self.ended(plan, move, fate)
+        verdict = planner.judge(self.history, move, ended, started, self.now, 0.5, self.patience)
+        last = self.last_record(move)
+        if verdict.outcome is Outcome.PENDING and last and (last.outcome, last.output) == (Outcome.PENDING, ended.output):
+            assert verdict.retry_at
+            self.now = max(self.now, verdict.retry_at)
+            return
+        self.file(move, ended, verdict, started)
+
+    def last_record(self, move: Attempt) -> Record | None:
+        """The record before it, of the same direction of the same step."""
+        same = [r for r in self.history.records if (r.step, r.direction) == (move.step.name, move.direction)]
+        return same[-1] if same else None
+
+    def ended(self, plan: StepPlan, move: Attempt, fate: str) -> Ended:
+        """How the call ended, as the engine would tell."""
+        if fate == NOT:
+            return Ended(Outcome.FAILED)
+        if fate in (OK, HAPPENED):
+            return Ended(Outcome.SUCCEEDED, output=output_of(plan, move.direction, move.number))
+        try:
+            do(plan, move.direction, fate, move.number)
+        except (Exception, StepTimeout) as error:
+            ended = ended_by(error)
+            ended = replace(ended, output=getattr(error, "output", None))
+        if move.direction is Direction.VERIFY:
+            return replace(ended, outcome=Outcome.UNCERTAIN)
+        if plan.transactional and ended.outcome in planner.IN_DOUBT:
+            return replace(ended, outcome=Outcome.FAILED)
+        return ended
+
+    def file(
+        self, move: Attempt, ended: Ended, verdict: planner.Verdict, started: dt.datetime, *, lost: bool = False
+    ) -> None:
+        """Put the attempt down."""
+        self.version += 1
+        self.history = self.history.with_record(
+            Record(
+                sequence=self.version, step=move.step.name, direction=move.direction, attempt=move.number,
+                outcome=verdict.outcome, key=move.key, started_at=started, finished_at=self.now,
+                ending=verdict.ending, retry_at=verdict.retry_at, output=ended.output, lost=lost,
+            )  # fmt: skip
+        )
+
+    def act(self, act: str, name: str) -> None:
+        """An operator's act, as the operations write it, and what follows from it."""
+        self.version += 1
+        history = self.history
+        if act == "retry" and history.state is SagaState.FAILED:
+            self.history = History(
+                history.saga_id, history.run + 1, SagaState.IN_PROGRESS, self.saga.names,
+                budget_since=self.version, keys_since=self.version,
+            )  # fmt: skip
+            self.alarm_at = None
+        elif act == "retry":
+            self.history = planner.retried(history, self.version)
+        elif act == "compensate":
+            state = state_after(history.state, SagaEventKind.COMPENSATE)
+            self.history = replace(history, state=state, budget_since=self.version)
+        elif act == "release":
+            self.history = replace(history, budget_since=self.version)
+        else:
+            self.resolve(act, name)
+        self.go()
+
+    def resolve(self, outcome: str, name: str) -> None:
+        """A person's word on a step."""
+        word = Resolution(outcome)
+        told: dict[str, Any] = {"direction": Direction.RESOLVED, "resolution": word}
+        told["outcome"] = Outcome.FAILED if word is Resolution.NOT_DONE else Outcome.SUCCEEDED
+        self.history = self.history.with_record(
+            Record(
+                sequence=self.version, step=name, attempt=1, key="", started_at=self.now, finished_at=self.now, **told
+            )  # fmt: skip
+        )

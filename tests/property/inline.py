@@ -1,0 +1,90 @@
+"""Drives the real engine through the orchestrator, on the database; waits are over at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sagas import ActRefused, SagaState, StepContext, engine, journal
+from sagas.models import SagaExecution
+from sagas.operations import Act, perform
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.states import Direction
+from sagas.tenure import Tenure
+from tests.support import let_wait_pass
+
+from .plans import HAPPENED, OK, SagaPlan, StepPlan, do, saga_of
+
+
+class Inline:
+    """A saga of a plan and its execution."""
+
+    def __init__(self, plan: SagaPlan, saga_id: str) -> None:
+        self.plan, self.saga_id = plan, saga_id
+        self.hurried = plan.hurried or any(step.verifiable for step in plan.steps)
+        self.scripts = {(step.name, way): step.script(way) for step in plan.steps for way in Direction if way != "resolved"}
+        self.calls: list[tuple[str, str, int, str]] = []
+        self.orchestrator = get_saga_orchestrator()
+        self.saga = saga_of(plan, self.function)
+
+    @property
+    def execution(self) -> SagaExecution:
+        """As it is stored."""
+        return SagaExecution.objects.get(saga_id=self.saga_id)
+
+    def go(self) -> None:
+        """On, until it ends or is held; in a hurry each attempt has a claim of its own, as after a restart."""
+        if not self.hurried:
+            self.orchestrator.execute(self.saga_id, "drawn", self.saga)
+            return
+        self.orchestrator.start(self.saga_id, "drawn")
+        for _ in range(1000):
+            self.make_one_attempt()
+            if not self.plan.cancel_during and len(self.calls) == self.plan.cancel_at:
+                self.cancel()
+            execution = let_wait_pass(self.execution)
+            if execution.due_at is None:
+                return
+        raise AssertionError("it does not come to an end")
+
+    def make_one_attempt(self) -> None:
+        """Claim it and give it back after one attempt."""
+        claimed = journal.claim(self.saga_id, worker="property", lease=60, priority=1)
+        assert claimed, "it is not due"
+        tenure = Tenure(claimed, self.saga, sent=time.monotonic(), moment=claimed.claimed_at)
+        tenure.stop_at = 0.0
+        engine.advance(tenure)
+
+    def cancel(self) -> None:
+        """Ask for it, whether it is possible or not."""
+        try:
+            self.orchestrator.cancel(self.saga_id)
+        except ActRefused:
+            return
+
+    def function(self, plan: StepPlan, way: Direction) -> Callable[[StepContext], Any]:
+        """What the step's function of that direction does."""
+
+        def play(context: StepContext) -> Any:
+            self.calls.append((plan.name, way.value, context.attempt, context.idempotency_key))
+            in_transaction = plan.transactional and way is Direction.ACTION
+            if self.plan.cancel_during and len(self.calls) == self.plan.cancel_at and not in_transaction:
+                self.cancel()
+            context["scribble"] = way.value  # discarded when the attempt fails
+            script = self.scripts[plan.name, way]
+            fate = script.pop(0) if script else HAPPENED if way is Direction.VERIFY else OK
+            returned = do(plan, way, fate, context.attempt)
+            del context["scribble"]
+            return returned
+
+        return play
+
+    def act(self, act: str, step: str) -> None:
+        """An operator's act, and what follows from it."""
+        if act in ("done", "not_done", "undone"):
+            self.orchestrator.resolve_step(self.saga_id, step, act, evidence="seen in the provider's books")
+        else:
+            perform(Act(act), self.saga_id, reason="property")
+        if self.execution.state is not SagaState.PARTIALLY_COMPENSATED:
+            self.go()

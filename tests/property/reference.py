@@ -1,0 +1,427 @@
+"""A plain interpreter of sagas, written from DESIGN.md sections 2 to 4 and not from the planner.
+
+It walks forward and backward through the steps and keeps a few facts of each; its time is a float of seconds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from sagas.states import Direction
+
+from .plans import (
+    BOOM,
+    DUNNO,
+    HAPPENED,
+    LATER,
+    LOST,
+    NEWS,
+    NOT,
+    OK,
+    PENDING,
+    REFUSED,
+    TIMEOUT,
+    UNKNOWN,
+    SagaPlan,
+    StepPlan,
+    output_of,
+)
+
+ACTION, UNDO, VERIFY = Direction.ACTION, Direction.COMPENSATION, Direction.VERIFY
+AFTER_PIVOT, PIVOT_IN_DOUBT = "after the pivot", "pivot in doubt"
+
+
+@dataclass
+class Facts:
+    """What is known of one step in the current run."""
+
+    done: bool = False
+    doubt: bool = False
+    never_again: bool = False
+    undone: bool = False
+    refused: bool = False
+    resolved: bool = False
+    over: bool = False
+    asked_out: bool = False
+    doubted_at: float = 0.0
+    tries: dict[Direction, int] = field(default_factory=lambda: defaultdict(int))
+    spent: dict[Direction, int] = field(default_factory=lambda: defaultdict(int))
+    next_at: dict[Direction, float] = field(default_factory=lambda: defaultdict(float))
+    pending_since: dict[Direction, float] = field(default_factory=dict)
+    reported: dict[Direction, str] = field(default_factory=dict)
+    undo_key: str = ""
+    undo_keys: int = 0
+    undo_doubt: bool = False
+    undo_failures_only: bool = True
+    renew_key: bool = False
+    given_up: bool = False
+    aside_since: float | None = None
+
+    def fresh_budget(self) -> None:
+        """An operator's act gives all budgets back."""
+        self.over = self.asked_out = self.given_up = False
+        self.aside_since = None
+        self.spent.clear()
+        self.pending_since.clear()
+
+    @property
+    def stands(self) -> bool:
+        """It took effect, or may have, and was not undone."""
+        return (self.done or self.doubt) and not self.undone
+
+
+class Cancelled(Exception):
+    """An operator's request is obeyed."""
+
+
+class Held(Exception):
+    """A person has to decide."""
+
+
+class Reference:
+    """Runs a plan; afterwards its attributes say how it went."""
+
+    def __init__(self, plan: SagaPlan, saga_id: str, *, patience: float) -> None:
+        self.plan, self.saga_id, self.patience = plan, saga_id, patience
+        self.scripts = {(step.name, way): step.script(way) for step in plan.steps for way in (ACTION, UNDO, VERIFY)}
+        self.calls: list[tuple[str, str, int, str]] = []
+        self.moments: list[float] = []
+        self.now = 0.0
+        self.run = 0
+        self.new_run()
+
+    # What it tells.
+
+    @property
+    def completed(self) -> list[str]:
+        """Names of the completed steps."""
+        return [step.name for step in self.plan.steps if self.facts[step.name].done]
+
+    @property
+    def remaining(self) -> list[StepPlan]:
+        """Steps whose effect stands and could be undone, last first."""
+        return [s for s in reversed(self.plan.steps) if s.undoable and self.facts[s.name].stands]
+
+    def possible_acts(self) -> list[tuple[str, str]]:
+        """What a person can do now that it has stopped: (act, step)."""
+        if self.held:
+            return [("release", ""), ("done", self.held_at), ("not_done", self.held_at)]
+        if self.state == "failed":
+            return [("retry", "")]
+        if self.state == "partially_compensated":
+            return [("retry", ""), ("undone", self.remaining[0].name), ("done", self.remaining[-1].name)]
+        if self.remaining and not any(s.pivot for s in self.plan.steps):
+            return [("compensate", "")]
+        return []
+
+    # What is done to it.
+
+    def new_run(self) -> None:
+        """Everything from the start, nothing of a former run."""
+        self.run += 1
+        self.state, self.failed_step, self.performed = "in_progress", "", False
+        self.held = self.held_at = ""
+        self.attention = False
+        self.wants = False
+        self.alarm_at: float | None = None
+        self.context: dict[str, Any] = {}
+        self.facts = {step.name: Facts() for step in self.plan.steps}
+
+    def act(self, act: str, name: str) -> None:
+        """An operator's act, and what follows from it."""
+        if act == "retry" and self.state == "failed":
+            self.new_run()
+        elif act in ("retry", "compensate"):
+            self.state = "compensating"
+            for facts in self.facts.values():
+                facts.renew_key = facts.renew_key or act == "retry"
+                facts.fresh_budget()
+        elif act == "release":
+            for facts in self.facts.values():
+                facts.fresh_budget()
+        else:
+            self.resolve(act, self.facts[name])
+        self.go()
+
+    def resolve(self, outcome: str, facts: Facts) -> None:
+        """A person's word; a step that was being undone and `done` again stays as it is."""
+        facts.doubt = facts.never_again = False
+        facts.resolved = True
+        if outcome == "done":
+            facts.done, facts.undone = True, facts.tries[UNDO] > 0
+        elif outcome == "not_done":
+            facts.done, facts.over = False, True
+        else:
+            facts.undone = True
+
+    def go(self) -> None:
+        """On, until it ends or is held."""
+        self.held = self.held_at = ""
+        self.attention = False
+        try:
+            if self.state == "in_progress":
+                self.forward()
+            elif self.state == "partially_compensated":
+                self.end_partly()
+            else:
+                self.backward()
+        except Cancelled:
+            self.wants = False
+            self.begin_rollback("")
+        except Held as held:
+            self.held, self.attention = str(held), True
+
+    # Forward.
+
+    def forward(self) -> None:
+        """Each step in turn."""
+        for place, step in enumerate(self.plan.steps):
+            facts = self.facts[step.name]
+            passed = step.optional and any(self.facts[later.name].tries[ACTION] for later in self.plan.steps[place + 1 :])
+            if facts.done or passed:
+                continue
+            self.try_action(step, facts)
+            if not facts.done:
+                self.ask(step, facts)
+            if not facts.done and not step.optional:
+                self.fail(step, facts)
+                return
+        self.state = "succeeded"
+
+    def try_action(self, step: StepPlan, facts: Facts) -> None:
+        """Attempts, until it is done or over."""
+        while not (facts.over or (facts.never_again and not step.idempotent)):
+            begun, kind = self.call(step, ACTION)
+            facts.refused = kind == REFUSED
+            if kind == OK:
+                facts.done, facts.doubt = True, False
+            elif kind == REFUSED:
+                facts.over = True
+            elif kind in (PENDING, NEWS):
+                facts.over = self.pend(step, ACTION, kind, begun)
+            elif kind == LOST:
+                self.doubt(facts, begun, final=not step.transactional)
+            else:
+                self.spend(step, facts, kind, begun)
+            self.obey(step, facts)
+            if facts.done:
+                return
+
+    def doubt(self, facts: Facts, begun: float, *, final: bool) -> None:
+        """It may have happened."""
+        if final:
+            facts.doubt = facts.never_again = True
+            facts.doubted_at = begun
+
+    def spend(self, step: StepPlan, facts: Facts, kind: str, begun: float) -> None:
+        """A failed attempt, or one in doubt, costs a retry."""
+        facts.spent[ACTION] += 1
+        if kind == UNKNOWN:
+            self.doubt(facts, begun, final=True)
+        facts.over = facts.spent[ACTION] > step.retries or (kind == UNKNOWN and not step.idempotent)
+        self.back_off(step, ACTION, kind, facts.spent[ACTION], over=facts.over)
+
+    def ask(self, step: StepPlan, facts: Facts) -> None:
+        """`verify` decides about a step that ended in doubt."""
+        while step.verifiable and facts.doubt and not facts.asked_out:
+            self.wait_until(facts.next_at[VERIFY] or facts.doubted_at + 2 * step.timeout)
+            _, kind = self.call(step, VERIFY)
+            if kind == HAPPENED:
+                facts.done, facts.doubt = True, False
+            elif kind == NOT:
+                facts.doubt, facts.never_again, facts.over = False, False, True
+            elif kind == DUNNO:
+                facts.spent[VERIFY] += 1
+                facts.asked_out = facts.spent[VERIFY] > step.retries
+                self.back_off(step, VERIFY, kind, facts.spent[VERIFY], over=facts.asked_out)
+            self.obey(step, facts)
+
+    def fail(self, step: StepPlan, facts: Facts) -> None:
+        """A step failed for good."""
+        if any(s.pivot and self.facts[s.name].done for s in self.plan.steps):
+            self.held_at = step.name
+            raise Held(AFTER_PIVOT)
+        if step.pivot and facts.doubt and not step.undoable:
+            self.held_at = step.name
+            raise Held(PIVOT_IN_DOUBT)
+        # Nothing to undo and a request to cancel: it ends by the request.
+        self.begin_rollback("" if self.wants and not self.remaining else step.name)
+
+    def begin_rollback(self, failed_step: str) -> None:
+        """From here it goes back."""
+        self.failed_step, self.wants = failed_step, False
+        self.state = "compensating"
+        self.backward()
+
+    def obey(self, step: StepPlan, facts: Facts) -> None:
+        """A request is obeyed between two attempts; a rollback that begins anyway needs none."""
+        here = self.plan.cancel_at == len(self.calls)
+        if here and not self.plan.cancel_during and self.state == "in_progress":
+            last = facts.done and step is self.plan.steps[-1]
+            last = last or (step.optional and self.closed(step, facts) and step is self.plan.steps[-1])
+            self.wants = self.may_cancel() and not last and not self.fails_now(step, facts)
+        if self.wants and not self.fails_now(step, facts):
+            raise Cancelled
+
+    def closed(self, step: StepPlan, facts: Facts) -> bool:
+        """Nothing more will be tried for the step."""
+        over = facts.over or (facts.never_again and not step.idempotent)
+        return over and not (facts.doubt and step.verifiable and not facts.asked_out)
+
+    def fails_now(self, step: StepPlan, facts: Facts) -> bool:
+        """The step has just failed for good."""
+        return self.closed(step, facts) and not facts.done and not step.optional
+
+    def may_cancel(self) -> bool:
+        """The pivot has not succeeded, and may not have."""
+        pivots = [self.facts[s.name] for s in self.plan.steps if s.pivot]
+        return not any(facts.done or facts.doubt for facts in pivots)
+
+    # Backward.
+
+    def backward(self) -> None:
+        """Strictly in reverse, then those that were set aside."""
+        for step in self.remaining:
+            self.undo(step, self.facts[step.name])
+        while aside := [s for s in self.remaining if not self.facts[s.name].given_up]:
+            self.wait_aside(aside)
+        if self.remaining:
+            self.state, self.attention = "partially_compensated", True
+            return
+        failed = self.facts.get(self.failed_step)
+        self.state = "failed"
+        self.attention = failed is not None and not failed.refused and not failed.resolved
+
+    def undo(self, step: StepPlan, facts: Facts) -> None:
+        """Attempts, until it is undone, given up or set aside."""
+        while facts.stands and not facts.given_up and facts.aside_since is None:
+            self.try_undo(step, facts)
+
+    def try_undo(self, step: StepPlan, facts: Facts) -> None:
+        """One attempt of the compensation."""
+        begun, kind = self.call(step, UNDO)
+        if kind == OK:
+            facts.undone = self.performed = True
+        elif kind == REFUSED:
+            facts.given_up = True
+        elif kind in (PENDING, NEWS):
+            facts.given_up = self.pend(step, UNDO, kind, begun)
+        elif kind == LOST:
+            facts.next_at[UNDO] = 0.0
+        else:
+            self.spend_undo(step, facts, kind)
+
+    def spend_undo(self, step: StepPlan, facts: Facts, kind: str) -> None:
+        """A failed undo costs a retry; with none left it is set aside if it is unavailable or in doubt."""
+        facts.spent[UNDO] += 1
+        retries = max(step.retries, 3) if step.undo_retries is None else step.undo_retries
+        if facts.spent[UNDO] <= retries:
+            self.back_off(step, UNDO, kind, facts.spent[UNDO], over=False)
+            return
+        if facts.aside_since is None:
+            facts.aside_since = self.now
+        waits = kind == LATER or facts.undo_doubt
+        facts.given_up = not waits or self.now >= facts.aside_since + self.patience
+        wait = max(step.max_delay, step.after if self.gives_after(step, kind) else 0)
+        facts.next_at[UNDO] = 0.0 if facts.given_up else self.now + wait
+
+    def wait_aside(self, aside: list[StepPlan]) -> None:
+        """The one whose turn comes first; after an hour somebody should look."""
+        step = min(aside, key=lambda s: self.facts[s.name].next_at[UNDO])
+        due = self.facts[step.name].next_at[UNDO]
+        alarm = min(self.facts[s.name].aside_since for s in aside) + 3600
+        if due > self.now and due > alarm and self.alarm_at is None:
+            self.alarm_at = max(self.now, alarm)
+        self.try_undo(step, self.facts[step.name])
+
+    def end_partly(self) -> None:
+        """After a person's word: closed when nothing remains."""
+        if self.remaining:
+            self.attention = True
+        else:
+            self.state = "failed"
+
+    # Both ways.
+
+    def call(self, step: StepPlan, way: Direction) -> tuple[float, str]:
+        """One call, when its time has come: when it began, and how it counts."""
+        facts = self.facts[step.name]
+        self.wait_until(facts.next_at[way])
+        facts.next_at[way] = 0.0
+        attempt = facts.tries[way] + 1
+        self.calls.append((step.name, way.value, attempt, self.key(step, way)))
+        self.moments.append(self.now)
+        begun = self.now
+        running_pivot = step.pivot and way is ACTION
+        if self.plan.cancel_during and self.plan.cancel_at == len(self.calls) and self.state == "in_progress":
+            self.wants = self.may_cancel() and not running_pivot and not (step.transactional and way is ACTION)
+        script = self.scripts[step.name, way]
+        fate = script.pop(0) if script else HAPPENED if way is VERIFY else OK
+        if fate != LOST:
+            self.now += step.takes
+        kind = self.meaning(step, way, fate)
+        if kind not in (PENDING, NEWS):
+            facts.tries[way] += 1
+            facts.reported[way] = kind
+        if way is UNDO:
+            self.note_undo(step, facts, kind)
+        if kind in (OK, HAPPENED):
+            self.context |= output_of(step, way, attempt)
+        return begun, kind
+
+    def meaning(self, step: StepPlan, way: Direction, fate: str) -> str:
+        """How an answer counts; a rolled back transaction has certainly done nothing."""
+        if fate == TIMEOUT:
+            fate = UNKNOWN
+        if step.transactional and way is not VERIFY and fate in (UNKNOWN, PENDING, NEWS):
+            return "pending-as-failed" if fate != UNKNOWN else BOOM
+        return fate
+
+    def pend(self, step: StepPlan, way: Direction, kind: str, begun: float) -> bool:
+        """Accepted and not finished; True = for too long. The same words again are not put down."""
+        facts = self.facts[step.name]
+        end = facts.pending_since.setdefault(way, begun) + step.patience
+        over = self.now >= end
+        if over or facts.reported.get(way) != kind:
+            facts.tries[way] += 1
+            if way is ACTION:
+                facts.doubt, facts.doubted_at = True, begun
+                facts.never_again = facts.never_again or over
+        facts.reported[way] = "over" if over else kind
+        facts.next_at[way] = 0.0 if over else min(self.now + step.after, end)
+        return over
+
+    def note_undo(self, step: StepPlan, facts: Facts, kind: str) -> None:
+        """What decides about its next key, and whether it can be given up."""
+        failed = kind in (BOOM, REFUSED, LATER, "pending-as-failed") or (kind == LOST and step.transactional)
+        facts.undo_failures_only = facts.undo_failures_only and failed
+        facts.undo_doubt = facts.undo_doubt or kind in (UNKNOWN, PENDING, NEWS) or (kind == LOST and not failed)
+
+    def key(self, step: StepPlan, way: Direction) -> str:
+        """Promise 7."""
+        base = f"{self.saga_id}:{self.run}:{step.name}"
+        if way is not UNDO:
+            return base
+        facts = self.facts[step.name]
+        if not facts.undo_key:
+            facts.undo_key, facts.undo_keys = f"{base}:undo", 1
+        elif facts.renew_key and facts.undo_failures_only:
+            facts.undo_keys += 1
+            facts.undo_key = f"{base}:undo:{facts.undo_keys}"
+        facts.renew_key = False
+        return facts.undo_key
+
+    def back_off(self, step: StepPlan, way: Direction, kind: str, retry: int, *, over: bool) -> None:
+        """When the next attempt may start."""
+        delay = step.after if self.gives_after(step, kind) else min(step.delay * 2 ** (retry - 1), step.max_delay)
+        self.facts[step.name].next_at[way] = 0.0 if over else self.now + delay
+
+    def gives_after(self, step: StepPlan, kind: str) -> bool:
+        """Whether the step said itself when to come again."""
+        return kind in (LATER, "pending-as-failed")
+
+    def wait_until(self, moment: float) -> None:
+        """Time passes."""
+        self.now = max(self.now, moment)

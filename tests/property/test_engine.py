@@ -1,0 +1,90 @@
+"""Engine, journal and operations against reference, on the database; and history against the row."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from sagas import SagaState, registry
+from sagas.models import SagaExecution
+from sagas.testing.folding import fold, started
+from tests.support import new_id
+
+from .inline import Inline
+from .plans import SagaPlan, sagas
+from .reference import AFTER_PIVOT, Reference
+
+REASONS = {
+    "": "",
+    AFTER_PIVOT: "Step {!r} failed for good after the point of no return. "
+    "Mend the cause and release, or resolve the step by hand.",
+}
+IN_DOUBT = (
+    "Nobody knows whether step {!r}, the point of no return, took effect. Find out and resolve it by hand."
+)
+# The tests' database transaction holds all examples.
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    yield
+    registry.unregister("drawn")
+
+
+def assert_same(driven: Inline, reference: Reference) -> None:
+    execution = driven.execution
+    assert driven.calls == reference.calls
+    assert execution.state is SagaState(reference.state)
+    assert execution.run == reference.run
+    assert execution.failed_step == reference.failed_step
+    assert execution.steps_completed == reference.completed
+    assert execution.compensation_performed == reference.performed
+    assert execution.held == REASONS.get(reference.held, IN_DOUBT).format(reference.held_at)
+    assert execution.needs_attention == reference.attention
+    assert execution.context == reference.context
+    assert not execution.leased
+    assert not execution.wants
+    assert (execution.finished_at is None) == bool(execution.held)
+
+
+def assert_history_is_enough(driven: Inline) -> None:
+    execution = driven.execution
+    runs = list(execution.step_executions)
+    events = list(execution.events.order_by("id"))
+    folded = fold(driven.saga, execution, runs, events)
+    row = {name: getattr(execution, name) for name in folded.columns} | {"state": started(execution.state)}
+    assert folded.columns == row
+    assert folded.context == execution.context
+    assert folded.objections == []
+    versions = [run.sequence for run in execution.step_runs.order_by("sequence")]
+    assert versions == sorted(set(versions))
+    assert all(version <= execution.version for version in versions)
+
+
+@given(sagas(timed=False))
+def test_the_engine_does_what_the_design_says_and_its_history_tells_all(plan: SagaPlan):
+    hurried = plan.hurried or any(step.verifiable for step in plan.steps)
+    plan = replace(plan, hurried=hurried, cancel_during=plan.cancel_during or not hurried)
+    saga_id = new_id()
+    driven, reference = Inline(plan, saga_id), Reference(plan, saga_id, patience=86400.0)
+    registry.unregister("drawn")
+    registry.register(driven.saga)
+    driven.go()
+    reference.go()
+    note(f"{reference.calls} {reference.state} {reference.held}")
+    assert_same(driven, reference)
+    assert_history_is_enough(driven)
+
+    for choice in plan.acts:
+        acts = reference.possible_acts()
+        if not acts:
+            break
+        act = acts[choice % len(acts)]
+        note(f"{act}")
+        driven.act(*act)
+        reference.act(*act)
+        note(f"{reference.calls} {reference.state} {reference.held}")
+        assert_same(driven, reference)
+        assert_history_is_enough(driven)

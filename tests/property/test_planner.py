@@ -1,0 +1,49 @@
+"""Planner against reference, on a simulated clock: hours of waiting, patience, workers that die."""
+
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from sagas import planner
+
+from .clockwork import Clockwork
+from .plans import sagas
+from .reference import AFTER_PIVOT, Reference
+
+HELD = {AFTER_PIVOT: "failed for good after the point of no return", "": ""}
+
+
+def assert_same(driven: Clockwork, reference: Reference) -> None:
+    history = driven.history
+    assert driven.calls == reference.calls
+    assert driven.moments == reference.moments
+    assert history.state.value == reference.state
+    assert history.run == reference.run
+    assert history.failed_step == reference.failed_step
+    assert planner.steps_completed(history) == reference.completed
+    assert planner.compensation_performed(history) == reference.performed
+    assert HELD.get(reference.held, "Nobody knows whether step") in driven.held
+    assert bool(driven.held) == bool(reference.held)
+    assert driven.held or driven.attention == reference.attention
+    assert driven.alarm_at == reference.alarm_at
+    if history.state.value in ("compensating", "partially_compensated"):
+        assert planner.remaining(driven.saga, history) == [step.name for step in reference.remaining]
+
+
+@given(sagas(timed=True), st.sampled_from([10.0, 5000.0, 86400.0]))
+def test_the_planner_does_what_the_design_says_at_the_moment_it_says(plan, patience):
+    driven, reference = Clockwork(plan, "x", patience=patience), Reference(plan, "x", patience=patience)
+    driven.go()
+    reference.go()
+    note(f"{reference.calls} {reference.state} {reference.held}")
+    assert_same(driven, reference)
+
+    for choice in plan.acts:
+        acts = reference.possible_acts()
+        if not acts:
+            break
+        act = acts[choice % len(acts)]
+        note(f"{act}")
+        driven.act(*act)
+        reference.act(*act)
+        note(f"{reference.calls} {reference.state} {reference.held}")
+        assert_same(driven, reference)

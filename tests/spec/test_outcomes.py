@@ -1,0 +1,143 @@
+"""Promise 3: what an exception says about the effect."""
+
+import http.client
+import socket
+import ssl
+
+import pytest
+
+from sagas import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
+from sagas.outcomes import ended_by
+from sagas.states import Outcome
+
+
+def foreign(module: str, name: str, base: type[Exception] = Exception) -> type[Exception]:
+    """A class that looks like one of another library, which need not be installed."""
+    return type(name, (base,), {"__module__": module})
+
+
+HTTPX_TRANSPORT = foreign("httpx", "TransportError")
+REQUESTS = foreign("requests.exceptions", "RequestException", OSError)
+URLLIB3 = foreign("urllib3.exceptions", "HTTPError")
+NAME_ERROR = socket.gaierror(-2, "Name or service not known")
+
+
+def after(cause: BaseException, error: BaseException) -> BaseException:
+    """`error`, raised from `cause`."""
+    error.__cause__ = cause
+    return error
+
+
+def during(context: BaseException, error: BaseException) -> BaseException:
+    """`error`, raised while `context` was handled."""
+    error.__context__ = context
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("bad amount"),
+        KeyError("sale_id"),
+        AssertionError(),
+        ConnectionRefusedError(),
+        NAME_ERROR,
+        FileNotFoundError(),
+        FileExistsError(),
+        PermissionError(),
+        IsADirectoryError(),
+        NotADirectoryError(),
+        foreign("httpx", "ConnectError", HTTPX_TRANSPORT)(),
+        foreign("httpx", "ConnectTimeout", HTTPX_TRANSPORT)(),
+        foreign("httpx", "PoolTimeout", HTTPX_TRANSPORT)(),
+        foreign("httpx", "UnsupportedProtocol", HTTPX_TRANSPORT)(),
+        foreign("httpx", "ProxyError", HTTPX_TRANSPORT)(),
+        foreign("httpx", "HTTPStatusError")(),
+        foreign("ourpackage", "TransportError")(),
+        foreign("httpxlike", "TransportError")(),
+        after(ConnectionRefusedError(), ValueError("no connection")),
+        after(KeyError("id"), ValueError("no id")),
+        RetryLater(5),
+        StepFailed("declined"),
+    ],
+    ids=repr,
+)
+def test_it_certainly_did_not_happen(error):
+    assert ended_by(error).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StepTimeout(),
+        OutcomeUnknown("the answer got lost"),
+        OSError("broken"),
+        TimeoutError(),
+        ConnectionResetError(),
+        BrokenPipeError(),
+        ConnectionAbortedError(),
+        ssl.SSLError(),
+        http.client.HTTPException(),
+        http.client.RemoteDisconnected(),
+        http.client.IncompleteRead(b""),
+        HTTPX_TRANSPORT(),
+        foreign("httpx._exceptions", "ReadTimeout", HTTPX_TRANSPORT)(),
+        foreign("httpx", "RemoteProtocolError", HTTPX_TRANSPORT)(),
+        REQUESTS(),
+        foreign("requests.exceptions", "ReadTimeout", REQUESTS)(),
+        URLLIB3(),
+        foreign("urllib3.exceptions", "ProtocolError", URLLIB3)(),
+        after(TimeoutError(), ValueError("cannot read the answer")),
+        during(ConnectionResetError(), KeyError("id")),
+        during(after(TimeoutError(), KeyError("id")), ValueError()),
+        during(TimeoutError(), ConnectionRefusedError()),
+        after(HTTPX_TRANSPORT(), RuntimeError()),
+    ],
+    ids=repr,
+)
+def test_it_may_have_happened(error):
+    assert ended_by(error).outcome is Outcome.UNCERTAIN
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (StepFailed("declined"), Outcome.FAILED),
+        (RetryLater(3), Outcome.FAILED),
+        (StillPending(3), Outcome.PENDING),
+        (OutcomeUnknown(), Outcome.UNCERTAIN),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("cause", [TimeoutError(), ConnectionRefusedError(), ValueError()], ids=repr)
+def test_a_steps_own_word_means_what_it_says_whatever_caused_it(error, outcome, cause):
+    assert ended_by(after(cause, error)).outcome is outcome
+
+
+def test_an_exception_whose_chain_is_a_circle_is_classified():
+    one, other = ValueError(), KeyError()
+    one.__context__, other.__context__ = other, one
+
+    assert ended_by(one).outcome is Outcome.FAILED
+
+
+def test_the_settings_name_further_classes_that_leave_doubt():
+    lost = foreign("provider.errors", "Lost")
+    more_special = foreign("provider.errors", "LostForEver", lost)
+
+    assert ended_by(lost()).outcome is Outcome.FAILED
+    assert ended_by(lost(), ["provider.errors.Lost"]).outcome is Outcome.UNCERTAIN
+    assert ended_by(more_special(), ["provider.errors.Lost"]).outcome is Outcome.UNCERTAIN
+    assert ended_by(ConnectionRefusedError(), ["builtins.ConnectionRefusedError"]).outcome is Outcome.UNCERTAIN
+    assert ended_by(lost(), ["errors.Lost"]).outcome is Outcome.FAILED
+
+
+def test_a_steps_wait_is_a_number_of_seconds():
+    with pytest.raises(ValueError) as error:
+        RetryLater(float("nan"))
+    assert str(error.value) == "after must be a number of seconds, not nan"
+
+    assert RetryLater(-1).after == 0.0
+    assert StillPending(float(10**12)).after == 366 * 86400.0
+    assert str(RetryLater(2.5)) == "not possible now, to be tried again in 2.5 s"
+    assert str(StillPending(60)) == "accepted and not finished, to be asked again in 60 s"
