@@ -25,13 +25,17 @@ Abandon = Callable[[Tenure, Attempt, dt.datetime], None]
 
 @dataclass(frozen=True)
 class Result:
-    """How an attempt ended, and what it changed in the context; `passed_on` is to be raised once it is filed."""
+    """How an attempt ended, and what it changed in the context; `passed_on` is to be raised once it is filed.
+
+    `text` is the context as canonical JSON, where it has been made already.
+    """
 
     ended: Ended
     started_at: dt.datetime
     context: dict[str, Any]
     changes: dict[str, Any]
     passed_on: BaseException | None = None
+    text: str | None = None
 
 
 def make(tenure: Tenure, attempt: Attempt, abandon: Abandon) -> Result:
@@ -118,7 +122,7 @@ def _result(tenure: Tenure, attempt: Attempt, context: StepContext, returned: An
         return Result(ended, started_at, tenure.context, {})
     new = json.loads(text)
     changes = values.changes_between(tenure.context, new)
-    return Result(Ended(Outcome.SUCCEEDED, output=output), started_at, new, changes)
+    return Result(Ended(Outcome.SUCCEEDED, output=output), started_at, new, changes, text=text)
 
 
 def _result_of_error(

@@ -123,10 +123,9 @@ def _position(tenure: Tenure, step: Step) -> Position:
     leaves = not step.stay and (step.leave or not isinstance(move, Attempt))
     to_pivot = isinstance(move, Attempt) and move.step.pivot and move.direction is Direction.ACTION and not leaves
     state = state_after(history.state, move.event) if isinstance(move, Settle) and leaves else history.state
-    context = step.result.context if step.result else tenure.context
     return Position(
         state=state,
-        context=dumps(context),
+        context=_context_text(tenure, step.result),
         steps_completed=planner.steps_completed(history),
         failed_step=move.failed_step if isinstance(move, Settle) and leaves else history.failed_step,
         compensation_performed=planner.compensation_performed(history),
@@ -147,6 +146,10 @@ def _mark_to_come(tenure: Tenure, history: History, move: Move) -> bool | None:
     if isinstance(move, Attempt):
         return False if move.direction is Direction.ACTION and planner.needs_mark(move.step) else None
     return planner.mark_to_come(tenure.saga, history) if isinstance(move, Wait) else None
+
+
+def _context_text(tenure: Tenure, result: Result | None) -> str:
+    return (result and result.text) or dumps(result.context if result else tenure.context)
 
 
 def _due_in(tenure: Tenure, move: Move) -> float | None:
@@ -221,7 +224,12 @@ def announce(on_change: Any, execution: SagaExecution, old: SagaState) -> None:
     except Exception as error:
         if not journal.connection().is_usable():
             raise
-        raise Unsettled(f"{type(error).__name__}: {_text_of(error)}") from error
+        raise Unsettled(f"{type(error).__name__}: {_first_line(_text_of(error))}") from error
+
+
+def _first_line(text: str) -> str:
+    """Databases put the values of the row, which may be personal, into the lines after it."""
+    return next(iter(text.splitlines()), "")
 
 
 def _held_instead(tenure: Tenure, step: Step, position: Position, unsettled: Unsettled) -> tuple[Step, Position]:

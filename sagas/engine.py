@@ -140,7 +140,7 @@ def _make_in_transaction(tenure: Tenure, attempt: Attempt) -> Move:
         with journal.one_commit():
             result = attempts.make(tenure, attempt, abandon)
             if result.ended.outcome is Outcome.SUCCEEDED:
-                return _file(tenure, attempt, result, run_id=run_id)
+                return _file(tenure, attempt, result, leave=tenure.over, run_id=run_id)
             transaction.set_rollback(True, using=journal.alias())
     except LeaseLost:
         raise

@@ -114,12 +114,14 @@ UPDATE sagas_execution SET
     wants = NULLIF(wants, %s)
     {leaving}
 WHERE id = %s AND version = %s {unless_wanted}
-RETURNING id, version, wants, due_at, finished_at
+RETURNING id, version, wants{times}
 """
 # Promise 2: parking gives the row back.
 LEAVING = """,
     leased = FALSE, due_at = {after}, rank_at = {after},
     finished_at = CASE WHEN %s THEN COALESCE(finished_at, {now}) END, held = %s, needs_attention = %s"""
+# Who stays knows the times, and need not have them read again.
+TIMES = ", due_at, finished_at"
 # Promise 9: nothing that a request could still change is settled over it.
 UNLESS_WANTED = "AND COALESCE(wants, '') IN ('', %s)"
 
@@ -141,7 +143,7 @@ WITH mine AS ({position}), filed AS (
     INSERT INTO sagas_steprun ({columns}, execution_id, sequence)
     SELECT {values}, mine.id, mine.version FROM mine
 )
-SELECT id, version, wants, due_at, finished_at FROM mine
+SELECT id, version, wants{times} FROM mine
 """
 FILE = """
 INSERT INTO sagas_steprun ({columns}, execution_id, sequence) VALUES ({values}, %s, %s)
@@ -171,7 +173,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Moved:
-    """What a checkpoint gives back: the version it wrote, what an operator asks for, and the row's times."""
+    """What a checkpoint gives back: the version it wrote, what an operator asks for and, when leaving, the times."""
 
     version: int
     wants: str | None = None
@@ -297,10 +299,11 @@ def checkpoint(execution: SagaExecution, position: Position, run: StepRun | None
     if run is None:
         row = _execute(here, sql, parameters)
     elif here.vendor == "postgresql":
-        row = _execute(here, _filed_sql(sql), [*parameters, *_run_values(here, run)])
+        filing = _filed_sql(sql, leaves=position.leaves)
+        row = _execute(here, filing, [*parameters, *_run_values(here, run)])
     else:
         row = _two_statements(here, sql, parameters, run)
-    return Moved(row[1], row[2], _moment(row[3]), _moment(row[4])) if row else None
+    return Moved(row[1], row[2], *map(_moment, row[3:])) if row else None
 
 
 def filed(pk: int, run_id: uuid.UUID) -> Moved | None:
@@ -399,14 +402,15 @@ def _two_statements(here: BaseDatabaseWrapper, sql: str, parameters: list[Any], 
 
 @cache
 def _position_sql(vendor: str, *, leaves: bool, guarded: bool) -> str:
-    template = POSITION.replace("{leaving}", LEAVING if leaves else "")
+    template = POSITION.replace("{leaving}", LEAVING if leaves else "").replace("{times}", TIMES if leaves else "")
     return _sql(template.replace("{unless_wanted}", UNLESS_WANTED if guarded else ""), vendor)
 
 
 @cache
-def _filed_sql(position_sql: str) -> str:
+def _filed_sql(position_sql: str, *, leaves: bool) -> str:
     values = ", ".join(f"%s::{RUN_TYPES[column]}" if column in RUN_TYPES else "%s" for column in RUN_COLUMNS)
-    return FILED.format(position=position_sql, columns=", ".join(RUN_COLUMNS), values=values)
+    times = TIMES if leaves else ""
+    return FILED.format(position=position_sql, columns=", ".join(RUN_COLUMNS), values=values, times=times)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import random
 import time
 import uuid
 from typing import Any, ClassVar
@@ -31,9 +32,14 @@ LOST_LEASE = "lost lease"  # what no exception class can be called
 def time_ordered_uuid() -> uuid.UUID:
     """A UUID of version 7 (RFC 9562): later ones sort after earlier ones, so an index grows at its end."""
     millis = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    high, low = random >> 68, random & ((1 << 62) - 1)
+    high, low = _random.getrandbits(12), _random.getrandbits(62)
     return uuid.UUID(int=(millis << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low)
+
+
+# Of our own, for a test may seed everybody's; seeded by the system once a process, for asking it for each id costs more
+# than all else about the id.
+_random = random.Random()  # noqa: S311  (the ids are to be unique, not secret)
+os.register_at_fork(after_in_child=_random.seed)
 
 
 def _choices(members: Any) -> list[tuple[Any, str]]:

@@ -263,10 +263,11 @@ def deserves_attention(history: History) -> bool:
 
 def views_of(history: History) -> dict[str, View]:
     """What the records say of each planned step; made once for each history, and only to be read."""
-    if history.views is None:
-        object.__setattr__(history, "views", _views(history))
-    assert history.views is not None
-    return history.views
+    views = history.views
+    if views is None:
+        views = _views(history)
+        object.__setattr__(history, "views", views)
+    return views
 
 
 @dataclass(frozen=True, slots=True)

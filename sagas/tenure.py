@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 import os
 import secrets
 import socket
 import time
-from typing import Any, TypeVar
+from typing import Any
 
 from . import journal, planner
 from .conf import get_settings
@@ -20,8 +19,6 @@ from .models import SagaExecution, StepRun
 from .planner import History, Record
 from .states import Direction, Ending, Outcome, Resolution
 
-T = TypeVar("T")
-
 HOST = socket.gethostname()[:60]
 
 
@@ -29,10 +26,13 @@ class LeaseLost(SagaError):
     """The row is not ours any more: whoever has it goes on, and what we know is void."""
 
 
-def copy_of(stored: T) -> T:
-    """A copy, all the way down, of something that is JSON."""
-    copy: T = json.loads(json.dumps(stored))
-    return copy
+def copy_of(stored: Any) -> Any:
+    """A copy, all the way down, of something that is JSON; quicker than there and back through its text."""
+    if isinstance(stored, dict):
+        return {key: copy_of(value) for key, value in stored.items()}
+    if isinstance(stored, list):
+        return [copy_of(value) for value in stored]
+    return stored
 
 
 def worker_name() -> str:
@@ -117,7 +117,8 @@ class Tenure:
 
     def context_copy(self) -> dict[str, Any]:
         """A context that an attempt may write into."""
-        return copy_of(self.context)
+        copy: dict[str, Any] = copy_of(self.context)
+        return copy
 
     def read_again(self) -> None:
         """Take the row and its history as they are in the database; LeaseLost when they are another's."""

@@ -149,8 +149,8 @@ def let_wait_pass(execution: SagaExecution) -> SagaExecution:
     execution.refresh_from_db()
     if execution.due_at is None:
         return execution
-    left = (execution.due_at - dt.datetime.now(dt.UTC)).total_seconds()
-    return let_pass(execution, left + 0.002) if left > 0 else execution
+    left = (execution.due_at - dt.datetime.now(dt.UTC)).total_seconds() + 0.01  # times are rounded to 1 ms
+    return let_pass(execution, left) if left > 0 else execution
 
 
 def story(execution: SagaExecution) -> list[str]:

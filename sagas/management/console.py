@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import Error as DatabaseError
 
+from sagas import journal
 from sagas.exceptions import InvalidInput, SagaError, UnknownExecution
 from sagas.models import SagaExecution
 from sagas.states import TERMINAL
@@ -121,6 +122,7 @@ class SagaCommand(BaseCommand):
 
     def interrupted(self) -> str:
         """What the command leaves behind when it is interrupted."""
+        _leave_interrupted_connection()
         try:
             stands = standing_of(self.in_hand) if self.in_hand else None
         except DatabaseError:
@@ -164,6 +166,13 @@ def _sentence_of(error: Exception) -> str:
     if isinstance(error, DatabaseError):
         return f"The database failed: {one_line(str(error))}."
     return str(error)
+
+
+def _leave_interrupted_connection() -> None:
+    """The interrupt may have cut a query off, after which a connection is good for nothing."""
+    here = journal.connection()
+    if not here.in_atomic_block:
+        here.close()
 
 
 def _where_it_stands(execution: SagaExecution) -> str:

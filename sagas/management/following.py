@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 from django.db import Error as DatabaseError
-from django.db import connections, transaction
+from django.db import connections
 
 from sagas import journal
 from sagas.models import SagaExecution, StepRun
 from sagas.registry import all_sagas
 from sagas.signals import step_ended
-from sagas.tenure import worker_name
+from sagas.tenure import HOST
 
 from .lines import line_of
-from .verdicts import local
+from .verdicts import local, process_of
 
 LOOK_EVERY = 0.5
 
@@ -38,6 +39,7 @@ class Follower:
         self._watch = threading.Thread(target=self._look_again_and_again, name="sagas-follower", daemon=True)
 
     def __enter__(self) -> Self:
+        self.look()
         step_ended.connect(self._on_step_ended)
         if not journal.in_tests_transaction():
             self._watch.start()
@@ -68,11 +70,7 @@ class Follower:
             return execution
 
     def _on_step_ended(self, sender: Any, *, execution: SagaExecution, step_run: StepRun, **_: Any) -> None:
-        if execution.saga_id != self._saga_id:
-            return
-        if journal.in_transaction():  # a transactional step, whose checkpoint may still be rolled back
-            transaction.on_commit(self.look, using=journal.alias())
-        else:
+        if execution.saga_id == self._saga_id:
             self.look()
 
     def _look_again_and_again(self) -> None:
@@ -90,8 +88,9 @@ class Follower:
             connections[journal.alias()].close()
 
     def _tell_owner(self, execution: SagaExecution) -> None:
-        owner = execution.worker if execution.leased and execution.worker != worker_name() else ""
-        if owner and owner != self._owner and execution.due_at:
+        """Once for each other process that takes it."""
+        owner = process_of(execution.worker) if execution.leased else ""
+        if owner not in ("", self._owner, f"{HOST}:{os.getpid()}") and execution.due_at:
             self._say(f"{owner} has it in hand; its lease ends at {local(execution.due_at)} unless it is renewed.")
         self._owner = owner
 

@@ -155,6 +155,11 @@ def local(moment: dt.datetime) -> str:
     return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def process_of(worker: str) -> str:
+    """The process of a worker's name, which also names the tenure: host:process:tenure."""
+    return worker.rpartition(":")[0]
+
+
 def _succeeded(stands: Standing) -> str:
     done = stands.execution.steps_completed
     failed = [name for name in stands.history.plan if name not in done]
@@ -228,7 +233,7 @@ def _unfinished(stands: Standing) -> str:
 def _whose_turn(stands: Standing) -> str:
     execution = stands.execution
     if execution.leased:
-        return f"{execution.worker} has it in hand."
+        return f"{process_of(execution.worker)} has it in hand."
     step, due = stands.next_attempt, execution.due_at
     turn = f"Next is {step}, at {local(due)}. " if step and due else ""
     return turn + how_to_go_on(execution)

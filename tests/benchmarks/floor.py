@@ -75,9 +75,7 @@ class SqliteFloor:
         self.connection = sqlite3.connect(settings["NAME"], isolation_level=None)
         self.connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
         self.backends: list[int] = []
-        self._begin, self._move, self._end, self._file = (
-            text.format(**SQLITE) for text in (BEGIN, MOVE, END, FILE)
-        )
+        self._begin, self._move, self._end, self._file = (text.format(**SQLITE) for text in (BEGIN, MOVE, END, FILE))
 
     def write(self, rows: "Rows") -> None:
         execute = self.connection.execute

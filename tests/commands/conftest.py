@@ -113,10 +113,10 @@ class Shell:
         }
 
     def leave(self) -> None:
+        """No process and no pipe outlives the test."""
         for process in self.started:
-            if process.poll() is None:
+            with process:
                 process.kill()
-                process.communicate()
 
 
 @pytest.fixture

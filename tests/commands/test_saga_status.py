@@ -109,7 +109,7 @@ def test_one_whose_saga_is_gone_is_still_told(command, registered, stage):
 
 
 def test_it_is_watched_to_its_end(shell, booking, plant):
-    plant("invoices", "issue", "latency", latency_ms=2_500)
+    plant("invoices", "issue", "latency", latency_ms=5_000)
     watched = shell.start("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1")
     wait_for(lambda: SagaExecution.objects.filter(state=SagaState.IN_PROGRESS).exists())
 

@@ -2,14 +2,14 @@
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
     "sagas",
     max_examples=int(os.environ.get("SAGAS_EXAMPLES", "300")),
     deadline=None,
     database=None,
-    print_blob=True,
+    print_blob=True, **({"phases": [Phase.generate]} if "NOSHRINK" in os.environ else {}),
     suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("sagas")

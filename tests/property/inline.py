@@ -40,12 +40,11 @@ class Inline:
             return
         self.orchestrator.start(self.saga_id, "drawn")
         for _ in range(1000):
+            if let_wait_pass(self.execution).due_at is None:
+                return
             self.make_one_attempt()
             if not self.plan.cancel_during and len(self.calls) == self.plan.cancel_at:
                 self.cancel()
-            execution = let_wait_pass(self.execution)
-            if execution.due_at is None:
-                return
         raise AssertionError("it does not come to an end")
 
     def make_one_attempt(self) -> None:

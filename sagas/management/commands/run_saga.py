@@ -118,6 +118,7 @@ class Command(SagaCommand):
             self.console.say(f"  {place}/{len(saga)} {step.name}: {_terms(step)}")
 
     def _say_existing(self, existing: SagaExecution) -> None:
+        self.in_hand = existing.saga_id
         done = f"{len(existing.steps_completed)} of {len(existing.plan)} steps done"
         state = f"{words(existing.state)}, {done}, started {local(existing.created_at)}"
         ended = existing.state in TERMINAL or existing.held

@@ -42,9 +42,9 @@ class Command(SagaCommand):
         return self._tell_all(found)
 
     def _tell_one(self, execution: SagaExecution, *, watch: bool) -> Exit:
+        self.in_hand = execution.saga_id
         run = f", run {execution.run}" if execution.run > 1 else ""
         self.console.say(f"{execution.saga_name} {execution.saga_id}{run}, started {local(execution.created_at)}")
-        self.in_hand = execution.saga_id if watch else ""
         with Follower(execution.saga_id, self.console.say, waiting=watch, anew=True) as follower:
             while watch and not _is_over(follower.look()):
                 time.sleep(LOOK_EVERY)
