@@ -221,6 +221,10 @@ def announce(on_change: Any, execution: SagaExecution, old: SagaState) -> None:
     try:
         with journal.one_commit():
             on_change(execution, old, execution.state)
+            if journal.connection().needs_rollback:
+                raise Unsettled("it swallowed an error of the database, which rolls back what it wrote")
+    except Unsettled:
+        raise
     except Exception as error:
         if not journal.connection().is_usable():
             raise

@@ -74,9 +74,10 @@ class Watch(Generic[T]):
                     self._busy.clear()
             if things:
                 self._look_safely(things)
-                time.sleep(TICK)
             else:
                 connections.close_all()
+            # Also when there is nothing: most steps are over at once, and each would wake this thread for nothing.
+            time.sleep(TICK)
 
     def _look_safely(self, things: list[T]) -> None:
         """The thread outlives whatever goes wrong in it: nobody else would renew or ring."""

@@ -176,7 +176,7 @@ class SagaOrchestrator:
         return stats.as_text(stats.collect())
 
     def _inline(self, act: Act, saga_id: str, reason: str, by: By) -> SagaExecution:
-        _refuse_inside_transaction(f"{act}()")
+        _refuse_inside_transaction("retry_failed()" if act is Act.RETRY else f"{act}()")
         operations.perform(act, saga_id, reason=reason, by=by)
         return self.resume(saga_id)
 

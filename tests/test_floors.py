@@ -83,8 +83,6 @@ def test_the_worker_may_import_django_q(tree):
 def test_the_planner_runs_without_django():
     code = "import sagas.planner, sys; print([name for name in sys.modules if name.startswith('django')])"
 
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
 
     assert run.stdout == "[]\n"

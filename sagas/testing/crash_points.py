@@ -111,19 +111,22 @@ class CrashPoints:
         """Die at these boundaries, each in a process of its own; then recover in one that lives."""
         saga_id = self._new_id()
         for death in deaths:
-            if self._run(saga_id, death).code != DIED:
-                raise AssertionError(f"{saga_id} ended before it came to boundary {death} {where}")
+            self._die(saga_id, death, where)
         self._run(saga_id)
         return self._judged(saga_id, deaths, where)
 
     def _pair(self, first: int, second: int) -> Trial | None:
         """None when the recovery ended before it came to the second boundary."""
         saga_id = self._new_id()
-        self._run(saga_id, first)
+        self._die(saga_id, first, "")
         if self._run(saga_id, second).code != DIED:
             return None
         self._run(saga_id)
         return self._judged(saga_id, (first, second), "the second in the recovery")
+
+    def _die(self, saga_id: str, death: int, where: str) -> None:
+        if self._run(saga_id, death).code != DIED:
+            raise AssertionError(f"{saga_id} ended before it came to boundary {death} {where}")
 
     def _run(self, saga_id: str, death: int | None = None) -> Ended:
         """Execute, or go on with, the saga in a child; the child returns the boundaries that it passed."""

@@ -23,7 +23,9 @@ class Clockwork:
     def __init__(self, plan: SagaPlan, saga_id: str, *, patience: float) -> None:
         self.saga = saga_of(plan, lambda _step, _way: print)
         self.plans = {step.name: step for step in plan.steps}
-        self.scripts = {(step.name, way): step.script(way) for step in plan.steps for way in Direction if way != "resolved"}
+        self.scripts = {
+            (step.name, way): step.script(way) for step in plan.steps for way in Direction if way != "resolved"
+        }
         self.patience = patience
         self.now, self.version = START, 1
         self.calls: list[tuple[str, str, int, str]] = []
@@ -91,7 +93,11 @@ class Clockwork:
         ended = self.ended(plan, move, fate)
         verdict = planner.judge(self.history, move, ended, started, self.now, 0.5, self.patience)
         last = self.last_record(move)
-        if verdict.outcome is Outcome.PENDING and last and (last.outcome, last.output) == (Outcome.PENDING, ended.output):
+        if (
+            verdict.outcome is Outcome.PENDING
+            and last
+            and (last.outcome, last.output) == (Outcome.PENDING, ended.output)
+        ):
             assert verdict.retry_at
             self.now = max(self.now, verdict.retry_at)
             return
@@ -126,9 +132,18 @@ class Clockwork:
         self.version += 1
         self.history = self.history.with_record(
             Record(
-                sequence=self.version, step=move.step.name, direction=move.direction, attempt=move.number,
-                outcome=verdict.outcome, key=move.key, started_at=started, finished_at=self.now,
-                ending=verdict.ending, retry_at=verdict.retry_at, output=ended.output, lost=lost,
+                sequence=self.version,
+                step=move.step.name,
+                direction=move.direction,
+                attempt=move.number,
+                outcome=verdict.outcome,
+                key=move.key,
+                started_at=started,
+                finished_at=self.now,
+                ending=verdict.ending,
+                retry_at=verdict.retry_at,
+                output=ended.output,
+                lost=lost,
             )  # fmt: skip
         )
 

@@ -9,7 +9,8 @@ settings.register_profile(
     max_examples=int(os.environ.get("SAGAS_EXAMPLES", "300")),
     deadline=None,
     database=None,
-    print_blob=True, **({"phases": [Phase.generate]} if "NOSHRINK" in os.environ else {}),
+    print_blob=True,
+    **({"phases": [Phase.generate]} if "NOSHRINK" in os.environ else {}),
     suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("sagas")

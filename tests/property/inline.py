@@ -23,7 +23,9 @@ class Inline:
     def __init__(self, plan: SagaPlan, saga_id: str) -> None:
         self.plan, self.saga_id = plan, saga_id
         self.hurried = plan.hurried or any(step.verifiable for step in plan.steps)
-        self.scripts = {(step.name, way): step.script(way) for step in plan.steps for way in Direction if way != "resolved"}
+        self.scripts = {
+            (step.name, way): step.script(way) for step in plan.steps for way in Direction if way != "resolved"
+        }
         self.calls: list[tuple[str, str, int, str]] = []
         self.orchestrator = get_saga_orchestrator()
         self.saga = saga_of(plan, self.function)
@@ -36,7 +38,8 @@ class Inline:
     def go(self) -> None:
         """On, until it ends or is held; in a hurry each attempt has a claim of its own, as after a restart."""
         if not self.hurried:
-            self.orchestrator.execute(self.saga_id, "drawn", self.saga)
+            while self.orchestrator.execute(self.saga_id, "drawn", self.saga).due_at:
+                let_wait_pass(self.execution)  # set aside, and due again
             return
         self.orchestrator.start(self.saga_id, "drawn")
         for _ in range(1000):

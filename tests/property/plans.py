@@ -153,6 +153,8 @@ def _steps(draw: st.DrawFn, place: int, turn: int | None, *, timed: bool) -> Ste
         undo_retries=draw(st.none() | st.integers(0, 2)),
         action=() if quiet else draw(scripts),
         undo=draw(scripts),
-        verify=draw(st.lists(st.sampled_from([HAPPENED, NOT, DUNNO, *([LOST] if timed else [])]), max_size=4).map(tuple)),
+        verify=draw(
+            st.lists(st.sampled_from([HAPPENED, NOT, DUNNO, *([LOST] if timed else [])]), max_size=4).map(tuple)
+        ),
         **times,
     )

@@ -179,7 +179,9 @@ class Reference:
         """Each step in turn."""
         for place, step in enumerate(self.plan.steps):
             facts = self.facts[step.name]
-            passed = step.optional and any(self.facts[later.name].tries[ACTION] for later in self.plan.steps[place + 1 :])
+            passed = step.optional and any(
+                self.facts[later.name].tries[ACTION] for later in self.plan.steps[place + 1 :]
+            )
             if facts.done or passed:
                 continue
             self.try_action(step, facts)

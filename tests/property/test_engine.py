@@ -18,9 +18,7 @@ REASONS = {
     AFTER_PIVOT: "Step {!r} failed for good after the point of no return. "
     "Mend the cause and release, or resolve the step by hand.",
 }
-IN_DOUBT = (
-    "Nobody knows whether step {!r}, the point of no return, took effect. Find out and resolve it by hand."
-)
+IN_DOUBT = "Nobody knows whether step {!r}, the point of no return, took effect. Find out and resolve it by hand."
 # The tests' database transaction holds all examples.
 pytestmark = pytest.mark.django_db
 

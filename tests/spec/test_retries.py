@@ -4,7 +4,7 @@ import pytest
 
 from sagas import RetryLater, SagaState, StepFailed, StillPending
 from sagas.states import Ending, Outcome
-from tests.support import let_wait_pass, lost, new_id, run, story
+from tests.support import finish, let_wait_pass, lost, new_id, run, story
 
 pytestmark = pytest.mark.django_db
 
@@ -47,15 +47,10 @@ def test_a_refusal_after_an_unknown_outcome_is_still_undone(stage):
 
 def test_waits_grow_exponentially_up_to_the_most(stage):
     step = stage.step("charge", ValueError(), retry_count=4, retry_delay=10, max_delay=35)
-    execution = run(step, saga_id="growing", max_seconds=0)
-    waits = []
-    while execution.due_at:
-        last = execution.step_executions.last()
-        waits.append(round((last.retry_at - last.finished_at).total_seconds()))
-        let_wait_pass(execution)
-        execution = run(step, saga_id="growing", max_seconds=0.5)
+    execution = finish(step, saga_id=new_id())
 
-    assert waits == [10, 20, 35, 35]
+    runs = list(execution.step_executions)
+    assert [round((run.retry_at - run.finished_at).total_seconds()) for run in runs[:-1]] == [10, 20, 35, 35]
 
 
 def test_jitter_keeps_a_wait_in_its_upper_half(stage):
@@ -98,11 +93,7 @@ def test_a_step_run_is_written_for_each_news_of_a_pending_step(stage):
 
 def test_a_step_that_stays_pending_beyond_its_patience_ends_in_doubt(stage):
     step = stage.step("issue", StillPending(50, {"status": "processing"}), patience=100)
-    saga_id = new_id()
-    execution = run(step, saga_id=saga_id, max_seconds=0)
-    for _ in range(2):
-        let_wait_pass(execution)
-        execution = run(step, saga_id=saga_id, max_seconds=0.5)
+    execution = finish(step, saga_id=new_id())
 
     assert execution.state is SagaState.FAILED
     assert stage.told == ["issue", "issue", "issue", "issue.undo"]

@@ -1,0 +1,211 @@
+"""Promises 2, 8 and 11: one owner, and what becomes of an attempt whose owner died."""
+
+import datetime as dt
+
+import pytest
+from django.db.models import F
+
+from sagas import SagaState, StepFailed, journal
+from sagas.models import SagaEvent, SagaExecution
+from sagas.states import Ending
+from tests.support import new_id, run, story
+
+pytestmark = pytest.mark.django_db
+
+LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+def row(saga_id):
+    return SagaExecution.objects.filter(saga_id=saga_id)
+
+
+def taken_over(context):
+    """The worker was paused for so long that another one has taken over."""
+    row(context.saga_id).update(version=F("version") + 1)
+
+
+@pytest.mark.parametrize("outcome", [{"late": True}, ValueError("late"), StepFailed("late")], ids=repr)
+def test_an_owner_whose_version_is_stale_writes_neither_success_nor_failure(stage, outcome):
+    def late(context):
+        taken_over(context)
+        row(context.saga_id).update(leased=False, due_at=None, rank_at=None, held="as the new owner left it")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    execution = run(stage.step("a", late), stage.step("b"))
+
+    assert stage.told == ["a"]
+    assert execution.held == "as the new owner left it"
+    assert execution.context == {}
+    assert execution.version == 2
+    assert not execution.step_executions.exists()
+
+
+def test_an_owner_whose_lease_was_lost_follows_the_new_one(stage):
+    def paused(context):
+        taken_over(context)
+        row(context.saga_id).update(due_at=LONG_AGO)
+        return {"by": "the paused one"}
+
+    saga_id = new_id()
+    execution = run(stage.step("a", paused, {"by": "the next one"}), saga_id=saga_id)
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert execution.context == {"by": "the next one"}
+    assert story(execution) == ["a action 1 uncertain", "a action 2 succeeded"]
+    assert stage.keys == [f"{saga_id}:1:a"] * 2
+
+
+def lose_the_lease(saga_id):
+    """What a worker that was killed leaves behind."""
+    row(saga_id).update(leased=True, due_at=LONG_AGO)
+
+
+def test_an_attempt_whose_worker_died_is_in_doubt_and_made_again(stage, registered, orchestrator):
+    saga = registered(stage.step("a", retry_count=0), stage.step("b", StepFailed("no")))
+    saga_id = orchestrator.start(new_id(), "trip").saga_id
+    lose_the_lease(saga_id)
+    row(saga_id).update(state=SagaState.IN_PROGRESS)
+
+    execution = orchestrator.execute(saga_id, "trip", saga)
+
+    assert stage.told == ["a", "b", "a.undo"]
+    assert story(execution)[:2] == ["a action 1 uncertain", "a action 2 succeeded"]
+    first = execution.step_executions.first()
+    assert first.lost
+    assert first.error_message == "the worker died, or was cut off, during this attempt"
+    event = execution.events.get()
+    assert (event.kind, event.version, event.source) == (SagaEvent.Kind.LOST_LEASE, first.sequence, "engine")
+    assert execution.recoveries == 0
+
+
+def test_a_lost_lease_spends_no_retry(stage, registered, orchestrator):
+    saga = registered(stage.step("a", ValueError(), {}, retry_count=1))
+    saga_id = orchestrator.start(new_id(), "trip").saga_id
+    row(saga_id).update(state=SagaState.IN_PROGRESS)
+    lose_the_lease(saga_id)
+    execution = orchestrator.execute(saga_id, "trip", saga)
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert [call.attempt for call in stage.calls] == [2, 3]
+
+
+def test_the_action_of_a_step_that_is_not_idempotent_may_be_called_if_its_beginning_was_not_marked(
+    stage, registered, orchestrator
+):
+    saga = registered(stage.step("a", idempotent=False))
+    saga_id = orchestrator.start(new_id(), "trip").saga_id
+    row(saga_id).update(state=SagaState.IN_PROGRESS)
+    lose_the_lease(saga_id)
+
+    execution = orchestrator.execute(saga_id, "trip", saga)
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert story(execution) == ["a action 1 succeeded"]
+
+
+def test_the_action_of_a_step_that_is_not_idempotent_is_not_called_again_once_its_beginning_was_marked(
+    stage, registered, orchestrator
+):
+    saga = registered(stage.step("a", idempotent=False))
+    saga_id = orchestrator.start(new_id(), "trip").saga_id
+    row(saga_id).update(state=SagaState.IN_PROGRESS, begun=True)
+    lose_the_lease(saga_id)
+
+    execution = orchestrator.execute(saga_id, "trip", saga)
+
+    assert stage.told == ["a.undo"]
+    assert execution.state is SagaState.FAILED
+    assert story(execution) == ["a action 1 uncertain", "a compensation 1 succeeded"]
+
+
+def test_the_mark_is_there_while_the_action_runs_and_gone_afterwards(stage):
+    seen = []
+
+    def action(context):
+        seen.append(row(context.saga_id).values_list("begun", flat=True).get())
+
+    execution = run(stage.step("a", action, idempotent=False), stage.step("b", action))
+
+    assert seen[0] is True
+    assert not seen[1]
+    assert not row(execution.saga_id).get().begun
+
+
+def test_a_step_that_keeps_killing_its_worker_is_given_up(stage, registered, orchestrator, settings):
+    settings.SAGAS = {"MAX_RECOVERIES": 3}
+    saga = registered(stage.step("z"), stage.step("a"))
+    saga_id = orchestrator.start(new_id(), "trip").saga_id
+    row(saga_id).update(state=SagaState.IN_PROGRESS, recoveries=2)
+    lose_the_lease(saga_id)
+
+    execution = orchestrator.execute(saga_id, "trip", saga)
+
+    assert execution.state is SagaState.FAILED
+    assert execution.failed_step == "z"
+    assert execution.needs_attention
+    assert stage.told == ["z.undo"]
+    assert execution.step_executions.first().ending == Ending.POISON
+
+
+def test_an_undo_that_keeps_killing_its_worker_is_held(stage, registered, orchestrator, settings):
+    settings.SAGAS = {"MAX_RECOVERIES": 1}
+    saga = registered(stage.step("a", undo=[KeyboardInterrupt, {}]), stage.step("b", StepFailed("no"), undo=None))
+    saga_id = new_id()
+    with pytest.raises(KeyboardInterrupt):
+        orchestrator.execute(saga_id, "trip", saga)
+    lose_the_lease(saga_id)
+
+    execution = orchestrator.execute(saga_id, "trip", saga)
+
+    assert execution.held == (
+        "The undo of step 'a' keeps killing its worker. Mend the cause and release, or resolve the step by hand."
+    )
+    assert execution.state is SagaState.COMPENSATING
+    assert execution.needs_attention
+
+    orchestrator.release(saga_id)
+    assert orchestrator.resume(saga_id).state is SagaState.FAILED
+
+
+def test_a_heartbeat_or_a_request_during_a_step_does_not_cost_the_step_its_success(stage, registered, orchestrator):
+    def action(context):
+        here = row(context.saga_id).get()
+        assert journal.renew([(here.pk, here.version)], lease=60) == {here.pk}
+        orchestrator.hold(context.saga_id, reason="look at it")
+        return {"id": 7}
+
+    execution = orchestrator.execute(new_id(), "trip", registered(stage.step("a", action), stage.step("b")))
+
+    assert execution.held == "Held by an operator: look at it"
+    assert execution.context == {"id": 7}
+    assert execution.steps_completed == ["a"]
+    assert stage.told == ["a"]
+
+
+def test_every_write_raises_the_version_and_a_renewal_does_not(stage):
+    versions = []
+
+    def action(context):
+        before = row(context.saga_id).get()
+        journal.renew([(before.pk, before.version)], lease=60)
+        after = row(context.saga_id).get()
+        assert after.version == before.version
+        assert after.due_at >= before.due_at
+        versions.append(after.version)
+
+    execution = run(stage.step("a", action), stage.step("b", action), stage.step("c", action))
+
+    assert versions == [1, 2, 3]
+    assert execution.version == 4
+    assert [run.sequence for run in execution.step_executions] == [2, 3, 4]
+
+
+def test_a_renewal_of_a_stale_version_renews_nothing(stage, registered, orchestrator):
+    registered(stage.step("a"))
+    execution = orchestrator.start(new_id(), "trip")
+    row(execution.saga_id).update(leased=True)
+
+    assert journal.renew([(execution.pk, execution.version - 1)], lease=60) == set()
+    assert journal.renew([(execution.pk, execution.version)], lease=60) == {execution.pk}

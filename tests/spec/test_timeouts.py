@@ -1,0 +1,255 @@
+"""Deadlines (issue, bar 5): what blocks is recorded as in doubt in time, and what comes late changes nothing."""
+
+import hashlib
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from django.db import connections
+
+from sagas import SagaState, StepTimeout
+from sagas.models import StepRun
+from tests.support import new_id, run, story
+
+SHORT = 0.2
+GRACE = 0.3
+
+
+@pytest.fixture(autouse=True)
+def short_grace(settings):
+    settings.SAGAS = {"GRACE": GRACE}
+
+
+def sleep(context):
+    time.sleep(30)
+
+
+def read_a_socket(context):
+    here, there = socket.socketpair()
+    with here, there:
+        here.recv(1)
+
+
+def swallow(context):
+    try:
+        time.sleep(30)
+    except Exception:  # noqa: BLE001  (StepTimeout is none)
+        return {"late": "swallowed"}
+
+
+def swallow_all(context):
+    try:
+        time.sleep(30)
+    except BaseException:  # noqa: BLE001
+        return {"late": "swallowed"}
+
+
+def clean_up(context):
+    try:
+        time.sleep(30)
+    except StepTimeout:
+        context["cleaned"] = "up"
+        raise
+
+
+def raise_another(context):
+    try:
+        time.sleep(30)
+    except StepTimeout:
+        raise ValueError("gave up") from None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("blocked", [sleep, read_a_socket, swallow, swallow_all, clean_up, raise_another])
+def test_a_step_that_blocks_in_the_main_thread_is_cut_off_in_doubt(stage, blocked):
+    begun = time.monotonic()
+    execution = run(stage.step("a", blocked, timeout=SHORT, retry_count=0))
+
+    assert time.monotonic() - begun < 5
+    assert execution.state is SagaState.FAILED
+    assert story(execution) == ["a action 1 uncertain", "a compensation 1 succeeded"]
+    assert SHORT <= execution.step_executions.first().duration() < SHORT + GRACE + 1
+    assert execution.context == {}
+
+
+@pytest.mark.django_db
+def test_a_timeout_is_recorded_as_what_it_is(stage):
+    execution = run(stage.step("a", sleep, timeout=SHORT, retry_count=0))
+
+    first = execution.step_executions.first()
+    assert (first.error_type, first.error_message) == ("StepTimeout", "the attempt took longer than its timeout")
+
+
+@pytest.mark.django_db
+def test_an_undo_has_a_timeout_of_its_own(stage):
+    execution = run(
+        stage.step("a", undo=[sleep, {}], timeout=30, compensation_timeout=SHORT),
+        stage.step("b", ValueError(), retry_count=0),
+    )
+
+    assert execution.state is SagaState.FAILED
+    assert story(execution)[2:] == ["a compensation 1 uncertain", "a compensation 2 succeeded"]
+
+
+@pytest.mark.django_db
+def test_the_timer_that_was_running_runs_on(stage):
+    rung = []
+    former = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 60)
+    try:
+        run(stage.step("a", sleep, {}, timeout=SHORT))
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+        handler = signal.getsignal(signal.SIGALRM)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+
+    assert 50 < left < 60
+    assert handler is not former
+    assert rung == []
+
+
+@pytest.mark.django_db
+def test_a_step_in_time_leaves_no_timer_behind(stage):
+    run(stage.step("a", timeout=SHORT))
+
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+class InAThread:
+    """Executes a saga in a thread, as a web server does."""
+
+    def __init__(self, *steps, **options):
+        self.execution = None
+        self.saga_id = new_id()
+        self.thread = threading.Thread(target=self.run, args=steps, kwargs=options)
+        self.thread.start()
+
+    def run(self, *steps, **options):
+        try:
+            self.execution = run(*steps, saga_id=self.saga_id, **options)
+        finally:
+            connections.close_all()
+
+    def wait_for_a_step_run(self):
+        """The first step run, once it is there."""
+        give_up = time.monotonic() + 20
+        while time.monotonic() < give_up:
+            found = StepRun.objects.filter(execution__saga_id=self.saga_id).first()
+            if found:
+                return found
+            time.sleep(0.02)
+        raise AssertionError("no attempt was recorded")
+
+    def join(self):
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        return self.execution
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_that_computes_in_another_thread_is_cut_off(stage):
+    def spin(context):
+        while True:
+            time.sleep(0.01)
+
+    execution = InAThread(stage.step("a", spin, timeout=SHORT, retry_count=0)).join()
+
+    assert execution.state is SagaState.FAILED
+    assert story(execution) == ["a action 1 uncertain", "a compensation 1 succeeded"]
+    assert execution.step_executions.first().error_type == "StepTimeout"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_that_swallows_its_timeout_in_another_thread_is_in_doubt_all_the_same(stage):
+    def stubborn(context):
+        try:
+            while True:
+                time.sleep(0.01)
+        except BaseException:  # noqa: BLE001
+            return {"late": "swallowed"}
+
+    execution = InAThread(stage.step("a", stubborn, timeout=SHORT, retry_count=0)).join()
+
+    assert story(execution) == ["a action 1 uncertain", "a compensation 1 succeeded"]
+    assert execution.context == {}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("late", [{"late": "result"}, ValueError("late")], ids=repr)
+def test_a_step_stuck_in_another_thread_is_recorded_in_time_and_its_late_end_changes_nothing(stage, late):
+    let_go = threading.Event()
+    still_there = []
+
+    def stuck(context):
+        let_go.wait(30)
+        still_there.append(context.step)
+        if isinstance(late, Exception):
+            raise late
+        return late
+
+    running = InAThread(stage.step("a", stuck, {"in": "time"}, timeout=SHORT))
+    first = running.wait_for_a_step_run()
+    assert still_there == []
+    assert first.outcome == "uncertain"
+    assert first.duration() < SHORT + GRACE + 1
+
+    let_go.set()
+    execution = running.join()
+    assert story(execution) == ["a action 1 uncertain", "a action 2 succeeded"]
+    assert execution.state is SagaState.SUCCEEDED
+    assert execution.context == {"in": "time"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stuck_steps_execution_is_free_for_others_meanwhile(stage, registered, orchestrator):
+    let_go = threading.Event()
+
+    def stuck(context):
+        let_go.wait(30)
+        return {"by": "the stuck one"}
+
+    saga = registered(stage.step("a", stuck, {"by": "another"}, timeout=SHORT))
+    running = InAThread(*saga)
+    running.wait_for_a_step_run()
+
+    execution = orchestrator.execute(running.saga_id, "trip", saga)
+    assert execution.state is SagaState.SUCCEEDED
+
+    let_go.set()
+    assert running.join().context == {"by": "another"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_into_c_that_ignores_signals_is_recorded_in_time(stage):
+    ended = []
+
+    def compute(context):
+        hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 6_000_000)
+        ended.append(time.time())
+        return {"late": "result"}
+
+    execution = run(stage.step("a", compute, {"in": "time"}, timeout=SHORT))
+
+    first = execution.step_executions.first()
+    if ended:
+        assert first.finished_at.timestamp() < ended[0]
+    assert first.outcome == "uncertain"
+    assert story(execution) == ["a action 1 uncertain", "a action 2 succeeded"]
+    assert execution.context == {"in": "time"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_an_interruption_goes_to_the_caller_and_the_attempt_is_in_doubt(stage, interruption):
+    saga_id = new_id()
+    steps = [stage.step("a", interruption, {}), stage.step("b")]
+    with pytest.raises(interruption):
+        run(*steps, saga_id=saga_id)
+
+    execution = run(*steps, saga_id=saga_id)
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert story(execution) == ["a action 1 uncertain", "a action 2 succeeded", "b action 1 succeeded"]
