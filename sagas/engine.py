@@ -243,8 +243,13 @@ def _file(
 
 
 def _says_nothing_new(tenure: Tenure, run: StepRun) -> bool:
-    """A provider that has still not finished, and says so in the same words (promise 4)."""
-    if run.outcome != Outcome.PENDING:
+    """A provider that has still not finished, and says so in the same words (promise 4).
+
+    An undo that was set aside takes turns with others, by their step runs: there each asking is one.
+    """
+    step = tenure.saga.step(run.step)
+    aside = run.direction == Direction.COMPENSATION and step and planner.is_aside(tenure.history, step)
+    if run.outcome != Outcome.PENDING or aside:
         return False
     same = [r for r in tenure.history.records if r.step == run.step and r.direction == run.direction]
     return bool(same) and same[-1].outcome is Outcome.PENDING and same[-1].output == run.output

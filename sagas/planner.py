@@ -255,6 +255,11 @@ def past_pivot(saga: Saga, history: History) -> bool:
     return any(step.pivot and step.name in views and views[step.name].done for step in saga)
 
 
+def is_aside(history: History, step: SagaStep) -> bool:
+    """Whether the step's undo has been set aside."""
+    return _aside_since(step, views_of(history)[step.name]) is not None
+
+
 def deserves_attention(history: History) -> bool:
     """Whether a run that ended FAILED did so for a reason that a person should look at."""
     view = views_of(history).get(history.failed_step)
@@ -564,7 +569,10 @@ def _judge_pending(view: View, attempt: Attempt, ended: Ended, started_at: dt.da
     end = since + dt.timedelta(seconds=attempt.step.patience)
     if now >= end:
         return Verdict(Outcome.UNCERTAIN, Ending.IMPATIENT)
-    return Verdict(Outcome.PENDING, retry_at=min(now + dt.timedelta(seconds=ended.after or 0), end))
+    wait = ended.after or 0.0
+    if attempt.direction is Direction.COMPENSATION and _aside_since(attempt.step, view):
+        wait = max(wait, attempt.step.max_delay, SHORTEST_TIME_ASIDE)
+    return Verdict(Outcome.PENDING, retry_at=min(now + dt.timedelta(seconds=wait), end))
 
 
 def _judge_action(view: View, attempt: Attempt, ended: Ended, now: dt.datetime, luck: float) -> Verdict:

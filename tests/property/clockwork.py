@@ -97,6 +97,7 @@ class Clockwork:
             verdict.outcome is Outcome.PENDING
             and last
             and (last.outcome, last.output) == (Outcome.PENDING, ended.output)
+            and not (move.direction is Direction.COMPENSATION and planner.is_aside(self.history, move.step))
         ):
             assert verdict.retry_at
             self.now = max(self.now, verdict.retry_at)
@@ -116,7 +117,7 @@ class Clockwork:
             return Ended(Outcome.SUCCEEDED, output=output_of(plan, move.direction, move.number))
         try:
             do(plan, move.direction, fate, move.number)
-        except (Exception, StepTimeout) as error:
+        except (Exception, StepTimeout) as error:  # noqa: BLE001  (whatever the plan says)
             ended = ended_by(error)
             ended = replace(ended, output=getattr(error, "output", None))
         if move.direction is Direction.VERIFY:
@@ -144,7 +145,7 @@ class Clockwork:
                 retry_at=verdict.retry_at,
                 output=ended.output,
                 lost=lost,
-            )  # fmt: skip
+            )
         )
 
     def act(self, act: str, name: str) -> None:
@@ -176,5 +177,5 @@ class Clockwork:
         self.history = self.history.with_record(
             Record(
                 sequence=self.version, step=name, attempt=1, key="", started_at=self.now, finished_at=self.now, **told
-            )  # fmt: skip
+            )
         )

@@ -2,7 +2,7 @@
 
 import os
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "sagas",
@@ -10,7 +10,6 @@ settings.register_profile(
     deadline=None,
     database=None,
     print_blob=True,
-    **({"phases": [Phase.generate]} if "NOSHRINK" in os.environ else {}),
     suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("sagas")

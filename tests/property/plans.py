@@ -63,7 +63,7 @@ class SagaPlan:
 
 def do(plan: StepPlan, direction: Direction, fate: str, attempt: int) -> dict[str, Any] | None:
     """What a call with this fate does: return an output or raise."""
-    if fate in (NOT,):
+    if fate == NOT:
         return None
     if fate in (OK, HAPPENED):
         return output_of(plan, direction, attempt)
@@ -77,7 +77,8 @@ def do(plan: StepPlan, direction: Direction, fate: str, attempt: int) -> dict[st
         TIMEOUT: StepTimeout,
         DUNNO: lambda: LookupError("no answer yet"),
     }
-    raise errors[fate]()
+    error = errors[fate]()
+    raise error
 
 
 def output_of(plan: StepPlan, direction: Direction, attempt: int) -> dict[str, Any]:

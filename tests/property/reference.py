@@ -321,13 +321,14 @@ class Reference:
         retries = max(step.retries, 3) if step.undo_retries is None else step.undo_retries
         if facts.spent[UNDO] <= retries:
             self.back_off(step, UNDO, kind, facts.spent[UNDO], over=False)
+            facts.next_at[UNDO] = min(facts.next_at[UNDO], self.now + self.patience)
             return
         if facts.aside_since is None:
             facts.aside_since = self.now
         waits = kind == LATER or facts.undo_doubt
         facts.given_up = not waits or self.now >= facts.aside_since + self.patience
-        wait = max(step.max_delay, step.after if self.gives_after(step, kind) else 0)
-        facts.next_at[UNDO] = 0.0 if facts.given_up else self.now + wait
+        wait = max(step.max_delay, 1.0, step.after if self.gives_after(step, kind) else 0)
+        facts.next_at[UNDO] = 0.0 if facts.given_up else min(self.now + wait, facts.aside_since + self.patience)
 
     def wait_aside(self, aside: list[StepPlan]) -> None:
         """The one whose turn comes first; after an hour somebody should look."""
@@ -385,14 +386,15 @@ class Reference:
         """Accepted and not finished; True = for too long. The same words again are not put down."""
         facts = self.facts[step.name]
         end = facts.pending_since.setdefault(way, begun) + step.patience
-        over = self.now >= end
-        if over or facts.reported.get(way) != kind:
+        over, aside = self.now >= end, way is UNDO and facts.aside_since is not None
+        if over or aside or facts.reported.get(way) != kind:
             facts.tries[way] += 1
             if way is ACTION:
                 facts.doubt, facts.doubted_at = True, begun
                 facts.never_again = facts.never_again or over
         facts.reported[way] = "over" if over else kind
-        facts.next_at[way] = 0.0 if over else min(self.now + step.after, end)
+        wait = max(step.after, step.max_delay, 1.0) if aside else step.after
+        facts.next_at[way] = 0.0 if over else min(self.now + wait, end)
         return over
 
     def note_undo(self, step: StepPlan, facts: Facts, kind: str) -> None:
@@ -418,6 +420,7 @@ class Reference:
     def back_off(self, step: StepPlan, way: Direction, kind: str, retry: int, *, over: bool) -> None:
         """When the next attempt may start."""
         delay = step.after if self.gives_after(step, kind) else min(step.delay * 2 ** (retry - 1), step.max_delay)
+        delay = min(delay, self.patience) if way is UNDO else delay
         self.facts[step.name].next_at[way] = 0.0 if over else self.now + delay
 
     def gives_after(self, step: StepPlan, kind: str) -> bool:

@@ -131,9 +131,7 @@ def test_a_step_that_returns_no_mapping_is_in_doubt(stage, returned):
 
 def test_the_limit_counts_the_whole_context(stage, settings):
     settings.SAGAS = {"MAX_CONTEXT_BYTES": 1024}
-    execution = run(
-        stage.step("a", {"first": "x" * 600}), stage.step("b", {"second": "x" * 600}, retry_count=0)
-    )
+    execution = run(stage.step("a", {"first": "x" * 600}), stage.step("b", {"second": "x" * 600}, retry_count=0))
 
     assert stage.told == ["a", "b", "b.undo", "a.undo"]
     last = execution.step_executions.filter(step="b").first()
@@ -184,7 +182,11 @@ def test_a_step_knows_its_place_and_its_time(stage):
 
     def action(context):
         seen.update(
-            saga=context.saga_id, step=context.step, run=context.run, zone=context.deadline.tzinfo, left=context.remaining
+            saga=context.saga_id,
+            step=context.step,
+            run=context.run,
+            zone=context.deadline.tzinfo,
+            left=context.remaining,
         )
         seen["text"] = repr(context)
 

@@ -26,7 +26,12 @@ class Follower:
         Group.objects.update_or_create(name=execution.saga_id)
         if self.broken:
             raise self.broken
-        self.seen = (execution.failed_step, execution.steps_completed, execution.finished_at is not None, execution.context)
+        self.seen = (
+            execution.failed_step,
+            execution.steps_completed,
+            execution.finished_at is not None,
+            execution.context,
+        )
 
 
 @pytest.fixture

@@ -1,0 +1,166 @@
+"""Every field of a step and of a saga refuses what it cannot mean, and says what it can."""
+
+import pytest
+
+from sagas import DefinitionError, Priority, Saga, SagaStep, register
+from sagas.registry import unregister
+
+NAN = float("nan")
+YEAR = "must be at most 3.16224e+07, a year, not 1e+300"
+
+
+def does_nothing(context):
+    """A step's function."""
+
+
+def why(make, *arguments, **fields):
+    """The message with which it is refused."""
+    with pytest.raises(DefinitionError) as error:
+        make(*arguments, **fields)
+    assert isinstance(error.value, ValueError)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "A", "1a", "a-b", "a b", "é", "a" * 65, "_a", "a\n", None, 7])
+def test_a_name_starts_with_a_letter(name):
+    rule = "must start with a lower-case letter, then letters a-z, digits or _, at most 64 characters"
+
+    assert why(SagaStep, name, does_nothing) == f"step name {name!r} {rule}"
+    assert why(Saga, name, [SagaStep("a", does_nothing)]) == f"saga name {name!r} {rule}"
+
+
+def test_a_name_may_have_64_characters():
+    assert SagaStep("a" * 64, does_nothing).name == "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "cure"),
+    [
+        ("action", None, "must be a function that takes the context"),
+        ("action", "charge", "must be a function that takes the context"),
+        ("compensation", 7, "must be a function that takes the context"),
+        ("verify", "charge", "must be a function that takes the context"),
+        ("timeout", 0, "must be more than 0, not 0"),
+        ("timeout", -1.5, "must be more than 0, not -1.5"),
+        ("timeout", None, "must be a number, not None"),
+        ("timeout", "30", "must be a number, not '30'"),
+        ("timeout", NAN, "must be a number, not nan"),
+        ("timeout", float("inf"), "must be a number, not inf"),
+        ("timeout", True, "must be a number, not True"),
+        ("timeout", 1e300, YEAR),
+        ("patience", 0, "must be more than 0, not 0"),
+        ("patience", 1e300, YEAR),
+        ("compensation_timeout", 0, "must be more than 0, not 0"),
+        ("compensation_timeout", "1", "must be a number, not '1'"),
+        ("retry_delay", -1, "must be at least 0, not -1"),
+        ("retry_delay", None, "must be a number, not None"),
+        ("max_delay", -1, "must be at least 0, not -1"),
+        ("max_delay", 1e300, YEAR),
+        ("backoff", 0.5, "must be at least 1, not 0.5"),
+        ("retry_count", -1, "must be a whole number of at least 0, not -1"),
+        ("retry_count", 1.5, "must be a whole number of at least 0, not 1.5"),
+        ("retry_count", None, "must be a whole number of at least 0, not None"),
+        ("retry_count", True, "must be a whole number of at least 0, not True"),
+        ("compensation_retry_count", -1, "must be a whole number of at least 0, not -1"),
+        ("jitter", 1, "must be True or False"),
+        ("idempotent", None, "must be True or False"),
+        ("transactional", "yes", "must be True or False"),
+        ("pivot", 0, "must be True or False"),
+        ("optional", 1, "must be True or False"),
+        ("breaker", "", "must be the name of a circuit breaker"),
+        ("breaker", 7, "must be the name of a circuit breaker"),
+        ("wording", "done", "must map situations to templates"),
+    ],
+)
+def test_a_step_says_which_field_and_what_it_may_be(field, value, cure):
+    fields = {"action": does_nothing, field: value}
+
+    assert why(SagaStep, "charge", **fields) == f"step 'charge': {field} {cure}"
+
+
+def test_a_pivot_cannot_be_optional():
+    message = why(SagaStep, "pay", does_nothing, pivot=True, optional=True)
+
+    assert message == "step 'pay': optional a pivot cannot be optional: the saga turns on its success"
+
+
+def test_a_step_is_frozen():
+    with pytest.raises(AttributeError):
+        SagaStep("a", does_nothing).timeout = 5
+
+
+def test_the_undo_has_the_steps_timeout_and_at_least_three_retries_unless_it_has_its_own():
+    plain = SagaStep("a", does_nothing, timeout=5, retry_count=1)
+    more = SagaStep("a", does_nothing, retry_count=7)
+    own = SagaStep("a", does_nothing, compensation_timeout=60, compensation_retry_count=0)
+
+    assert (plain.undo_timeout, plain.undo_retry_count) == (5, 3)
+    assert (more.undo_timeout, more.undo_retry_count) == (30.0, 7)
+    assert (own.undo_timeout, own.undo_retry_count) == (60, 0)
+
+
+A = SagaStep("a", does_nothing, does_nothing)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([], "needs at least one step"),
+        (None, "steps must be a sequence of SagaStep"),
+        ("abc", "steps must be a sequence of SagaStep"),
+        (7, "steps must be a sequence of SagaStep"),
+        ([A, does_nothing], "steps must be SagaStep, not function"),
+        ([A, A], "two steps are named 'a'; names must be unique"),
+        (
+            [SagaStep("p", does_nothing, pivot=True), SagaStep("q", does_nothing, pivot=True)],
+            "has 2 pivots; one is the most",
+        ),
+        (
+            [SagaStep("p", does_nothing, pivot=True), A],
+            "step 'a' has a compensation, but it comes after the pivot, and after the pivot nothing is compensated",
+        ),
+    ],
+)
+def test_a_saga_says_what_is_wrong_with_its_steps(steps, message):
+    assert why(Saga, "trip", steps) == f"saga 'trip': {message}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("schema", dict, "schema must be a DRF Serializer class"),
+        ("schema", "Input", "schema must be a DRF Serializer class"),
+        ("priority", 7, "priority must be a Priority, not 7"),
+        ("priority", "high", "priority must be a Priority, not 'high'"),
+        ("references", "sale", "references must be a sequence of context keys"),
+        ("references", 7, "references must be a sequence of context keys"),
+        ("references", [7], "references must be context keys, strings that are not empty"),
+        ("personal", "name", "personal must be a sequence of context keys"),
+        ("personal", [""], "personal must be context keys, strings that are not empty"),
+        ("on_change", "follow", "on_change must be a function (execution, old, new)"),
+    ],
+)
+def test_a_saga_says_which_field_and_what_it_may_be(field, value, message):
+    assert why(Saga, "trip", [A], **{field: value}) == f"saga 'trip': {message}"
+
+
+def test_a_saga_passes_wherever_a_list_of_steps_is_expected():
+    other = SagaStep("b", does_nothing)
+    saga = Saga("trip", (step for step in [A, other]), priority=2)
+
+    assert list(saga) == [A, other]
+    assert (len(saga), saga[0], saga[-1], list(saga[:1])) == (2, A, other, [A])
+    assert (A in saga, saga.index(other), saga.names) == (True, 1, ("a", "b"))
+    assert saga.priority is Priority.HIGH
+    assert repr(saga) == "Saga('trip', ['a', 'b'])"
+
+
+def test_only_sagas_are_registered_and_each_name_once():
+    saga = Saga("trip", [A])
+    try:
+        assert register(saga) is saga
+        assert register(saga) is saga
+        assert why(register, Saga("trip", [A])) == "saga 'trip' is registered already; names must be unique"
+        assert why(register, [A]) == "register() takes a Saga, not a list"
+    finally:
+        unregister("trip")

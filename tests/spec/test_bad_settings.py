@@ -1,0 +1,168 @@
+"""settings.SAGAS and the system checks: what cannot work is an error, what will hurt a warning."""
+
+import pytest
+from django.core.checks import run_checks
+from django.db import connection
+
+from sagas import SagaState
+from sagas.conf import get_settings
+from sagas.exceptions import SettingsError
+from tests.support import run
+
+KNOWN = (
+    "LEASE, HEARTBEAT, GRACE, WORKER_THREADS, MAX_RECOVERIES, DRAIN_SECONDS, POLL, AGEING, COMPENSATION_PATIENCE, "
+    "MAX_CONTEXT_BYTES, UNCERTAIN_EXCEPTIONS, LISTEN_DSN, NOTIFY"
+)
+NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"LEASES": 5}, f"SAGAS has the unknown key 'LEASES'. Known: {KNOWN}."),
+        ({"lease": 5}, f"SAGAS has the unknown key 'lease'. Known: {KNOWN}."),
+        ({"LEASE": 0}, "SAGAS['LEASE'] must be more than 0 seconds, not 0."),
+        ({"LEASE": "60"}, "SAGAS['LEASE'] must be a number of seconds, not '60'."),
+        ({"LEASE": float("inf")}, "SAGAS['LEASE'] must be a number of seconds, not inf."),
+        ({"HEARTBEAT": -1}, "SAGAS['HEARTBEAT'] must be more than 0 seconds, not -1."),
+        ({"GRACE": None}, "SAGAS['GRACE'] must be a number of seconds, not None."),
+        ({"GRACE": True}, "SAGAS['GRACE'] must be a number of seconds, not True."),
+        ({"WORKER_THREADS": 0}, "SAGAS['WORKER_THREADS'] must be a whole number of at least 1, not 0."),
+        ({"WORKER_THREADS": 1.5}, "SAGAS['WORKER_THREADS'] must be a whole number of at least 1, not 1.5."),
+        ({"MAX_RECOVERIES": 0}, "SAGAS['MAX_RECOVERIES'] must be a whole number of at least 1, not 0."),
+        ({"DRAIN_SECONDS": 0}, "SAGAS['DRAIN_SECONDS'] must be more than 0 seconds, not 0."),
+        ({"POLL": 0}, "SAGAS['POLL'] must be more than 0 seconds, not 0."),
+        ({"AGEING": 0}, "SAGAS['AGEING'] must be more than 0 seconds, not 0."),
+        ({"COMPENSATION_PATIENCE": 0}, "SAGAS['COMPENSATION_PATIENCE'] must be more than 0 seconds, not 0."),
+        ({"MAX_CONTEXT_BYTES": 10}, "SAGAS['MAX_CONTEXT_BYTES'] must be a whole number of at least 1024, not 10."),
+        ({"UNCERTAIN_EXCEPTIONS": "a.B"}, f"SAGAS['UNCERTAIN_EXCEPTIONS'] {NAMES}, not 'a.B'."),
+        ({"UNCERTAIN_EXCEPTIONS": ["Lost"]}, f"SAGAS['UNCERTAIN_EXCEPTIONS'] {NAMES}, not ['Lost']."),
+        ({"LISTEN_DSN": ""}, "SAGAS['LISTEN_DSN'] must be a connection string or None, not ''."),
+        ({"NOTIFY": 1}, "SAGAS['NOTIFY'] must be True or False, not 1."),
+        ([("LEASE", 5)], "SAGAS must be a dictionary, not list."),
+    ],
+)
+def test_a_setting_that_cannot_work_is_an_error_that_names_it(settings, given, sentence):
+    settings.SAGAS = given
+
+    with pytest.raises(SettingsError) as error:
+        get_settings()
+
+    assert str(error.value) == sentence
+    found = [check for check in run_checks(tags=["sagas"]) if check.id == "sagas.E001"]
+    assert [check.msg for check in found] == [sentence]
+    assert found[0].hint == "See the settings table in the README."
+
+
+def test_all_that_is_wrong_is_said_at_once(settings):
+    settings.SAGAS = {"LEASE": 0, "GRACE": 0}
+
+    with pytest.raises(SettingsError) as error:
+        get_settings()
+
+    assert str(error.value) == (
+        "SAGAS['LEASE'] must be more than 0 seconds, not 0. SAGAS['GRACE'] must be more than 0 seconds, not 0."
+    )
+
+
+@pytest.mark.django_db
+def test_nothing_is_started_with_settings_that_cannot_work(settings, stage):
+    from sagas.models import SagaExecution
+
+    settings.SAGAS = {"LEASES": 5}
+
+    with pytest.raises(SettingsError):
+        run(stage.step("a"))
+
+    assert not SagaExecution.objects.exists()
+
+
+def test_every_key_has_a_default(settings):
+    del settings.SAGAS
+
+    assert get_settings().LEASE == 60.0
+    assert get_settings().UNCERTAIN_EXCEPTIONS == ()
+    assert get_settings().beat == 15.0
+
+
+def test_a_short_lease_is_renewed_more_often(settings):
+    settings.SAGAS = {"LEASE": 2}
+
+    assert get_settings().beat == 0.5
+
+
+@pytest.mark.django_db
+def test_settings_are_read_late(settings, stage):
+    lost = type("Lost", (Exception,), {"__module__": "provider.errors"})
+    settings.SAGAS = {"UNCERTAIN_EXCEPTIONS": ["provider.errors.Lost"]}
+
+    execution = run(stage.step("a", lost("no answer"), retry_count=0))
+
+    assert execution.state is SagaState.FAILED
+    assert stage.told == ["a", "a.undo"]
+
+
+# System checks.
+
+
+def test_a_project_as_it_should_be_has_nothing_to_complain_of():
+    assert run_checks(tags=["sagas"]) == []
+
+
+def test_a_transactional_step_longer_than_a_third_of_the_lease_is_a_warning(settings, stage, registered):
+    registered(stage.step("enter", transactional=True, timeout=30))
+    settings.SAGAS = {"LEASE": 60}
+
+    found = [check for check in run_checks(tags=["sagas"]) if "'trip'" in check.msg]
+
+    assert [(check.id, check.msg, check.hint) for check in found] == [
+        (
+            "sagas.W001",
+            (
+                "Saga 'trip': the transactional step 'enter' has a timeout of 30 s, but is cut off after 20 s, "
+                "a third of SAGAS['LEASE']."
+            ),
+            "Lower its timeout to 20, or raise the lease.",
+        )
+    ]
+
+
+@pytest.mark.django_db
+def test_executions_that_todays_code_would_strand_are_a_warning(stage, registered, orchestrator):
+    registered(stage.step("a"), stage.step("b"))
+    orchestrator.start("stranded", "trip")
+    registered(stage.step("a"))
+
+    found = run_checks(tags=["database"], databases=["default"])
+
+    assert [(check.id, check.msg, check.hint) for check in found if check.id == "sagas.W004"] == [
+        (
+            "sagas.W004",
+            "1 unfinished executions of 'trip' were planned with step 'b', which is not defined here.",
+            "They will be held. Define the step until they have ended.",
+        )
+    ]
+
+
+@pytest.mark.django_db
+def test_connections_that_are_not_kept_are_a_warning(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+
+    found = run_checks(tags=["database"], databases=["default"])
+
+    assert "sagas.W003" in [check.id for check in found]
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="an option of SQLite")
+def test_transactions_of_sqlite_that_begin_deferred_are_a_warning(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
+
+    found = run_checks(tags=["database"], databases=["default"])
+
+    assert [(check.msg, check.hint) for check in found if check.id == "sagas.W002"] == [
+        (
+            "SQLite transactions begin DEFERRED, so concurrent writers fail with 'database is locked'.",
+            "Set DATABASES['default']['OPTIONS']['transaction_mode'] = 'IMMEDIATE'.",
+        )
+    ]

@@ -1,0 +1,39 @@
+"""DESIGN section 3: the state machine, row by row."""
+
+import pytest
+
+from sagas.states import ARROWS, TERMINAL, UNFINISHED, SagaEventKind, SagaState, state_after
+
+TABLE = """
+pending                begin      in_progress
+pending                cancel     failed
+in_progress            complete   succeeded
+in_progress            roll_back  compensating
+in_progress            fail       failed
+compensating           undone     failed
+compensating           give_up    partially_compensated
+failed                 retry      pending
+partially_compensated  retry_undo compensating
+partially_compensated  resolve    failed
+succeeded              compensate compensating
+"""
+ROWS = [line.split() for line in TABLE.strip().splitlines()]
+
+
+@pytest.mark.parametrize(("state", "event", "after"), ROWS)
+def test_an_event_leads_where_the_table_says(state, event, after):
+    assert state_after(SagaState(state), SagaEventKind(event)) is SagaState(after)
+
+
+def test_there_are_no_other_arrows():
+    assert len(ARROWS) == len(ROWS)
+    for state in SagaState:
+        for event in SagaEventKind:
+            if [state, event] not in [row[:2] for row in ROWS]:
+                with pytest.raises(KeyError):
+                    state_after(state, event)
+
+
+def test_three_states_are_terminal():
+    assert {state.value for state in TERMINAL} == {"succeeded", "failed", "partially_compensated"}
+    assert {state.value for state in UNFINISHED} == {"pending", "in_progress", "compensating"}
