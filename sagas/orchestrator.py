@@ -245,7 +245,7 @@ def _started_before(
 ) -> SagaExecution:
     """The execution that this input, while it was still valid, has started; without one, the refusal stands."""
     rows = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id, saga_name=saga.name)
-    existing = rows.first() if isinstance(saga_id, str) else None
+    existing = rows.first() if starting.is_id(saga_id) else None
     if existing is None or existing.input_hash != values.hash_of(starting.given_text(context)):
         raise refusal
     return existing

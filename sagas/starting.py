@@ -68,10 +68,14 @@ def checked_id(saga_id: str | None) -> str:
     """The caller's id, or a random UUID for None."""
     if saga_id is None:
         return str(uuid.uuid4())
-    given: Any = saga_id
-    if not isinstance(given, str) or not SAGA_ID.fullmatch(given):
+    if not is_id(saga_id):
         raise InvalidInput({"saga_id": "must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -"})
     return saga_id
+
+
+def is_id(given: Any) -> bool:
+    """Whether an execution can have this id."""
+    return isinstance(given, str) and SAGA_ID.fullmatch(given) is not None
 
 
 def input_text(saga: Saga, context: Mapping[str, Any] | None) -> str:

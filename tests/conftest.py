@@ -23,3 +23,12 @@ def pytest_sessionstart() -> None:
     missing += [module for module in MODULES if not importlib.util.find_spec(module)]
     if missing:
         pytest.exit(f"CI lacks {', '.join(missing)}: install requirements-dev.txt.", returncode=3)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup):
+    """On PostgreSQL two aliases share the test database: it cannot be dropped while one of them is connected."""
+    from django.db import connections
+
+    yield
+    connections.close_all()

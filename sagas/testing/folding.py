@@ -93,6 +93,8 @@ def _take_in_run(folded: Fold, run: StepRun) -> None:
         folded.objections.append(f"I4: {run} came at version {run.sequence}, when it was {history.state} already")
     folded.history = history.with_record(record_of(run))
     folded.context = values.apply_changes(folded.context, run.changes)
+    if run.direction == Direction.RESOLVED:
+        return  # what a person's word led to is in the act's own event
     move = planner.next_move(folded.saga, folded.history, planner.FOREVER)
     if isinstance(move, RollBack):
         _roll_back(folded, move.failed_step)

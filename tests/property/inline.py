@@ -43,7 +43,7 @@ class Inline:
             return
         self.orchestrator.start(self.saga_id, "drawn")
         for _ in range(1000):
-            if let_wait_pass(self.execution).due_at is None:
+            if not SagaExecution.objects.filter(saga_id=self.saga_id, due_at__isnull=False).exists():
                 return
             self.make_one_attempt()
             if not self.plan.cancel_during and len(self.calls) == self.plan.cancel_at:
@@ -52,11 +52,18 @@ class Inline:
 
     def make_one_attempt(self) -> None:
         """Claim it and give it back after one attempt."""
-        claimed = journal.claim(self.saga_id, worker="property", lease=60, priority=1)
+        claimed = self.claim()
+        if claimed is None:
+            let_wait_pass(self.execution)
+            claimed = self.claim()
         assert claimed, "it is not due"
         tenure = Tenure(claimed, self.saga, sent=time.monotonic(), moment=claimed.claimed_at)
         tenure.stop_at = 0.0
         engine.advance(tenure)
+
+    def claim(self) -> SagaExecution | None:
+        """As a worker does."""
+        return journal.claim(self.saga_id, worker="property", lease=60, priority=1)
 
     def cancel(self) -> None:
         """Ask for it, whether it is possible or not."""

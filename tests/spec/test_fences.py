@@ -1,6 +1,7 @@
 """Promises 2, 8 and 11: one owner, and what becomes of an attempt whose owner died."""
 
 import datetime as dt
+import time
 
 import pytest
 from django.db.models import F
@@ -209,3 +210,34 @@ def test_a_renewal_of_a_stale_version_renews_nothing(stage, registered, orchestr
 
     assert journal.renew([(execution.pk, execution.version - 1)], lease=60) == set()
     assert journal.renew([(execution.pk, execution.version)], lease=60) == {execution.pk}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_longer_than_the_lease_keeps_its_row_by_the_heartbeat(stage, settings):
+    settings.SAGAS = {"LEASE": 0.6}
+    tried = []
+
+    def long(context):
+        for _ in range(12):
+            time.sleep(0.1)
+            tried.append(journal.claim(context.saga_id, worker="another", lease=60, priority=1))
+
+    execution = run(stage.step("a", long))
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert tried == [None] * 12
+    assert execution.version == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_claims_a_lease_that_ran_out_owns_the_row(stage, registered, orchestrator):
+    registered(stage.step("a"))
+    saga_id = orchestrator.start(new_id(), "trip").saga_id
+
+    claims = [journal.claim(saga_id, worker=name, lease=60, priority=1) for name in ("first", "second")]
+    lose_the_lease(saga_id)
+    third = journal.claim(saga_id, worker="third", lease=60, priority=1)
+
+    assert claims[1] is None
+    assert (claims[0].version, claims[0].lost, claims[0].recoveries) == (2, False, 0)
+    assert (third.version, third.lost, third.recoveries, third.worker) == (3, True, 1, "third")

@@ -151,6 +151,25 @@ def test_an_undo_may_be_pending(stage):
     assert story(execution)[2:] == ["a compensation 1 pending", "a compensation 2 succeeded"]
 
 
+def test_an_undo_that_is_set_aside_and_pending_takes_turns_with_the_others(stage):
+    """An undo that says "not yet" for hours keeps neither the other from its turn nor people from knowing."""
+    aside = {"compensation_retry_count": 0, "max_delay": 600}
+    steps = [
+        stage.step("a", undo=[RetryLater(0)] * 8 + [{}], **aside),
+        stage.step("b", undo=[RetryLater(0), StillPending(1, {"refund": "processing"})], **aside),
+        stage.step("c", StepFailed("no")),
+    ]
+    execution = run(*steps)
+    turns = 0
+    while not execution.needs_attention and turns < 30:
+        execution = run(*steps, saga_id=let_wait_pass(execution).saga_id)
+        turns += 1
+
+    assert execution.state is SagaState.COMPENSATING
+    assert stage.told[:9] == ["a", "b", "c", "b.undo", "a.undo", "b.undo", "a.undo", "b.undo", "a.undo"]
+    assert execution.needs_attention
+
+
 def test_an_undo_knows_what_the_action_reported_and_whether_it_is_in_doubt(stage):
     seen = {}
 
