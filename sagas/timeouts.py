@@ -27,8 +27,8 @@ class Deadline:
         self._thread = threading.get_ident()
         self._in_main_thread = threading.current_thread() is threading.main_thread()
         self._on_stuck = on_stuck
-        self._lock = threading.Lock()
         self._armed = False
+        self._ringing = False
         self._former: Callable[[int, FrameType | None], Any] | None = None
         self.seconds = seconds
         self.ends = time.monotonic() + seconds
@@ -48,16 +48,18 @@ class Deadline:
 
     def ring(self) -> None:
         """Raise StepTimeout in the attempt's thread, once; the main thread's timer does it by itself."""
-        with self._lock:
+        self._ringing = True
+        try:
             if self._armed and not self.rung and not self._in_main_thread:
                 self.rung = True
                 _raise_in(self._thread, StepTimeout)
+        finally:
+            self._ringing = False
 
     def give_up(self) -> None:
         """The call did not come back within the grace: have the attempt recorded in its name, once."""
-        with self._lock:
-            stuck, self.given_up = self._armed and not self.given_up, self._armed or self.given_up
-        if stuck:
+        if self._armed and not self.given_up:
+            self.given_up = True
             self._on_stuck()
 
     def _call_watched(self, function: Callable[[], T]) -> T:
@@ -71,10 +73,12 @@ class Deadline:
             self._disarm()  # again, for StepTimeout may have cut the first one short
 
     def _disarm(self) -> None:
-        with self._lock:
-            self._armed = False
-            if not self._in_main_thread:
-                _raise_in(self._thread, None)
+        """No lock here: StepTimeout may arrive right after its acquisition, and nobody would release it."""
+        self._armed = False
+        while self._ringing:
+            time.sleep(0)
+        if not self._in_main_thread:
+            _raise_in(self._thread, None)
 
     def _call_on_timer(self, function: Callable[[], T]) -> T:
         """With the timer set to our end or to that of whoever had it before, whichever comes first."""
