@@ -12,7 +12,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 MANAGE := $(BIN)/python manage.py
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock"
-PYTEST := $(BIN)/python -m pytest -n 2 --cov --cov-report=
+# On Python 3.11 an exception that is raised in another thread may spin for ever under a tracer: no coverage there.
+UNTRACED := tests/spec/test_timeouts.py
+PYTEST := $(BIN)/python -m pytest -n 2 --ignore $(UNTRACED) --cov --cov-report=
 # A database named in the caller's environment must not turn the SQLite run into another one.
 ON_SQLITE := env -u DATABASE_URL -u SANDBOX_DATABASE_URL
 ON_POSTGRESQL := $(BIN)/python -m tests.postgres --
@@ -54,7 +56,9 @@ demo: $(STAMP) ## Set up, migrate, run sagas into every outcome, start the web s
 test: $(STAMP) ## Run the tests on SQLite, then on PostgreSQL
 	$(BIN)/coverage erase
 	$(ON_SQLITE) $(PYTEST) $(ARGS)
+	$(ON_SQLITE) $(BIN)/python -m pytest $(UNTRACED)
 	$(ON_POSTGRESQL) $(PYTEST) --cov-append $(ARGS)
+	$(ON_POSTGRESQL) $(BIN)/python -m pytest $(UNTRACED)
 	$(BIN)/coverage report --skip-covered --fail-under=$(FAIL_UNDER)
 
 check: $(STAMP) ## Check format, lint, types, floors, migrations and settings

@@ -105,7 +105,6 @@ def _ring(deadlines: list[Deadline]) -> None:
         if now >= deadline.ends:
             deadline.ring()
         if now >= deadline.stuck_at and not deadline.given_up:
-            WATCHDOG.discard(deadline)
             threading.Thread(target=_give_up, args=[deadline], name="sagas-stuck", daemon=True).start()
 
 

@@ -47,10 +47,10 @@ class Deadline:
         return result
 
     def ring(self) -> None:
-        """Raise StepTimeout in the attempt's thread, once; the main thread's timer does it by itself."""
+        """Raise StepTimeout in the attempt's thread, until it comes back; the main thread's timer does it by itself."""
         self._ringing = True
         try:
-            if self._armed and not self.rung and not self._in_main_thread:
+            if self._armed and not self._in_main_thread:
                 self.rung = True
                 _raise_in(self._thread, StepTimeout)
         finally:
