@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -48,7 +49,7 @@ class Ended(CommandError):
     """A command that has said all it had to say, with an exit code other than 0."""
 
 
-class SagaCommand(BaseCommand):
+class SagaCommand(BaseCommand, ABC):
     """Runs `act` and makes an exit code of what it returns or raises; subclasses write that one and add_arguments.
 
     From a shell the command exits; `call_command` gets a CommandError with the sentence and the `returncode`.
@@ -59,9 +60,9 @@ class SagaCommand(BaseCommand):
     # Django's, which its stubs do not know.
     _called_from_command_line = False
 
+    @abstractmethod
     def act(self, options: dict[str, Any]) -> Exit:
         """Do what the command is for."""
-        raise NotImplementedError
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """With the options that all commands have, and with usage errors as sentences."""
