@@ -178,6 +178,7 @@ def test_a_step_that_swallows_its_timeout_in_another_thread_is_in_doubt_all_the_
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.untraced
 @pytest.mark.parametrize("late", [{"late": "result"}, ValueError("late")], ids=repr)
 def test_a_step_stuck_in_another_thread_is_recorded_in_time_and_its_late_end_changes_nothing(stage, late):
     let_go = threading.Event()
@@ -204,6 +205,7 @@ def test_a_step_stuck_in_another_thread_is_recorded_in_time_and_its_late_end_cha
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.untraced
 def test_a_stuck_steps_execution_is_free_for_others_meanwhile(stage, registered, orchestrator):
     let_go = threading.Event()
 
