@@ -166,7 +166,19 @@ SAGAS: dict[str, Any] = {**read_saga_settings()}
 # A provider that is not named here is its sandbox.
 INTEGRATIONS: dict[str, Any] = {}
 
-Q_CLUSTER = {"name": "sagaproject", "orm": "default", "workers": 2, "timeout": 60, "retry": 120}
+# The cluster runs sagas and nothing else: its bells are worth nothing once they have rung, so nothing is kept of them.
+Q_CLUSTER = {
+    "name": "sagas",
+    "broker_class": "sagas.worker.SagaBroker",
+    "workers": int(os.environ.get("SAGA_WORKERS", "2")),
+    "queue_limit": 2,
+    "recycle": 100_000,
+    "timeout": 60,
+    "retry": 120,
+    "save_limit": -1,
+    "scheduler": False,
+    "log_level": "WARNING",
+}
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],

@@ -176,7 +176,9 @@ def _persist(tenure: Tenure, step: Step, position: Position) -> tuple[Step, Posi
     """What was written in the end: the step as it was meant, or held instead."""
 
     def find() -> Moved | None:
-        return journal.filed(tenure.execution.pk, step.run.pk) if step.run else None
+        if step.run:
+            return journal.filed(tenure.execution.pk, step.run.pk)
+        return journal.find_moved(tenure.execution)
 
     try:
         return step, position, journal.persist(lambda: _commit(tenure, step, position), find)

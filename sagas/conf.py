@@ -13,6 +13,8 @@ from django.core.signals import setting_changed
 
 from .exceptions import SettingsError
 
+BROKER = "sagas.worker.SagaBroker"
+
 
 def _seconds(*, more_than: float) -> Callable[[Any], str]:
     def cure(value: Any) -> str:
@@ -84,6 +86,14 @@ def problems() -> list[str]:
         if cure:
             found.append(f"SAGAS[{name!r}] {cure}, not {value!r}.")
     return found
+
+
+def saga_cluster() -> dict[str, Any] | None:
+    """The settings of the first django-q2 cluster that runs sagas; None if there is none."""
+    main = getattr(django_settings, "Q_CLUSTER", None) or {}
+    others = (main.get("ALT_CLUSTERS") or {}).values()
+    clusters = [main, *({**main, **other} for other in others)]
+    return next((cluster for cluster in clusters if cluster.get("broker_class") == BROKER), None)
 
 
 @cache

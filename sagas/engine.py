@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import random
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django.db import Error as DatabaseError
@@ -65,6 +66,9 @@ def abandon(tenure: Tenure, attempt: Attempt, started_at: dt.datetime) -> None:
         _file(own, attempt, attempts.timed_out(own, attempt, started_at), leave=True)
     except LeaseLost:
         log(logging.INFO, "attempt.recorded_already", **_names(own, attempt))
+    finally:
+        if tenure.when_stuck:
+            tenure.when_stuck()
 
 
 def _opening(tenure: Tenure) -> Move:
@@ -88,12 +92,19 @@ def _take_over(tenure: Tenure) -> Move | None:
         return _file_lost_attempt(tenure, attempt, lost, poisoned=poisoned)
     if not poisoned:
         lost.version = execution.version
-        journal.persist(lambda: lost.save(using=journal.alias(), force_insert=True))
+        journal.persist(partial(_put_down, lost))
         return None
     if execution.wants == VERIFY:
         return _go_on(tenure, Step(tenure.history, tenure.next_move(), events=(lost,), obeyed=VERIFY))
     reason = f"Its worker died {execution.recoveries} times outside any step. Mend the cause and release."
     return _go_on(tenure, Step(tenure.history, Hold(reason), events=(lost,)))
+
+
+def _put_down(lost: SagaEvent) -> None:
+    """Save it, once for this version: the answer to the first time may have got lost."""
+    rows = SagaEvent.objects.using(journal.alias()).filter(execution_id=lost.execution_id, version=lost.version)
+    if not rows.filter(kind=lost.kind).exists():
+        lost.save(using=journal.alias(), force_insert=True)
 
 
 def _file_lost_attempt(tenure: Tenure, attempt: Attempt, lost: SagaEvent, *, poisoned: bool) -> Move:
@@ -202,7 +213,7 @@ def _cancel(tenure: Tenure, *, leave: bool) -> Move:
 
 def _reason_to_hold(tenure: Tenure) -> str:
     events = tenure.execution.events.using(journal.alias())
-    asked = events.filter(kind=SagaEvent.Kind.HOLD).latest("id")
+    asked = journal.persist(lambda: events.filter(kind=SagaEvent.Kind.HOLD).latest("id"))
     return f"Held by {asked.actor_name or 'an operator'}: {asked.reason}"
 
 

@@ -59,20 +59,50 @@ INSERT INTO sagas_execution (
     1, '[]', '', FALSE, FALSE, '', 1, FALSE, 0,
     FALSE, 0, 0
 ) ON CONFLICT (saga_id) DO NOTHING
-RETURNING id, created_at
+RETURNING id, created_at {wake}
 """
+# The workers' bell rides in the same statement; PostgreSQL rings it at the commit, and without a row not at all.
+CHANNEL = "sagas"
+WAKING = f", pg_notify('{CHANNEL}', '')"
+WAKE = "SELECT pg_notify(%s, '')"
 
-# Promises 2 and 8: whoever gets the row back owns it; `lost` tells that the owner before did not give it back.
-CLAIM = """
-UPDATE sagas_execution SET
+TAKEN = """
     version = version + 1, lost = leased, leased = TRUE, worker = %s,
     recoveries = recoveries + CASE WHEN leased THEN 1 ELSE 0 END,
     started_at = CASE WHEN state = 'pending' THEN {now} ELSE started_at END,
     state = CASE WHEN state = 'pending' THEN 'in_progress' ELSE state END,
-    due_at = {after}, rank_at = {after}
+    due_at = {after}"""
+# Promises 2 and 8: whoever gets the row back owns it; `lost` tells that the owner before did not give it back.
+CLAIM = """
+UPDATE sagas_execution SET {taken}, rank_at = {after}
 WHERE saga_id = %s AND due_at <= {now}
 RETURNING *, {now} AS claimed_at
 """
+
+# The same for as many as there are hands for, in the order of their rank: first come, but HIGH overtakes what has
+# not waited longer by AGEING. SKIP LOCKED passes over what another worker is just taking.
+CLAIM_DUE = {
+    "postgresql": """
+WITH due AS MATERIALIZED (
+    SELECT id FROM sagas_execution
+    WHERE due_at <= {now} AND rank_at <= {now} AND saga_name = ANY(%s)
+    ORDER BY rank_at LIMIT %s {skip}
+)
+UPDATE sagas_execution SET {taken}, rank_at = {after} - make_interval(secs => priority * %s)
+FROM due WHERE sagas_execution.id = due.id AND due_at <= {now}
+RETURNING sagas_execution.*, {now} AS claimed_at
+""",
+    "sqlite": """
+UPDATE sagas_execution SET {taken},
+    rank_at = strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', (%s - priority * %s) || ' seconds')
+WHERE id IN (
+    SELECT id FROM sagas_execution INDEXED BY sagas_execution_due
+    WHERE due_at <= {now} AND rank_at <= {now} AND saga_name IN (SELECT value FROM json_each(%s))
+    ORDER BY rank_at LIMIT %s
+)
+RETURNING *, {now} AS claimed_at
+""",
+}
 
 # Promise 2: the action of a step that is not idempotent is about to be called. Promise 9: so is the pivot.
 # `begun` is FALSE while such a mark is still to come, and NULL where none will: only FALSE proves anything.
@@ -124,6 +154,10 @@ LEAVING = """,
 TIMES = ", due_at, finished_at"
 # Promise 9: nothing that a request could still change is settled over it.
 UNLESS_WANTED = "AND COALESCE(wants, '') IN ('', %s)"
+
+MOST_CONNECTIONS = """
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+"""
 
 RUN_COLUMNS = (
     "id", "step", "direction", "run", "attempt", "outcome", "output", "changes", "error_type", "error_message",
@@ -226,7 +260,8 @@ def begin(execution: SagaExecution, *, lease: float | None) -> bool:
         int(execution.priority), owned, execution.worker,
         owned, *_due(lease or 0.0, execution.priority), execution.begun,
     ]  # fmt: skip
-    row = _one(BEGIN, parameters)
+    waking = not owned and connection().vendor == "postgresql" and get_settings().NOTIFY
+    row = _one(BEGIN.replace("{wake}", WAKING if waking else ""), parameters)
     if row is None:
         return False
     execution.pk = row[0]
@@ -263,6 +298,59 @@ def claim(saga_id: str, *, worker: str, lease: float, priority: int) -> SagaExec
     execution = rows[0]
     execution.claimed_at = _moment(execution.claimed_at)
     return execution
+
+
+def claim_due(count: int, saga_names: Sequence[str], *, worker: str, lease: float) -> list[SagaExecution]:
+    """Take up to `count` due executions of these sagas for `lease` seconds, the most urgent first."""
+    vendor, names, ageing = connection().vendor, list(saga_names), get_settings().AGEING
+    if vendor == "postgresql":
+        parameters: list[Any] = [names, count, worker, round(lease, 3), round(lease, 3), ageing]
+    else:
+        parameters = [worker, round(lease, 3), round(lease, 3), ageing, dumps(names), count]
+    rows = list(SagaExecution.objects.using(alias()).raw(_sql(CLAIM_DUE[vendor], vendor), parameters))
+    for execution in rows:
+        execution.claimed_at = _moment(execution.claimed_at)
+    return rows
+
+
+def find_all_claimed(*, worker: str) -> list[SagaExecution]:
+    """The executions that a `claim_due` whose answer got lost did take; `worker` must be a name of its own."""
+    rows: Any = SagaExecution.objects.using(alias()).filter(worker=worker, leased=True)
+    return list(rows.annotate(claimed_at=Now(output_field=models.DateTimeField())))
+
+
+def due_in(saga_names: Sequence[str], *, within: float) -> float:
+    """Seconds until the next execution of these sagas is due, 0.0 if one is, at most `within`; reads only."""
+    rows = SagaExecution.objects.using(alias()).filter(saga_name__in=saga_names, due_at__isnull=False)
+    if rows.filter(due_at__lte=Now(), rank_at__lte=Now()).order_by("rank_at")[:1].exists():
+        return 0.0
+    soon = rows.filter(rank_at__lte=Now() + dt.timedelta(seconds=within)).values("saga_name").order_by()
+    nearest = soon.annotate(at=models.Min("due_at"), seen_at=Now(output_field=models.DateTimeField()))
+    left: list[float] = [(row["at"] - row["seen_at"]).total_seconds() for row in nearest]
+    return max(0.0, min([within, *left]))
+
+
+def overdue(saga_names: Sequence[str], *, by: float) -> int:
+    """How many executions of these sagas have been due for so many seconds, and nobody has taken them."""
+    return SagaExecution.objects.using(alias()).filter(saga_name__in=saga_names, due_at__lt=ago(by)).count()
+
+
+def ago(seconds: float) -> Any:
+    """So many seconds before now, by the database's clock, as an expression of the ORM."""
+    return Now() - dt.timedelta(seconds=seconds)
+
+
+def most_connections() -> int:
+    """How many connections PostgreSQL allows to those who are not its superusers."""
+    row = _execute(connection(), MOST_CONNECTIONS, [])
+    return int(row[0])
+
+
+def wake_workers() -> None:
+    """Tell the workers, once the transaction commits, that something is due; on SQLite they see each commit."""
+    here = connection()
+    if here.vendor == "postgresql" and get_settings().NOTIFY:
+        _execute(here, WAKE, [CHANNEL])
 
 
 def mark(pk: int, version: int, *, begun: bool | None, pivoting: bool) -> bool:
@@ -315,6 +403,14 @@ def filed(pk: int, run_id: uuid.UUID) -> Moved | None:
     return Moved(sequence, *(rows.values_list("wants", "due_at", "finished_at").first() or ()))
 
 
+def find_moved(execution: SagaExecution) -> Moved | None:
+    """What a checkpoint without a step run would have given back: only its owner raises the version of a leased row."""
+    version = execution.version + 1
+    rows = SagaExecution.objects.using(alias()).filter(pk=execution.pk, version=version, worker=execution.worker)
+    found = rows.values_list("wants", "due_at", "finished_at").first()
+    return Moved(version, *found) if found else None
+
+
 def persist(write: Callable[[], T], find: Callable[[], T | None] | None = None) -> T:
     """Do it; where the connection breaks, again on a new one, for as long as a lease lasts at most.
 
@@ -328,6 +424,7 @@ def persist(write: Callable[[], T], find: Callable[[], T | None] | None = None) 
             done = write()
             found = find() if find and broke and not done else None
         except (OperationalError, InterfaceError) as error:
+            connected = connected or connection().connection is not None
             if time.monotonic() > give_up or not (connected and _worth_repeating(error)):
                 raise
         else:
@@ -453,7 +550,8 @@ def _due(seconds: float | None, priority: int) -> list[float | None]:
 @cache
 def _sql(template: str, vendor: str) -> str:
     clock = CLOCKS["postgresql" if vendor == "postgresql" else "sqlite"]
-    return template.replace("{now}", clock["now"]).replace("{after}", clock["after"])
+    whole = template.replace("{taken}", TAKEN)
+    return whole.replace("{now}", clock["now"]).replace("{after}", clock["after"]).replace("{skip}", clock["skip"])
 
 
 def _one(template: str, parameters: Sequence[Any]) -> Any:
@@ -489,7 +587,9 @@ def _worth_repeating(error: Exception) -> bool:
         return False
     if here.vendor == "sqlite":
         return "locked" in str(error)
-    return getattr(error.__cause__, "sqlstate", None) in LOCK_ERRORS or here.connection is None or not here.is_usable()
+    # What the connection looks like now tells nothing: Django connects anew on its way out of a transaction.
+    code = getattr(error.__cause__, "sqlstate", None)
+    return code is None or code in LOCK_ERRORS or code.startswith(("08", "57P"))
 
 
 def _moment(value: Any) -> Any:

@@ -246,3 +246,29 @@ class SagaReference(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} {self.value}"
+
+
+class SagaWorker(models.Model):
+    """A worker process, as it last reported itself; one that ends in peace takes its row with it."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    host = models.CharField(_("host"), max_length=64)
+    pid = models.PositiveIntegerField(_("process id"))
+    process_group = models.PositiveIntegerField(_("process group"))
+    cluster = models.CharField(_("cluster"), max_length=100)
+    started_at = models.DateTimeField(_("started at"))
+    seen_at = models.DateTimeField(_("seen at"))
+    running = models.PositiveIntegerField(_("running"), default=0)
+    free = models.PositiveIntegerField(_("free"), default=0)
+    stuck = models.PositiveIntegerField(_("stuck"), default=0)
+    draining = models.BooleanField(_("draining"), default=False)
+
+    class Meta:
+        db_table = "sagas_worker"
+        verbose_name = _("saga worker")
+        verbose_name_plural = _("saga workers")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.name

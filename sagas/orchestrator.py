@@ -23,8 +23,8 @@ from .registry import get_saga
 from .states import TERMINAL, Priority, Resolution, SagaState
 from .tenure import LeaseLost, Tenure, history_of, worker_name
 
-SHORTEST_POLL = 0.02
-LONGEST_POLL = 0.25
+SHORTEST_POLL = 0.01
+LONGEST_POLL = 0.05
 
 
 class SagaOrchestrator:
@@ -160,7 +160,7 @@ class SagaOrchestrator:
 
     def get_status(self, saga_id: str) -> SagaExecution | None:
         """The execution of that id, or None."""
-        return SagaExecution.objects.filter(saga_id=saga_id).first()
+        return SagaExecution.objects.with_id(saga_id).first()
 
     def list_executions(self, state: SagaState | str | None = None) -> ExecutionQuerySet:
         """All executions, newest first; those in one state if it is given."""
@@ -244,8 +244,8 @@ def _started_before(
     saga: Saga, saga_id: str | None, context: Mapping[str, Any] | None, refusal: InvalidInput
 ) -> SagaExecution:
     """The execution that this input, while it was still valid, has started; without one, the refusal stands."""
-    rows = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id, saga_name=saga.name)
-    existing = rows.first() if starting.is_id(saga_id) else None
+    rows = SagaExecution.objects.using(journal.alias()).with_id(saga_id or "")
+    existing = rows.filter(saga_name=saga.name).first()
     if existing is None or existing.input_hash != values.hash_of(starting.given_text(context)):
         raise refusal
     return existing
@@ -253,7 +253,7 @@ def _started_before(
 
 def _look(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
     """The execution as it is now, and the database's time at the look."""
-    rows = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id)
+    rows = SagaExecution.objects.using(journal.alias()).with_id(saga_id)
     look = rows.annotate(seen_at=Now(output_field=models.DateTimeField()))
     execution: Any = journal.persist(look.first)
     if execution is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +15,6 @@ from .models import SagaExecution
 from .registry import all_sagas, get_saga
 from .states import Priority
 from .tenure import worker_name
-
-SAGA_ID = re.compile(r"[A-Za-z0-9._:~-]{1,150}")
 
 
 def saga_for(saga_name: str, steps: Sequence[SagaStep] | None) -> Saga:
@@ -68,14 +65,9 @@ def checked_id(saga_id: str | None) -> str:
     """The caller's id, or a random UUID for None."""
     if saga_id is None:
         return str(uuid.uuid4())
-    if not is_id(saga_id):
+    if not values.is_id(saga_id):
         raise InvalidInput({"saga_id": "must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -"})
     return saga_id
-
-
-def is_id(given: Any) -> bool:
-    """Whether an execution can have this id."""
-    return isinstance(given, str) and SAGA_ID.fullmatch(given) is not None
 
 
 def input_text(saga: Saga, context: Mapping[str, Any] | None) -> str:

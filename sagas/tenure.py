@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from . import journal, planner
@@ -80,8 +81,8 @@ class Tenure:
     """Our time with one execution, from the claim to the checkpoint that gives it back.
 
     `renewed` is the monotonic time at which the last renewal was sent; after `stop_at`, also monotonic, the row
-    is given back at the next checkpoint. The clock is the database's, carried on
-    by the monotonic one, so that hosts whose clocks differ agree on what is due.
+    is given back at the next checkpoint. `when_stuck` is called when an attempt was given up as stuck. The clock
+    is the database's, carried on by the monotonic one, so that hosts whose clocks differ agree on what is due.
     """
 
     def __init__(self, execution: SagaExecution, saga: Saga, *, sent: float, moment: dt.datetime) -> None:
@@ -89,9 +90,11 @@ class Tenure:
         self.saga = saga
         self.renewed = sent
         self.stop_at = math.inf
-        self.history = history_of(execution, () if execution.version == 1 else None)
+        # What has just been begun, or claimed for the first time, has no step runs.
+        self.history = history_of(execution, () if execution.version <= 2 else None)
         self.context: dict[str, Any] = execution.context
         self._moment, self._received = moment, time.monotonic()
+        self.when_stuck: Callable[[], None] | None = None
         self._shared = not journal.in_tests_transaction()
         if self._shared:
             HEARTBEAT.add(self)

@@ -30,6 +30,7 @@ class Deadline:
         self._on_stuck = on_stuck
         self._armed = False
         self._ringing = False
+        self._passed_on = False
         self._former: Callable[[int, FrameType | None], Any] | None = None
         self.seconds = seconds
         self.ends = time.monotonic() + seconds
@@ -95,7 +96,7 @@ class Deadline:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, former if former is not None else signal.SIG_DFL)
-            if remaining:
+            if remaining and (interval or not self._passed_on):
                 left = remaining - (time.monotonic() - started)
                 signal.setitimer(signal.ITIMER_REAL, max(SOONEST, left), interval)
 
@@ -103,6 +104,7 @@ class Deadline:
         left = self.ends - time.monotonic()
         if left > 0 and self._former is not None:
             signal.setitimer(signal.ITIMER_REAL, left)
+            self._passed_on = True
             self._former(number, frame)
         elif self._armed and not self.rung:
             self.rung = True

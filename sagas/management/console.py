@@ -61,7 +61,7 @@ class SagaCommand(BaseCommand, ABC):
     _called_from_command_line = False
 
     @abstractmethod
-    def act(self, options: dict[str, Any]) -> Exit:
+    def act(self, options: dict[str, Any]) -> int:
         """Do what the command is for."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:

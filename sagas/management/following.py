@@ -96,7 +96,7 @@ class Follower:
 
 
 def _version_of(saga_id: str) -> int:
-    versions = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id).values_list("version", flat=True)
+    versions = SagaExecution.objects.using(journal.alias()).with_id(saga_id).values_list("version", flat=True)
     return versions.first() or 0
 
 

@@ -87,7 +87,7 @@ class Standing:
 
 def standing_of(saga_id: str) -> Standing | None:
     """How the execution stands now; None when there is none of that id."""
-    execution = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id).first()
+    execution = SagaExecution.objects.using(journal.alias()).with_id(saga_id).first()
     return standing(execution) if execution else None
 
 

@@ -78,7 +78,7 @@ def perform(
             source=by.source,
         )
         return execution
-    raise ActRefused(act, saga_id, "it keeps moving; look again and try then")
+    raise ActRefused(act, saga_id, "it keeps moving; look again and try then.")
 
 
 def _checked(act: Act, saga_id: str, version: int | None, parameters: Mapping[str, Any]) -> Situation:

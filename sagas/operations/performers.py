@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from sagas.registry import all_sagas
 from sagas.states import TERMINAL, UNFINISHED, Direction, Outcome, Resolution, SagaEventKind, SagaState, state_after
 from sagas.tenure import record_of, worker_name
 
-from .previews import next_run
+from .previews import next_run, released
 from .situation import Act, By, Situation
 
 TOLD = ("run", "plan", "failed_step", "held")
@@ -85,11 +84,9 @@ def _hold(situation: Situation, by: By, reason: str) -> SagaExecution:
 
 
 def _release(situation: Situation, by: By, reason: str) -> SagaExecution:
-    fresh: dict[str, Any] = {}
-    if situation.cause_of_hold != "on_change":
-        fresh["budget_since"] = situation.execution.version + 1
+    history = released(situation)
+    fresh: dict[str, Any] = {"budget_since": history.budget_since}
     if situation.saga:
-        history = dataclasses.replace(situation.history, **fresh)
         fresh["begun"] = planner.mark_to_come(situation.saga, history)
     return _move(situation, Act.RELEASE, by, reason, fresh | _going_on(situation.execution))
 
@@ -177,10 +174,11 @@ def _correct(situation: Situation, by: By, reason: str, *, context: Mapping[str,
     execution, saga = situation.execution, defined(situation)
     corrected = json.loads(starting.input_text(saga, context))
     changes = values.changes_between(execution.input, corrected)
+    former = values.changes_between(corrected, execution.input)
     fields: dict[str, Any] = {"input": corrected}
     if situation.state is not SagaState.FAILED:
         fields["context"] = values.apply_changes(execution.context, changes)
-    return _move(situation, Act.CORRECT, by, reason, fields, {"changes": changes})
+    return _move(situation, Act.CORRECT, by, reason, fields, {"changes": changes, "former": former})
 
 
 PERFORMERS: dict[Act, Callable[..., SagaExecution]] = {
@@ -235,6 +233,8 @@ def _move(
             key for key in situation.references if key in fields.get("input", {}) or key in fields.get("context", {})
         ]:
             journal.file_references(execution, new, execution.context | fields.get("input", {}))
+        if fields.get("due_at") is not None:
+            journal.wake_workers()
         told: dict[str, Any] = {name: fields[name] for name in TOLD if name in fields}
         _tell(situation, act, by, reason, {"from": old, "to": execution.state} | told | dict(data or {}))
         on_change = situation.saga.on_change if situation.saga else None

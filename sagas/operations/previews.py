@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from sagas import planner
@@ -22,7 +23,11 @@ def _preview_retry(situation: Situation) -> Told:
 
 
 def _preview_cancel(situation: Situation) -> Told:
-    return "Stops the saga and undoes what was done.", _undo_calls(situation.rolling())
+    calls = _undo_calls(situation.rolling())
+    running = _running(situation)
+    if running and running not in calls:
+        calls.insert(0, running)
+    return "Stops the saga and undoes what was done.", calls
 
 
 def _preview_compensate(situation: Situation) -> Told:
@@ -35,7 +40,7 @@ def _preview_hold(situation: Situation) -> Told:
 
 
 def _preview_release(situation: Situation) -> Told:
-    saga, history = situation.saga, situation.history
+    saga, history = situation.saga, released(situation)
     move = planner.next_move(saga, history, planner.FOREVER) if saga else None
     calls = [Call(move.step.name, move.direction, move.key)] if isinstance(move, Attempt) else []
     return (
@@ -82,6 +87,23 @@ def next_run(situation: Situation) -> History:
     """An empty history for the run after this one, with today's steps."""
     plan = situation.saga.names if situation.saga else situation.history.plan
     return History(situation.history.saga_id, situation.history.run + 1, SagaState.PENDING, plan)
+
+
+def released(situation: Situation) -> History:
+    """The history that a release leaves behind: with a fresh budget, unless no step was the cause of the hold."""
+    if situation.cause_of_hold == "on_change":
+        return situation.history
+    return dataclasses.replace(situation.history, budget_since=situation.execution.version + 1)
+
+
+def _running(situation: Situation) -> Call | None:
+    """The undo of the action that a worker is about, which will have happened, or may have, when the cancel comes."""
+    execution, history = situation.execution, situation.history
+    attempt = planner.in_flight(situation.saga, history) if situation.saga and execution.leased else None
+    if attempt is None or attempt.direction is not Direction.ACTION or attempt.step.compensation is None:
+        return None
+    name = attempt.step.name
+    return Call(name, Direction.COMPENSATION, planner.key_of(history, name, Direction.COMPENSATION))
 
 
 def _as_retried(situation: Situation) -> Situation:

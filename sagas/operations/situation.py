@@ -110,7 +110,7 @@ class Situation:
 
 def look(saga_id: str, *, bound: bool = False) -> Situation:
     """The execution of that id as it is now; raises UnknownExecution."""
-    execution = SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id).first()
+    execution = SagaExecution.objects.using(journal.alias()).with_id(saga_id).first()
     if execution is None:
         raise UnknownExecution(saga_id)
     return Situation(execution, history_of(execution), all_sagas().get(execution.saga_name), bound)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import groupby
 from typing import Any
 
@@ -52,11 +53,17 @@ def fold(saga: Saga, execution: SagaExecution, runs: Sequence[StepRun], events: 
     """Fold the step runs and events of the execution's current run."""
     plan = next((event.data["plan"] for event in events if "plan" in event.data), saga.names)
     history = History(execution.saga_id, _run_of(events), SagaState.IN_PROGRESS, tuple(plan))
-    folded = Fold(saga, history, dict(execution.input))
+    folded = Fold(saga, history, _input_at_start(execution, events))
     for version, group in _by_version(runs, events):
         _take_in(folded, version, group)
     _settle(folded)
     return folded
+
+
+def _input_at_start(execution: SagaExecution, events: Sequence[SagaEvent]) -> dict[str, Any]:
+    """The input as the run found it: today's, with what was corrected since taken back."""
+    corrections = [event.data["former"] for event in events if event.kind == Kind.CORRECT]
+    return reduce(values.apply_changes, reversed(corrections), dict(execution.input))
 
 
 def _run_of(events: Sequence[SagaEvent]) -> int:

@@ -163,13 +163,7 @@ def _fold(case: Case) -> Iterator[str]:
         stored = started(stored) if column == "state" else stored
         if stored != value:
             yield f"I6: the history gives {column} {value!r}, the row has {stored!r}"
-    yield from _fold_of_context(case, case.execution.context, folded.context)
-
-
-def _fold_of_context(case: Case, stored: Mapping[str, Any], folded: Mapping[str, Any]) -> Iterator[str]:
-    """Input that was corrected after the run had failed is not in that run's context yet."""
-    corrections = [event.data["changes"] for event in case.events if event.kind == SagaEvent.Kind.CORRECT]
-    corrected = {key for changes in corrections for part in changes.values() for key in part}
-    differing = [key for key in {*stored, *folded} - corrected if stored.get(key) != folded.get(key)]
+    stored, context = case.execution.context, folded.context
+    differing = [key for key in {*stored, *context} if stored.get(key) != context.get(key)]
     if differing:
         yield f"I6: the history gives other values of {sorted(differing)} than the row's context"

@@ -66,6 +66,19 @@ def test_detach_leaves_the_rest_to_the_workers(command, in_doubt):
     assert said.code == 0
 
 
+def test_detach_after_the_last_step_leaves_only_the_end_to_the_workers(command, registered, stage):
+    pay = stage.step("pay", OutcomeUnknown("No answer"), undo=None, pivot=True, retry_count=0)
+    registered(pay)
+    assert command("run_saga", "trip", "--saga-id", "t-1").code == 4
+
+    said = command("saga_resolve", "t-1", "pay", "done", *WHY, "--detach")
+
+    assert said.lines[-1].startswith("Still running: trip t-1, 1 of 1 steps done. ")
+    assert "Next is" not in said.lines[-1]
+    assert said.code == 0
+    assert command("run_saga", "trip", "--saga-id", "t-1").lines[-1] == "Succeeded: trip t-1, 1 of 1 steps done."
+
+
 def test_json_is_one_document(command, partially_compensated):
     said = command("saga_resolve", "b-1", "create_nf", "undone", *WHY, "--json")
 

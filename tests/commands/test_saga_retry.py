@@ -2,11 +2,14 @@
 
 import os
 import pty
+import pwd
 
 import pytest
 
 from sagas import SagaState
+from sagas.exceptions import UnknownExecution
 from sagas.models import SagaEvent, SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
 from tests.crash.processes import wait_for
 
 PREVIEW = [
@@ -127,6 +130,49 @@ def test_a_person_is_asked(shell, partially_compensated, answer, code):
     assert said.code == code
     os.close(ours)
     os.close(theirs)
+
+
+def test_one_that_has_moved_while_the_question_was_open_is_not_retried(shell, partially_compensated):
+    """What was shown is one undo; what is there by now is a whole new run."""
+    ours, theirs = pty.openpty()
+    process = shell.start("saga_retry", "b-1", "--reason", "x", stdin=theirs)
+    wait_for(lambda: process.stdout.readline().startswith(b"Retry 1 execution?"))
+    assert get_saga_orchestrator().retry_failed("b-1", reason="a colleague's").state is SagaState.FAILED
+    os.write(ours, b"y\n")
+
+    said = shell.end(process)
+
+    assert said.lines[0] == (
+        "retry of 'b-1' is not possible: it has moved since you looked; look again and decide then. "
+        "Possible now: retry, correct."
+    )
+    assert said.lines[1].startswith("Failed: create_booking b-1, at add_calendar: ")
+    assert said.code == 2
+    assert SagaExecution.objects.get().run == 1
+    assert [event.reason for event in SagaEvent.objects.filter(kind=SagaEvent.Kind.RETRY)] == ["a colleague's"]
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_who_has_no_name_here_is_told_by_number(command, partially_compensated, monkeypatch):
+    def no_name(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_name)
+
+    command("saga_retry", "b-1", "--reason", "x", "--yes", "--detach")
+
+    event = SagaEvent.objects.get(kind=SagaEvent.Kind.RETRY)
+    assert (event.source, event.actor_name) == ("cli", f"uid {os.getuid()}")
+
+
+def test_with_traceback_an_error_of_ours_is_raised_as_it_is(command):
+    with pytest.raises(UnknownExecution) as error:
+        command("saga_retry", "nope", "--reason", "x", "--traceback")
+
+    assert str(error.value) == "There is no execution 'nope'."
 
 
 def test_interrupted_at_the_question_it_has_done_nothing(shell, partially_compensated):

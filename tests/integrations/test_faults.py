@@ -73,6 +73,18 @@ def test_a_throttled_call_says_when_to_come_back(plant):
 
 
 @pytest.mark.django_db
+def test_a_throttled_call_is_sent_away_at_once_for_as_long_as_the_latency_says(plant):
+    plant("payments", "charge", "throttle", latency_ms=3_600_000)
+    begun = time.monotonic()
+
+    with pytest.raises(ProviderError) as caught:
+        charge()
+
+    assert (caught.value.kind, caught.value.retry_after) == (Kind.THROTTLED, 3600.0)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.django_db
 def test_a_timeout_blocks_until_past_the_deadline(plant):
     plant("payments", "charge", "timeout")
     deadline = in_time(0.2)

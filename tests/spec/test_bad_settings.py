@@ -1,8 +1,14 @@
 """settings.SAGAS and the system checks: what cannot work is an error, what will hurt a warning."""
 
+import os
+import sqlite3
+import subprocess
+import sys
+
 import pytest
+from django.conf import settings as django_settings
 from django.core.checks import run_checks
-from django.db import connection
+from django.db import connection, connections
 
 from sagas import SagaState
 from sagas.conf import get_settings
@@ -150,7 +156,12 @@ def test_connections_that_are_not_kept_are_a_warning(monkeypatch):
 
     found = run_checks(tags=["database"], databases=["default"])
 
-    assert "sagas.W003" in [check.id for check in found]
+    assert [(check.msg, check.hint) for check in found if check.id == "sagas.W003"] == [
+        (
+            "CONN_MAX_AGE is 0, so connections are opened again and again, which doubles the cost of a saga.",
+            "Set DATABASES['default']['CONN_MAX_AGE'] = None.",
+        )
+    ]
 
 
 @pytest.mark.django_db
@@ -166,3 +177,83 @@ def test_transactions_of_sqlite_that_begin_deferred_are_a_warning(monkeypatch):
             "Set DATABASES['default']['OPTIONS']['transaction_mode'] = 'IMMEDIATE'.",
         )
     ]
+
+
+NOT_UTC = (
+    "sagas.E004",
+    "Times of sagas are stored in UTC, which these settings rule out.",
+    "Set USE_TZ = True, and no TIME_ZONE in DATABASES['default'].",
+)
+
+
+def test_times_without_a_zone_are_an_error(settings):
+    settings.USE_TZ = False
+
+    assert [(check.id, check.msg, check.hint) for check in run_checks(tags=["sagas"]) if check.id == NOT_UTC[0]] == [
+        NOT_UTC
+    ]
+
+
+def test_a_database_whose_times_are_of_another_zone_is_an_error(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "TIME_ZONE", "America/Sao_Paulo")
+
+    assert [(check.id, check.msg, check.hint) for check in run_checks(tags=["sagas"]) if check.id == NOT_UTC[0]] == [
+        NOT_UTC
+    ]
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="a version of SQLite")
+def test_an_sqlite_that_is_too_old_is_an_error(monkeypatch):
+    monkeypatch.setattr(sqlite3.dbapi2, "sqlite_version_info", (3, 34, 1))
+
+    found = run_checks(tags=["database"], databases=["default"])
+
+    assert [(check.id, check.msg, check.hint) for check in found] == [
+        ("sagas.E002", "SQLite is older than 3.35.", "Use a newer Python or SQLite library.")
+    ]
+
+
+class Elsewhere:
+    """Routes everything to a database of another kind."""
+
+    def db_for_read(self, model, **hints):
+        return "elsewhere"
+
+    db_for_write = db_for_read
+
+
+def test_a_database_that_is_neither_sqlite_nor_postgresql_is_an_error(settings, monkeypatch):
+    strange = connections.databases["default"] | {"ENGINE": "django.db.backends.dummy", "OPTIONS": {}}
+    monkeypatch.setitem(connections.databases, "elsewhere", strange)
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+
+    found = run_checks(tags=["database"], databases=["elsewhere"])
+
+    assert [(check.id, check.msg, check.hint) for check in found] == [
+        ("sagas.E003", "Sagas run on SQLite or PostgreSQL, not on unknown.", "Change DATABASES['elsewhere'].")
+    ]
+
+
+@pytest.mark.django_db
+def test_databases_that_nobody_asked_about_are_left_alone(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+
+    assert run_checks(tags=["database"], databases=[]) == []
+    assert run_checks(tags=["database"], databases=["sandbox"]) == []
+
+
+def test_a_project_is_checked_before_its_first_migration(tmp_path):
+    urls = {name: f"sqlite:///{tmp_path}/{name}" for name in ("DATABASE_URL", "SANDBOX_DATABASE_URL")}
+
+    checked = subprocess.run(
+        [sys.executable, "manage.py", "check", "--database", "default", "--tag", "database"],
+        cwd=django_settings.BASE_DIR,
+        env=os.environ | urls,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (checked.stdout, checked.stderr) == ("System check identified no issues (0 silenced).\n", "")

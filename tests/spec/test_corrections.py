@@ -32,6 +32,7 @@ def test_the_input_of_a_failed_saga_is_corrected_for_its_next_run(stage, registe
     event = execution.events.first()
     assert (event.kind, event.actor_name, event.source, event.reason) == ("correct", "maria", "admin", "a typo")
     assert event.data["changes"] == {"set": {"mail": "ana@example.com"}, "deleted": ["n"]}
+    assert event.data["former"] == {"set": {"mail": "ana@exmaple.com", "n": 1}}
 
 
 def test_the_input_of_a_saga_held_before_a_step_is_corrected_for_its_release(stage, registered, orchestrator):

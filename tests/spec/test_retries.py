@@ -101,6 +101,21 @@ def test_a_step_that_stays_pending_beyond_its_patience_ends_in_doubt(stage):
     assert execution.step_executions[1].ending == Ending.IMPATIENT
 
 
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ({"price": float("nan")}, "price: is nan, which JSON cannot hold"),
+        (["processing"], "a step returns a mapping or None, not a list"),
+    ],
+)
+def test_a_pending_step_that_reports_what_cannot_be_stored_is_in_doubt(stage, output, sentence):
+    execution = run(stage.step("issue", StillPending(0, output), {}))
+
+    assert story(execution) == ["issue action 1 uncertain", "issue action 2 succeeded"]
+    first = execution.step_executions.first()
+    assert (first.error_type, first.error_message, first.output) == ("InvalidInput", sentence, None)
+
+
 def test_a_pending_step_is_undone_when_the_saga_is_cancelled(stage, registered, orchestrator):
     saga = registered(stage.step("issue", StillPending(3600)))
     saga_id = new_id()

@@ -90,6 +90,25 @@ def test_the_workers_go_by_name_so_what_is_queued_must_be_registered(stage, orch
         orchestrator.start("x", "trip", [stage.step("a")])
 
 
+def test_what_is_queued_must_be_made_of_steps_that_the_workers_know(stage, registered, orchestrator):
+    registered(stage.step("a"))
+
+    with pytest.raises(DefinitionError) as error:
+        orchestrator.start("x", "trip", [stage.step("a"), stage.step("b")])
+
+    assert str(error.value) == "saga 'trip': workers know no step 'b'; register it, or use execute()"
+    assert not SagaExecution.objects.exists()
+
+
+def test_some_of_the_registered_steps_can_be_queued(stage, registered, orchestrator):
+    saga = registered(stage.step("a"), stage.step("b"))
+
+    orchestrator.start("x", "trip", [saga.step("b")])
+
+    assert orchestrator.resume("x").steps_completed == ["b"]
+    assert stage.told == ["b"]
+
+
 @pytest.mark.parametrize("priority", [7, -1, "high"])
 def test_a_priority_that_is_none_is_refused(stage, orchestrator, priority):
     with pytest.raises(InvalidInput) as error:
@@ -158,6 +177,78 @@ def test_input_that_does_not_validate_is_refused_by_key(stage, registered, orche
     assert not SagaExecution.objects.exists()
 
 
+class Leg(serializers.Serializer):
+    seats = serializers.IntegerField()
+    days = serializers.ListField(child=serializers.IntegerField(), required=False)
+
+
+class Journey(serializers.Serializer):
+    legs = Leg(many=True)
+
+    def validate_legs(self, legs):
+        crowded = [{"seats": ["Nine seats are the most."]} if leg["seats"] > 9 else {} for leg in legs]
+        if any(crowded):
+            raise serializers.ValidationError(crowded)
+        return legs
+
+    def validate(self, journey):
+        if len(journey["legs"]) > 2:
+            raise serializers.ValidationError(["Two legs are the most.", "Book the others apart."])
+        return journey
+
+
+@pytest.mark.parametrize(
+    ("legs", "errors", "text"),
+    [
+        (
+            [{"seats": 1}, {"seats": "x", "days": [1, 2, "y"]}],
+            {"legs.1.seats": "A valid integer is required.", "legs.1.days.2": "A valid integer is required."},
+            "legs.1.seats: A valid integer is required.; legs.1.days.2: A valid integer is required.",
+        ),
+        ("x", {"legs": 'Expected a list of items but got type "str".'}, None),
+        ([{"seats": 1}, 7], {"legs.1": "Invalid data. Expected a dictionary, but got int."}, None),
+        ([{"seats": 1}, {"seats": 10}], {"legs.1.seats": "Nine seats are the most."}, None),
+        (
+            [{"seats": 1}] * 3,
+            {"": "Two legs are the most. Book the others apart."},
+            "Two legs are the most. Book the others apart.",
+        ),
+    ],
+)
+def test_nested_input_that_does_not_validate_is_refused_by_its_dotted_key(
+    stage, registered, orchestrator, legs, errors, text
+):
+    registered(stage.step("a"), schema=Journey)
+
+    with pytest.raises(InvalidInput) as error:
+        orchestrator.start("x", "trip", context={"legs": legs})
+
+    assert error.value.errors == errors
+    assert str(error.value) == (text or "; ".join(f"{key}: {sentence}" for key, sentence in errors.items()))
+    assert not SagaExecution.objects.exists()
+
+
+class Strict(serializers.Serializer):
+    sale = serializers.CharField(max_length=3)
+
+
+@pytest.mark.parametrize("call", ["start", "execute"])
+def test_the_same_id_and_input_is_the_same_execution_although_it_would_not_validate_today(
+    stage, registered, orchestrator, call
+):
+    registered(stage.step("a"))
+    orchestrator.execute("once", "trip", context={"sale": "S-100"})
+    registered(stage.step("a"), schema=Strict)
+
+    assert getattr(orchestrator, call)("once", "trip", context={"sale": "S-100"}).state is SagaState.SUCCEEDED
+    for saga_id, sale in [("once", "S-200"), ("other", "S-100"), ("no id", "S-100")]:
+        with pytest.raises(InvalidInput) as error:
+            getattr(orchestrator, call)(saga_id, "trip", context={"sale": sale})
+        assert error.value.errors == {"sale": "Ensure this field has no more than 3 characters."}
+    assert stage.told == ["a"]
+    assert SagaExecution.objects.count() == 1
+
+
 def test_what_is_queued_runs_by_its_id(stage, registered, orchestrator):
     saga = registered(stage.step("a"))
     execution = orchestrator.start("queued", "trip")
@@ -182,6 +273,7 @@ def test_wait_returns_the_execution_as_it_is_when_the_time_is_over(stage, regist
 
 def test_what_does_not_exist_is_unknown(orchestrator):
     assert orchestrator.get_status("nobody") is None
+    assert orchestrator.get_status("no\x00body") is None
     for call in (orchestrator.cancel, orchestrator.resume, orchestrator.retry_failed, orchestrator.acknowledge):
         with pytest.raises(UnknownExecution) as error:
             call("nobody")

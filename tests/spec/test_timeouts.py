@@ -111,6 +111,65 @@ def test_the_timer_that_was_running_runs_on(stage):
     assert rung == []
 
 
+@pytest.fixture
+def alarms():
+    """Sets a timer of somebody else's, which rings once; the monotonic times at which it rang."""
+    rung = []
+    former = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(time.monotonic()))
+
+    def set_alarm(seconds):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        return rung
+
+    yield set_alarm
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, former)
+
+
+@pytest.mark.django_db
+def test_a_timer_that_is_over_before_the_step_rings_in_time_and_the_step_goes_on(stage, alarms):
+    rung = alarms(SHORT / 4)
+
+    def wait_for_it(context):
+        give_up = time.monotonic() + 20
+        while not rung and time.monotonic() < give_up:
+            time.sleep(0.01)
+        return {"rung": len(rung)}
+
+    execution = run(stage.step("a", wait_for_it, timeout=30))
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert execution.context == {"rung": 1}
+
+
+@pytest.mark.django_db
+def test_a_step_is_cut_off_in_time_although_another_timer_was_over_before(stage, alarms):
+    rung = alarms(SHORT / 4)
+    begun = time.monotonic()
+
+    execution = run(stage.step("a", sleep, timeout=SHORT, retry_count=0))
+
+    assert rung[0] - begun < SHORT
+    assert time.monotonic() - begun < 5
+    assert story(execution) == ["a action 1 uncertain", "a compensation 1 succeeded"]
+    assert SHORT <= execution.step_executions.first().duration() < SHORT + GRACE + 1
+
+
+@pytest.mark.django_db
+def test_a_timer_that_rang_during_the_step_does_not_ring_again_after_it(stage):
+    rung = []
+    former = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(time.monotonic()))
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        run(stage.step("a", lambda context: time.sleep(0.2), timeout=5))
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+
+    assert (len(rung), left) == (1, 0.0)
+
+
 @pytest.mark.django_db
 def test_a_step_in_time_leaves_no_timer_behind(stage):
     run(stage.step("a", timeout=SHORT))

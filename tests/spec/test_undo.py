@@ -94,6 +94,21 @@ def test_an_undo_whose_provider_is_out_of_reach_is_set_aside_and_the_others_run(
     assert stage.told[5:] == ["b.undo", "b.undo"]
 
 
+@pytest.mark.parametrize("call", ["execute", "resume"])
+def test_nobody_is_kept_waiting_for_undos_that_are_set_aside(stage, registered, orchestrator, call):
+    saga = registered(
+        stage.step("a", undo=[RetryLater(0)], compensation_retry_count=0, max_delay=300),
+        stage.step("b", StepFailed("no")),
+    )
+    first = orchestrator.execute("aside", "trip", saga)
+
+    again = orchestrator.execute("aside", "trip", saga) if call == "execute" else orchestrator.resume("aside")
+
+    assert again.state is SagaState.COMPENSATING
+    assert (again.version, again.due_at) == (first.version, first.due_at)
+    assert stage.told == ["a", "b", "a.undo"]
+
+
 def test_an_undo_set_aside_for_an_hour_needs_attention(stage):
     steps = [
         stage.step("a", undo=[RetryLater(0)], compensation_retry_count=0, max_delay=7200),

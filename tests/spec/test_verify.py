@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from sagas import RetryLater, SagaState, StepFailed
+from sagas.operations import Act, perform
 from tests.support import finish, let_pass, let_wait_pass, lost, new_id, run, story
 
 pytestmark = pytest.mark.django_db
@@ -111,3 +112,37 @@ def test_an_operator_can_have_a_provider_asked_at_once(stage, registered, orches
     assert execution.state is SagaState.PARTIALLY_COMPENSATED
     assert execution.steps_completed == ["charge"]
     assert execution.needs_attention
+
+
+def test_that_it_did_not_happen_is_worth_nothing_while_the_request_may_be_on_its_way(stage, registered, orchestrator):
+    """An operator who cannot wait has the provider asked, who does not know of the charge yet."""
+    saga = registered(stage.step("charge", lost(), verify=[None, {"id": 7}], idempotent=False, timeout=30))
+    saga_id = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.1).saga_id
+    perform(Act.VERIFY, saga_id)
+    execution = orchestrator.resume(saga_id, max_seconds=0.1)
+
+    assert story(execution) == ["charge action 1 uncertain", "charge verify 1 uncertain"]
+    charged, asked = execution.step_executions
+    assert round((asked.retry_at - charged.started_at).total_seconds()) == 60
+    assert (execution.state, execution.wants) == (SagaState.IN_PROGRESS, None)
+
+    let_wait_pass(execution)
+    execution = orchestrator.resume(saga_id)
+    assert execution.state is SagaState.SUCCEEDED
+    assert execution.context == {"id": 7}
+    assert stage.told == ["charge", "charge.verify", "charge.verify"]
+
+
+def test_a_provider_that_says_it_did_not_happen_closes_a_saga_that_could_not_be_undone(stage, registered, orchestrator):
+    step = stage.step("charge", lost(), undo=[StepFailed("no")], verify=[ValueError(), None], retry_count=0, timeout=1)
+    saga_id = orchestrator.execute(new_id(), "trip", registered(step), max_seconds=0).saga_id
+    let_wait_pass(orchestrator.get_status(saga_id))
+    assert orchestrator.resume(saga_id).state is SagaState.PARTIALLY_COMPENSATED
+
+    execution = orchestrator.verify(saga_id, reason="the provider answered the phone")
+
+    assert stage.told == ["charge", "charge.verify", "charge.undo", "charge.verify"]
+    assert story(execution)[-1] == "charge verify 2 failed"
+    assert (execution.state, execution.failed_step) == (SagaState.FAILED, "charge")
+    assert not execution.needs_attention
+    assert not execution.compensation_performed

@@ -1,0 +1,33 @@
+"""manage.py saga_doctor: is the installation fit to run sagas."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from sagas import health
+from sagas.health import Finding, Level
+from sagas.management.console import SagaCommand
+
+SIGNS = {Level.OK: "✓", Level.WARNING: "!", Level.BROKEN: "✗"}
+CODES = {Level.OK: 0, Level.WARNING: 1, Level.BROKEN: 2}
+
+
+class Command(SagaCommand):
+    """Looks at the database, settings, clocks, workers and leases."""
+
+    help = "Tells whether the installation is fit to run sagas. Exit code: 0 healthy, 1 warnings, 2 broken."
+
+    def act(self, options: dict[str, Any]) -> int:
+        """Look, and tell."""
+        findings = health.examine()
+        for finding in findings:
+            self.console.say(_line(finding))
+        worst = max(findings, key=lambda finding: CODES[finding.level]).level
+        self.console.document({"level": worst, "findings": [dataclasses.asdict(finding) for finding in findings]})
+        return CODES[worst]
+
+
+def _line(finding: Finding) -> str:
+    cure = f" {finding.cure}" if finding.cure else ""
+    return f"{SIGNS[finding.level]} {finding.subject}: {finding.sentence}{cure}"

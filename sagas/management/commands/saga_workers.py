@@ -1,0 +1,41 @@
+"""manage.py saga_workers: a cluster of workers, and somebody who watches over it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from sagas.management.console import SagaCommand
+from sagas.management.exits import Exit
+from sagas.worker.supervisor import CannotHelp, Supervisor
+
+
+class Command(SagaCommand):
+    """Runs django-q2's cluster in a process group of its own and replaces it when it cannot be trusted any more."""
+
+    help = "Runs the workers until SIGTERM or Ctrl-C; a cluster that hangs or loses a process is replaced."
+    requires_system_checks = "__all__"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which of the clusters in Q_CLUSTER."""
+        parser.add_argument("--cluster", metavar="NAME", help="one of Q_CLUSTER['ALT_CLUSTERS'], instead of the first")
+
+    def act(self, options: dict[str, Any]) -> Exit:
+        """Watch until told to stop."""
+        if options["cluster"]:
+            os.environ["Q_CLUSTER_NAME"] = options["cluster"]
+        supervisor = Supervisor([sys.executable, "-m", "django", "qcluster"])
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: supervisor.stop())
+        self.console.say("Workers are running. SIGTERM or Ctrl-C ends them, after the attempts in hand.")
+        try:
+            supervisor.run()
+        except CannotHelp as error:
+            self.console.say(str(error))
+            return Exit.ERROR
+        self.console.say("Stopped.")
+        return Exit.SUCCEEDED

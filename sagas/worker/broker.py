@@ -1,0 +1,158 @@
+"""django-q2's broker for sagas: it looks whether something is due and rings; it neither stores nor claims."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import time
+from functools import cached_property
+from typing import Any, NoReturn
+
+from django.db import DatabaseError, connections
+from django.utils import timezone
+from django_q.brokers import Broker
+from django_q.conf import Conf
+from django_q.signing import BadSignature, SignedPackage
+
+from sagas import journal
+from sagas.conf import get_settings
+from sagas.exceptions import SagaError
+from sagas.logs import log
+from sagas.models import SagaExecution
+from sagas.registry import all_sagas
+
+from . import process
+from .changes import Changes, changes_of
+from .shared import CLUSTER
+
+LIFELINE = "SAGAS_LIFELINE"
+LOOK_AROUND = 0.2
+AFTER_A_BELL = 0.005
+AFTER_AN_ERROR = 1.0
+
+
+class NotForTasks(SagaError):
+    """Somebody sent an ordinary task to the cluster that runs sagas."""
+
+    def __init__(self) -> None:
+        super().__init__("This cluster runs sagas only; send other tasks to a django-q2 cluster of their own.")
+
+
+class SagaBroker(Broker):  # type: ignore[misc]
+    """Lives in the sentinel, which forks the workers and the pusher, and in the pusher, which calls `dequeue`."""
+
+    def __init__(self, list_key: str | None = None) -> None:
+        super().__init__(list_key)
+        self._rang = False
+        self._parent = os.getppid()
+        CLUSTER.founded_here()
+        process.await_spawn()
+
+    def dequeue(self) -> list[tuple[None, str]] | None:
+        """A bell if something is due; else waits until something may be, for a moment at most."""
+        if CLUSTER.orphaned():
+            raise SystemExit(0)
+        try:
+            return self._look()
+        except DatabaseError as error:
+            log(logging.WARNING, "pusher.failed", error_type=type(error).__name__)
+            connections[journal.alias()].close()
+            time.sleep(AFTER_AN_ERROR)
+            return None
+
+    def _look(self) -> list[tuple[None, str]] | None:
+        if self._rang:
+            self._rang = False
+            time.sleep(AFTER_A_BELL)
+        self._changes.note()
+        left = journal.due_in(list(all_sagas()), within=get_settings().POLL)
+        if left <= 0 and not CLUSTER.stopping:
+            self._rang = True
+            return [(None, _bell())]
+        stop_at = time.monotonic() + left
+        while not (CLUSTER.stopping or self._changes.wait(min(LOOK_AROUND, max(0.0, stop_at - time.monotonic())))):
+            if time.monotonic() >= stop_at:
+                break
+        if CLUSTER.stopping:
+            time.sleep(AFTER_A_BELL)
+        return None
+
+    @cached_property
+    def _changes(self) -> Changes:
+        return changes_of(connections[journal.alias()])
+
+    def set_stat(self, key: str, value: str, timeout: int) -> Any:
+        """The sentinel calls this twice a second: how the workers learn that the cluster is about to stop."""
+        try:
+            status = SignedPackage.loads(value).status
+        except BadSignature:
+            status = None
+        if status in (Conf.STOPPING, Conf.STOPPED):
+            CLUSTER.stop()
+        self._end_without_parent()
+        return super().set_stat(key, value, timeout)
+
+    def _end_without_parent(self) -> None:
+        """A sentinel without its parent, or a parent without its supervisor, would go on for ever unseen."""
+        if os.getppid() != self._parent:
+            log(logging.CRITICAL, "cluster.orphaned", pid=os.getpid())
+            CLUSTER.stop()
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif not CLUSTER.stopping and _lifeline_cut():
+            log(logging.CRITICAL, "supervisor.lost", pid=self._parent)
+            os.kill(self._parent, signal.SIGTERM)
+
+    def queue_size(self) -> int:
+        """How many executions are due."""
+        due: int = SagaExecution.objects.filter(due_at__lte=timezone.now()).count()
+        return due
+
+    def lock_size(self) -> int:
+        """How many executions workers have in hand."""
+        leased: int = SagaExecution.objects.filter(leased=True).count()
+        return leased
+
+    def ping(self) -> bool:
+        """Whether the database answers."""
+        connections[journal.alias()].ensure_connection()
+        return True
+
+    def info(self) -> str:
+        """What `qinfo` shows."""
+        return "sagas"
+
+    def enqueue(self, task: Any) -> NoReturn:
+        """Refused: NotForTasks."""
+        raise NotForTasks
+
+    def purge_queue(self) -> NoReturn:
+        """Refused: NotForTasks."""
+        raise NotForTasks
+
+    def delete_queue(self) -> NoReturn:
+        """Refused: NotForTasks."""
+        raise NotForTasks
+
+
+def _bell() -> str:
+    """An empty task: it makes a worker look for itself. Nobody waits for its result, and no clock runs for it."""
+    task = {
+        "id": "0" * 32,
+        "name": "sagas",
+        "func": "sagas.worker.process.answer",
+        "args": (),
+        "kwargs": {},
+        "started": timezone.now(),
+        "timeout": -1,
+        "save": False,
+    }
+    package: str = SignedPackage.dumps(task)
+    return package
+
+
+def _lifeline_cut() -> bool:
+    """Whether the supervisor's end of its pipe is closed."""
+    number = os.environ.get(LIFELINE)
+    return number is not None and bool(select.select([int(number)], [], [], 0)[0])

@@ -1,0 +1,141 @@
+"""The threads of a worker process: each runs one execution at a time, and nothing is claimed that has no thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from django.db import DatabaseError, close_old_connections, connections
+
+from sagas import engine
+from sagas.definition import Saga
+from sagas.logs import log
+from sagas.models import SagaExecution
+from sagas.tenure import LeaseLost, Tenure
+
+Job = tuple[SagaExecution, Saga, float]
+
+
+class Slot:
+    """One thread's place in the pool; taken away from it when its step is stuck."""
+
+    def __init__(self) -> None:
+        self.tenure: Tenure | None = None
+        self.taken_away = False
+
+
+class Pool:
+    """`size` threads, started as they are needed. `on_all_stuck` is called when so many steps are stuck at once."""
+
+    def __init__(self, size: int, on_all_stuck: Callable[[], None]) -> None:
+        self.size = size
+        self.stuck = 0
+        self._on_all_stuck = on_all_stuck
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._changed = threading.Condition()
+        self._slots: set[Slot] = set()
+        self._busy = 0
+        self._draining = False
+
+    @property
+    def running(self) -> int:
+        """How many executions are in hand, those that are stuck not counted."""
+        return self._busy
+
+    @property
+    def free(self) -> int:
+        """How many more could be run."""
+        return 0 if self._draining else self.size - self._busy
+
+    def wait_for_free(self, seconds: float) -> int:
+        """How many threads are free, after waiting for one for so many seconds at most."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.free > 0 or self._draining, seconds)
+            return self.free
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Whether nothing runs any more, after waiting for that for so many seconds at most."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._busy == 0, seconds)
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run what has been claimed for our free threads."""
+        with self._changed:
+            self._busy += len(jobs)
+            missing = min(self.size, self._busy) - len(self._slots)
+        for _ in range(missing):
+            self._add_thread()
+        for job in jobs:
+            self._jobs.put(job)
+
+    def drain(self) -> None:
+        """Take nothing more; what runs is given back after its attempt, due at once."""
+        with self._changed:
+            if self._draining:
+                return
+            self._draining = True
+            for slot in self._slots:
+                self._jobs.put(None)
+                if slot.tenure:
+                    slot.tenure.stop_at = time.monotonic()
+            self._changed.notify_all()
+
+    def _add_thread(self) -> None:
+        slot = Slot()
+        with self._changed:
+            self._slots.add(slot)
+            number = len(self._slots)
+        # Not daemons: the process waits for them when its main thread has ended.
+        threading.Thread(target=self._work, args=[slot], name=f"sagas-{number}").start()
+
+    def _work(self, slot: Slot) -> None:
+        while not slot.taken_away and (job := self._jobs.get()) is not None:
+            self._run_safely(slot, job)
+            with self._changed:
+                slot.tenure = None
+                if not slot.taken_away:
+                    self._busy -= 1
+                    self._changed.notify_all()
+        with self._changed:
+            self._slots.discard(slot)
+            self.stuck -= slot.taken_away
+        connections.close_all()
+
+    def _run_safely(self, slot: Slot, job: Job) -> None:
+        """The thread outlives whatever goes wrong in it; a row that it leaves leased runs out and is claimed again."""
+        try:
+            self._run(slot, *job)
+        except LeaseLost:
+            log(logging.WARNING, "lease.taken", saga_id=job[0].saga_id, saga=job[0].saga_name)
+        except DatabaseError as error:
+            details = {"saga_id": job[0].saga_id, "saga": job[0].saga_name, "error_type": type(error).__name__}
+            log(logging.ERROR, "execution.interrupted", **details)
+        except BaseException as error:  # noqa: BLE001  (see above; SystemExit out of a step is one step's)
+            details = {"saga_id": job[0].saga_id, "saga": job[0].saga_name, "error_type": type(error).__name__}
+            log(logging.ERROR, "execution.failed", exc_info=True, **details)
+
+    def _run(self, slot: Slot, execution: SagaExecution, saga: Saga, sent: float) -> None:
+        close_old_connections()
+        tenure = Tenure(execution, saga, sent=sent, moment=execution.claimed_at)
+        tenure.when_stuck = lambda: self._take_away(slot)
+        with self._changed:
+            slot.tenure = tenure
+            if self._draining:
+                tenure.stop_at = time.monotonic()
+        engine.advance(tenure)
+
+    def _take_away(self, slot: Slot) -> None:
+        """The thread is stuck in its step: let another have its place."""
+        with self._changed:
+            slot.taken_away = True
+            slot.tenure = None
+            self._slots.discard(slot)
+            self._busy -= 1
+            self.stuck += 1
+            all_stuck = self.stuck >= self.size
+            self._changed.notify_all()
+        if all_stuck:
+            self._on_all_stuck()

@@ -1,0 +1,169 @@
+"""A worker process: it claims when the bell rings, reports itself, and leaves in peace."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+from django.db import DatabaseError, connections
+from django.db.models.functions import Now
+from django_q.conf import Conf
+from django_q.signals import post_spawn
+
+from sagas import journal
+from sagas.conf import get_settings
+from sagas.logs import log
+from sagas.models import SagaWorker
+from sagas.registry import all_sagas
+from sagas.tenure import HOST, worker_name
+
+from . import unknown
+from .pool import Pool
+from .shared import CLUSTER
+
+LOOK_AROUND = 0.1
+LINGER = 0.002
+AFTER_AN_ERROR = 1.0
+LONG_DEAD = 3600.0
+LONGEST_SILENCE = 5.0
+
+
+class WorkerProcess:
+    """What a worker process has beside its main thread: the pool, and two threads that watch and report."""
+
+    def __init__(self) -> None:
+        self.name = worker_name()
+        self.pool = Pool(get_settings().WORKER_THREADS, self.leave)
+        self._leaving = threading.Event()
+        self._drained = threading.Event()
+        self._reported = threading.Event()
+        self._in_ring = False
+
+    def start(self) -> None:
+        """Begin to watch and to report; the pool starts its threads when it has something to do."""
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        # Not a daemon: the process waits for it, and it has the last word.
+        threading.Thread(target=self._watch, name="sagas-watch").start()
+        threading.Thread(target=self._report_always, name="sagas-report", daemon=True).start()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more is claimed here."""
+        return self._leaving.is_set() or CLUSTER.stopping or CLUSTER.orphaned()
+
+    def answer(self) -> None:
+        """Claim as many executions as there are free threads, until nothing is due."""
+        self._in_ring = True
+        try:
+            while not self.stopping:
+                free = self.pool.wait_for_free(LOOK_AROUND)
+                if free and not self._claim(free):
+                    break
+        except DatabaseError as error:
+            log(logging.WARNING, "claim.failed", error_type=type(error).__name__)
+            connections[journal.alias()].close()
+            self._leaving.wait(AFTER_AN_ERROR)
+        finally:
+            self._in_ring = False
+        if self._leaving.is_set():
+            sys.exit(0)
+
+    def leave(self) -> None:
+        """End this process; django-q2 replaces it. The signal makes the main thread let go of its queue first."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _claim(self, free: int) -> int:
+        if free < self.pool.size:
+            time.sleep(LINGER)  # others end in the same moment, and one claim serves them all
+            free = self.pool.free
+        sagas, sent, worker = all_sagas(), time.monotonic(), worker_name()
+        claimed = journal.persist(
+            lambda: journal.claim_due(free, list(sagas), worker=worker, lease=get_settings().LEASE),
+            lambda: journal.find_all_claimed(worker=worker),
+        )
+        self.pool.run([(execution, sagas[execution.saga_name], sent) for execution in claimed])
+        return len(claimed)
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self._leaving.set()
+        if not self._in_ring:
+            sys.exit(0)
+
+    def _watch(self) -> None:
+        """Wait for a reason to leave; let what runs finish its attempt, and go when the drain is over."""
+        main = threading.main_thread()
+        while main.is_alive() and not self.stopping:
+            main.join(LOOK_AROUND)
+        give_up = time.monotonic() + get_settings().DRAIN_SECONDS
+        self.pool.drain()
+        idle = self.pool.wait_until_idle(get_settings().DRAIN_SECONDS)
+        log(logging.INFO if idle else logging.WARNING, "worker.drained", worker=self.name, running=self.pool.running)
+        self._leaving.set()
+        self._drained.set()
+        self._reported.wait(AFTER_AN_ERROR)
+        while main.is_alive() and not CLUSTER.orphaned() and time.monotonic() < give_up:
+            main.join(LOOK_AROUND)
+        logging.shutdown()
+        os._exit(0)
+
+    def _report_always(self) -> None:
+        self._safely(_forget_the_dead)
+        while not self._drained.is_set():
+            self._safely(self._report)
+            self._drained.wait(min(get_settings().beat, LONGEST_SILENCE))
+        self._safely(self._sign_off)
+        self._reported.set()
+
+    def _safely(self, report: Any) -> None:
+        try:
+            report()
+        except DatabaseError as error:
+            log(logging.WARNING, "report.failed", error_type=type(error).__name__)
+        finally:
+            connections.close_all()  # a connection for every thread of the pool and for two more is enough
+
+    def _report(self) -> None:
+        pool = self.pool
+        now = {"seen_at": Now(), "running": pool.running, "free": pool.free, "stuck": pool.stuck}
+        where = {"host": HOST, "pid": os.getpid(), "process_group": os.getpgrp(), "cluster": Conf.CLUSTER_NAME}
+        rows = SagaWorker.objects.using(journal.alias())
+        rows.update_or_create(
+            name=self.name,
+            defaults=now | {"draining": self.stopping},
+            create_defaults=now | where | {"started_at": Now()},
+        )
+        unknown.hold_what_nobody_knows()
+
+    def _sign_off(self) -> None:
+        SagaWorker.objects.using(journal.alias()).filter(name=self.name).delete()
+
+
+def _forget_the_dead() -> None:
+    """Workers that were killed leave their rows behind; after an hour nobody misses them."""
+    SagaWorker.objects.using(journal.alias()).filter(seen_at__lt=journal.ago(LONG_DEAD)).delete()
+
+
+_here: WorkerProcess | None = None
+
+
+def await_spawn() -> None:
+    """Become a WorkerProcess in each worker that django-q2 forks from this process."""
+    post_spawn.connect(_on_spawn, dispatch_uid="sagas.worker")
+
+
+def answer() -> None:
+    """The bell's task, in a worker's main thread."""
+    if _here:
+        _here.answer()
+
+
+def _on_spawn(**_: Any) -> None:
+    global _here
+    _here = WorkerProcess()
+    _here.start()

@@ -1,0 +1,216 @@
+"""Keeps a cluster running: django-q2 survives the death of some of its processes, and hangs after that of others.
+
+A worker that is killed while it waits for the bell takes the queue's lock with it, and the rest wait for ever. Nobody
+can tell from outside which death was of that kind, so after each the whole process group is replaced; what was in
+hand is parked or runs out its lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError, connections
+from django.db.models import Sum
+
+from sagas import journal
+from sagas.conf import get_settings
+from sagas.logs import log
+from sagas.models import SagaWorker
+from sagas.registry import all_sagas
+from sagas.tenure import HOST
+
+from .broker import LIFELINE
+from .processes import parents_in_group
+
+LOOK_EVERY = 0.5
+OVERDUE = 10.0
+UNSEEN = 60.0
+YOUNG = 10.0
+BEYOND_THE_DRAIN = 3.0
+TO_BE_TOLD = 2.0
+TO_END = 1.0
+PAUSE = 0.05
+IN_VAIN = 5
+
+
+class CannotHelp(Exception):
+    """The cluster ends again and again before it has done anything."""
+
+
+@dataclass
+class Cluster:
+    """A cluster we started: its parent process, which leads the group, and what we have seen of the others."""
+
+    leader: subprocess.Popen[bytes]
+    lifeline: int
+    started: float = field(default_factory=time.monotonic)
+    members: dict[int, int] = field(default_factory=dict)
+    workers: set[int] = field(default_factory=set)
+    complete: bool = False
+
+    @property
+    def group(self) -> int:
+        """The process group's id."""
+        return self.leader.pid
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self.started
+
+    def rows(self) -> Any:
+        """What its workers last reported."""
+        return SagaWorker.objects.using(journal.alias()).filter(host=HOST, process_group=self.group)
+
+
+class Supervisor:
+    """Starts a cluster, replaces it whenever it cannot be trusted any more, and stops it when told to."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
+        self._told = threading.Event()
+        self._vain = 0
+
+    def stop(self) -> None:
+        """End the cluster in peace, and `run`."""
+        self._told.set()
+
+    def run(self) -> None:
+        """Until `stop`; CannotHelp when a cluster does not come to work."""
+        while not self._told.is_set():
+            cluster = self._start()
+            try:
+                trouble = self._watch(cluster)
+            finally:
+                self._end(cluster)
+            if trouble:
+                log(logging.ERROR, "cluster.replaced", reason=trouble)
+                self._count(cluster, trouble)
+
+    def _start(self) -> Cluster:
+        inherited, lifeline = os.pipe()
+        environment = os.environ | {LIFELINE: str(inherited), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        leader = subprocess.Popen(  # noqa: S603  (our own interpreter and command)
+            self._command, start_new_session=True, pass_fds=[inherited], env=environment
+        )
+        os.close(inherited)
+        log(logging.INFO, "cluster.started", pid=leader.pid)
+        return Cluster(leader, lifeline)
+
+    def _watch(self, cluster: Cluster) -> str:
+        """Why it cannot be trusted any more; "" when we were told to stop."""
+        while not self._told.wait(LOOK_EVERY):
+            trouble = self._trouble(cluster)
+            if trouble:
+                return trouble
+        return ""
+
+    def _trouble(self, cluster: Cluster) -> str:
+        if cluster.leader.poll() is not None:
+            return f"the cluster ended by itself, with code {cluster.leader.returncode}"
+        trouble = self._trouble_in_group(cluster) or self._trouble_in_reports(cluster)
+        if not trouble and not cluster.complete and cluster.workers:
+            # From now on we know whom to miss: the sentinel, its workers, the monitor and the pusher.
+            cluster.complete = len(_helpers(cluster.members, cluster.group)) >= len(cluster.workers) + 3
+            if cluster.complete:
+                log(logging.INFO, "cluster.working", pid=cluster.group, workers=len(cluster.workers))
+        return trouble
+
+    def _trouble_in_group(self, cluster: Cluster) -> str:
+        before, cluster.members = cluster.members, parents_in_group(cluster.group)
+        for pid, parent in cluster.members.items():
+            if pid != cluster.group and parent not in cluster.members:
+                return f"process {pid} has lost its parent"
+        dead = [pid for pid in _helpers(before, cluster.group) if pid not in cluster.members]
+        return next((f"process {pid} died" for pid in dead if not self._left_in_peace(cluster, pid)), "")
+
+    def _left_in_peace(self, cluster: Cluster, pid: int) -> bool:
+        """A worker that is recycled takes its row with it."""
+        return pid in cluster.workers and not self._asked(lambda: cluster.rows().filter(pid=pid).exists(), True)
+
+    def _trouble_in_reports(self, cluster: Cluster) -> str:
+        trouble: str = self._asked(lambda: self._reported_trouble(cluster), "")
+        return trouble
+
+    def _reported_trouble(self, cluster: Cluster) -> str:
+        rows = cluster.rows()
+        cluster.workers.update(rows.values_list("pid", flat=True))
+        silent: SagaWorker | None = rows.filter(seen_at__lt=journal.ago(UNSEEN)).first()
+        if silent:
+            return f"worker {silent.pid} has not been seen for {UNSEEN:g} s"
+        free: int | None = rows.filter(draining=False).aggregate(free=Sum("free"))["free"]
+        if free and cluster.age > YOUNG and journal.overdue(list(all_sagas()), by=OVERDUE):
+            return f"work has been due for {OVERDUE:g} s, and there are free threads"
+        return ""
+
+    def _asked(self, question: Any, otherwise: Any) -> Any:
+        """What the database says, or `otherwise` while it cannot be asked."""
+        try:
+            return question()
+        except DatabaseError as error:
+            log(logging.WARNING, "supervisor.blind", error_type=type(error).__name__)
+            connections[journal.alias()].close()
+            return otherwise
+
+    def _end(self, cluster: Cluster) -> None:
+        """SIGTERM to the parent alone, which lets attempts end; SIGKILL to the group once the drain is over."""
+        self._asked(lambda: cluster.workers.update(cluster.rows().values_list("pid", flat=True)), None)
+        if cluster.leader.poll() is None:
+            cluster.leader.terminate()
+        self._wait_for_drain(cluster, time.monotonic() + get_settings().DRAIN_SECONDS + BEYOND_THE_DRAIN)
+        _kill(cluster.group)
+        cluster.leader.wait()
+        os.close(cluster.lifeline)
+        self._asked(lambda: cluster.rows().delete(), None)
+        log(logging.INFO, "cluster.ended", pid=cluster.group, code=cluster.leader.returncode)
+
+    def _wait_for_drain(self, cluster: Cluster, give_up: float) -> None:
+        """Until the group is gone, or is a rest without workers that does not go by itself."""
+        tell = time.monotonic() + TO_BE_TOLD
+        kill = give_up
+        while (members := parents_in_group(cluster.group)) and time.monotonic() < min(kill, give_up):
+            workers = cluster.workers & members.keys()
+            if not workers:
+                kill = min(kill, time.monotonic() + TO_END)
+            elif time.monotonic() > tell:
+                tell = give_up
+                for pid in workers:  # their sentinel may hang, or be dead
+                    _signal(pid, signal.SIGTERM)
+            cluster.leader.poll()
+            time.sleep(PAUSE)
+
+    def _count(self, cluster: Cluster, trouble: str) -> None:
+        """Once it has worked, it is started again for ever; one that never comes to work is not helped by that."""
+        self._vain = 0 if cluster.workers else self._vain + 1
+        if self._vain >= IN_VAIN:
+            raise CannotHelp(f"The cluster did not come to work {IN_VAIN} times in a row; the last time, {trouble}.")
+        self._told.wait(self._vain)
+
+
+def _helpers(members: dict[int, int], leader: int) -> list[int]:
+    """The sentinel, and its children: workers, pusher, monitor. What steps start is not ours to judge."""
+    sentinels = {pid for pid, parent in members.items() if parent == leader}
+    return [pid for pid, parent in members.items() if pid in sentinels or parent in sentinels]
+
+
+def _kill(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

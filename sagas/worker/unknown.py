@@ -1,0 +1,44 @@
+"""Executions of sagas that no running worker knows: after a lease's time they wait for a person, not for ever."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from sagas import journal
+from sagas.conf import get_settings
+from sagas.models import SagaEvent, SagaExecution
+from sagas.registry import all_sagas
+
+
+def hold_what_nobody_knows() -> None:
+    """Hold what has been due for a lease's time and that we do not know either.
+
+    Workers of another version may know it: they have had the time to claim it. One whose worker died stays as it
+    is, for the lost lease tells whoever knows the saga that an attempt is in doubt; but a person gets to see it.
+    """
+    overdue = journal.ago(get_settings().LEASE)
+    rows = SagaExecution.objects.using(journal.alias()).filter(due_at__lt=overdue)
+    for execution in rows.exclude(saga_name__in=all_sagas()).order_by("id")[:100]:
+        if execution.leased:
+            _mine(execution).update(needs_attention=True)
+        else:
+            _hold(execution)
+
+
+def _hold(execution: SagaExecution) -> None:
+    reason = f"No worker that runs knows the saga {execution.saga_name!r}. Deploy its code, then release."
+    held = {"held": reason, "needs_attention": True, "due_at": None, "rank_at": None}
+    with journal.one_commit():
+        if _mine(execution).update(version=execution.version + 1, **held):
+            SagaEvent.objects.using(journal.alias()).create(
+                execution=execution,
+                kind=SagaEvent.Kind.HELD,
+                version=execution.version + 1,
+                run=execution.run,
+                data={"held": reason, "cause": "engine"},
+            )
+
+
+def _mine(execution: SagaExecution) -> QuerySet[SagaExecution]:
+    rows = SagaExecution.objects.using(journal.alias())
+    return rows.filter(pk=execution.pk, version=execution.version, leased=execution.leased)

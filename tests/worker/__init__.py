@@ -1,0 +1,1 @@
+"""Real clusters of workers, on the test's database: started, killed, paused, overloaded."""

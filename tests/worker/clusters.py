@@ -1,0 +1,128 @@
+"""A cluster in a process group of its own, on the test's database: to be started, hurt and stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from sagas.models import SagaWorker
+from sagas.worker.processes import parents_in_group
+from tests.crash.processes import ROOT, url_of, wait_for
+
+LEASE = 2.0
+
+
+class ClusterUnderTest:
+    """`manage.py qcluster`, or `saga_workers`, which keeps one."""
+
+    def __init__(
+        self, command: str, *, workers: int, name: str, environment: dict[str, str], settings: dict[str, Any]
+    ) -> None:
+        self.command, self.count, self.name = command, workers, name
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the cluster leaves)
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", command],
+            cwd=ROOT,
+            env=self._environment(settings) | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        wait_for(lambda: self._check_alive() or self._is_working())
+
+    def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
+        return os.environ | {
+            "DJANGO_SETTINGS_MODULE": "tests.worker.settings",
+            "DATABASE_URL": url_of("default"),
+            "SANDBOX_DATABASE_URL": url_of("sandbox"),
+            "SAGAS_SETTINGS": json.dumps({"LEASE": LEASE} | settings),
+            "STRANGE_CLUSTER": json.dumps({"name": self.name, "workers": self.count, "queue_limit": self.count}),
+        }
+
+    def _check_alive(self) -> None:
+        code = self.process.poll()
+        assert code is None, f"the cluster ended with {code}:\n{self.said}"
+
+    def _is_working(self) -> bool:
+        watched = self.command == "qcluster" or "cluster.working" in self.said
+        return watched and len(self.workers) == self.count
+
+    @property
+    def said(self) -> str:
+        """All that it has printed and logged."""
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    @property
+    def rows(self) -> Any:
+        return SagaWorker.objects.filter(cluster=self.name)
+
+    @property
+    def group(self) -> int:
+        """The process group of the cluster, which is not its supervisor's."""
+        return self.process.pid if self.command == "qcluster" else self.rows.latest("id").process_group
+
+    @property
+    def workers(self) -> list[int]:
+        """The workers that have reported themselves and live."""
+        living = parents_in_group(self.group).keys() if self.rows.exists() else set()
+        return [pid for pid in self.rows.order_by("pid").values_list("pid", flat=True) if pid in living]
+
+    @property
+    def sentinel(self) -> int:
+        return next(pid for pid, parent in parents_in_group(self.group).items() if parent == self.group)
+
+    @property
+    def helpers(self) -> dict[str, int]:
+        """Monitor and pusher, which django-q2 forks after the workers, in this order."""
+        sentinel = self.sentinel
+        children = sorted(pid for pid, parent in parents_in_group(self.group).items() if parent == sentinel)
+        return dict(zip(("monitor", "pusher"), [pid for pid in children if pid not in self.workers], strict=True))
+
+    def stop(self) -> int:
+        """End it in peace; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        """End all of it at once, as a power cut does."""
+        groups = {self.process.pid, *self.rows.values_list("process_group", flat=True)}
+        for group in groups:
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.wait(10)
+        for group in groups:
+            wait_for(lambda group=group: not parents_in_group(group))
+
+    def leave(self) -> None:
+        """Nothing of it outlives the test."""
+        if self.process.poll() is None:
+            for pid in parents_in_group(self.process.pid):
+                signal_to(pid, signal.SIGCONT)
+        self.kill()
+        self.log.close()
+
+
+def signal_to(pid: int, number: int) -> None:
+    """The same, to a process that may have ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def stays(condition: Any, seconds: float) -> bool:
+    """Whether the condition holds all that time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not condition():
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,43 @@
+"""Clusters that end with their test, and the strange sagas, known to this process too."""
+
+import itertools
+
+import pytest
+
+from sagas import registry
+from tests.worker.clusters import LEASE, ClusterUnderTest
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _our_lease(settings):
+    settings.SAGAS = {"LEASE": LEASE}
+
+
+@pytest.fixture(scope="session")
+def strange():
+    """The strange sagas by name, registered here as in the clusters."""
+    known = set(registry.all_sagas())
+    from tests.worker.strange import sagas
+
+    yield sagas
+    for name in set(registry.all_sagas()) - known:
+        registry.unregister(name)
+
+
+@pytest.fixture
+def cluster(transactional_db, strange):
+    """Start a cluster: cluster("qcluster", workers=1, WORKER_THREADS=4)."""
+    started = []
+
+    def start(command="saga_workers", *, workers=2, name=None, environment=None, **settings):
+        name = name or f"cluster-{next(numbers)}"
+        started.append(
+            ClusterUnderTest(command, workers=workers, name=name, environment=environment or {}, settings=settings)
+        )
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.leave()

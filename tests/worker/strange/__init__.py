@@ -1,0 +1,1 @@
+"""An app whose sagas do what workers must bear; clusters under test have it installed."""

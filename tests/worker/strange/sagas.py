@@ -1,0 +1,39 @@
+"""Sagas that wait, hang, or take their process down; what they do is in their contexts and step runs."""
+
+import hashlib
+import os
+import time
+
+from sagas import Priority, Saga, SagaStep, register
+
+
+def nothing(context):
+    return None
+
+
+def nap(context):
+    """Wait as on a network."""
+    time.sleep(context.get("seconds", 0.05))
+
+
+def die(context):
+    """Take the process down, as a crash in a C library does."""
+    os._exit(9)
+
+
+def compute(context):
+    """Stay in C, where no signal and no exception reaches, for some seconds; once."""
+    if context.attempt == 1:
+        hashlib.pbkdf2_hmac("sha256", b"password", b"salt", context["rounds"])
+
+
+NOOP = register(Saga("noop", [SagaStep(name, nothing, nothing) for name in ("one", "two", "three", "four")]))
+NAPS = register(Saga("naps", [SagaStep(name, nap, nothing) for name in ("one", "two", "three", "four")]))
+NAP = register(Saga("nap", [SagaStep("nap", nap, nothing, timeout=60)]))
+URGENT = register(Saga("urgent", [SagaStep("do", nothing)], priority=Priority.HIGH))
+POISON = register(Saga("poison", [SagaStep("fine", nothing, nothing), SagaStep("die", die, nothing)]))
+COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))
+# A step that another version of the code calls otherwise.
+RENAMED = register(
+    Saga("renamed", [SagaStep(os.environ.get("STRANGE_STEP", "before"), nap), SagaStep("after", nothing)])
+)

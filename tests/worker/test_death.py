@@ -1,0 +1,98 @@
+"""Whatever dies, every saga ends as if nothing had happened."""
+
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+from integrations.models import SandboxFault
+from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
+from sagas import SagaState
+from sagas.models import SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.testing import violations_of
+from tests.crash.processes import wait_for
+from tests.crash.world import SandboxWorld, booking_input, payment_input
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MANY = int(os.environ.get("SAGAS_MANY", "40"))
+SAGAS = [(CREATE_BOOKING_SAGA, booking_input), (COLLECT_PAYMENT_SAGA, payment_input)]
+DEFINITIONS = {saga.name: saga for saga, _ in SAGAS}
+
+
+@pytest.fixture
+def slow_providers():
+    """Each call to a sandbox takes 50 ms."""
+    SandboxFault.objects.create(mode="latency", latency_ms=50, remaining=1_000_000)
+
+
+def queue(count, prefix="q"):
+    """So many executions of each kind, due."""
+    for number in range(count):
+        saga, given = SAGAS[number % 2]
+        get_saga_orchestrator().start(f"{prefix}-{number}", saga.name, context=given(f"{prefix}-{number}"))
+
+
+def ended(count):
+    return SagaExecution.objects.filter(state__in=["succeeded", "failed"]).count() >= count
+
+
+def assert_all_went_well(count):
+    executions = list(SagaExecution.objects.all())
+    assert Counter(execution.state for execution in executions) == {SagaState.SUCCEEDED: count}
+    found = {
+        execution.saga_id: violations
+        for execution in executions
+        if (
+            violations := violations_of(
+                DEFINITIONS[execution.saga_name], execution.saga_id, SandboxWorld().effects(execution)
+            )
+        )
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize("command", ["qcluster", "saga_workers"])
+def test_a_whole_cluster_killed_and_started_again_ends_all(cluster, slow_providers, command):
+    queue(MANY)
+    first = cluster(command)
+    wait_for(lambda: ended(MANY // 4))
+    first.kill()
+    assert not ended(MANY)
+
+    cluster(command)
+    wait_for(lambda: ended(MANY))
+
+    assert_all_went_well(MANY)
+
+
+def the_busy_worker(one):
+    return one.rows.filter(running__gt=0).first().pid
+
+
+VICTIMS = {
+    "worker": lambda one: one.workers[0],
+    "pusher": lambda one: one.helpers["pusher"],
+    "monitor": lambda one: one.helpers["monitor"],
+    "sentinel": lambda one: one.sentinel,
+    "parent": lambda one: one.group,
+}
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+def test_a_supervised_cluster_recovers_by_itself_from_the_death_of_any_process(cluster, slow_providers, victim, busy):
+    one = cluster("saga_workers")
+    if busy:
+        queue(MANY)
+        wait_for(lambda: ended(MANY // 8))
+    before = one.group
+    os.kill(VICTIMS[victim](one), signal.SIGKILL)
+    if not busy:
+        queue(MANY)
+    wait_for(lambda: ended(MANY))
+
+    assert_all_went_well(MANY)
+    wait_for(lambda: one.rows.exists() and one.group != before and len(one.workers) == 2)

@@ -1,0 +1,76 @@
+"""SIGTERM ends a cluster in peace, and always."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from sagas import SagaState
+from sagas.models import SagaExecution, SagaWorker, StepRun
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.worker.processes import parents_in_group
+from tests.crash.processes import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def running(count):
+    return SagaExecution.objects.filter(leased=True).count() == count
+
+
+@pytest.mark.parametrize("command", ["qcluster", "saga_workers"])
+def test_what_runs_is_finished_and_the_rest_is_parked_due(cluster, command):
+    one = cluster(command, WORKER_THREADS=4, DRAIN_SECONDS=20)
+    for number in range(8):
+        get_saga_orchestrator().start(f"n-{number}", "naps", context={"seconds": 1.0})
+    wait_for(lambda: running(8))
+    group = one.group
+
+    assert one.stop() == 0
+
+    assert not parents_in_group(group)
+    assert not SagaWorker.objects.exists()
+    assert not StepRun.objects.exclude(outcome="succeeded").exists()
+    print(one.said)
+    print(list(SagaExecution.objects.values("saga_id", "state", "leased", "due_at", "worker", "version", "recoveries")))
+    print(list(StepRun.objects.values("execution__saga_id", "started_at", "finished_at")))
+    assert StepRun.objects.count() == 8
+    for execution in SagaExecution.objects.all():
+        assert (execution.state, execution.leased, execution.recoveries) == (SagaState.IN_PROGRESS, False, 0)
+        assert execution.due_at is not None
+
+
+def test_a_step_that_does_not_come_back_is_left_behind_after_the_drain(cluster):
+    one = cluster("saga_workers", workers=1, DRAIN_SECONDS=2, GRACE=60)
+    get_saga_orchestrator().start("c", "compute", context={"rounds": 100_000_000})
+    wait_for(lambda: running(1))
+
+    begun = time.monotonic()
+    assert one.stop() == 0
+    assert time.monotonic() - begun < 2 + 5
+
+
+def test_a_worker_told_to_leave_parks_what_it_has_and_is_replaced(cluster):
+    one = cluster("qcluster", workers=1, WORKER_THREADS=2)
+    get_saga_orchestrator().start("n", "naps", context={"seconds": 0.5})
+    wait_for(lambda: running(1))
+    before = one.workers
+
+    os.kill(before[0], signal.SIGTERM)
+
+    wait_for(lambda: one.workers and one.workers != before)
+    execution = get_saga_orchestrator().wait("n", 30)
+    assert execution.state is SagaState.SUCCEEDED
+    assert not execution.step_runs.exclude(outcome="succeeded").exists()
+    assert execution.recoveries == 0
+
+
+def test_without_its_supervisor_a_cluster_ends_by_itself(cluster):
+    one = cluster("saga_workers")
+    group = one.group
+
+    os.kill(one.process.pid, signal.SIGKILL)
+
+    wait_for(lambda: not parents_in_group(group))
+    assert not SagaWorker.objects.exists()

@@ -1,0 +1,194 @@
+"""What is due is taken up, once, in its order, and by whoever knows it."""
+
+import datetime as dt
+import os
+import signal
+from collections import Counter
+
+import pytest
+from django.db.models.functions import Now
+
+from integrations.models import SandboxFault
+from sagas import Priority, SagaState, journal, registry
+from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.testing import violations_of
+from tests.crash.processes import wait_for
+from tests.crash.world import SandboxWorld, booking_input, payment_input
+from tests.worker.clusters import LEASE, stays
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MANY = int(os.environ.get("SAGAS_MANY", "40"))
+
+
+def start(saga_id, saga, context=None, **options):
+    return get_saga_orchestrator().start(saga_id, saga, context=context, **options)
+
+
+def states():
+    return Counter(SagaExecution.objects.values_list("state", flat=True))
+
+
+def all_ended(count):
+    return SagaExecution.objects.filter(state__in=["succeeded", "failed"]).count() == count
+
+
+def test_a_queued_saga_is_run_and_its_end_is_seen(cluster):
+    cluster("qcluster", workers=1)
+
+    queued = start("b", "create_booking", booking_input("b"))
+    assert queued.state is SagaState.PENDING
+    execution = get_saga_orchestrator().wait("b", 30)
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert violations_of(registry.get_saga("create_booking"), "b", SandboxWorld().effects(execution)) == []
+
+
+def test_a_retry_waits_for_its_time_in_no_thread(cluster):
+    SandboxFault.objects.create(port="payments", operation="create", mode="throttle", match="p:", remaining=1)
+    cluster("qcluster", workers=1, WORKER_THREADS=1)
+    start("p", "collect_payment", payment_input("p"))
+    wait_for(lambda: StepRun.objects.filter(execution__saga_id="p", outcome="failed").exists())
+
+    start("n", "noop")
+    assert get_saga_orchestrator().wait("n", 30).state is SagaState.SUCCEEDED
+    assert get_saga_orchestrator().wait("p", 30).state is SagaState.SUCCEEDED
+
+
+def test_more_work_than_threads_is_claimed_once_and_nobody_is_blamed(cluster):
+    """The queue is many leases long: what nobody has claimed has no lease to lose."""
+    for number in range(MANY):
+        start(f"n-{number}", "nap", {"seconds": 0.4})
+    cluster("qcluster", WORKER_THREADS=4, LEASE=1.0)
+    wait_for(lambda: all_ended(MANY))
+
+    assert states() == {SagaState.SUCCEEDED: MANY}
+    assert not SagaExecution.objects.filter(recoveries__gt=0).exists()
+    assert not SagaEvent.objects.exists()
+    # Begun with version 1, claimed once, settled once.
+    assert Counter(SagaExecution.objects.values_list("version", flat=True)) == {3: MANY}
+
+
+def test_a_poisonous_saga_is_put_aside_and_the_others_end(cluster):
+    for number in range(MANY):
+        start(f"n-{number}", "naps")
+    start("deadly", "poison")
+    cluster("saga_workers", workers=1, WORKER_THREADS=4, LEASE=1.0, MAX_RECOVERIES=2)
+    wait_for(lambda: all_ended(MANY + 1))
+
+    assert states() == {SagaState.SUCCEEDED: MANY, SagaState.FAILED: 1}
+    deadly = get_saga_orchestrator().get_status("deadly")
+    assert [(run.step, run.outcome, run.ending) for run in deadly.step_executions] == [
+        ("fine", "succeeded", ""),
+        ("die", "uncertain", ""),
+        ("die", "uncertain", "poison"),
+        ("die", "succeeded", ""),
+        ("fine", "succeeded", ""),
+    ]
+    assert deadly.needs_attention
+
+
+def test_a_step_stuck_in_c_is_in_doubt_in_time_and_its_thread_is_made_up_for(cluster):
+    one = cluster("qcluster", workers=1, WORKER_THREADS=2, GRACE=0.5)
+    start("c", "compute", {"rounds": 30_000_000})
+    wait_for(lambda: StepRun.objects.filter(execution__saga_id="c").exists())
+    first = StepRun.objects.get(execution__saga_id="c", attempt=1)
+    assert (first.outcome, first.error_type) == ("uncertain", "StepTimeout")
+    assert first.duration() < 0.5 + 0.5 + 2
+
+    assert get_saga_orchestrator().wait("c", 30).state is SagaState.SUCCEEDED
+    wait_for(lambda: one.rows.filter(free=2, running=0).exists())
+
+
+def test_with_all_threads_stuck_the_process_is_replaced(cluster):
+    one = cluster("qcluster", workers=1, WORKER_THREADS=1, GRACE=0.5, DRAIN_SECONDS=1)
+    before = one.workers
+    start("c", "compute", {"rounds": 60_000_000})
+    assert get_saga_orchestrator().wait("c", 60).state is SagaState.SUCCEEDED
+
+    wait_for(lambda: one.workers and one.workers != before)
+
+
+def test_a_worker_paused_past_its_lease_writes_nothing_when_it_wakes(cluster):
+    SandboxFault.objects.create(port="payments", operation="confirm", mode="latency", match="p:", latency_ms=1500)
+    one = cluster("qcluster", workers=1)
+    start("p", "collect_payment", payment_input("p"))
+    wait_for(lambda: not SandboxFault.objects.filter(remaining__gt=0).exists())
+    asleep = one.workers[0]
+    os.kill(asleep, signal.SIGSTOP)
+
+    cluster("qcluster", workers=1)
+    execution = get_saga_orchestrator().wait("p", 30)
+    version = execution.version
+    os.kill(asleep, signal.SIGCONT)
+
+    def nothing_new():
+        execution.refresh_from_db()
+        return execution.version == version and execution.step_runs.count() == len(execution.plan) + 1
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert [run.outcome for run in execution.step_executions if run.step == "process_payment"] == [
+        "uncertain",
+        "succeeded",
+    ]
+    wait_for(lambda: "lease.taken" in one.said or "lease.lost" in one.said or "LeaseLost" in one.said)
+    assert stays(nothing_new, LEASE)
+    assert violations_of(registry.get_saga("collect_payment"), "p", SandboxWorld().effects(execution)) == []
+
+
+def test_two_clusters_with_other_code_hold_what_one_of_them_cannot_know(cluster):
+    start("r", "renamed", {"seconds": 0.0})
+    SagaExecution.objects.filter(saga_id="r").update(plan=["former", "after"])
+    cluster("qcluster", workers=1, environment={"STRANGE_STEP": "latter"}, WORKER_THREADS=2)
+    cluster("qcluster", workers=1, WORKER_THREADS=1)
+
+    execution = wait_for(lambda: SagaExecution.objects.filter(saga_id="r").exclude(held="").first())
+
+    assert execution.held == (
+        "The definition of renamed no longer has the step 'former', which this execution was planned with. "
+        "Deploy a version that has it, then release."
+    )
+    assert execution.needs_attention
+    assert not execution.step_runs.exists()
+
+
+def test_a_saga_that_no_worker_knows_is_held_once_all_had_the_time_to_take_it(cluster):
+    execution = start("x", "noop")
+    SagaExecution.objects.filter(pk=execution.pk).update(saga_name="gone")
+    cluster("qcluster", workers=1, LEASE=1.0)
+
+    held = wait_for(lambda: SagaExecution.objects.filter(saga_id="x").exclude(held="").first())
+
+    assert held.held == "No worker that runs knows the saga 'gone'. Deploy its code, then release."
+    assert (held.needs_attention, held.due_at, held.leased) == (True, None, False)
+
+
+def many_due(count, priority, age):
+    """So many executions that have been due for so many seconds."""
+    template = {"saga_name": "noop", "input": {}, "context": {}, "plan": ["one", "two", "three", "four"]}
+    due = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age)
+    rank = due - dt.timedelta(seconds=600 * priority)
+    rows = [
+        SagaExecution(saga_id=f"{priority.name}-{n}", priority=priority, due_at=due, rank_at=rank, **template)
+        for n in range(count)
+    ]
+    SagaExecution.objects.bulk_create(rows, batch_size=1000)
+
+
+def claim(count):
+    claimed = journal.claim_due(count, list(registry.all_sagas()), worker="host:1:abc", lease=60)
+    return Counter(str(execution.saga_id).split("-")[0] for execution in claimed)
+
+
+def test_high_goes_before_twenty_thousand_others_and_low_waits_its_time_only(strange):
+    many_due(10_000, Priority.LOW, age=300)
+    many_due(10_000, Priority.NORMAL, age=300)
+    start("HIGH-0", "urgent")
+    assert claim(1) == {"HIGH": 1}
+
+    # NORMAL goes before LOW, until LOW has waited ten minutes longer.
+    assert claim(3) == {"NORMAL": 3}
+    SagaExecution.objects.filter(priority=Priority.LOW).update(rank_at=Now() - dt.timedelta(seconds=600 + 301))
+    start("HIGH-1", "urgent")
+    assert claim(2) == {"LOW": 2}
