@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -43,11 +44,12 @@ def check_steps_fit_the_lease(**_: Any) -> list[CheckMessage]:
     if conf.problems():
         return []
     most = conf.get_settings().LEASE / 3
+    shown = f"{math.floor(most * 100) / 100:g}"
     return [
         checks.Warning(
             f"Saga {saga.name!r}: the transactional step {step.name!r} has a timeout of {step.timeout:g} s, but is cut "
-            f"off after {most:g} s, a third of SAGAS['LEASE'].",
-            hint=f"Lower its timeout to {most:g}, or raise the lease.",
+            f"off after {shown} s, a third of SAGAS['LEASE'].",
+            hint=f"Lower its timeout to {shown}, or raise the lease.",
             id="sagas.W001",
         )
         for saga in all_sagas().values()

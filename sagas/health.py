@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from django.core import checks
-from django.db import DatabaseError, connections, models
-from django.db.models.functions import Now
+from django.db import Error as DatabaseError
+from django.db import connections, models
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from . import journal
-from .conf import get_settings
 from .models import SagaExecution, SagaWorker
 from .registry import all_sagas
 
 CLOCKS_APART = 5.0
 WAITS_TOO_LONG = 10.0
 NOT_SEEN = 60.0
+NO_NEWS = 3600.0
 
 
 class Level(StrEnum):
@@ -47,14 +48,19 @@ def examine() -> list[Finding]:
         try:
             found.extend(look())
         except DatabaseError as error:
-            sentence = f"The database cannot be asked: {type(error).__name__}."
+            sentence = f"The database cannot be asked: {_first_line(error)}."
             return [*found, Finding("database", Level.BROKEN, sentence, "Bring it up, and run the migrations.")]
     return found
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
+
+
 def _settings() -> Iterator[Finding]:
-    """What `manage.py check` finds, with the database."""
-    messages = [m for m in checks.run_checks(databases=[journal.alias()]) if str(m.id).startswith("sagas.")]
+    """What `manage.py check` finds, with the database; what the project has silenced it does not want to hear."""
+    ours = [found for found in checks.run_checks(databases=[journal.alias()]) if str(found.id).startswith("sagas.")]
+    messages = [message for message in ours if not message.is_silenced()]
     for message in messages:
         level = Level.BROKEN if message.level >= checks.ERROR else Level.WARNING
         yield Finding("settings", level, f"{message.msg} ({message.id})", str(message.hint or ""))
@@ -70,10 +76,11 @@ def _database() -> Iterator[Finding]:
 
 
 def _clocks() -> Iterator[Finding]:
+    # One row, also where there is no execution.
+    nothing = SagaExecution.objects.using(journal.alias()).filter(pk=0)
     before = timezone.now()
-    now = Now(output_field=models.DateTimeField())
-    theirs: dt.datetime | None = SagaExecution.objects.using(journal.alias()).values_list(now, flat=True).first()
-    apart = abs((theirs - before).total_seconds()) if theirs else 0.0
+    now = nothing.aggregate(now=Coalesce(models.Max("created_at"), Now(output_field=models.DateTimeField())))["now"]
+    apart = abs((now - before).total_seconds())
     if apart > CLOCKS_APART:
         sentence = f"This host's clock and the database's are {apart:.0f} s apart; leases go by the database's."
         yield Finding("clocks", Level.WARNING, sentence, "Let both follow the same time server.")
@@ -84,48 +91,78 @@ def _clocks() -> Iterator[Finding]:
 def _workers() -> Iterator[Finding]:
     workers = SagaWorker.objects.using(journal.alias())
     alive = workers.filter(seen_at__gte=journal.ago(NOT_SEEN))
-    late = journal.overdue(list(all_sagas()), by=WAITS_TOO_LONG)
-    if not alive.exists():
-        level = Level.BROKEN if late else Level.WARNING
-        yield Finding("workers", level, "No worker is alive.", "Start manage.py saga_workers.")
+    count = alive.count()
+    if count:
+        yield from _living(alive, count)
     else:
-        of = alive.aggregate(running=models.Sum("running"), free=models.Sum("free"), stuck=models.Sum("stuck"))
-        sentence = f"{alive.count()} alive, {of['running']} sagas in hand, {of['free']} threads free."
-        yield Finding("workers", Level.OK, sentence)
-        if of["stuck"]:
-            sentence = f"{of['stuck']} threads are stuck in steps that do not come back."
-            yield Finding("workers", Level.WARNING, sentence, "Give these steps time-outs of their own.")
-    gone = workers.count() - alive.count()
-    if gone:
-        sentence = f"{gone} have not been seen for {NOT_SEEN:g} s."
-        yield Finding("workers", Level.WARNING, sentence, "They died or cannot reach the database.")
+        level = Level.BROKEN if _late() else Level.WARNING
+        yield Finding("workers", level, "No worker is alive.", "Start manage.py saga_workers.")
+    gone = workers.filter(seen_at__gte=journal.ago(NO_NEWS)).count() - count
+    if gone > 0:
+        words = ngettext(
+            "%(count)d worker has not been seen for %(seconds)d s.",
+            "%(count)d workers have not been seen for %(seconds)d s.",
+            gone,
+        )
+        sentence = words % {"count": gone, "seconds": NOT_SEEN}
+        yield Finding("workers", Level.WARNING, sentence, "Were they killed, or do they not reach the database?")
+
+
+def _living(alive: models.QuerySet[SagaWorker], count: int) -> Iterator[Finding]:
+    of = alive.aggregate(running=models.Sum("running"), free=models.Sum("free"), stuck=models.Sum("stuck"))
+    words = ngettext(
+        "%(count)d worker is alive; sagas in hand: %(running)d, free threads: %(free)d.",
+        "%(count)d workers are alive; sagas in hand: %(running)d, free threads: %(free)d.",
+        count,
+    )
+    yield Finding("workers", Level.OK, words % {"count": count, **of})
+    if of["stuck"]:
+        words = ngettext(
+            "%(stuck)d thread is stuck in a step that does not come back.",
+            "%(stuck)d threads are stuck in steps that do not come back.",
+            of["stuck"],
+        )
+        yield Finding("workers", Level.WARNING, words % of, "Give what such a step calls a time-out of its own.")
 
 
 def _work() -> Iterator[Finding]:
-    late = journal.overdue(list(all_sagas()), by=WAITS_TOO_LONG)
+    late = _late()
     if late:
-        sentence = f"{late} sagas have been due for more than {WAITS_TOO_LONG:g} s."
+        words = ngettext(
+            "%(count)d saga has been due for more than %(seconds)d s.",
+            "%(count)d sagas have been due for more than %(seconds)d s.",
+            late,
+        )
+        sentence = words % {"count": late, "seconds": WAITS_TOO_LONG}
         yield Finding("work", Level.WARNING, sentence, "Add workers or threads, or look why they do not take them.")
     else:
         yield Finding("work", Level.OK, "Nothing that is due waits.")
+
+
+def _late() -> int:
+    return journal.overdue(list(all_sagas()), by=WAITS_TOO_LONG)
 
 
 def _leases() -> Iterator[Finding]:
     executions = SagaExecution.objects.using(journal.alias())
     lost = executions.filter(leased=True, due_at__lt=journal.ago(WAITS_TOO_LONG)).count()
     if lost:
-        sentence = f"{lost} sagas were in the hands of workers that died, and nobody has gone on with them."
-        yield Finding("leases", Level.WARNING, sentence, "A worker that knows the saga takes them over by itself.")
+        words = ngettext(
+            "%(count)d saga was in the hands of a process that died, and nobody has gone on with it.",
+            "%(count)d sagas were in the hands of processes that died, and nobody has gone on with them.",
+            lost,
+        )
+        cure = "A worker that knows the saga takes it over by itself."
+        yield Finding("leases", Level.WARNING, words % {"count": lost}, cure)
     else:
-        yield Finding("leases", Level.OK, f"No lease of {get_settings().LEASE:g} s has run out unnoticed.")
+        yield Finding("leases", Level.OK, "No lease has run out unnoticed.")
 
 
 def _attention() -> Iterator[Finding]:
     """Sagas that wait for a person are the business's news, not the installation's."""
     count = SagaExecution.objects.using(journal.alias()).needing_attention().count()
-    yield Finding(
-        "attention", Level.OK, f"{count} sagas wait for a person." if count else "No saga waits for a person."
-    )
+    words = ngettext("%(count)d saga waits for a person.", "%(count)d sagas wait for a person.", count)
+    yield Finding("attention", Level.OK, words % {"count": count} if count else "No saga waits for a person.")
 
 
 LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (

@@ -31,6 +31,7 @@ T = TypeVar("T")
 OPEN_TRANSACTION = frozenset({1, 2, 3})
 
 # PostgreSQL's serialization_failure, deadlock_detected and lock_not_available.
+MAX_DEATHS = 2**31 - 1
 LOCK_ERRORS = frozenset({"40001", "40P01", "55P03"})
 
 CLOCKS = {
@@ -66,9 +67,10 @@ CHANNEL = "sagas"
 WAKING = f", pg_notify('{CHANNEL}', '')"
 WAKE = "SELECT pg_notify(%s, '')"
 
+DEATHS = "recoveries + CASE WHEN leased THEN 1 ELSE 0 END"
 TAKEN = """
     version = version + 1, lost = leased, leased = TRUE, worker = %s,
-    recoveries = recoveries + CASE WHEN leased THEN 1 ELSE 0 END,
+    recoveries = {deaths},
     started_at = CASE WHEN state = 'pending' THEN {now} ELSE started_at END,
     state = CASE WHEN state = 'pending' THEN 'in_progress' ELSE state END,
     due_at = {after}"""
@@ -85,7 +87,7 @@ CLAIM_DUE = {
     "postgresql": """
 WITH due AS MATERIALIZED (
     SELECT id FROM sagas_execution
-    WHERE due_at <= {now} AND rank_at <= {now} AND saga_name = ANY(%s)
+    WHERE due_at <= {now} AND rank_at <= {now} AND saga_name = ANY(%s) AND {deaths} BETWEEN %s AND %s
     ORDER BY rank_at LIMIT %s {skip}
 )
 UPDATE sagas_execution SET {taken}, rank_at = {after} - make_interval(secs => priority * %s)
@@ -98,6 +100,7 @@ UPDATE sagas_execution SET {taken},
 WHERE id IN (
     SELECT id FROM sagas_execution INDEXED BY sagas_execution_due
     WHERE due_at <= {now} AND rank_at <= {now} AND saga_name IN (SELECT value FROM json_each(%s))
+        AND {deaths} BETWEEN %s AND %s
     ORDER BY rank_at LIMIT %s
 )
 RETURNING *, {now} AS claimed_at
@@ -300,13 +303,18 @@ def claim(saga_id: str, *, worker: str, lease: float, priority: int) -> SagaExec
     return execution
 
 
-def claim_due(count: int, saga_names: Sequence[str], *, worker: str, lease: float) -> list[SagaExecution]:
-    """Take up to `count` due executions of these sagas for `lease` seconds, the most urgent first."""
+def claim_due(
+    count: int, saga_names: Sequence[str], *, worker: str, lease: float, deaths: tuple[int, int] = (0, MAX_DEATHS)
+) -> list[SagaExecution]:
+    """Take up to `count` due executions of these sagas for `lease` seconds, the most urgent first.
+
+    `deaths` is the least and the most that `recoveries` may be once they are taken.
+    """
     vendor, names, ageing = connection().vendor, list(saga_names), get_settings().AGEING
     if vendor == "postgresql":
-        parameters: list[Any] = [names, count, worker, round(lease, 3), round(lease, 3), ageing]
+        parameters: list[Any] = [names, *deaths, count, worker, round(lease, 3), round(lease, 3), ageing]
     else:
-        parameters = [worker, round(lease, 3), round(lease, 3), ageing, dumps(names), count]
+        parameters = [worker, round(lease, 3), round(lease, 3), ageing, dumps(names), *deaths, count]
     rows = list(SagaExecution.objects.using(alias()).raw(_sql(CLAIM_DUE[vendor], vendor), parameters))
     for execution in rows:
         execution.claimed_at = _moment(execution.claimed_at)
@@ -550,7 +558,7 @@ def _due(seconds: float | None, priority: int) -> list[float | None]:
 @cache
 def _sql(template: str, vendor: str) -> str:
     clock = CLOCKS["postgresql" if vendor == "postgresql" else "sqlite"]
-    whole = template.replace("{taken}", TAKEN)
+    whole = template.replace("{taken}", TAKEN).replace("{deaths}", DEATHS)
     return whole.replace("{now}", clock["now"]).replace("{after}", clock["after"]).replace("{skip}", clock["skip"])
 
 

@@ -37,6 +37,8 @@ class Pool:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._changed = threading.Condition()
         self._slots: set[Slot] = set()
+        # By identity: what was parked may be claimed again before its thread is done with it.
+        self._in_hand: dict[int, SagaExecution] = {}
         self._busy = 0
         self._draining = False
 
@@ -61,10 +63,16 @@ class Pool:
         with self._changed:
             return self._changed.wait_for(lambda: self._busy == 0, seconds)
 
+    def has_died_often(self, deaths: int) -> bool:
+        """Whether an execution is in hand that has lost its worker so many times since it last got on."""
+        with self._changed:
+            return any(execution.recoveries >= deaths for execution in self._in_hand.values())
+
     def run(self, jobs: Sequence[Job]) -> None:
         """Run what has been claimed for our free threads."""
         with self._changed:
             self._busy += len(jobs)
+            self._in_hand |= {id(execution): execution for execution, _, _ in jobs}
             missing = min(self.size, self._busy) - len(self._slots)
         for _ in range(missing):
             self._add_thread()
@@ -98,6 +106,7 @@ class Pool:
                 slot.tenure = None
                 if not slot.taken_away:
                     self._busy -= 1
+                    del self._in_hand[id(job[0])]
                     self._changed.notify_all()
         with self._changed:
             self._slots.discard(slot)
@@ -120,20 +129,21 @@ class Pool:
     def _run(self, slot: Slot, execution: SagaExecution, saga: Saga, sent: float) -> None:
         close_old_connections()
         tenure = Tenure(execution, saga, sent=sent, moment=execution.claimed_at)
-        tenure.when_stuck = lambda: self._take_away(slot)
+        tenure.when_stuck = lambda: self._take_away(slot, execution)
         with self._changed:
             slot.tenure = tenure
             if self._draining:
                 tenure.stop_at = time.monotonic()
         engine.advance(tenure)
 
-    def _take_away(self, slot: Slot) -> None:
+    def _take_away(self, slot: Slot, execution: SagaExecution) -> None:
         """The thread is stuck in its step: let another have its place."""
         with self._changed:
             slot.taken_away = True
             slot.tenure = None
             self._slots.discard(slot)
             self._busy -= 1
+            del self._in_hand[id(execution)]
             self.stuck += 1
             all_stuck = self.stuck >= self.size
             self._changed.notify_all()

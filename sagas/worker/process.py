@@ -28,6 +28,7 @@ from .pool import Pool
 from .shared import CLUSTER
 
 LOOK_AROUND = 0.1
+SUSPECTS_EVERY = 0.5
 LINGER = 0.002
 AFTER_AN_ERROR = 1.0
 LONG_DEAD = 3600.0
@@ -43,7 +44,9 @@ class WorkerProcess:
         self._leaving = threading.Event()
         self._drained = threading.Event()
         self._reported = threading.Event()
+        self._claiming = threading.Lock()
         self._in_ring = False
+        self._look_for_suspects = 0.0
 
     def start(self) -> None:
         """Begin to watch and to report; the pool starts its threads when it has something to do."""
@@ -62,8 +65,7 @@ class WorkerProcess:
         self._in_ring = True
         try:
             while not self.stopping:
-                free = self.pool.wait_for_free(LOOK_AROUND)
-                if free and not self._claim(free):
+                if self.pool.wait_for_free(LOOK_AROUND) and not self._claim():
                     break
         except DatabaseError as error:
             log(logging.WARNING, "claim.failed", error_type=type(error).__name__)
@@ -78,13 +80,33 @@ class WorkerProcess:
         """End this process; django-q2 replaces it. The signal makes the main thread let go of its queue first."""
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _claim(self, free: int) -> int:
-        if free < self.pool.size:
+    def _claim(self) -> int:
+        """Claim for our free threads; how many executions were found."""
+        if self.pool.free < self.pool.size:
             time.sleep(LINGER)  # others end in the same moment, and one claim serves them all
-            free = self.pool.free
+        with self._claiming:
+            return 0 if self.stopping else self._claim_for(self.pool.free)
+
+    def _claim_for(self, free: int) -> int:
+        """Claim for so many threads; how many were found.
+
+        Whoever takes a process down takes its neighbours down with it, and they all come due in the same moment. So
+        that a neighbour is not put aside with the culprit, those that may not lose their worker once more have
+        none of their kind beside them.
+        """
+        last_chance = get_settings().MAX_RECOVERIES - 1
+        found = 0
+        if last_chance and time.monotonic() >= self._look_for_suspects and not self.pool.has_died_often(last_chance):
+            found = self._take(1, (last_chance, journal.MAX_DEATHS))
+            self._look_for_suspects = time.monotonic() + (0.0 if found else SUSPECTS_EVERY)
+        most = last_chance - 1 if last_chance else journal.MAX_DEATHS
+        return found + (self._take(free - found, (0, most)) if free > found else 0)
+
+    def _take(self, count: int, deaths: tuple[int, int]) -> int:
         sagas, sent, worker = all_sagas(), time.monotonic(), worker_name()
+        lease = get_settings().LEASE
         claimed = journal.persist(
-            lambda: journal.claim_due(free, list(sagas), worker=worker, lease=get_settings().LEASE),
+            lambda: journal.claim_due(count, list(sagas), worker=worker, lease=lease, deaths=deaths),
             lambda: journal.find_all_claimed(worker=worker),
         )
         self.pool.run([(execution, sagas[execution.saga_name], sent) for execution in claimed])
@@ -101,7 +123,11 @@ class WorkerProcess:
         while main.is_alive() and not self.stopping:
             main.join(LOOK_AROUND)
         give_up = time.monotonic() + get_settings().DRAIN_SECONDS
+        # What is just being claimed must get to its threads before these are told that nothing more will come.
+        claimed = self._claiming.acquire(timeout=get_settings().DRAIN_SECONDS)
         self.pool.drain()
+        if claimed:
+            self._claiming.release()
         idle = self.pool.wait_until_idle(get_settings().DRAIN_SECONDS)
         log(logging.INFO if idle else logging.WARNING, "worker.drained", worker=self.name, running=self.pool.running)
         self._leaving.set()

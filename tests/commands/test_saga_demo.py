@@ -1,6 +1,9 @@
-"""saga_demo brings each saga to each outcome, makes a login and serves."""
+"""saga_demo brings each saga to each outcome, lets workers run some, makes a login and serves."""
 
+import json
+import os
 import re
+import signal
 import socket
 import urllib.request
 from http.cookiejar import CookieJar
@@ -8,10 +11,15 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth import authenticate
+from django.core.management import CommandError, call_command
 
 from integrations.models import SandboxEffect
-from sagas.models import SagaExecution
+from sagaproject.bookings.management.commands.saga_demo import DemoServer
+from sagas.models import SagaExecution, SagaWorker
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.worker.processes import parents_in_group
 from tests.commands.conftest import nothing_exists
+from tests.crash.processes import PATIENCE, wait_for
 
 SCENES = {
     "demo-create-booking-succeeded": ("succeeded", "succeeded"),
@@ -20,7 +28,10 @@ SCENES = {
         "partially_compensated",
         "partially compensated: the invoice could not be cancelled",
     ),
-    "demo-create-booking-waiting": ("in_progress", "waiting for a retry: the invoice issuer asked for patience"),
+    "demo-create-booking-waiting": (
+        "in_progress",
+        "waiting for a retry: the invoice issuer asked for an hour's patience",
+    ),
     "demo-create-booking-held": ("in_progress", "held by an operator"),
     "demo-collect-payment-succeeded": ("succeeded", "succeeded"),
     "demo-collect-payment-declined": ("failed", "failed: the card was declined"),
@@ -31,10 +42,24 @@ SCENES = {
     ),
     "demo-collect-payment-waiting": (
         "in_progress",
-        "waiting for a retry: the payment gateway could not be reached",
+        "waiting for a retry: the payment gateway asked for an hour's patience",
     ),
     "demo-collect-payment-held": ("in_progress", "held by an operator"),
 }
+QUEUED = {
+    "demo-create-booking-queued": ("succeeded", "succeeded, run by worker HOST:PID"),
+    "demo-create-booking-queued-undone": ("failed", "failed at the calendar and undone, run by worker HOST:PID"),
+    "demo-collect-payment-queued": ("succeeded", "succeeded, run by worker HOST:PID"),
+}
+RESCUED = {
+    "demo-create-booking-rescued": (
+        "succeeded",
+        "succeeded: its worker was killed at the calendar; when the lease had run out, worker HOST:PID went on",
+    ),
+}
+ALL = SCENES | QUEUED | RESCUED
+STARTED = "Workers have been started."
+KILLED = "Now one of them is killed in the middle of a saga."
 LOGIN = re.compile(r"Login: demo  Password: (\S+)")
 
 
@@ -44,38 +69,105 @@ def at_home(settings):
     settings.DEBUG = True
 
 
-def test_each_saga_comes_to_each_outcome(command, at_home):
-    said = command("saga_demo", "--no-server")
+@pytest.fixture
+def demo(shell):
+    """A running demo; whatever becomes of the test, it gets to end its workers."""
 
-    assert said.lines[:-1] == [f"{saga_id}: {told}" for saga_id, (_, told) in SCENES.items()]
-    states = dict(SagaExecution.objects.values_list("saga_id", "state"))
-    assert states == {saga_id: state for saga_id, (state, _) in SCENES.items()}
+    def start(*words, lease):
+        return shell.start("saga_demo", *words, DEBUG="1", SAGAS_SETTINGS=json.dumps({"LEASE": lease}))
+
+    yield start
+    for process in shell.started:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def told_by(process, lines):
+    return plainly(process.stdout.readline().decode().rstrip("\n") for _ in range(lines))
+
+
+def plainly(lines):
+    """What differs from run to run, put into words."""
+    return [re.sub(r"worker \S+:\d+", "worker HOST:PID", line) for line in lines]
+
+
+def lines_of(scenes, before=""):
+    return [f"{saga_id}: {told}{before}" for saga_id, (_, told) in scenes.items()]
+
+
+def workers_of(process):
+    """The process groups that it has started: its child's is ours, the cluster has one of its own."""
+    child = next(pid for pid, parent in parents_in_group(os.getpgrp()).items() if parent == process.pid)
+    groups = wait_for(lambda: set(SagaWorker.objects.values_list("process_group", flat=True)))
+    return child, groups
+
+
+def nothing_is_left_of(child, groups):
+    return child not in parents_in_group(os.getpgrp()) and not any(parents_in_group(group) for group in groups)
+
+
+def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_keeps_what_is_there(shell, demo):
+    process = demo("--port", "0", lease=2)
+    told = told_by(process, len(ALL) + 5)
+    page = logged_in(told[-3].removeprefix("Open "), LOGIN.fullmatch(told[-2])[1])
+    workers = workers_of(process)
+    process.send_signal(signal.SIGINT)
+    said = shell.end(process)
+
+    assert told[:-3] == [*lines_of(SCENES), STARTED, *lines_of(QUEUED), KILLED, *lines_of(RESCUED)]
+    assert dict(SagaExecution.objects.values_list("saga_id", "state")) == {
+        key: state for key, (state, _) in ALL.items()
+    }
     held = SagaExecution.objects.exclude(held="").values_list("saga_id", flat=True)
     assert set(held) == {"demo-create-booking-held", "demo-collect-payment-held"}
+    assert SandboxEffect.objects.filter(port="calendar", idempotency_key__contains="rescued").count() == 1
+    assert "demo-create-booking-partial" in page
+    assert (told[-1], said.out) == ("Ctrl-C stops the server and the workers.", "Stopped.\n")
     assert said.code == 0
+    assert nothing_is_left_of(*workers)
 
-
-def test_a_second_run_keeps_what_is_there_and_gives_a_new_password(command, at_home):
-    first = command("saga_demo", "--no-server")
     effects = SandboxEffect.objects.count()
+    get_saga_orchestrator().cancel("demo-create-booking-waiting")
+    get_saga_orchestrator().resume("demo-create-booking-waiting")
+    again = shell.end(demo("--no-server", lease=2))
 
-    second = command("saga_demo", "--no-server")
-
-    assert second.lines[:-1] == [f"{saga_id}: {told} (it was there)" for saga_id, (_, told) in SCENES.items()]
+    moved = "demo-create-booking-waiting: failed (somebody has moved it on)"
+    there = lines_of(SCENES, " (it was there)")
+    told_again = plainly(again.lines)
+    assert told_again[: len(SCENES)] == [moved if "booking-waiting" in line else line for line in there]
+    assert told_again[len(SCENES) : -1] == [STARTED, *lines_of(QUEUED | RESCUED, " (it was there)")]
+    assert again.code == 0
     assert SandboxEffect.objects.count() == effects
-    passwords = [LOGIN.fullmatch(said.lines[-1])[1] for said in (first, second)]
+    assert not SagaWorker.objects.exists()
+    passwords = [LOGIN.fullmatch(line)[1] for line in (told[-2], told_again[-1])]
     assert authenticate(username="demo", password=passwords[0]) is None
     assert authenticate(username="demo", password=passwords[1]).is_superuser
 
 
-def test_what_somebody_moved_on_stays_as_it_is(command, at_home):
-    command("saga_demo", "--no-server")
-    command("run_saga", "create_booking", "--saga-id", "demo-create-booking-waiting")
+def test_interrupted_in_the_middle_it_ends_the_workers(shell, demo):
+    process = demo("--no-server", lease=60)
+    told = told_by(process, len(SCENES) + len(QUEUED) + 2)
+    workers = workers_of(process)
+    process.send_signal(signal.SIGTERM)
+    said = shell.end(process)
 
-    said = command("saga_demo", "--no-server")
+    assert told[-1] == KILLED
+    assert said.err == "CommandError: Stopped before the demo was complete; run it again.\n"
+    assert said.code == 130
+    assert nothing_is_left_of(*workers)
 
-    assert "demo-create-booking-waiting: succeeded (somebody has moved it on)" in said.lines
-    assert said.code == 0
+
+def test_workers_that_end_by_themselves_end_it(shell, demo):
+    process = demo("--no-server", lease=60)
+    told = told_by(process, len(SCENES) + len(QUEUED) + 2)
+    child, groups = workers_of(process)
+    os.kill(child, signal.SIGKILL)
+    said = shell.end(process)
+
+    assert told[-1] == KILLED
+    assert said.err.startswith("CommandError: The workers ended by themselves, with -9. ")
+    assert said.code == 1
+    wait_for(lambda: nothing_is_left_of(child, groups))
 
 
 def test_it_refuses_to_run_on_a_deployment(command):
@@ -119,20 +211,14 @@ def test_a_port_that_is_none_is_refused(command, at_home):
     assert said.sentence == "Error: argument --port: must be a number from 0 to 65535, not 'http'"
 
 
-@pytest.mark.parametrize("number", [2, 15], ids=["Ctrl-C", "SIGTERM"])
-def test_it_serves_the_admin_to_the_login_until_it_is_stopped(shell, number):
-    process = shell.start("saga_demo", "--port", "0", DEBUG="1")
-    told = [process.stdout.readline().decode().rstrip("\n") for _ in range(len(SCENES) + 3)]
-    address = told[-3].removeprefix("Open ")
-    password = LOGIN.fullmatch(told[-2])[1]
+def test_somebody_takes_the_port_while_the_data_is_made(transactional_db, at_home):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError) as error:
+            call_command(DemoServer(), f"127.0.0.1:{port}", use_reloader=False, skip_checks=True)
 
-    page = logged_in(address, password)
-    process.send_signal(number)
-    said = shell.end(process)
-
-    assert "demo-create-booking-partial" in page
-    assert (told[-1], said.out) == ("Ctrl-C stops it.", "Stopped.\n")
-    assert said.code == 0
+    assert str(error.value) == f"Port {port} is in use; name another one with --port."
+    assert error.value.returncode == 2
 
 
 def logged_in(address: str, password: str) -> str:

@@ -133,6 +133,114 @@ def test_a_transactional_step_longer_than_a_third_of_the_lease_is_a_warning(sett
     ]
 
 
+def test_the_time_that_a_transactional_step_is_told_to_take_fits(settings, stage, registered):
+    settings.SAGAS = {"LEASE": 20}
+    registered(stage.step("enter", transactional=True, timeout=7))
+
+    found = [check for check in run_checks(tags=["sagas"]) if "'trip'" in check.msg]
+
+    assert "is cut off after 6.66 s" in found[0].msg
+    assert found[0].hint == "Lower its timeout to 6.66, or raise the lease."
+    registered(stage.step("enter", transactional=True, timeout=6.66))
+    assert not [check for check in run_checks(tags=["sagas"]) if "'trip'" in check.msg]
+
+
+# A cluster that runs sagas.
+
+NO_CLUSTER = (
+    "sagas.W005",
+    "No cluster in Q_CLUSTER has the broker of sagas, so no worker will run any.",
+    "Set Q_CLUSTER['broker_class'] = 'sagas.worker.SagaBroker', or do so for one of its ALT_CLUSTERS.",
+)
+OTHER_TASKS = {"name": "mails", "orm": "default"}
+
+
+@pytest.mark.parametrize("clusters", [OTHER_TASKS, {**OTHER_TASKS, "ALT_CLUSTERS": {"reports": {"workers": 1}}}, None])
+def test_a_project_whose_clusters_run_other_tasks_only_gets_a_warning(settings, clusters):
+    settings.Q_CLUSTER = clusters
+
+    assert told(run_checks(tags=["sagas"])) == [NO_CLUSTER]
+
+
+def test_a_cluster_for_sagas_beside_one_for_other_tasks_will_do(settings):
+    settings.Q_CLUSTER = {**OTHER_TASKS, "ALT_CLUSTERS": {"sagas": {"broker_class": "sagas.worker.SagaBroker"}}}
+
+    assert run_checks(tags=["sagas"]) == []
+
+
+def test_a_project_without_django_q_is_not_asked_for_a_cluster(settings):
+    settings.Q_CLUSTER = OTHER_TASKS
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_q"]
+
+    assert run_checks(tags=["sagas"]) == []
+
+
+def test_a_connection_pool_under_workers_is_an_error(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"pool": True})
+
+    assert told(run_checks(tags=["sagas"])) == [
+        (
+            "sagas.E005",
+            "A connection pool of psycopg does not survive the fork by which django-q2 makes its workers.",
+            "Take 'pool' out of DATABASES['default']['OPTIONS'] where workers run, and set CONN_MAX_AGE = None.",
+        )
+    ]
+
+
+def test_a_connection_pool_without_workers_is_none_of_our_business(monkeypatch, settings):
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"pool": True})
+    settings.Q_CLUSTER = OTHER_TASKS
+
+    assert told(run_checks(tags=["sagas"])) == [NO_CLUSTER]
+
+
+def test_a_lease_that_a_slow_commit_outlasts_is_a_warning(settings):
+    settings.SAGAS = {"LEASE": 14.5}
+
+    assert [check for check in told(run_checks(tags=["sagas"])) if check[0] == "sagas.W006"] == [
+        (
+            "sagas.W006",
+            "SAGAS['LEASE'] is 14.5 s: a pause of a worker, such as a slow commit, costs it its sagas.",
+            "Set it to 15 or more.",
+        )
+    ]
+    settings.SAGAS = {"LEASE": 15}
+    assert run_checks(tags=["sagas"]) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite counts no connections")
+def test_more_threads_than_postgresql_has_connections_are_a_warning(settings):
+    settings.Q_CLUSTER = {"broker_class": "sagas.worker.SagaBroker", "workers": 1000}
+    settings.SAGAS = {"WORKER_THREADS": 4}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, setting::int FROM pg_settings WHERE name LIKE '%connections'")
+        allowed = dict(cursor.fetchall())
+    usable = allowed["max_connections"] - allowed["superuser_reserved_connections"]
+
+    found = told(run_checks(tags=["database"], databases=["default"]))
+
+    assert found == [
+        (
+            "sagas.W007",
+            (f"A saga cluster of 1000 workers with 4 threads may need 6005 connections; PostgreSQL allows {usable}."),
+            "Raise max_connections, or lower Q_CLUSTER['workers'] or SAGAS['WORKER_THREADS'].",
+        )
+    ]
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite counts no connections")
+def test_as_many_threads_as_there_are_connections_are_fine(settings):
+    settings.Q_CLUSTER = {"broker_class": "sagas.worker.SagaBroker", "workers": 2}
+
+    assert run_checks(tags=["database"], databases=["default"]) == []
+
+
+def told(found):
+    return [(check.id, check.msg, check.hint) for check in found]
+
+
 @pytest.mark.django_db
 def test_executions_that_todays_code_would_strand_are_a_warning(stage, registered, orchestrator):
     registered(stage.step("a"), stage.step("b"))

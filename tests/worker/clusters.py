@@ -20,9 +20,17 @@ class ClusterUnderTest:
     """`manage.py qcluster`, or `saga_workers`, which keeps one."""
 
     def __init__(
-        self, command: str, *, workers: int, name: str, environment: dict[str, str], settings: dict[str, Any]
+        self,
+        command: str,
+        *,
+        workers: int,
+        name: str,
+        recycle: int,
+        environment: dict[str, str],
+        settings: dict[str, Any],
     ) -> None:
-        self.command, self.count, self.name = command, workers, name
+        self.command, self.count, self.name, self.recycle = command, workers, name, recycle
+        self._group = 0
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the cluster leaves)
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", command],
@@ -41,7 +49,9 @@ class ClusterUnderTest:
             "DATABASE_URL": url_of("default"),
             "SANDBOX_DATABASE_URL": url_of("sandbox"),
             "SAGAS_SETTINGS": json.dumps({"LEASE": LEASE} | settings),
-            "STRANGE_CLUSTER": json.dumps({"name": self.name, "workers": self.count, "queue_limit": self.count}),
+            "STRANGE_CLUSTER": json.dumps(
+                {"name": self.name, "workers": self.count, "queue_limit": self.count, "recycle": self.recycle}
+            ),
         }
 
     def _check_alive(self) -> None:
@@ -64,13 +74,15 @@ class ClusterUnderTest:
 
     @property
     def group(self) -> int:
-        """The process group of the cluster, which is not its supervisor's."""
-        return self.process.pid if self.command == "qcluster" else self.rows.latest("id").process_group
+        """The process group of the cluster, which is not its supervisor's; the last that a worker reported."""
+        if newest := self.rows.order_by("-id").first():
+            self._group = newest.process_group
+        return self._group
 
     @property
     def workers(self) -> list[int]:
         """The workers that have reported themselves and live."""
-        living = parents_in_group(self.group).keys() if self.rows.exists() else set()
+        living = parents_in_group(self.group)
         return [pid for pid in self.rows.order_by("pid").values_list("pid", flat=True) if pid in living]
 
     @property

@@ -31,10 +31,16 @@ def cluster(transactional_db, strange):
     """Start a cluster: cluster("qcluster", workers=1, WORKER_THREADS=4)."""
     started = []
 
-    def start(command="saga_workers", *, workers=2, name=None, environment=None, **settings):
-        name = name or f"cluster-{next(numbers)}"
+    def start(command="saga_workers", *, workers=2, recycle=100_000, environment=None, **settings):
         started.append(
-            ClusterUnderTest(command, workers=workers, name=name, environment=environment or {}, settings=settings)
+            ClusterUnderTest(
+                command,
+                workers=workers,
+                name=f"cluster-{next(numbers)}",
+                recycle=recycle,
+                environment=environment or {},
+                settings=settings,
+            )
         )
         return started[-1]
 

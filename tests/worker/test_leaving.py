@@ -32,9 +32,6 @@ def test_what_runs_is_finished_and_the_rest_is_parked_due(cluster, command):
     assert not parents_in_group(group)
     assert not SagaWorker.objects.exists()
     assert not StepRun.objects.exclude(outcome="succeeded").exists()
-    print(one.said)
-    print(list(SagaExecution.objects.values("saga_id", "state", "leased", "due_at", "worker", "version", "recoveries")))
-    print(list(StepRun.objects.values("execution__saga_id", "started_at", "finished_at")))
     assert StepRun.objects.count() == 8
     for execution in SagaExecution.objects.all():
         assert (execution.state, execution.leased, execution.recoveries) == (SagaState.IN_PROGRESS, False, 0)
@@ -74,3 +71,16 @@ def test_without_its_supervisor_a_cluster_ends_by_itself(cluster):
 
     wait_for(lambda: not parents_in_group(group))
     assert not SagaWorker.objects.exists()
+
+
+def test_a_recycled_worker_parks_what_it_has_and_is_replaced_without_alarm(cluster):
+    one = cluster("saga_workers", workers=1, recycle=2, WORKER_THREADS=2)
+    group, before = one.group, one.workers
+    for number in range(4):
+        get_saga_orchestrator().start(f"n-{number}", "naps", context={"seconds": 0.2})
+        assert get_saga_orchestrator().wait(f"n-{number}", 30).state is SagaState.SUCCEEDED
+
+    wait_for(lambda: one.workers and one.workers != before)
+    assert one.group == group
+    assert not StepRun.objects.exclude(outcome="succeeded").exists()
+    assert "cluster.replaced" not in one.said

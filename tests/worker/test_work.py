@@ -187,8 +187,8 @@ def test_high_goes_before_twenty_thousand_others_and_low_waits_its_time_only(str
     start("HIGH-0", "urgent")
     assert claim(1) == {"HIGH": 1}
 
-    # NORMAL goes before LOW, until LOW has waited ten minutes longer.
+    # NORMAL goes before LOW, until LOW has waited ten minutes longer; and before HIGH it waits twice as long.
     assert claim(3) == {"NORMAL": 3}
-    SagaExecution.objects.filter(priority=Priority.LOW).update(rank_at=Now() - dt.timedelta(seconds=600 + 301))
+    SagaExecution.objects.filter(priority=Priority.LOW).update(rank_at=Now() - dt.timedelta(seconds=2 * 600 + 1))
     start("HIGH-1", "urgent")
     assert claim(2) == {"LOW": 2}
