@@ -24,7 +24,7 @@ ARGS ?=
 FAIL_UNDER := $(if $(strip $(ARGS)),0,95)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test prove check format bench lock clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ $(STAMP): requirements.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-demo: $(STAMP) ## Set up, migrate, run sagas into every outcome, start the web server
+demo: $(STAMP) ## Set up, migrate, run sagas into every outcome, start workers and web server
 	$(MANAGE) migrate --verbosity 0
 	$(MANAGE) migrate --verbosity 0 --database sandbox
 	$(MANAGE) saga_demo
@@ -55,12 +55,16 @@ demo: $(STAMP) ## Set up, migrate, run sagas into every outcome, start the web s
 # Coverage is counted on SQLite only, for it costs more than the tests: little is left that only PostgreSQL runs.
 test: $(STAMP) ## Run the tests on SQLite, then on PostgreSQL
 	$(BIN)/coverage erase
-	$(ON_SQLITE) $(PYTEST) -m "not untraced" --cov --cov-report= $(ARGS)
+	$(ON_SQLITE) $(PYTEST) -m "not untraced and not prove" --cov --cov-report= $(ARGS)
 ifeq ($(strip $(ARGS)),)
 	$(ON_SQLITE) $(PYTEST) -m untraced
 endif
-	$(ON_POSTGRESQL) $(PYTEST) $(ARGS)
+	$(ON_POSTGRESQL) $(PYTEST) -m "not prove" $(ARGS)
 	$(BIN)/coverage report --skip-covered --fail-under=$(FAIL_UNDER)
+
+prove: $(STAMP) ## Run what takes long: clusters whose processes and databases die
+	$(ON_SQLITE) $(PYTEST) -m prove $(ARGS)
+	$(ON_POSTGRESQL) $(PYTEST) -m prove $(ARGS)
 
 check: $(STAMP) ## Check format, lint, types, floors, migrations and settings
 	$(BIN)/ruff format --check .

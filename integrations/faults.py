@@ -59,6 +59,8 @@ def before_effect(call: Call, fault: SandboxFault | None) -> None:
         raise ProviderError(Kind.UNAVAILABLE, "no_time_left", "The time was over before anything was sent")
     if fault is None:
         return
+    if fault.mode == FaultMode.THROTTLE:
+        raise _too_many(fault)
     wait(fault.latency_ms / 1000, call.deadline)
     strike = BEFORE.get(fault.mode)
     if strike:
@@ -86,16 +88,18 @@ def _count_down(fault: SandboxFault) -> bool:
     return bool(row.update(remaining=F("remaining") - 1))
 
 
+def _too_many(fault: SandboxFault) -> ProviderError:
+    """At once, as a provider that sends callers away does; the latency is what it asks them to stay away for."""
+    seconds = fault.latency_ms / 1000 or THROTTLED_FOR
+    return ProviderError(Kind.THROTTLED, "rate_limit", "The provider asks for fewer requests", retry_after=seconds)
+
+
 def _fail(_: Call) -> NoReturn:
     raise ProviderError(Kind.UNAVAILABLE, "unavailable", "The provider cannot be reached")
 
 
 def _refuse(call: Call) -> NoReturn:
     raise call.refusal()
-
-
-def _throttle(_: Call) -> NoReturn:
-    raise ProviderError(Kind.THROTTLED, "rate_limit", "The provider asks for fewer requests", retry_after=THROTTLED_FOR)
 
 
 def _die(_: Call) -> NoReturn:
@@ -119,7 +123,6 @@ def _no_answer() -> ProviderError:
 BEFORE: dict[str, Callable[[Call], NoReturn]] = {
     FaultMode.FAIL_BEFORE: _fail,
     FaultMode.REFUSE: _refuse,
-    FaultMode.THROTTLE: _throttle,
     FaultMode.KILL_PROCESS_BEFORE: _die,
 }
 AFTER: dict[str, Callable[[Call], NoReturn]] = {

@@ -85,7 +85,8 @@ class SandboxFault(models.Model):
     """An order to the sandbox: let the next `remaining` matching calls go wrong in this way.
 
     An empty `port`, `operation` or `match` fits everything; `match` is a part of the idempotency key or of
-    the request. Each call takes the oldest fault that fits, and waits `latency_ms` first.
+    the request. Each call takes the oldest fault that fits, and waits `latency_ms` first. A throttled call does not
+    wait: there `latency_ms` is for how long the provider tells its caller to stay away; 0 means a second.
     """
 
     port = models.CharField(max_length=16, blank=True, choices=[(port, port) for port in OPERATIONS])

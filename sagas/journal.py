@@ -31,8 +31,10 @@ T = TypeVar("T")
 OPEN_TRANSACTION = frozenset({1, 2, 3})
 
 # PostgreSQL's serialization_failure, deadlock_detected and lock_not_available.
-MAX_DEATHS = 2**31 - 1
 LOCK_ERRORS = frozenset({"40001", "40P01", "55P03"})
+
+# More than any execution has: what PostgreSQL's integer holds.
+MAX_DEATHS = 2**31 - 1
 
 CLOCKS = {
     "postgresql": {

@@ -214,16 +214,18 @@ def test_more_threads_than_postgresql_has_connections_are_a_warning(settings):
     settings.Q_CLUSTER = {"broker_class": "sagas.worker.SagaBroker", "workers": 1000}
     settings.SAGAS = {"WORKER_THREADS": 4}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT name, setting::int FROM pg_settings WHERE name LIKE '%connections'")
-        allowed = dict(cursor.fetchall())
-    usable = allowed["max_connections"] - allowed["superuser_reserved_connections"]
+        cursor.execute("SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections')")
+        allowed, reserved = map(int, cursor.fetchone())
 
     found = told(run_checks(tags=["database"], databases=["default"]))
 
     assert found == [
         (
             "sagas.W007",
-            (f"A saga cluster of 1000 workers with 4 threads may need 6005 connections; PostgreSQL allows {usable}."),
+            (
+                "A saga cluster of 1000 workers with 4 threads may need 6005 connections; "
+                f"PostgreSQL allows {allowed - reserved}."
+            ),
             "Raise max_connections, or lower Q_CLUSTER['workers'] or SAGAS['WORKER_THREADS'].",
         )
     ]

@@ -41,6 +41,9 @@ class ClusterUnderTest:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+    def wait_until_it_works(self) -> None:
+        """Until all workers have reported themselves, and the supervisor has taken note of them."""
         wait_for(lambda: self._check_alive() or self._is_working())
 
     def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
@@ -119,6 +122,7 @@ class ClusterUnderTest:
             for pid in parents_in_group(self.process.pid):
                 signal_to(pid, signal.SIGCONT)
         self.kill()
+        print(self.said)  # pytest shows it where the test failed
         self.log.close()
 
 

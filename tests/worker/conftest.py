@@ -42,6 +42,7 @@ def cluster(transactional_db, strange):
                 settings=settings,
             )
         )
+        started[-1].wait_until_it_works()
         return started[-1]
 
     yield start

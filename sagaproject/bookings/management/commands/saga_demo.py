@@ -1,13 +1,11 @@
-"""manage.py saga_demo: a world to look at. Each saga in each outcome, a login, and the web server."""
+"""manage.py saga_demo: a world to look at. Each saga in each outcome, workers, a login, and the web server."""
 
 import logging
 import secrets
 import signal
 import socket
 from argparse import ArgumentTypeError
-from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -15,173 +13,25 @@ from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.management.commands import runserver
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.servers.basehttp import WSGIServer
 
 from integrations.conf import PORTS, choose
-from integrations.models import FaultMode, SandboxFault
-from sagas import SagaState
-from sagas.models import SagaExecution
-from sagas.operations import By
-from sagas.orchestrator import get_saga_orchestrator
+from sagaproject.bookings.demo import scenes
+from sagaproject.bookings.demo.workers import Workers, running_workers
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 PORTS_TRIED = 50
-LOGIN = "demo"
-
-BOOKING = {
-    "customer_name": "Ana Souza",
-    "customer_email": "ana.souza@example.com",
-    "customer_phone": "+5511987654321",
-    "customer_document": "529.982.247-25",
-    "description": "City tour of Sao Paulo",
-    "amount": "420.00",
-    "starts_at": "2030-12-01T10:00:00-03:00",
-    "ends_at": "2030-12-01T12:00:00-03:00",
-}
-PAYMENT = {
-    "customer_name": "Ana Souza",
-    "customer_email": "ana.souza@example.com",
-    "amount": "420.00",
-    "currency": "BRL",
-    "payment_method": "pm_card_visa",
-    "description": "City tour of Sao Paulo",
-}
-REFUSED_MAIL = {"customer_email": "refuse@example.com"}
-
-Fault = tuple[str, str, FaultMode]
-
-
-def _run(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
-    return get_saga_orchestrator().execute(saga_id, saga, context=context)
-
-
-def _run_until_it_waits(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
-    """Leave at the first wait, which the first step's fault makes."""
-    return get_saga_orchestrator().execute(saga_id, saga, context=context, max_seconds=0)
-
-
-def _run_and_hold(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
-    _run_until_it_waits(saga_id, saga, context)
-    by = By(name=LOGIN, source="cli")
-    return get_saga_orchestrator().hold(saga_id, reason="The customer called; waiting for her answer", by=by)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One saga that comes to one outcome, by an unusual input or by faults of the sandbox."""
-
-    saga: str
-    outcome: str
-    told: str
-    there: Callable[[SagaExecution], bool]
-    differs: dict[str, str] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
-    play: Callable[[str, str, dict[str, Any]], SagaExecution] = _run
-
-    @property
-    def saga_id(self) -> str:
-        """The same at each run, so that a second one finds what the first one made."""
-        return f"demo-{self.saga.replace('_', '-')}-{self.outcome}"
-
-    @property
-    def input(self) -> dict[str, Any]:
-        """A sale of its own for each outcome; a booking and its payment share it."""
-        usual = BOOKING if self.saga == "create_booking" else PAYMENT
-        return {"sale_id": f"DEMO-{self.outcome.upper()}", **usual, **self.differs}
-
-
-def _is(state: SagaState) -> Callable[[SagaExecution], bool]:
-    return lambda execution: execution.state is state
-
-
-def _is_waiting(execution: SagaExecution) -> bool:
-    return execution.state is SagaState.IN_PROGRESS and not execution.leased and not execution.held
-
-
-def _is_held(execution: SagaExecution) -> bool:
-    return bool(execution.held)
-
-
-SCENES = (
-    Scene("create_booking", "succeeded", "succeeded", _is(SagaState.SUCCEEDED)),
-    Scene(
-        "create_booking",
-        "undone",
-        "failed at the calendar and undone",
-        _is(SagaState.FAILED),
-        faults=(("calendar", "add", FaultMode.REFUSE),),
-    ),
-    Scene(
-        "create_booking",
-        "partial",
-        "partially compensated: the invoice could not be cancelled",
-        _is(SagaState.PARTIALLY_COMPENSATED),
-        faults=(("calendar", "add", FaultMode.REFUSE), ("invoices", "cancel", FaultMode.REFUSE)),
-    ),
-    Scene(
-        "create_booking",
-        "waiting",
-        "waiting for a retry: the invoice issuer asked for patience",
-        _is_waiting,
-        faults=(("invoices", "issue", FaultMode.THROTTLE),),
-        play=_run_until_it_waits,
-    ),
-    Scene(
-        "create_booking",
-        "held",
-        "held by an operator",
-        _is_held,
-        faults=(("invoices", "issue", FaultMode.THROTTLE),),
-        play=_run_and_hold,
-    ),
-    Scene("collect_payment", "succeeded", "succeeded", _is(SagaState.SUCCEEDED)),
-    Scene(
-        "collect_payment",
-        "declined",
-        "failed: the card was declined",
-        _is(SagaState.FAILED),
-        differs={"payment_method": "pm_card_chargeDeclined"},
-    ),
-    Scene(
-        "collect_payment",
-        "refunded",
-        "failed at the receipt and undone: the charge was refunded",
-        _is(SagaState.FAILED),
-        differs=REFUSED_MAIL,
-    ),
-    Scene(
-        "collect_payment",
-        "partial",
-        "partially compensated: the charge could not be refunded",
-        _is(SagaState.PARTIALLY_COMPENSATED),
-        differs=REFUSED_MAIL,
-        faults=(("payments", "refund", FaultMode.REFUSE),),
-    ),
-    Scene(
-        "collect_payment",
-        "waiting",
-        "waiting for a retry: the payment gateway could not be reached",
-        _is_waiting,
-        faults=(("payments", "create", FaultMode.FAIL_BEFORE),),
-        play=_run_until_it_waits,
-    ),
-    Scene(
-        "collect_payment",
-        "held",
-        "held by an operator",
-        _is_held,
-        faults=(("payments", "create", FaultMode.FAIL_BEFORE),),
-        play=_run_and_hold,
-    ),
-)
+LOGIN = scenes.OPERATOR
 
 
 class Command(BaseCommand):
-    """Brings each saga to each outcome, makes a login and starts the web server."""
+    """Brings each saga to each outcome, lets workers run some, makes a login and starts the web server."""
 
     help = (
-        "Runs each saga into each outcome on the sandbox providers, makes a login for the admin and starts Django's "
-        "development server on a free port of this machine. Run again, it keeps what is there."
+        "Runs each saga into each outcome on the sandbox providers, starts workers that run some too, makes a login "
+        "for the admin and starts Django's development server on a free port of this machine. Run again, it keeps "
+        "what is there."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -192,12 +42,16 @@ class Command(BaseCommand):
             metavar="PORT",
             help=f"serve here; without it the first free one from {DEFAULT_PORT}",
         )
-        parser.add_argument("--no-server", action="store_true", help="only make the data and the login")
+        parser.add_argument(
+            "--no-server", action="store_true", help="only make the data and the login; the workers end too"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Refuse where it would do harm, make the data and the login, serve."""
         _refuse_outside_a_sandbox()
         port = None if options["no_server"] else _free_port(options["port"])
+        # SIGTERM, from a supervisor, shall do what Ctrl-C does: end all that was started.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             self._make_and_serve(port)
         except KeyboardInterrupt:
@@ -205,32 +59,57 @@ class Command(BaseCommand):
 
     def _make_and_serve(self, port: int | None) -> None:
         with _quiet_sagas():
-            for scene in SCENES:
-                self.stdout.write(f"{scene.saga_id}: {_played(scene)}")
-        password = _make_login()
-        if port is None:
-            self.stdout.write(_login(password))
-        else:
-            self._serve(port, password)
+            for scene in scenes.SCENES:
+                self._tell(f"{scene.saga_id}: {scenes.played(scene)}")
+        with running_workers() as workers:
+            self._show(workers)
+            password = _make_login()
+            if port is None:
+                self._tell(_login(password))
+            else:
+                self._serve(port, password)
+
+    def _show(self, workers: Workers) -> None:
+        self._tell("Workers have been started.")
+        for line in scenes.played_by_workers(scenes.QUEUED, workers):
+            self._tell(line)
+        if scenes.is_new(scenes.RESCUED):
+            self._tell("Now one of them is killed in the middle of a saga.")
+        for line in scenes.played_by_workers([scenes.RESCUED], workers):
+            self._tell(line)
+
+    def _tell(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
 
     def _serve(self, port: int, password: str) -> None:
-        # Ctrl-C is how the server stops; SIGTERM, from a supervisor, shall do the same.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         server = DemoServer(stdout=self.stdout, stderr=self.stderr)
         server.password = password
         call_command(server, f"{HOST}:{port}", use_reloader=False, shutdown_message="Stopped.")
 
 
+class FreePortServer(WSGIServer):
+    """Says in a sentence that somebody has taken the port; Django's command would leave at once, and the workers."""
+
+    def server_bind(self) -> None:
+        """Bind, or CommandError."""
+        try:
+            super().server_bind()
+        except OSError as error:
+            raise _in_use(self.server_address[1]) from error
+
+
 class DemoServer(runserver.Command):
     """Django's development server, which says where it is and how to get in once it listens."""
 
+    server_cls = FreePortServer
     password = ""
 
     def on_bind(self, server_port: int) -> None:
         """Tell the address and the login."""
         self.stdout.write(f"Open http://{HOST}:{server_port}/admin/sagas/sagaexecution/")
         self.stdout.write(_login(self.password))
-        self.stdout.write("Ctrl-C stops it.")
+        self.stdout.write("Ctrl-C stops the server and the workers.")
         self.stdout.flush()
 
 
@@ -257,7 +136,11 @@ def _free_port(wanted: int | None) -> int:
     for port in ports:
         if _is_free(port):
             return port
-    raise CommandError(f"Port {ports[0]} is in use; name another one with --port.", returncode=2)
+    raise _in_use(ports[0])
+
+
+def _in_use(port: int) -> CommandError:
+    return CommandError(f"Port {port} is in use; name another one with --port.", returncode=2)
 
 
 def _is_free(port: int) -> bool:
@@ -281,24 +164,6 @@ def _quiet_sagas():
         yield
     finally:
         logger.setLevel(level)
-
-
-def _played(scene: Scene) -> str:
-    """Bring the scene to its outcome, unless it is there; what became of it."""
-    existing = get_saga_orchestrator().get_status(scene.saga_id)
-    if existing and scene.there(existing):
-        return f"{scene.told} (it was there)"
-    if not existing:
-        for port, operation, mode in scene.faults:
-            # Keys begin with the saga's id, so no other saga meets this fault.
-            fault = {"port": port, "operation": operation, "match": f"{scene.saga_id}:", "mode": mode}
-            SandboxFault.objects.get_or_create(**fault)
-    elif existing.state in (SagaState.SUCCEEDED, SagaState.FAILED, SagaState.PARTIALLY_COMPENSATED):
-        return f"{existing.state.value.replace('_', ' ')} (somebody has moved it on)"
-    execution = scene.play(scene.saga_id, scene.saga, scene.input)
-    if not scene.there(execution):
-        raise CommandError(f"{scene.saga_id} was to be {scene.outcome} and is {execution.state.value}.")
-    return scene.told
 
 
 def _make_login() -> str:

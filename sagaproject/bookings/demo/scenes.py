@@ -1,0 +1,258 @@
+"""The scenes of the demo: each saga in each outcome, run here or by workers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from django.core.management.base import CommandError
+
+from integrations.models import FaultMode, SandboxFault
+from sagaproject.bookings.demo.workers import Workers
+from sagas import SagaState
+from sagas.management.verdicts import process_of
+from sagas.models import LOST_LEASE, SagaExecution
+from sagas.operations import By
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.states import TERMINAL
+
+OPERATOR = "demo"
+AN_HOUR = 3_600_000
+
+BOOKING = {
+    "customer_name": "Ana Souza",
+    "customer_email": "ana.souza@example.com",
+    "customer_phone": "+5511987654321",
+    "customer_document": "529.982.247-25",
+    "description": "City tour of Sao Paulo",
+    "amount": "420.00",
+    "starts_at": "2030-12-01T10:00:00-03:00",
+    "ends_at": "2030-12-01T12:00:00-03:00",
+}
+PAYMENT = {
+    "customer_name": "Ana Souza",
+    "customer_email": "ana.souza@example.com",
+    "amount": "420.00",
+    "currency": "BRL",
+    "payment_method": "pm_card_visa",
+    "description": "City tour of Sao Paulo",
+}
+REFUSED_MAIL = {"customer_email": "refuse@example.com"}
+
+
+class Fault(NamedTuple):
+    """What is to go wrong with a scene's saga; see SandboxFault."""
+
+    port: str
+    operation: str
+    mode: FaultMode
+    latency_ms: int = 0
+
+
+def _run(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
+    return get_saga_orchestrator().execute(saga_id, saga, context=context)
+
+
+def _run_until_it_waits(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
+    """Leave at the first wait, which the first step's fault makes, for longer than anybody looks at the demo."""
+    return get_saga_orchestrator().execute(saga_id, saga, context=context, max_seconds=0)
+
+
+def _run_and_hold(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
+    _run_until_it_waits(saga_id, saga, context)
+    by = By(name=OPERATOR, source="cli")
+    return get_saga_orchestrator().hold(saga_id, reason="The customer called; waiting for her answer", by=by)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One saga that comes to one outcome, by an unusual input or by faults of the sandbox.
+
+    `told` is what is said of it; `{worker}` in it is the process that ended it.
+    """
+
+    saga: str
+    outcome: str
+    told: str
+    there: Callable[[SagaExecution], bool]
+    differs: dict[str, str] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    play: Callable[[str, str, dict[str, Any]], SagaExecution] = _run
+
+    @property
+    def saga_id(self) -> str:
+        """The same at each run, so that a second one finds what the first one made."""
+        return f"demo-{self.saga.replace('_', '-')}-{self.outcome}"
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """A sale of its own for each outcome; a booking and its payment share it."""
+        usual = BOOKING if self.saga == "create_booking" else PAYMENT
+        return {"sale_id": f"DEMO-{self.outcome.upper()}", **usual, **self.differs}
+
+
+def _is(state: SagaState) -> Callable[[SagaExecution], bool]:
+    return lambda execution: execution.state is state
+
+
+def _is_waiting(execution: SagaExecution) -> bool:
+    return execution.state is SagaState.IN_PROGRESS and not execution.leased and not execution.held
+
+
+def _is_held(execution: SagaExecution) -> bool:
+    return bool(execution.held)
+
+
+def _was_rescued(execution: SagaExecution) -> bool:
+    lost = execution.step_executions.filter(error_type=LOST_LEASE)
+    return execution.state is SagaState.SUCCEEDED and lost.exists()
+
+
+SCENES = (
+    Scene("create_booking", "succeeded", "succeeded", _is(SagaState.SUCCEEDED)),
+    Scene(
+        "create_booking",
+        "undone",
+        "failed at the calendar and undone",
+        _is(SagaState.FAILED),
+        faults=(Fault("calendar", "add", FaultMode.REFUSE),),
+    ),
+    Scene(
+        "create_booking",
+        "partial",
+        "partially compensated: the invoice could not be cancelled",
+        _is(SagaState.PARTIALLY_COMPENSATED),
+        faults=(Fault("calendar", "add", FaultMode.REFUSE), Fault("invoices", "cancel", FaultMode.REFUSE)),
+    ),
+    Scene(
+        "create_booking",
+        "waiting",
+        "waiting for a retry: the invoice issuer asked for an hour's patience",
+        _is_waiting,
+        faults=(Fault("invoices", "issue", FaultMode.THROTTLE, AN_HOUR),),
+        play=_run_until_it_waits,
+    ),
+    Scene(
+        "create_booking",
+        "held",
+        "held by an operator",
+        _is_held,
+        faults=(Fault("invoices", "issue", FaultMode.THROTTLE, AN_HOUR),),
+        play=_run_and_hold,
+    ),
+    Scene("collect_payment", "succeeded", "succeeded", _is(SagaState.SUCCEEDED)),
+    Scene(
+        "collect_payment",
+        "declined",
+        "failed: the card was declined",
+        _is(SagaState.FAILED),
+        differs={"payment_method": "pm_card_chargeDeclined"},
+    ),
+    Scene(
+        "collect_payment",
+        "refunded",
+        "failed at the receipt and undone: the charge was refunded",
+        _is(SagaState.FAILED),
+        differs=REFUSED_MAIL,
+    ),
+    Scene(
+        "collect_payment",
+        "partial",
+        "partially compensated: the charge could not be refunded",
+        _is(SagaState.PARTIALLY_COMPENSATED),
+        differs=REFUSED_MAIL,
+        faults=(Fault("payments", "refund", FaultMode.REFUSE),),
+    ),
+    Scene(
+        "collect_payment",
+        "waiting",
+        "waiting for a retry: the payment gateway asked for an hour's patience",
+        _is_waiting,
+        faults=(Fault("payments", "create", FaultMode.THROTTLE, AN_HOUR),),
+        play=_run_until_it_waits,
+    ),
+    Scene(
+        "collect_payment",
+        "held",
+        "held by an operator",
+        _is_held,
+        faults=(Fault("payments", "create", FaultMode.THROTTLE, AN_HOUR),),
+        play=_run_and_hold,
+    ),
+)
+QUEUED = (
+    Scene("create_booking", "queued", "succeeded, run by worker {worker}", _is(SagaState.SUCCEEDED)),
+    Scene(
+        "create_booking",
+        "queued-undone",
+        "failed at the calendar and undone, run by worker {worker}",
+        _is(SagaState.FAILED),
+        faults=(Fault("calendar", "add", FaultMode.REFUSE),),
+    ),
+    Scene("collect_payment", "queued", "succeeded, run by worker {worker}", _is(SagaState.SUCCEEDED)),
+)
+RESCUED = Scene(
+    "create_booking",
+    "rescued",
+    "succeeded: its worker was killed at the calendar; when the lease had run out, worker {worker} went on",
+    _was_rescued,
+    faults=(Fault("calendar", "add", FaultMode.KILL_PROCESS_AFTER),),
+)
+
+
+def played(scene: Scene) -> str:
+    """Bring the scene to its outcome here, unless it is there; what became of it."""
+    existing = _existing(scene)
+    return _told_of_before(scene, existing) or _told(scene, _play(scene, existing))
+
+
+def played_by_workers(scenes: Sequence[Scene], workers: Workers) -> Iterator[str]:
+    """Queue what is not there, then tell of each scene what became of it."""
+    before = {scene.saga_id: _existing(scene) for scene in scenes}
+    for scene in scenes:
+        if before[scene.saga_id] is None:
+            _order_faults(scene)
+            get_saga_orchestrator().start(scene.saga_id, scene.saga, context=scene.input)
+    for scene in scenes:
+        told = _told_of_before(scene, before[scene.saga_id])
+        yield f"{scene.saga_id}: {told or _told(scene, workers.wait(scene.saga_id))}"
+
+
+def is_new(scene: Scene) -> bool:
+    """Whether no run of the demo has begun it."""
+    return _existing(scene) is None
+
+
+def _existing(scene: Scene) -> SagaExecution | None:
+    return get_saga_orchestrator().get_status(scene.saga_id)
+
+
+def _told_of_before(scene: Scene, existing: SagaExecution | None) -> str:
+    """What became of it before this run; "" if it is still to be played."""
+    if existing and scene.there(existing):
+        return f"{_in_words(scene, existing)} (it was there)"
+    if existing and existing.state in TERMINAL:
+        return f"{existing.state.value.replace('_', ' ')} (somebody has moved it on)"
+    return ""
+
+
+def _play(scene: Scene, existing: SagaExecution | None) -> SagaExecution:
+    if existing is None:
+        _order_faults(scene)
+    return scene.play(scene.saga_id, scene.saga, scene.input)
+
+
+def _order_faults(scene: Scene) -> None:
+    for fault in scene.faults:
+        # Keys begin with the saga's id, so no other saga meets this fault.
+        SandboxFault.objects.get_or_create(**fault._asdict(), match=f"{scene.saga_id}:")
+
+
+def _told(scene: Scene, execution: SagaExecution) -> str:
+    if not scene.there(execution):
+        raise CommandError(f"{scene.saga_id} was to be {scene.outcome} and is {execution.state.value}.")
+    return _in_words(scene, execution)
+
+
+def _in_words(scene: Scene, execution: SagaExecution) -> str:
+    last = execution.step_executions.last()
+    return scene.told.format(worker=process_of(last.worker) if last else "")
