@@ -88,12 +88,21 @@ def problems() -> list[str]:
     return found
 
 
+def clusters() -> dict[str, dict[str, Any]]:
+    """The settings of each django-q2 cluster by its name, the main one first."""
+    main = getattr(django_settings, "Q_CLUSTER", None) or {}
+    named = {str(main.get("cluster_name", main.get("name", "default"))): main}
+    return named | {name: {**main, **other} for name, other in (main.get("ALT_CLUSTERS") or {}).items()}
+
+
+def runs_sagas(cluster: dict[str, Any]) -> bool:
+    """Whether a cluster with these settings runs sagas."""
+    return cluster.get("broker_class") == BROKER
+
+
 def saga_cluster() -> dict[str, Any] | None:
     """The settings of the first django-q2 cluster that runs sagas; None if there is none."""
-    main = getattr(django_settings, "Q_CLUSTER", None) or {}
-    others = (main.get("ALT_CLUSTERS") or {}).values()
-    clusters = [main, *({**main, **other} for other in others)]
-    return next((cluster for cluster in clusters if cluster.get("broker_class") == BROKER), None)
+    return next(filter(runs_sagas, clusters().values()), None)
 
 
 @cache

@@ -34,3 +34,9 @@ def test_records_have_names_for_people():
     assert str(Booking.objects.get()) == "SALE-001"
     assert str(Invoice.objects.get()) == f"INV-{Invoice.objects.get().pk:06d}"
     assert str(AnalyticsEvent.objects.get()) == "payment_collected SALE-001"
+
+
+def test_the_pages_of_django_q_which_can_run_any_code_are_not_there(admin_client):
+    assert "django_q" not in admin_client.get("/admin/").content.decode()
+    for page in ("schedule", "success", "failure", "ormq"):
+        assert admin_client.get(f"/admin/django_q/{page}/").status_code == 404

@@ -7,8 +7,9 @@ import signal
 import sys
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from sagas import conf
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
 from sagas.worker.supervisor import CannotHelp, Supervisor
@@ -26,6 +27,9 @@ class Command(SagaCommand):
 
     def act(self, options: dict[str, Any]) -> Exit:
         """Watch until told to stop."""
+        refusal = _why_not(options["cluster"] or os.environ.get("Q_CLUSTER_NAME"))
+        if refusal:
+            raise CommandError(refusal, returncode=Exit.REFUSED)
         if options["cluster"]:
             os.environ["Q_CLUSTER_NAME"] = options["cluster"]
         supervisor = Supervisor([sys.executable, "-m", "django", "qcluster"])
@@ -39,3 +43,14 @@ class Command(SagaCommand):
             return Exit.ERROR
         self.console.say("Stopped.")
         return Exit.SUCCEEDED
+
+
+def _why_not(name: str | None) -> str:
+    """Why the cluster of that name, or the main one, would run no saga; "" if it will."""
+    known = conf.clusters()
+    if name is not None and name not in known:
+        return f"Q_CLUSTER has no cluster {name!r}, only {', '.join(map(repr, known))}."
+    name = next(iter(known)) if name is None else name
+    if conf.runs_sagas(known[name]):
+        return ""
+    return f"The cluster {name!r} of Q_CLUSTER runs no sagas: set its broker_class to {conf.BROKER!r}."
