@@ -21,6 +21,8 @@ DATABASES = ["sqlite", "postgresql"]
 RATIOS = {"sqlite": 3.0, "postgresql": 2.0}
 AIMS = {"booking": 50.0, "payment": 70.0, "undos": 30.0, "concurrent": 100.0}
 LINEAR = 1.2
+THROUGHPUT = {"sqlite": 300.0, "postgresql": 350.0}
+IDLE = 25.0
 LINE = "{:<44} {:>12} {:>12}   {}"
 
 
@@ -40,7 +42,7 @@ def measure(database: str) -> dict[str, Any]:
     """The measurements on one database, by a process that sees no other."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
     environment |= {"DEBUG": "0", "SECRET_KEY": "benchmark", "SAGAS_LOG_LEVEL": "WARNING"}
-    environment["DJANGO_SETTINGS_MODULE"] = "sagaproject.settings"
+    environment["DJANGO_SETTINGS_MODULE"] = "tests.worker.settings"
     with contextlib.ExitStack() as stack:
         if database == "postgresql":
             environment["DATABASE_URL"] = stack.enter_context(database_url())
@@ -79,7 +81,24 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     add("1,000 bookings in sequence, wall each", lambda _, r: _number(r["sequence"]["wall"]))
     add("  second half : first half, wall", lambda _, r: f"{r['sequence']['growth']:.2f}x", f"linear: {LINEAR:g}x")
     add("  second half : first half, CPU", lambda _, r: f"{r['sequence']['cpu_growth']:.2f}x")
+    lines += ["", LINE.format("2 workers", *_columns(results, lambda name, _: name), "aim"), "-" * 86]
+    add("2,000 noop sagas, 8 threads each: a second", _of_workers("per_second"), _aims(results, THROUGHPUT))
+    add("  CPU a saga, the cluster's", _of_workers("cpu"))
+    add("  CPU a saga, the server's", _of_workers("server"))
+    add("  the floor by one client: a second", lambda _, r: _number(1000 / r["noop"]["floor"]["wall"]))
+    add("queued to ended, idle, p50", _of_workers("idle_p50"), f"{IDLE:g}")
+    add("  p95", _of_workers("idle_p95"))
+    add("4 steps of 50 ms, 16 threads each: a second", _of_workers("naps_per_second"), "ideal: 160")
+    add("  of the ideal", _of_workers("naps_of_ideal"), "0.8 postgresql")
     return "\n".join(lines)
+
+
+def _of_workers(key: str) -> Callable[[str, dict[str, Any]], str]:
+    return lambda _, result: _number(result["workers"][key])
+
+
+def _aims(results: dict[str, dict[str, Any]], aims: dict[str, float]) -> str:
+    return ", ".join(f"{aims[name]:g} {name}" for name in results)
 
 
 def _columns(results: dict[str, dict[str, Any]], cell: Callable[[str, dict[str, Any]], str]) -> list[str]:

@@ -57,6 +57,8 @@ def measure() -> dict[str, Any]:
     """Everything, on one database; times are milliseconds."""
     from django.db import connections
 
+    from tests.benchmarks.workers import measure_workers
+
     connections["default"].ensure_connection()
     return {
         "database": connections["default"].vendor,
@@ -66,6 +68,7 @@ def measure() -> dict[str, Any]:
         "undos": measure_undos(),
         "concurrent": measure_concurrent(),
         "sequence": measure_sequence(),
+        "workers": measure_workers(),
     }
 
 
