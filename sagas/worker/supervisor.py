@@ -40,6 +40,7 @@ TO_BE_TOLD = 2.0
 TO_END = 1.0
 PAUSE = 0.05
 IN_VAIN = 5
+KEEPERS = 3  # the sentinel, the monitor and the pusher
 
 
 class CannotHelp(Exception):
@@ -55,7 +56,7 @@ class Cluster:
     started: float = field(default_factory=time.monotonic)
     members: dict[int, int] = field(default_factory=dict)
     workers: set[int] = field(default_factory=set)
-    complete: bool = False
+    keepers: set[int] = field(default_factory=set)
 
     @property
     def group(self) -> int:
@@ -118,12 +119,16 @@ class Supervisor:
         if cluster.leader.poll() is not None:
             return f"the cluster ended by itself, with code {cluster.leader.returncode}"
         trouble = self._trouble_in_group(cluster) or self._trouble_in_reports(cluster)
-        if not trouble and not cluster.complete and cluster.workers:
-            # From now on we know whom to miss: the sentinel, its workers, the monitor and the pusher.
-            cluster.complete = len(_helpers(cluster.members, cluster.group)) >= len(cluster.workers) + 3
-            if cluster.complete:
-                log(logging.INFO, "cluster.working", pid=cluster.group, workers=len(cluster.workers))
+        if not trouble and not cluster.keepers and cluster.workers:
+            self._get_to_know(cluster)
         return trouble
+
+    def _get_to_know(self, cluster: Cluster) -> None:
+        """Once all workers have reported themselves, the rest are the three that never do and never leave."""
+        keepers = set(_helpers(cluster.members, cluster.group)) - cluster.workers
+        if len(keepers) == KEEPERS:
+            cluster.keepers = keepers
+            log(logging.INFO, "cluster.working", pid=cluster.group, workers=len(cluster.workers))
 
     def _trouble_in_group(self, cluster: Cluster) -> str:
         before, cluster.members = cluster.members, parents_in_group(cluster.group)
@@ -131,11 +136,11 @@ class Supervisor:
             if pid != cluster.group and parent not in cluster.members:
                 return f"process {pid} has lost its parent"
         dead = [pid for pid in _helpers(before, cluster.group) if pid not in cluster.members]
-        return next((f"process {pid} died" for pid in dead if not self._left_in_peace(cluster, pid)), "")
+        return next((f"process {pid} died" for pid in dead if self._died(cluster, pid)), "")
 
-    def _left_in_peace(self, cluster: Cluster, pid: int) -> bool:
-        """A worker that is recycled takes its row with it."""
-        return pid in cluster.workers and not self._asked(lambda: cluster.rows().filter(pid=pid).exists(), True)
+    def _died(self, cluster: Cluster, pid: int) -> bool:
+        """A worker that leaves in peace, to be recycled, takes its row with it."""
+        return pid in cluster.keepers or bool(self._asked(lambda: cluster.rows().filter(pid=pid).exists(), True))
 
     def _trouble_in_reports(self, cluster: Cluster) -> str:
         trouble: str = self._asked(lambda: self._reported_trouble(cluster), "")

@@ -76,14 +76,14 @@ def exit_code(child: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """What the condition gives, once it gives something."""
-    end = time.monotonic() + PATIENCE
+def wait_for(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """What the condition gives, once it gives something; AssertionError after so many seconds."""
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         if found := condition():
             return found
         time.sleep(0.01)
-    raise AssertionError(f"it did not happen within {PATIENCE} s")
+    raise AssertionError(f"it did not happen within {patience} s")
 
 
 def stop_here() -> None:

@@ -38,6 +38,7 @@ def test_what_runs_is_finished_and_the_rest_is_parked_due(cluster, command):
         assert execution.due_at is not None
 
 
+@pytest.mark.untraced
 def test_a_step_that_does_not_come_back_is_left_behind_after_the_drain(cluster):
     one = cluster("saga_workers", workers=1, DRAIN_SECONDS=2, GRACE=60)
     get_saga_orchestrator().start("c", "compute", context={"rounds": 100_000_000})

@@ -70,6 +70,18 @@ def test_more_work_than_threads_is_claimed_once_and_nobody_is_blamed(cluster):
     assert Counter(SagaExecution.objects.values_list("version", flat=True)) == {3: MANY}
 
 
+@pytest.mark.prove
+def test_five_hundred_sagas_on_eight_threads_are_claimed_once(cluster):
+    for number in range(500):
+        start(f"n-{number}", "nap", {"seconds": 1.0})
+    cluster("qcluster", WORKER_THREADS=4, LEASE=4.0)
+    wait_for(lambda: all_ended(500), patience=180)
+
+    assert states() == {SagaState.SUCCEEDED: 500}
+    assert not SagaEvent.objects.exists()
+    assert Counter(SagaExecution.objects.values_list("version", "recoveries")) == {(3, 0): 500}
+
+
 def test_a_poisonous_saga_is_put_aside_and_the_others_end(cluster):
     for number in range(MANY):
         start(f"n-{number}", "naps")
@@ -89,6 +101,7 @@ def test_a_poisonous_saga_is_put_aside_and_the_others_end(cluster):
     assert deadly.needs_attention
 
 
+@pytest.mark.untraced
 def test_a_step_stuck_in_c_is_in_doubt_in_time_and_its_thread_is_made_up_for(cluster):
     one = cluster("qcluster", workers=1, WORKER_THREADS=2, GRACE=0.5)
     start("c", "compute", {"rounds": 30_000_000})
@@ -101,6 +114,7 @@ def test_a_step_stuck_in_c_is_in_doubt_in_time_and_its_thread_is_made_up_for(clu
     wait_for(lambda: one.rows.filter(free=2, running=0).exists())
 
 
+@pytest.mark.untraced
 def test_with_all_threads_stuck_the_process_is_replaced(cluster):
     one = cluster("qcluster", workers=1, WORKER_THREADS=1, GRACE=0.5, DRAIN_SECONDS=1)
     before = one.workers
@@ -192,3 +206,17 @@ def test_high_goes_before_twenty_thousand_others_and_low_waits_its_time_only(str
     SagaExecution.objects.filter(priority=Priority.LOW).update(rank_at=Now() - dt.timedelta(seconds=2 * 600 + 1))
     start("HIGH-1", "urgent")
     assert claim(2) == {"LOW": 2}
+
+
+def test_high_is_the_next_that_a_busy_worker_takes(cluster):
+    many_due(10_000, Priority.LOW, age=300)
+    many_due(10_000, Priority.NORMAL, age=300)
+    cluster("qcluster", workers=1, WORKER_THREADS=1)
+    wait_for(lambda: SagaExecution.objects.filter(state="succeeded").exists())
+
+    urgent = start("urgent", "urgent")
+    urgent = get_saga_orchestrator().wait("urgent", 30)
+
+    before = SagaExecution.objects.filter(started_at__gt=urgent.created_at, started_at__lt=urgent.started_at)
+    assert urgent.state is SagaState.SUCCEEDED
+    assert before.count() <= 2
