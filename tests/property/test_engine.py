@@ -20,7 +20,7 @@ REASONS = {
 }
 IN_DOUBT = "Nobody knows whether step {!r}, the point of no return, took effect. Find out and resolve it by hand."
 # The tests' database transaction holds all examples.
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.untraced, pytest.mark.django_db]
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Planner against reference, on a simulated clock: hours of waiting, patience, workers that die."""
 
+import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ def assert_same(driven: Clockwork, reference: Reference) -> None:
         assert planner.remaining(driven.saga, history) == [step.name for step in reference.remaining]
 
 
+@pytest.mark.untraced
 @given(sagas(timed=True), st.sampled_from([10.0, 5000.0, 86400.0]))
 def test_the_planner_does_what_the_design_says_at_the_moment_it_says(plan, patience):
     driven, reference = Clockwork(plan, "x", patience=patience), Reference(plan, "x", patience=patience)

@@ -82,6 +82,7 @@ def test_five_hundred_sagas_on_eight_threads_are_claimed_once(cluster):
     assert Counter(SagaExecution.objects.values_list("version", "recoveries")) == {(3, 0): 500}
 
 
+@pytest.mark.prove
 def test_a_poisonous_saga_is_put_aside_and_the_others_end(cluster):
     for number in range(MANY):
         start(f"n-{number}", "naps")
@@ -208,6 +209,7 @@ def test_high_goes_before_twenty_thousand_others_and_low_waits_its_time_only(str
     assert claim(2) == {"LOW": 2}
 
 
+@pytest.mark.prove
 def test_high_is_the_next_that_a_busy_worker_takes(cluster):
     many_due(10_000, Priority.LOW, age=300)
     many_due(10_000, Priority.NORMAL, age=300)
