@@ -90,10 +90,10 @@ def _drain(saga: str, count: int) -> dict[str, Any]:
 
     with transaction.atomic():
         for number in range(count):
-            get_saga_orchestrator().start(f"{saga}-{number}", saga)
+            get_saga_orchestrator().start(f"queued-{saga}-{number}", saga)
         ours, server = _cpu_of_cluster(), _cpu_of_server()
     began = time.perf_counter()
-    ended = SagaExecution.objects.filter(saga_name=saga, saga_id__startswith=f"{saga}-", state="succeeded")
+    ended = SagaExecution.objects.filter(saga_name=saga, saga_id__startswith=f"queued-{saga}-", state="succeeded")
     _until(lambda: ended.count() == count)
     wall = time.perf_counter() - began
     spent = None if server is None else (_cpu_of_server() or 0.0) - server
