@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from .models import SagaEvent, SagaExecution, StepRun
+from .models import SagaEvent, SagaExecution, SagaWorker, StepRun
 
 
 class ReadOnly:
@@ -56,3 +56,11 @@ class SagaExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         "saga_id", "saga_name", "state", "held", "needs_attention", "run", "steps_completed", "failed_step",
         "compensation_performed", "priority", "created_at", "started_at", "finished_at",
     )  # fmt: skip
+
+
+@admin.register(SagaWorker)
+class SagaWorkerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Worker processes, as they last reported themselves."""
+
+    list_display = ("name", "cluster", "running", "free", "stuck", "draining", "started_at", "seen_at")
+    ordering = ("cluster", "name")

@@ -1,0 +1,29 @@
+"""The rows in the admin: to be looked at, and not to be touched."""
+
+import pytest
+from django.utils import timezone
+
+from sagas.models import SagaExecution, SagaWorker
+from tests.support import run
+
+
+@pytest.fixture
+def rows(stage, db):
+    """The path of a page for each model, with a row that it shows."""
+    execution = run(stage.step("a"), saga_id="shown")
+    now = timezone.now()
+    worker = SagaWorker.objects.create(
+        name="host:1:abc", host="host", pid=1, process_group=1, cluster="sagas", started_at=now, seen_at=now, free=8
+    )
+    return {SagaExecution: (execution, "shown"), SagaWorker: (worker, "host:1:abc")}
+
+
+@pytest.mark.parametrize("model", [SagaExecution, SagaWorker])
+def test_a_row_is_listed_and_shown_and_not_touched(admin_client, rows, model):
+    row, name = rows[model]
+    path = f"/admin/sagas/{model._meta.model_name}/"
+
+    assert name in admin_client.get(path).content.decode()
+    assert name in admin_client.get(f"{path}{row.pk}/change/").content.decode()
+    for act in ("add/", f"{row.pk}/change/", f"{row.pk}/delete/"):
+        assert admin_client.post(path + act, {"post": "yes"}).status_code == 403
