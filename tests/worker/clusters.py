@@ -9,6 +9,8 @@ import tempfile
 import time
 from typing import Any
 
+from django.db import DatabaseError
+
 from sagas.models import SagaWorker
 from sagas.worker.processes import parents_in_group
 from tests.crash.processes import ROOT, url_of, wait_for
@@ -106,7 +108,7 @@ class ClusterUnderTest:
 
     def kill(self) -> None:
         """End all of it at once, as a power cut does."""
-        groups = {self.process.pid, *self.rows.values_list("process_group", flat=True)}
+        groups = self._groups()
         for group in groups:
             try:
                 os.killpg(group, signal.SIGKILL)
@@ -115,6 +117,13 @@ class ClusterUnderTest:
         self.process.wait(10)
         for group in groups:
             wait_for(lambda group=group: not parents_in_group(group))
+
+    def _groups(self) -> set[int]:
+        """Ours, and those that its workers reported last; the database may be gone with the test."""
+        try:
+            return {self.process.pid, *self.rows.values_list("process_group", flat=True)}
+        except DatabaseError:
+            return {self.process.pid, self._group or self.process.pid}
 
     def leave(self) -> None:
         """Nothing of it outlives the test."""
