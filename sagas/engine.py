@@ -58,17 +58,19 @@ def _let_go(tenure: Tenure) -> None:
 
 def abandon(tenure: Tenure, attempt: Attempt, started_at: dt.datetime) -> None:
     """Put a stuck attempt down in its thread's name and give the row back; the version fences the thread off."""
-    tenure.end()
     own = copy.copy(tenure)
     own.execution = copy.copy(tenure.execution)
     log(logging.WARNING, "attempt.stuck", **_names(own, attempt))
     try:
         _file(own, attempt, attempts.timed_out(own, attempt, started_at), leave=True)
     except LeaseLost:
+        # It came back in the same moment, and goes on with its lease.
         log(logging.INFO, "attempt.recorded_already", **_names(own, attempt))
-    finally:
-        if tenure.when_stuck:
-            tenure.when_stuck()
+    except Exception:
+        tenure.leave_behind()
+        raise
+    else:
+        tenure.leave_behind()
 
 
 def _opening(tenure: Tenure) -> Move:

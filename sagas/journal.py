@@ -123,7 +123,8 @@ RETURNING id
 
 # Promise 2: an owner that failed in its own code lets its lease run out, so that the next one files its attempt.
 EXPIRE = """
-UPDATE sagas_execution SET due_at = {now} WHERE id = %s AND version = %s AND leased
+UPDATE sagas_execution SET due_at = {now}, rank_at = CASE WHEN rank_at > {now} THEN {now} ELSE rank_at END
+WHERE id = %s AND version = %s AND leased
 RETURNING id
 """
 
@@ -346,8 +347,18 @@ def due_in(saga_names: Sequence[str], *, within: float) -> float:
 
 
 def overdue(saga_names: Sequence[str], *, by: float) -> int:
-    """How many executions of these sagas have been due for so many seconds, and nobody has taken them."""
-    return SagaExecution.objects.using(alias()).filter(saga_name__in=saga_names, due_at__lt=ago(by)).count()
+    """How many executions of these sagas anybody could have taken for so many seconds."""
+    rows = SagaExecution.objects.using(alias()).filter(rank_at__lte=Now(), due_at__lt=ago(by))
+    return rows.filter(saga_name__in=saga_names).count()
+
+
+def neglected(saga_names: Sequence[str], *, by: float) -> bool:
+    """Whether work has waited for so many seconds that a worker takes in any case.
+
+    One that died with its worker is not: those who died often are taken one at a time.
+    """
+    rows = SagaExecution.objects.using(alias()).filter(rank_at__lte=Now(), due_at__lt=ago(by), leased=False)
+    return rows.filter(saga_name__in=saga_names, recoveries=0).exists()
 
 
 def ago(seconds: float) -> Any:

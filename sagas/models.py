@@ -104,7 +104,9 @@ class SagaExecution(models.Model):
         default_permissions = ("view",)
         constraints: ClassVar = [models.UniqueConstraint(fields=["saga_id"], name="sagas_execution_saga_id")]
         indexes: ClassVar = [
-            models.Index(fields=["rank_at"], name="sagas_execution_due", condition=models.Q(due_at__isnull=False)),
+            models.Index(
+                fields=["rank_at", "due_at"], name="sagas_execution_due", condition=models.Q(due_at__isnull=False)
+            ),
             models.Index(
                 fields=["created_at"],
                 name="sagas_execution_attention",
@@ -263,6 +265,8 @@ class SagaWorker(models.Model):
     free = models.PositiveIntegerField(_("free"), default=0)
     stuck = models.PositiveIntegerField(_("stuck"), default=0)
     draining = models.BooleanField(_("draining"), default=False)
+    claims = models.PositiveBigIntegerField(_("claims"), default=0)
+    knows = JSONTextField(_("sagas it knows"), default=list)
 
     class Meta:
         db_table = "sagas_worker"

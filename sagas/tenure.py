@@ -146,6 +146,12 @@ class Tenure:
             raise LeaseLost(f"the lease of {self.execution.saga_id!r} ran out")
         self.renewed = sent
 
+    def leave_behind(self) -> None:
+        """Its thread is stuck: nothing is renewed for it any more, and who counts on the thread gets to know."""
+        self.end()
+        if self.when_stuck:
+            self.when_stuck()
+
     def end(self) -> None:
         """We have given the row back, or it was taken."""
         HEARTBEAT.discard(self)

@@ -1,6 +1,6 @@
 """An attempt's deadline: an interval timer in the main thread, the watchdog in any other.
 
-The watchdog is the heartbeat thread, which calls `ring` and `give_up` when their times have come.
+The watchdog is a thread (see heartbeat), which calls `ring` and `give_up` when their times have come.
 """
 
 from __future__ import annotations

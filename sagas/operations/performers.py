@@ -265,7 +265,7 @@ def _going_on(execution: SagaExecution) -> dict[str, Any]:
 
 def _due(execution: SagaExecution) -> dict[str, Any]:
     ageing = dt.timedelta(seconds=get_settings().AGEING * execution.priority)
-    return {"due_at": Now(), "rank_at": timezone.now() - ageing}
+    return {"due_at": Now(), "rank_at": Now() - ageing}
 
 
 def _ended() -> dict[str, Any]:

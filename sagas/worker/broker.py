@@ -10,7 +10,8 @@ import time
 from functools import cached_property
 from typing import Any, NoReturn
 
-from django.db import DatabaseError, connections
+from django.db import Error as DatabaseError
+from django.db import connections
 from django.utils import timezone
 from django_q.brokers import Broker
 from django_q.conf import Conf
@@ -30,6 +31,7 @@ from .shared import CLUSTER
 LIFELINE = "SAGAS_LIFELINE"
 LOOK_AROUND = 0.2
 AFTER_A_BELL = 0.005
+LONGEST_PAUSE = 0.25
 AFTER_AN_ERROR = 1.0
 
 
@@ -45,10 +47,9 @@ class SagaBroker(Broker):  # type: ignore[misc]
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key)
-        self._rang = False
+        self._pause = 0.0
+        self._claims = 0
         self._parent = os.getppid()
-        CLUSTER.founded_here()
-        process.await_spawn()
 
     def dequeue(self) -> list[tuple[None, str]] | None:
         """A bell if something is due; else waits until something may be, for a moment at most."""
@@ -57,20 +58,20 @@ class SagaBroker(Broker):  # type: ignore[misc]
         try:
             return self._look()
         except DatabaseError as error:
+            self._pause = 0.0
             log(logging.WARNING, "pusher.failed", error_type=type(error).__name__)
             connections[journal.alias()].close()
             time.sleep(AFTER_AN_ERROR)
             return None
 
     def _look(self) -> list[tuple[None, str]] | None:
-        if self._rang:
-            self._rang = False
-            time.sleep(AFTER_A_BELL)
+        time.sleep(self._pause)
         self._changes.note()
         left = journal.due_in(list(all_sagas()), within=get_settings().POLL)
         if left <= 0 and not CLUSTER.stopping:
-            self._rang = True
+            self._ring_less_in_vain()
             return [(None, _bell())]
+        self._pause = 0.0
         stop_at = time.monotonic() + left
         while not (CLUSTER.stopping or self._changes.wait(min(LOOK_AROUND, max(0.0, stop_at - time.monotonic())))):
             if time.monotonic() >= stop_at:
@@ -78,6 +79,12 @@ class SagaBroker(Broker):  # type: ignore[misc]
         if CLUSTER.stopping:
             time.sleep(AFTER_A_BELL)
         return None
+
+    def _ring_less_in_vain(self) -> None:
+        """What is due may be what nobody may take just now: ever longer pauses while no bell leads to a claim."""
+        in_vain = self._pause and CLUSTER.claims == self._claims
+        self._pause = min(2 * self._pause, LONGEST_PAUSE) if in_vain else AFTER_A_BELL
+        self._claims = CLUSTER.claims
 
     @cached_property
     def _changes(self) -> Changes:
@@ -106,17 +113,20 @@ class SagaBroker(Broker):  # type: ignore[misc]
 
     def queue_size(self) -> int:
         """How many executions are due."""
-        due: int = SagaExecution.objects.filter(due_at__lte=timezone.now()).count()
-        return due
+        return journal.overdue(list(all_sagas()), by=0.0)
 
     def lock_size(self) -> int:
         """How many executions workers have in hand."""
-        leased: int = SagaExecution.objects.filter(leased=True).count()
+        leased: int = SagaExecution.objects.using(journal.alias()).filter(leased=True).count()
         return leased
 
     def ping(self) -> bool:
-        """Whether the database answers."""
-        connections[journal.alias()].ensure_connection()
+        """The first thing a sentinel does, before it forks: from here on its children know whose they are.
+
+        A broker that somebody else makes, such as a step that looks for django-q2's, founds nothing.
+        """
+        CLUSTER.founded_here()
+        process.await_spawn()
         return True
 
     def info(self) -> str:
@@ -155,4 +165,7 @@ def _bell() -> str:
 def _lifeline_cut() -> bool:
     """Whether the supervisor's end of its pipe is closed."""
     number = os.environ.get(LIFELINE)
-    return number is not None and bool(select.select([int(number)], [], [], 0)[0])
+    try:
+        return number is not None and bool(select.select([int(number)], [], [], 0)[0])
+    except (OSError, ValueError):  # inherited from somebody else's supervisor
+        return False

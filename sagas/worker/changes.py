@@ -13,6 +13,8 @@ from sagas.journal import CHANNEL
 from sagas.logs import log
 
 GLANCE = 0.01
+TRY_AGAIN = 30.0
+LONGEST_CONNECT = 2  # seconds, the least that libpq takes
 
 
 class Changes(Protocol):
@@ -96,9 +98,9 @@ class Notified:
 
         if time.monotonic() < self._try_at:
             return
-        self._try_at = time.monotonic() + get_settings().POLL
+        self._try_at = time.monotonic() + TRY_AGAIN
         try:
-            self._listening = psycopg.connect(**self._parameters(), autocommit=True)
+            self._listening = psycopg.connect(**self._parameters(), autocommit=True, connect_timeout=LONGEST_CONNECT)
             self._listening.execute(f"LISTEN {CHANNEL}")
         except psycopg.Error as error:
             log(logging.WARNING, "listen.failed", error_type=type(error).__name__)
@@ -108,7 +110,7 @@ class Notified:
         dsn = get_settings().LISTEN_DSN
         if dsn:
             return {"conninfo": dsn}
-        ours = {"cursor_factory", "context", "prepare_threshold", "row_factory"}
+        ours = {"cursor_factory", "context", "prepare_threshold", "row_factory", "connect_timeout"}
         given = self._here.get_connection_params()
         return {key: value for key, value in given.items() if key not in ours}
 

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connections
 
 from sagas import engine
 from sagas.definition import Saga
@@ -129,16 +130,18 @@ class Pool:
     def _run(self, slot: Slot, execution: SagaExecution, saga: Saga, sent: float) -> None:
         close_old_connections()
         tenure = Tenure(execution, saga, sent=sent, moment=execution.claimed_at)
-        tenure.when_stuck = lambda: self._take_away(slot, execution)
+        tenure.when_stuck = lambda: self._take_away(slot, tenure, execution)
         with self._changed:
             slot.tenure = tenure
             if self._draining:
                 tenure.stop_at = time.monotonic()
         engine.advance(tenure)
 
-    def _take_away(self, slot: Slot, execution: SagaExecution) -> None:
-        """The thread is stuck in its step: let another have its place."""
+    def _take_away(self, slot: Slot, tenure: Tenure, execution: SagaExecution) -> None:
+        """The thread is stuck in its step: let another have its place; unless it came back while that was written."""
         with self._changed:
+            if slot.tenure is not tenure or id(execution) not in self._in_hand:
+                return
             slot.taken_away = True
             slot.tenure = None
             self._slots.discard(slot)

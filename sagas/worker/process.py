@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -11,7 +12,8 @@ import time
 from types import FrameType
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import Error as DatabaseError
+from django.db import connections
 from django.db.models.functions import Now
 from django_q.conf import Conf
 from django_q.signals import post_spawn
@@ -19,7 +21,7 @@ from django_q.signals import post_spawn
 from sagas import journal
 from sagas.conf import get_settings
 from sagas.logs import log
-from sagas.models import SagaWorker
+from sagas.models import SagaExecution, SagaWorker
 from sagas.registry import all_sagas
 from sagas.tenure import HOST, worker_name
 
@@ -47,6 +49,7 @@ class WorkerProcess:
         self._claiming = threading.Lock()
         self._in_ring = False
         self._look_for_suspects = 0.0
+        self._claims = 0
 
     def start(self) -> None:
         """Begin to watch and to report; the pool starts its threads when it has something to do."""
@@ -70,7 +73,7 @@ class WorkerProcess:
         except DatabaseError as error:
             log(logging.WARNING, "claim.failed", error_type=type(error).__name__)
             connections[journal.alias()].close()
-            self._leaving.wait(AFTER_AN_ERROR)
+            time.sleep(AFTER_AN_ERROR)
         finally:
             self._in_ring = False
         if self._leaving.is_set():
@@ -105,10 +108,17 @@ class WorkerProcess:
     def _take(self, count: int, deaths: tuple[int, int]) -> int:
         sagas, sent, worker = all_sagas(), time.monotonic(), worker_name()
         lease = get_settings().LEASE
-        claimed = journal.persist(
-            lambda: journal.claim_due(count, list(sagas), worker=worker, lease=lease, deaths=deaths),
-            lambda: journal.find_all_claimed(worker=worker),
-        )
+        tries = itertools.count()
+
+        def claim() -> list[SagaExecution]:
+            # The answer to the first try may have got lost; a second claim would take others.
+            found = journal.find_all_claimed(worker=worker) if next(tries) else []
+            return found or journal.claim_due(count, list(sagas), worker=worker, lease=lease, deaths=deaths)
+
+        claimed = journal.persist(claim)
+        if claimed:
+            CLUSTER.claimed()
+            self._claims += len(claimed)
         self.pool.run([(execution, sagas[execution.saga_name], sent) for execution in claimed])
         return len(claimed)
 
@@ -128,7 +138,7 @@ class WorkerProcess:
         self.pool.drain()
         if claimed:
             self._claiming.release()
-        idle = self.pool.wait_until_idle(get_settings().DRAIN_SECONDS)
+        idle = self.pool.wait_until_idle(max(0.0, give_up - time.monotonic()))
         log(logging.INFO if idle else logging.WARNING, "worker.drained", worker=self.name, running=self.pool.running)
         self._leaving.set()
         self._drained.set()
@@ -152,12 +162,24 @@ class WorkerProcess:
         except DatabaseError as error:
             log(logging.WARNING, "report.failed", error_type=type(error).__name__)
         finally:
-            connections.close_all()  # a connection for every thread of the pool and for two more is enough
+            connections.close_all()  # the pool's threads, the main thread and the heartbeat keep theirs
 
     def _report(self) -> None:
         pool = self.pool
-        now = {"seen_at": Now(), "running": pool.running, "free": pool.free, "stuck": pool.stuck}
-        where = {"host": HOST, "pid": os.getpid(), "process_group": os.getpgrp(), "cluster": Conf.CLUSTER_NAME}
+        now = {
+            "seen_at": Now(),
+            "running": pool.running,
+            "free": pool.free,
+            "stuck": pool.stuck,
+            "claims": self._claims,
+        }
+        where = {
+            "host": HOST,
+            "pid": os.getpid(),
+            "process_group": os.getpgrp(),
+            "cluster": Conf.CLUSTER_NAME,
+            "knows": sorted(all_sagas()),
+        }
         rows = SagaWorker.objects.using(journal.alias())
         rows.update_or_create(
             name=self.name,

@@ -14,12 +14,21 @@ class Cluster:
 
     def __init__(self) -> None:
         self.sentinel = 0
-        self._memory = mmap.mmap(-1, 1)
+        self._memory = mmap.mmap(-1, 2)
 
     def founded_here(self) -> None:
         """This process is the sentinel; forked children inherit what it has."""
         self.sentinel = os.getpid()
-        self._memory = mmap.mmap(-1, 1)
+        self._memory = mmap.mmap(-1, 2)
+
+    @property
+    def claims(self) -> int:
+        """Another number after each claim that found something."""
+        return self._memory[1]
+
+    def claimed(self) -> None:
+        """Tell the pusher that its bell was of use."""
+        self._memory[1] = (self._memory[1] + 1) % 256
 
     @property
     def stopping(self) -> bool:

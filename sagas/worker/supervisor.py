@@ -8,17 +8,18 @@ hand is parked or runs out its lease.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import Error as DatabaseError
+from django.db import connections
 from django.db.models import Sum
 
 from sagas import journal
@@ -57,6 +58,9 @@ class Cluster:
     members: dict[int, int] = field(default_factory=dict)
     workers: set[int] = field(default_factory=set)
     keepers: set[int] = field(default_factory=set)
+    claims: int | None = None
+    deaf_since: float = field(default_factory=time.monotonic)
+    silent_since: float = math.inf
 
     @property
     def group(self) -> int:
@@ -78,16 +82,17 @@ class Supervisor:
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = list(command)
-        self._told = threading.Event()
+        # Not an Event: a signal's handler that sets one may find its own thread waiting for it.
+        self._told = False
         self._vain = 0
 
     def stop(self) -> None:
         """End the cluster in peace, and `run`."""
-        self._told.set()
+        self._told = True
 
     def run(self) -> None:
         """Until `stop`; CannotHelp when a cluster does not come to work."""
-        while not self._told.is_set():
+        while not self._told:
             cluster = self._start()
             try:
                 trouble = self._watch(cluster)
@@ -105,11 +110,15 @@ class Supervisor:
         )
         os.close(inherited)
         log(logging.INFO, "cluster.started", pid=leader.pid)
-        return Cluster(leader, lifeline)
+        cluster = Cluster(leader, lifeline)
+        # In a container that starts again, host and process ids are those of the dead.
+        self._asked(lambda: cluster.rows().delete(), None)
+        return cluster
 
     def _watch(self, cluster: Cluster) -> str:
         """Why it cannot be trusted any more; "" when we were told to stop."""
-        while not self._told.wait(LOOK_EVERY):
+        while not self._told:
+            time.sleep(LOOK_EVERY)
             trouble = self._trouble(cluster)
             if trouble:
                 return trouble
@@ -132,8 +141,8 @@ class Supervisor:
 
     def _trouble_in_group(self, cluster: Cluster) -> str:
         before, cluster.members = cluster.members, parents_in_group(cluster.group)
-        for pid, parent in cluster.members.items():
-            if pid != cluster.group and parent not in cluster.members:
+        for pid in cluster.members.keys() & (cluster.keepers | cluster.workers):
+            if cluster.members[pid] not in cluster.members:
                 return f"process {pid} has lost its parent"
         dead = [pid for pid in _helpers(before, cluster.group) if pid not in cluster.members]
         return next((f"process {pid} died" for pid in dead if self._died(cluster, pid)), "")
@@ -143,19 +152,30 @@ class Supervisor:
         return pid in cluster.keepers or bool(self._asked(lambda: cluster.rows().filter(pid=pid).exists(), True))
 
     def _trouble_in_reports(self, cluster: Cluster) -> str:
-        trouble: str = self._asked(lambda: self._reported_trouble(cluster), "")
-        return trouble
+        """Whoever could not ask for a while does not know whether the workers could: their reports get time again."""
+        trouble: str | None = self._asked(lambda: self._reported_trouble(cluster), None)
+        if trouble is None:
+            cluster.deaf_since, cluster.silent_since = time.monotonic(), math.inf
+        return trouble or ""
 
     def _reported_trouble(self, cluster: Cluster) -> str:
         rows = cluster.rows()
         cluster.workers.update(rows.values_list("pid", flat=True))
         silent: SagaWorker | None = rows.filter(seen_at__lt=journal.ago(UNSEEN)).first()
-        if silent:
+        cluster.silent_since = min(cluster.silent_since, time.monotonic()) if silent else math.inf
+        if silent and time.monotonic() > cluster.silent_since + OVERDUE:
             return f"worker {silent.pid} has not been seen for {UNSEEN:g} s"
-        free: int | None = rows.filter(draining=False).aggregate(free=Sum("free"))["free"]
-        if free and cluster.age > YOUNG and journal.overdue(list(all_sagas()), by=OVERDUE):
-            return f"work has been due for {OVERDUE:g} s, and there are free threads"
+        if cluster.age > YOUNG and self._is_deaf(cluster, rows):
+            return f"nothing was claimed for {OVERDUE:g} s, although work was due and threads were free"
         return ""
+
+    def _is_deaf(self, cluster: Cluster, rows: Any) -> bool:
+        """Whether, at each look for so long, threads were free, work was due that anybody may take, and nobody did."""
+        of = rows.filter(draining=False).aggregate(free=Sum("free"), claims=Sum("claims"))
+        idle = of["free"] and journal.neglected(list(all_sagas()), by=OVERDUE)
+        if not idle or of["claims"] != cluster.claims:
+            cluster.claims, cluster.deaf_since = of["claims"], time.monotonic()
+        return time.monotonic() > cluster.deaf_since + OVERDUE
 
     def _asked(self, question: Any, otherwise: Any) -> Any:
         """What the database says, or `otherwise` while it cannot be asked."""
@@ -198,7 +218,7 @@ class Supervisor:
         self._vain = 0 if cluster.workers else self._vain + 1
         if self._vain >= IN_VAIN:
             raise CannotHelp(f"The cluster did not come to work {IN_VAIN} times in a row; the last time, {trouble}.")
-        self._told.wait(self._vain)
+        time.sleep(self._vain)
 
 
 def _helpers(members: dict[int, int], leader: int) -> list[int]:

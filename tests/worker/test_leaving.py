@@ -86,3 +86,22 @@ def test_a_recycled_worker_parks_what_it_has_and_is_replaced_without_alarm(clust
     assert one.group == group
     assert not StepRun.objects.exclude(outcome="succeeded").exists()
     assert "cluster.replaced" not in one.said
+
+
+def test_what_a_step_does_with_processes_and_brokers_is_not_the_clusters_business(cluster):
+    one = cluster("saga_workers", workers=1, DRAIN_SECONDS=5)
+    group = one.group
+    get_saga_orchestrator().start("m", "meddle")
+    assert get_saga_orchestrator().wait("m", 30).state is SagaState.SUCCEEDED
+    for number in range(400):
+        get_saga_orchestrator().start(f"n-{number}", "naps")
+    wait_for(lambda: StepRun.objects.count() > 10)
+
+    begun = time.monotonic()
+    assert one.stop() == 0
+
+    assert time.monotonic() - begun < 5 + 5
+    assert one.group == group
+    assert "cluster.replaced" not in one.said
+    assert SagaExecution.objects.filter(state="pending").exists()
+    assert not StepRun.objects.exclude(outcome="succeeded").exists()

@@ -71,6 +71,16 @@ def test_more_work_than_threads_is_claimed_once_and_nobody_is_blamed(cluster):
 
 
 @pytest.mark.prove
+def test_a_backlog_is_no_reason_to_replace_a_cluster(cluster):
+    for number in range(300):
+        start(f"n-{number}", "nap", {"seconds": 0.3})
+    one = cluster("saga_workers", WORKER_THREADS=2)
+    wait_for(lambda: all_ended(300))
+
+    assert "cluster.replaced" not in one.said
+
+
+@pytest.mark.prove
 def test_five_hundred_sagas_on_eight_threads_are_claimed_once(cluster):
     for number in range(500):
         start(f"n-{number}", "nap", {"seconds": 1.0})

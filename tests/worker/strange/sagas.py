@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 import time
 
 from sagas import Priority, Saga, SagaStep, register
@@ -21,6 +22,14 @@ def die(context):
     os._exit(9)
 
 
+def meddle(context):
+    """Ask django-q2 for its broker, and leave a process behind in the background."""
+    from django_q.brokers import get_broker
+
+    get_broker()
+    subprocess.run(["sh", "-c", "sleep 4 &"], check=True)
+
+
 def compute(context):
     """Stay in C, where no signal and no exception reaches, for some seconds; once."""
     if context.attempt == 1:
@@ -32,6 +41,7 @@ NAPS = register(Saga("naps", [SagaStep(name, nap, nothing) for name in ("one", "
 NAP = register(Saga("nap", [SagaStep("nap", nap, nothing, timeout=60)]))
 URGENT = register(Saga("urgent", [SagaStep("do", nothing)], priority=Priority.HIGH))
 POISON = register(Saga("poison", [SagaStep("fine", nothing, nothing), SagaStep("die", die, nothing)]))
+MEDDLE = register(Saga("meddle", [SagaStep("meddle", meddle, nothing)]))
 COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))
 # A step that another version of the code calls otherwise.
 RENAMED = register(
