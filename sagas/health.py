@@ -15,11 +15,11 @@ from django.utils.translation import ngettext
 
 from . import journal
 from .models import SagaExecution, SagaWorker
+from .querysets import ago
 from .registry import all_sagas
 
 CLOCKS_APART = 5.0
 WAITS_TOO_LONG = 10.0
-NOT_SEEN = 60.0
 NO_NEWS = 3600.0
 
 
@@ -90,21 +90,21 @@ def _clocks() -> Iterator[Finding]:
 
 def _workers() -> Iterator[Finding]:
     workers = SagaWorker.objects.using(journal.alias())
-    alive = workers.filter(seen_at__gte=journal.ago(NOT_SEEN))
+    alive = workers.filter(seen_at__gte=ago(SagaWorker.UNSEEN))
     count = alive.count()
     if count:
         yield from _living(alive, count)
     else:
         level = Level.BROKEN if _late() else Level.WARNING
         yield Finding("workers", level, "No worker is alive.", "Start manage.py saga_workers.")
-    gone = workers.filter(seen_at__gte=journal.ago(NO_NEWS)).count() - count
+    gone = workers.filter(seen_at__gte=ago(NO_NEWS)).count() - count
     if gone > 0:
         words = ngettext(
             "%(count)d worker has not been seen for %(seconds)d s.",
             "%(count)d workers have not been seen for %(seconds)d s.",
             gone,
         )
-        sentence = words % {"count": gone, "seconds": NOT_SEEN}
+        sentence = words % {"count": gone, "seconds": SagaWorker.UNSEEN}
         yield Finding("workers", Level.WARNING, sentence, "Were they killed, or do they not reach the database?")
 
 
@@ -140,12 +140,12 @@ def _work() -> Iterator[Finding]:
 
 
 def _late() -> int:
-    return journal.overdue(list(all_sagas()), by=WAITS_TOO_LONG)
+    return SagaExecution.objects.using(journal.alias()).of_sagas(all_sagas()).due(WAITS_TOO_LONG).count()
 
 
 def _leases() -> Iterator[Finding]:
     executions = SagaExecution.objects.using(journal.alias())
-    lost = executions.filter(leased=True, due_at__lt=journal.ago(WAITS_TOO_LONG)).count()
+    lost = executions.filter(leased=True, due_at__lt=ago(WAITS_TOO_LONG)).count()
     if lost:
         words = ngettext(
             "%(count)d saga was in the hands of a process that died, and nobody has gone on with it.",

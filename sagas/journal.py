@@ -335,37 +335,6 @@ def find_all_claimed(*, worker: str) -> list[SagaExecution]:
     return list(rows.annotate(claimed_at=Now(output_field=models.DateTimeField())))
 
 
-def due_in(saga_names: Sequence[str], *, within: float) -> float:
-    """Seconds until the next execution of these sagas is due, 0.0 if one is, at most `within`; reads only."""
-    rows = SagaExecution.objects.using(alias()).filter(saga_name__in=saga_names, due_at__isnull=False)
-    if rows.filter(due_at__lte=Now(), rank_at__lte=Now()).order_by("rank_at")[:1].exists():
-        return 0.0
-    soon = rows.filter(rank_at__lte=Now() + dt.timedelta(seconds=within)).values("saga_name").order_by()
-    nearest = soon.annotate(at=models.Min("due_at"), seen_at=Now(output_field=models.DateTimeField()))
-    left: list[float] = [(row["at"] - row["seen_at"]).total_seconds() for row in nearest]
-    return max(0.0, min([within, *left]))
-
-
-def overdue(saga_names: Sequence[str], *, by: float) -> int:
-    """How many executions of these sagas anybody could have taken for so many seconds."""
-    rows = SagaExecution.objects.using(alias()).filter(rank_at__lte=Now(), due_at__lt=ago(by))
-    return rows.filter(saga_name__in=saga_names).count()
-
-
-def neglected(saga_names: Sequence[str], *, by: float) -> bool:
-    """Whether work has waited for so many seconds that a worker takes in any case.
-
-    One that died with its worker is not: those who died often are taken one at a time.
-    """
-    rows = SagaExecution.objects.using(alias()).filter(rank_at__lte=Now(), due_at__lt=ago(by), leased=False)
-    return rows.filter(saga_name__in=saga_names, recoveries=0).exists()
-
-
-def ago(seconds: float) -> Any:
-    """So many seconds before now, by the database's clock, as an expression of the ORM."""
-    return Now() - dt.timedelta(seconds=seconds)
-
-
 def most_connections() -> int:
     """How many connections PostgreSQL allows to those who are not its superusers."""
     row = _execute(connection(), MOST_CONNECTIONS, [])

@@ -251,7 +251,12 @@ class SagaReference(models.Model):
 
 
 class SagaWorker(models.Model):
-    """A worker process, as it last reported itself; one that ends in peace takes its row with it."""
+    """A worker process, as it last reported itself; one that ends in peace takes its row with it.
+
+    Who has not been seen for UNSEEN seconds does not count as alive.
+    """
+
+    UNSEEN = 60.0
 
     id = models.BigAutoField(primary_key=True)
     name = models.CharField(_("name"), max_length=100, unique=True)

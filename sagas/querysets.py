@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
+from django.db.models.functions import Now
 
 from .states import TERMINAL, UNFINISHED, SagaState
 from .values import clean_text, is_id
@@ -36,11 +39,40 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         """The dead letters: those that a person should look at."""
         return self.filter(needs_attention=True)
 
+    def due(self, seconds: float = 0.0) -> ExecutionQuerySet:
+        """Those that a worker might have taken for so many seconds; their rank's time has come, too."""
+        return self.filter(rank_at__lte=Now(), due_at__lte=ago(seconds))
+
+    def of_sagas(self, names: Iterable[str]) -> ExecutionQuerySet:
+        """Those of the sagas with these names."""
+        return self.filter(saga_name__in=names)
+
+    def neglected(self, seconds: float) -> ExecutionQuerySet:
+        """Those that have been due for so long and that any worker with a free thread takes.
+
+        One that died with its worker is not: those who died often are taken one at a time.
+        """
+        return self.due(seconds).filter(leased=False, recoveries=0)
+
+    def due_in(self, within: float) -> float:
+        """Seconds until the next of them is due, 0.0 if one is, at most `within`."""
+        if self.due().order_by("rank_at")[:1].exists():
+            return 0.0
+        soon = self.filter(rank_at__lte=ago(-within), due_at__isnull=False).values("saga_name").order_by()
+        nearest = soon.annotate(at=models.Min("due_at"), seen_at=Now(output_field=models.DateTimeField()))
+        left: list[float] = [(row["at"] - row["seen_at"]).total_seconds() for row in nearest]
+        return max(0.0, min([within, *left]))
+
     def referring_to(self, value: Any) -> ExecutionQuerySet:
         """Those with this saga id, or one of whose references has this value, in any case of letters."""
         wanted = clean_text(str(value)).strip()
         referring = models.Q(references__value=fold(wanted))
         return self.filter(referring | models.Q(saga_id=wanted)).distinct()
+
+
+def ago(seconds: float) -> Any:
+    """So many seconds before now, by the database's clock, as an expression of the ORM."""
+    return Now() - dt.timedelta(seconds=seconds)
 
 
 def fold(value: Any) -> str:

@@ -22,6 +22,7 @@ from sagas.conf import get_settings
 from sagas.exceptions import SagaError
 from sagas.logs import log
 from sagas.models import SagaExecution
+from sagas.querysets import ExecutionQuerySet
 from sagas.registry import all_sagas
 
 from . import process
@@ -67,7 +68,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
     def _look(self) -> list[tuple[None, str]] | None:
         time.sleep(self._pause)
         self._changes.note()
-        left = journal.due_in(list(all_sagas()), within=get_settings().POLL)
+        left = _executions().of_sagas(all_sagas()).due_in(get_settings().POLL)
         if left <= 0 and not CLUSTER.stopping:
             self._ring_less_in_vain()
             return [(None, _bell())]
@@ -113,12 +114,11 @@ class SagaBroker(Broker):  # type: ignore[misc]
 
     def queue_size(self) -> int:
         """How many executions are due."""
-        return journal.overdue(list(all_sagas()), by=0.0)
+        return _executions().of_sagas(all_sagas()).due().count()
 
     def lock_size(self) -> int:
         """How many executions workers have in hand."""
-        leased: int = SagaExecution.objects.using(journal.alias()).filter(leased=True).count()
-        return leased
+        return _executions().filter(leased=True).count()
 
     def ping(self) -> bool:
         """The first thing a sentinel does, before it forks: from here on its children know whose they are.
@@ -144,6 +144,10 @@ class SagaBroker(Broker):  # type: ignore[misc]
     def delete_queue(self) -> NoReturn:
         """Refused: NotForTasks."""
         raise NotForTasks
+
+
+def _executions() -> ExecutionQuerySet:
+    return SagaExecution.objects.using(journal.alias())
 
 
 def _bell() -> str:

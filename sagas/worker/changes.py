@@ -26,9 +26,6 @@ class Changes(Protocol):
     def wait(self, seconds: float) -> bool:
         """Return True as soon as there is a change, False after so many seconds."""
 
-    def close(self) -> None:
-        """Forget the connection; the next `note` makes a new one."""
-
 
 def changes_of(here: BaseDatabaseWrapper) -> Changes:
     """The way of the database that the executions are in."""
@@ -55,9 +52,6 @@ class Counted:
                 return False
             time.sleep(min(GLANCE, left))
         return True
-
-    def close(self) -> None:
-        """The connection is Django's, which closes it."""
 
     def _version(self) -> int:
         with self._here.cursor() as cursor:
@@ -87,12 +81,6 @@ class Notified:
             return False
         return self._take(seconds)
 
-    def close(self) -> None:
-        """See `Changes`."""
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
-
     def _listen(self) -> None:
         import psycopg
 
@@ -104,7 +92,7 @@ class Notified:
             self._listening.execute(f"LISTEN {CHANNEL}")
         except psycopg.Error as error:
             log(logging.WARNING, "listen.failed", error_type=type(error).__name__)
-            self.close()
+            self._close()
 
     def _parameters(self) -> dict[str, Any]:
         dsn = get_settings().LISTEN_DSN
@@ -123,5 +111,10 @@ class Notified:
             return any(True for _ in self._listening.notifies(timeout=seconds, stop_after=1))
         except psycopg.Error as error:
             log(logging.WARNING, "listen.failed", error_type=type(error).__name__)
-            self.close()
+            self._close()
             return True
+
+    def _close(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None

@@ -40,18 +40,17 @@ class Pool:
         self._slots: set[Slot] = set()
         # By identity: what was parked may be claimed again before its thread is done with it.
         self._in_hand: dict[int, SagaExecution] = {}
-        self._busy = 0
         self._draining = False
 
     @property
     def running(self) -> int:
         """How many executions are in hand, those that are stuck not counted."""
-        return self._busy
+        return len(self._in_hand)
 
     @property
     def free(self) -> int:
         """How many more could be run."""
-        return 0 if self._draining else self.size - self._busy
+        return 0 if self._draining else self.size - self.running
 
     def wait_for_free(self, seconds: float) -> int:
         """How many threads are free, after waiting for one for so many seconds at most."""
@@ -62,7 +61,7 @@ class Pool:
     def wait_until_idle(self, seconds: float) -> bool:
         """Whether nothing runs any more, after waiting for that for so many seconds at most."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._busy == 0, seconds)
+            return self._changed.wait_for(lambda: not self._in_hand, seconds)
 
     def has_died_often(self, deaths: int) -> bool:
         """Whether an execution is in hand that has lost its worker so many times since it last got on."""
@@ -72,9 +71,8 @@ class Pool:
     def run(self, jobs: Sequence[Job]) -> None:
         """Run what has been claimed for our free threads."""
         with self._changed:
-            self._busy += len(jobs)
             self._in_hand |= {id(execution): execution for execution, _, _ in jobs}
-            missing = min(self.size, self._busy) - len(self._slots)
+            missing = min(self.size, self.running) - len(self._slots)
         for _ in range(missing):
             self._add_thread()
         for job in jobs:
@@ -106,7 +104,6 @@ class Pool:
             with self._changed:
                 slot.tenure = None
                 if not slot.taken_away:
-                    self._busy -= 1
                     del self._in_hand[id(job[0])]
                     self._changed.notify_all()
         with self._changed:
@@ -145,7 +142,6 @@ class Pool:
             slot.taken_away = True
             slot.tenure = None
             self._slots.discard(slot)
-            self._busy -= 1
             del self._in_hand[id(execution)]
             self.stuck += 1
             all_stuck = self.stuck >= self.size

@@ -22,6 +22,7 @@ from sagas import journal
 from sagas.conf import get_settings
 from sagas.logs import log
 from sagas.models import SagaExecution, SagaWorker
+from sagas.querysets import ago
 from sagas.registry import all_sagas
 from sagas.tenure import HOST, worker_name
 
@@ -194,7 +195,7 @@ class WorkerProcess:
 
 def _forget_the_dead() -> None:
     """Workers that were killed leave their rows behind; after an hour nobody misses them."""
-    SagaWorker.objects.using(journal.alias()).filter(seen_at__lt=journal.ago(LONG_DEAD)).delete()
+    SagaWorker.objects.using(journal.alias()).filter(seen_at__lt=ago(LONG_DEAD)).delete()
 
 
 _here: WorkerProcess | None = None

@@ -25,7 +25,8 @@ from django.db.models import Sum
 from sagas import journal
 from sagas.conf import get_settings
 from sagas.logs import log
-from sagas.models import SagaWorker
+from sagas.models import SagaExecution, SagaWorker
+from sagas.querysets import ago
 from sagas.registry import all_sagas
 from sagas.tenure import HOST
 
@@ -34,7 +35,6 @@ from .processes import parents_in_group
 
 LOOK_EVERY = 0.5
 OVERDUE = 10.0
-UNSEEN = 60.0
 YOUNG = 10.0
 BEYOND_THE_DRAIN = 3.0
 TO_BE_TOLD = 2.0
@@ -161,18 +161,19 @@ class Supervisor:
     def _reported_trouble(self, cluster: Cluster) -> str:
         rows = cluster.rows()
         cluster.workers.update(rows.values_list("pid", flat=True))
-        silent: SagaWorker | None = rows.filter(seen_at__lt=journal.ago(UNSEEN)).first()
+        silent: SagaWorker | None = rows.filter(seen_at__lt=ago(SagaWorker.UNSEEN)).first()
         cluster.silent_since = min(cluster.silent_since, time.monotonic()) if silent else math.inf
         if silent and time.monotonic() > cluster.silent_since + OVERDUE:
-            return f"worker {silent.pid} has not been seen for {UNSEEN:g} s"
+            return f"worker {silent.pid} has not been seen for {SagaWorker.UNSEEN:g} s"
         if cluster.age > YOUNG and self._is_deaf(cluster, rows):
             return f"nothing was claimed for {OVERDUE:g} s, although work was due and threads were free"
         return ""
 
     def _is_deaf(self, cluster: Cluster, rows: Any) -> bool:
         """Whether, at each look for so long, threads were free, work was due that anybody may take, and nobody did."""
+        executions = SagaExecution.objects.using(journal.alias()).of_sagas(all_sagas())
         of = rows.filter(draining=False).aggregate(free=Sum("free"), claims=Sum("claims"))
-        idle = of["free"] and journal.neglected(list(all_sagas()), by=OVERDUE)
+        idle = of["free"] and executions.neglected(OVERDUE).exists()
         if not idle or of["claims"] != cluster.claims:
             cluster.claims, cluster.deaf_since = of["claims"], time.monotonic()
         return time.monotonic() > cluster.deaf_since + OVERDUE

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from sagas import journal
 from sagas.conf import get_settings
 from sagas.models import SagaEvent, SagaExecution, SagaWorker
+from sagas.querysets import ago
 from sagas.registry import all_sagas
 
-NOT_SEEN = 60.0
 AT_ONCE = 100
 
 
@@ -20,12 +19,11 @@ def hold_what_nobody_knows() -> None:
     Workers of another version may know it, and are busy. One whose worker died stays as it is, for the lost lease
     tells whoever knows the saga that an attempt is in doubt; but a person gets to see it.
     """
-    overdue = journal.ago(get_settings().LEASE)
-    rows = SagaExecution.objects.using(journal.alias()).filter(rank_at__lte=Now(), due_at__lt=overdue)
-    unknown = rows.exclude(saga_name__in=all_sagas()).exclude(leased=True, needs_attention=True)
+    overdue = SagaExecution.objects.using(journal.alias()).due(get_settings().LEASE)
+    unknown = overdue.exclude(saga_name__in=all_sagas()).exclude(leased=True, needs_attention=True)
     if not unknown.exists():
         return
-    alive = SagaWorker.objects.using(journal.alias()).filter(seen_at__gte=journal.ago(NOT_SEEN))
+    alive = SagaWorker.objects.using(journal.alias()).filter(seen_at__gte=ago(SagaWorker.UNSEEN))
     known = {name for names in alive.values_list("knows", flat=True) for name in names}
     for execution in unknown.exclude(saga_name__in=known).order_by("rank_at")[:AT_ONCE]:
         if execution.leased:

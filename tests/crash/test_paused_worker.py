@@ -108,9 +108,8 @@ def write_an_invoice_and_pause(context):
         stop_here()
 
 
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="on SQLite nobody can write while a transaction is open")
 def test_a_transaction_that_is_paused_past_its_lease_is_rolled_back():
-    if connection.vendor == "sqlite":
-        pytest.skip("on SQLite nobody can write while a transaction is open")
     saga = Saga("books", [SagaStep("book", write_an_invoice_and_pause, transactional=True)])
 
     def book():
