@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from . import journal, planner, values
+from . import database, planner, values
 from .conf import get_settings
 from .definition import StepCall, StepContext
 from .exceptions import InvalidInput, OutcomeUnknown, StepTimeout, StillPending
@@ -129,7 +129,7 @@ def _result_of_error(
     tenure: Tenure, attempt: Attempt, error: BaseException, deadline: Deadline, started_at: dt.datetime
 ) -> Result:
     if isinstance(error, StepTimeout):
-        journal.drop_interrupted_connections()
+        database.drop_interrupted_connections()
     ended = _as_its_direction_means(attempt, ended_by(error, get_settings().UNCERTAIN_EXCEPTIONS))
     from_around_us = isinstance(error, StepTimeout) and error.deadline not in (None, deadline)
     passed_on = error if from_around_us or isinstance(error, INTERRUPTIONS) else None
@@ -139,7 +139,7 @@ def _result_of_error(
 def _without_open_transaction(tenure: Tenure, attempt: Attempt, result: Result) -> Result:
     """A step that left a transaction open on our connection loses it, and what it did there is in doubt."""
     in_ours = attempt.step.transactional and attempt.direction is not Direction.VERIFY
-    if in_ours or not tenure.shared or not journal.drop_open_transaction():
+    if in_ours or not tenure.shared or not database.drop_open_transaction():
         return result
     if result.ended.outcome is not Outcome.SUCCEEDED:
         return result

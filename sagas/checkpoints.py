@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import journal, planner, values
+from . import database, journal, planner, values
 from .attempts import Result
 from .definition import Saga
 from .fields import dumps
@@ -181,10 +181,10 @@ def _persist(tenure: Tenure, step: Step, position: Position) -> tuple[Step, Posi
         return journal.find_moved(tenure.execution)
 
     try:
-        return step, position, journal.persist(lambda: _commit(tenure, step, position), find)
+        return step, position, database.persist(lambda: _commit(tenure, step, position), find)
     except Unsettled as unsettled:
         held, its_position = _held_instead(tenure, step, position, unsettled)
-        return held, its_position, journal.persist(lambda: _commit(tenure, held, its_position), find)
+        return held, its_position, database.persist(lambda: _commit(tenure, held, its_position), find)
 
 
 def _commit(tenure: Tenure, step: Step, position: Position) -> Moved | None:
@@ -195,12 +195,12 @@ def _commit(tenure: Tenure, step: Step, position: Position) -> Moved | None:
     announced = saga.on_change and execution.state != position.state and {execution.state, position.state} & TERMINAL
     if not (new_keys or events or announced):
         return journal.checkpoint(execution, position, step.run)
-    with journal.one_commit():
+    with database.one_commit():
         moved = journal.checkpoint(execution, position, step.run)
         if moved:
             for event in events:
                 event.version = moved.version
-                event.save(using=journal.alias(), force_insert=True)
+                event.save(using=database.alias(), force_insert=True)
             if new_keys and step.result:
                 journal.file_references(execution, new_keys, step.result.context)
             if announced:
@@ -221,14 +221,14 @@ def announce(on_change: Any, execution: SagaExecution, old: SagaState) -> None:
     It has a savepoint of its own: on PostgreSQL a database error in it would spoil the transaction around it.
     """
     try:
-        with journal.one_commit():
+        with database.one_commit():
             on_change(execution, old, execution.state)
-            if journal.connection().needs_rollback:
+            if database.connection().needs_rollback:
                 raise Unsettled("it swallowed an error of the database, which rolls back what it wrote")
     except Unsettled:
         raise
     except Exception as error:
-        if not journal.connection().is_usable():
+        if not database.connection().is_usable():
             raise
         raise Unsettled(f"{type(error).__name__}: {_first_line(_text_of(error))}") from error
 
@@ -284,7 +284,7 @@ def _take_in(tenure: Tenure, step: Step, position: Position, moved: Moved) -> No
         }
         log(logging.INFO, "saga.state", **names, old=old, new=execution.state)
     if step.run and step_ended.receivers:
-        journal.once_committed(partial(_notify, tenure, step.run))
+        database.once_committed(partial(_notify, tenure, step.run))
     if position.held:
         log(logging.ERROR, "saga.held", saga_id=execution.saga_id, saga=execution.saga_name, cause=step.cause)
 

@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 from django.db.models import Count
 
-from . import conf, journal
+from . import conf, database, journal
 from .models import SagaExecution
 from .registry import all_sagas
 
@@ -32,9 +32,9 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 @register("sagas")
 def check_time_zones(**_: Any) -> list[CheckMessage]:
     """Leases are compared with UTC, on SQLite as text."""
-    if settings.USE_TZ and not connections[journal.alias()].settings_dict.get("TIME_ZONE"):
+    if settings.USE_TZ and not connections[database.alias()].settings_dict.get("TIME_ZONE"):
         return []
-    hint = f"Set USE_TZ = True, and no TIME_ZONE in DATABASES[{journal.alias()!r}]."
+    hint = f"Set USE_TZ = True, and no TIME_ZONE in DATABASES[{database.alias()!r}]."
     return [Error("Times of sagas are stored in UTC, which these settings rule out.", hint=hint, id="sagas.E004")]
 
 
@@ -76,11 +76,11 @@ def check_cluster(**_: Any) -> list[CheckMessage]:
 
 def _check_pool() -> list[CheckMessage]:
     """Verified: 3 of 200 tasks ran, and answers came back on another process's connection."""
-    if not connections[journal.alias()].settings_dict.get("OPTIONS", {}).get("pool"):
+    if not connections[database.alias()].settings_dict.get("OPTIONS", {}).get("pool"):
         return []
     problem = "A connection pool of psycopg does not survive the fork by which django-q2 makes its workers."
     hint = (
-        f"Take 'pool' out of DATABASES[{journal.alias()!r}]['OPTIONS'] where workers run, and set CONN_MAX_AGE = None."
+        f"Take 'pool' out of DATABASES[{database.alias()!r}]['OPTIONS'] where workers run, and set CONN_MAX_AGE = None."
     )
     return [Error(problem, hint=hint, id="sagas.E005")]
 
@@ -96,12 +96,12 @@ def _check_lease() -> list[CheckMessage]:
 @register(Tags.database)
 def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
     """The database of the executions can keep the promises, and today's code can go on with what is in it."""
-    if not databases or journal.alias() not in databases:
+    if not databases or database.alias() not in databases:
         return []
-    here = connections[journal.alias()]
+    here = connections[database.alias()]
     if here.vendor not in ("sqlite", "postgresql"):
         problem = f"Sagas run on SQLite or PostgreSQL, not on {here.vendor}."
-        return [Error(problem, hint=f"Change DATABASES[{journal.alias()!r}].", id="sagas.E003")]
+        return [Error(problem, hint=f"Change DATABASES[{database.alias()!r}].", id="sagas.E003")]
     found = _check_sqlite(here) if here.vendor == "sqlite" else []
     return [*found, *_check_connections_are_kept(here), *_check_enough_connections(here), *_check_stranded(here)]
 
@@ -115,7 +115,7 @@ def _check_sqlite(here: Any) -> list[CheckMessage]:
     return [
         checks.Warning(
             "SQLite transactions begin DEFERRED, so concurrent writers fail with 'database is locked'.",
-            hint=f"Set DATABASES[{journal.alias()!r}]['OPTIONS']['transaction_mode'] = 'IMMEDIATE'.",
+            hint=f"Set DATABASES[{database.alias()!r}]['OPTIONS']['transaction_mode'] = 'IMMEDIATE'.",
             id="sagas.W002",
         )
     ]
@@ -127,7 +127,7 @@ def _check_connections_are_kept(here: Any) -> list[CheckMessage]:
     return [
         checks.Warning(
             "CONN_MAX_AGE is 0, so connections are opened again and again, which doubles the cost of a saga.",
-            hint=f"Set DATABASES[{journal.alias()!r}]['CONN_MAX_AGE'] = None.",
+            hint=f"Set DATABASES[{database.alias()!r}]['CONN_MAX_AGE'] = None.",
             id="sagas.W003",
         )
     ]

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import transaction
 
-from . import attempts, checkpoints, journal, planner
+from . import attempts, checkpoints, database, journal, planner
 from .attempts import Result
 from .checkpoints import Step
 from .conf import get_settings
@@ -94,7 +94,7 @@ def _take_over(tenure: Tenure) -> Move | None:
         return _file_lost_attempt(tenure, attempt, lost, poisoned=poisoned)
     if not poisoned:
         lost.version = execution.version
-        journal.persist(partial(_put_down, lost))
+        database.persist(partial(_put_down, lost))
         return None
     if execution.wants == VERIFY:
         return _go_on(tenure, Step(tenure.history, tenure.next_move(), events=(lost,), obeyed=VERIFY))
@@ -104,9 +104,9 @@ def _take_over(tenure: Tenure) -> Move | None:
 
 def _put_down(lost: SagaEvent) -> None:
     """Save it, once for this version: the answer to the first time may have got lost."""
-    rows = SagaEvent.objects.using(journal.alias()).filter(execution_id=lost.execution_id, version=lost.version)
+    rows = SagaEvent.objects.using(database.alias()).filter(execution_id=lost.execution_id, version=lost.version)
     if not rows.filter(kind=lost.kind).exists():
-        lost.save(using=journal.alias(), force_insert=True)
+        lost.save(using=database.alias(), force_insert=True)
 
 
 def _file_lost_attempt(tenure: Tenure, attempt: Attempt, lost: SagaEvent, *, poisoned: bool) -> Move:
@@ -150,16 +150,16 @@ def _make_in_transaction(tenure: Tenure, attempt: Attempt) -> Move:
     before = copy.copy(tenure.execution), tenure.history, tenure.context
     run_id, started_at = time_ordered_uuid(), tenure.now()
     try:
-        with journal.one_commit():
+        with database.one_commit():
             result = attempts.make(tenure, attempt, abandon)
             if result.ended.outcome is Outcome.SUCCEEDED:
                 return _file(tenure, attempt, result, leave=tenure.over, run_id=run_id)
-            transaction.set_rollback(True, using=journal.alias())
+            transaction.set_rollback(True, using=database.alias())
     except LeaseLost:
         raise
     except Exception as error:  # noqa: BLE001  (of the commit, or of what users do once it is made)
         tenure.execution, tenure.history, tenure.context = before
-        if journal.persist(lambda: journal.filed(tenure.execution.pk, run_id)):
+        if database.persist(lambda: journal.filed(tenure.execution.pk, run_id)):
             log(logging.WARNING, "commit.answer_lost", **_names(tenure, attempt), error_type=type(error).__name__)
             tenure.read_again()
             return tenure.next_move()
@@ -184,7 +184,7 @@ def _marked(tenure: Tenure, attempt: Attempt) -> bool:
 
 def _obey_request(tenure: Tenure, *, leave: bool = False) -> Move:
     """A write found no row: a request came first, and is obeyed, or the lease is lost."""
-    wants = journal.persist(lambda: journal.wants_of(tenure.execution))
+    wants = database.persist(lambda: journal.wants_of(tenure.execution))
     if not wants:
         raise LeaseLost(f"{tenure.execution.saga_id!r} is not ours any more")
     tenure.execution.wants = wants
@@ -214,8 +214,8 @@ def _cancel(tenure: Tenure, *, leave: bool) -> Move:
 
 
 def _reason_to_hold(tenure: Tenure) -> str:
-    events = tenure.execution.events.using(journal.alias())
-    asked = journal.persist(lambda: events.filter(kind=SagaEvent.Kind.HOLD).latest("id"))
+    events = tenure.execution.events.using(database.alias())
+    asked = database.persist(lambda: events.filter(kind=SagaEvent.Kind.HOLD).latest("id"))
     return f"Held by {asked.actor_name or 'an operator'}: {asked.reason}"
 
 

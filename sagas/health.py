@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from . import journal
+from . import database
 from .models import SagaExecution, SagaWorker
 from .querysets import ago
 from .registry import all_sagas
@@ -59,7 +59,7 @@ def _first_line(error: Exception) -> str:
 
 def _settings() -> Iterator[Finding]:
     """What `manage.py check` finds, with the database; what the project has silenced it does not want to hear."""
-    ours = [found for found in checks.run_checks(databases=[journal.alias()]) if str(found.id).startswith("sagas.")]
+    ours = [found for found in checks.run_checks(databases=[database.alias()]) if str(found.id).startswith("sagas.")]
     messages = [message for message in ours if not message.is_silenced()]
     for message in messages:
         level = Level.BROKEN if message.level >= checks.ERROR else Level.WARNING
@@ -69,7 +69,7 @@ def _settings() -> Iterator[Finding]:
 
 
 def _database() -> Iterator[Finding]:
-    here = connections[journal.alias()]
+    here = connections[database.alias()]
     here.ensure_connection()
     version = ".".join(str(part) for part in here.get_database_version())
     yield Finding("database", Level.OK, f"{here.display_name} {version} answers.")
@@ -77,7 +77,7 @@ def _database() -> Iterator[Finding]:
 
 def _clocks() -> Iterator[Finding]:
     # One row, also where there is no execution.
-    nothing = SagaExecution.objects.using(journal.alias()).filter(pk=0)
+    nothing = SagaExecution.objects.using(database.alias()).filter(pk=0)
     before = timezone.now()
     now = nothing.aggregate(now=Coalesce(models.Max("created_at"), Now(output_field=models.DateTimeField())))["now"]
     apart = abs((now - before).total_seconds())
@@ -89,7 +89,7 @@ def _clocks() -> Iterator[Finding]:
 
 
 def _workers() -> Iterator[Finding]:
-    workers = SagaWorker.objects.using(journal.alias())
+    workers = SagaWorker.objects.using(database.alias())
     alive = workers.filter(seen_at__gte=ago(SagaWorker.UNSEEN))
     count = alive.count()
     if count:
@@ -140,11 +140,11 @@ def _work() -> Iterator[Finding]:
 
 
 def _late() -> int:
-    return SagaExecution.objects.using(journal.alias()).of_sagas(all_sagas()).due(WAITS_TOO_LONG).count()
+    return SagaExecution.objects.using(database.alias()).of_sagas(all_sagas()).due(WAITS_TOO_LONG).count()
 
 
 def _leases() -> Iterator[Finding]:
-    executions = SagaExecution.objects.using(journal.alias())
+    executions = SagaExecution.objects.using(database.alias())
     lost = executions.filter(leased=True, due_at__lt=ago(WAITS_TOO_LONG)).count()
     if lost:
         words = ngettext(
@@ -160,7 +160,7 @@ def _leases() -> Iterator[Finding]:
 
 def _attention() -> Iterator[Finding]:
     """Sagas that wait for a person are the business's news, not the installation's."""
-    count = SagaExecution.objects.using(journal.alias()).needing_attention().count()
+    count = SagaExecution.objects.using(database.alias()).needing_attention().count()
     words = ngettext("%(count)d saga waits for a person.", "%(count)d sagas wait for a person.", count)
     yield Finding("attention", Level.OK, words % {"count": count} if count else "No saga waits for a person.")
 

@@ -7,21 +7,18 @@ database's clock on PostgreSQL and the host's on SQLite, where both are one mach
 from __future__ import annotations
 
 import datetime as dt
-import os
-import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, models, router, transaction
+from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
 from .conf import get_settings
+from .database import alias, connection, in_turn, persist
 from .fields import dumps
 from .models import SagaExecution, SagaReference, StepRun
 from .querysets import fold
@@ -29,11 +26,6 @@ from .states import SagaState
 
 T = TypeVar("T")
 
-# libpq's PQTRANS_ACTIVE, PQTRANS_INTRANS and PQTRANS_INERROR.
-OPEN_TRANSACTION = frozenset({1, 2, 3})
-
-# PostgreSQL's serialization_failure, deadlock_detected and lock_not_available.
-LOCK_ERRORS = frozenset({"40001", "40P01", "55P03"})
 
 # More than any execution has: what PostgreSQL's integer holds.
 MAX_DEATHS = 2**31 - 1
@@ -67,8 +59,6 @@ INSERT INTO sagas_execution (
 RETURNING id, created_at {wake}
 """
 # The workers' bell rides in the same statement; PostgreSQL rings it at the commit, and without a row not at all.
-LONGEST_TURN = 1.0
-_TURN = threading.Lock()
 CHANNEL = "sagas"
 WAKING = f", pg_notify('{CHANNEL}', '')"
 WAKE = "SELECT pg_notify(%s, '')"
@@ -225,38 +215,6 @@ class Moved:
     finished_at: dt.datetime | None = None
 
 
-def connection() -> BaseDatabaseWrapper:
-    """This thread's connection to the database of the executions."""
-    return connections[alias()]
-
-
-def alias() -> str:
-    """The database of the executions."""
-    return router.db_for_write(SagaExecution)
-
-
-def in_transaction() -> bool:
-    """Whether a transaction is open that is not a test's own."""
-    here = connection()
-    if here.in_atomic_block:
-        return not _opened_by_a_test(here)
-    return not here.get_autocommit()
-
-
-def in_tests_transaction() -> bool:
-    """Whether a test's transaction is open: no other connection sees what we write."""
-    here = connection()
-    return here.in_atomic_block and _opened_by_a_test(here)
-
-
-def once_committed(function: Callable[[], None]) -> None:
-    """Call it now or, inside a transaction, after its commit."""
-    if in_transaction():
-        transaction.on_commit(function, using=alias())
-    else:
-        function()
-
-
 def begin(execution: SagaExecution, *, lease: float | None) -> bool:
     """Insert the execution: with a lease (seconds) as ours and in progress, without as pending and due.
 
@@ -322,7 +280,7 @@ def claim_due(
         parameters: list[Any] = [names, *deaths, count, worker, round(lease, 3), round(lease, 3), ageing]
     else:
         parameters = [worker, round(lease, 3), round(lease, 3), ageing, dumps(names), *deaths, count]
-    with _in_turn(connection()):
+    with in_turn(connection()):
         rows = list(SagaExecution.objects.using(alias()).raw(_sql(CLAIM_DUE[vendor], vendor), parameters))
     for execution in rows:
         execution.claimed_at = _moment(execution.claimed_at)
@@ -406,57 +364,6 @@ def find_moved(execution: SagaExecution) -> Moved | None:
     return Moved(version, *found) if found else None
 
 
-def persist(write: Callable[[], T], find: Callable[[], T | None] | None = None) -> T:
-    """Do it; where the connection breaks, again on a new one, for as long as a lease lasts at most.
-
-    `find` looks for the answer that got lost with the connection (promise 10); it is asked when the write,
-    repeated, finds nothing to do.
-    """
-    give_up, pause, broke = time.monotonic() + get_settings().LEASE, 0.02, False
-    while True:
-        connected = broke or connection().connection is not None
-        try:
-            done = write()
-            found = find() if find and broke and not done else None
-        except (OperationalError, InterfaceError) as error:
-            connected = connected or connection().connection is not None
-            if time.monotonic() > give_up or not (connected and _worth_repeating(error)):
-                raise
-        else:
-            return found or done
-        broke = True
-        connection().close()
-        time.sleep(pause)
-        pause = min(pause * 2, 1.0)
-
-
-def drop_interrupted_connections() -> None:
-    """A call that was cut off may have left a connection in the middle of a query; use new ones."""
-    for here in connections.all(initialized_only=True):
-        if not here.in_atomic_block:
-            here.close()
-
-
-def drop_open_transaction() -> bool:
-    """Whether a step left a transaction open on our connection; what it holds is rolled back.
-
-    Our next checkpoint would otherwise be part of it, and be gone with it.
-    """
-    here = connection()
-    if here.connection is None or not (here.in_atomic_block or not here.get_autocommit() or _transaction_status(here)):
-        return False
-    here.close()
-    del connections[here.alias]
-    return True
-
-
-def _transaction_status(here: BaseDatabaseWrapper) -> bool:
-    """Whether the database itself says that a transaction is open, also one that Django does not know of."""
-    if here.vendor == "sqlite":
-        return bool(here.connection.in_transaction)
-    return here.connection.pgconn.transaction_status in OPEN_TRANSACTION
-
-
 def wants_of(execution: SagaExecution) -> str | None:
     """What an operator asks of the row, if it is still at our version; "" = it is not ours any more."""
     rows = SagaExecution.objects.using(alias()).filter(pk=execution.pk, version=execution.version)
@@ -476,41 +383,8 @@ def file_references(execution: SagaExecution, keys: Sequence[str], context: dict
     )
 
 
-@contextmanager
-def one_commit() -> Iterator[None]:
-    """Everything inside commits together or not at all."""
-    with transaction.atomic(using=alias()):
-        yield
-
-
-def _forget_turns() -> None:
-    """In a forked child nobody is left to give a turn back."""
-    global _TURN
-    _TURN = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_turns)
-
-
-@contextmanager
-def _in_turn(here: BaseDatabaseWrapper) -> Iterator[None]:
-    """Let the threads of this process write to SQLite one after the other.
-
-    SQLite has one writer at a time, and whoever finds it busy sleeps and tries again; a lock of our own wakes the
-    next one at once. It only saves time: who cannot have it soon goes on without, and leaves it to SQLite.
-    """
-    lock, ours = _TURN, False
-    if here.vendor == "sqlite" and not here.in_atomic_block:
-        ours = lock.acquire(timeout=LONGEST_TURN)
-    try:
-        yield
-    finally:
-        if ours:
-            lock.release()
-
-
 def _two_statements(here: BaseDatabaseWrapper, sql: str, parameters: list[Any], run: StepRun) -> Any:
-    with _in_turn(here), transaction.atomic(using=here.alias):
+    with in_turn(here), transaction.atomic(using=here.alias):
         row = _execute(here, sql, parameters)
         if row:
             with here.cursor() as cursor:
@@ -601,18 +475,6 @@ def _let_prepare(here: BaseDatabaseWrapper, cursor: Any) -> None:
         cursor.cursor = Cursor(here.connection)
 
 
-def _worth_repeating(error: Exception) -> bool:
-    """Whether the connection, or a lock, was what failed, and not the statement."""
-    here = connection()
-    if here.in_atomic_block:
-        return False
-    if here.vendor == "sqlite":
-        return "locked" in str(error)
-    # What the connection looks like now tells nothing: Django connects anew on its way out of a transaction.
-    code = getattr(error.__cause__, "sqlstate", None)
-    return code is None or code in LOCK_ERRORS or code.startswith(("08", "57P"))
-
-
 def _moment(value: Any) -> Any:
     """A time from a raw row, aware; None stays None."""
     if value is None:
@@ -620,8 +482,3 @@ def _moment(value: Any) -> Any:
     if isinstance(value, str):
         return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
     return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-
-
-def _opened_by_a_test(here: BaseDatabaseWrapper) -> bool:
-    """Django's own rule for atomic(durable=True): the innermost block is the test's."""
-    return bool(getattr(here.atomic_blocks[-1], "_from_testcase", False))

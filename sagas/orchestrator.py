@@ -11,7 +11,7 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
-from . import engine, journal, operations, planner, starting, stats, values
+from . import database, engine, journal, operations, planner, starting, stats, values
 from .conf import get_settings
 from .definition import Saga, SagaStep
 from .exceptions import InsideTransaction, InvalidInput, SagaConflict, UnknownExecution
@@ -223,13 +223,13 @@ def _begin(saga: Saga, execution: SagaExecution, *, lease: float | None) -> bool
     def insert() -> bool:
         if not keys:
             return journal.begin(execution, lease=lease)
-        with journal.one_commit():
+        with database.one_commit():
             begun = journal.begin(execution, lease=lease)
             if begun:
                 journal.file_references(execution, keys, execution.input)
             return begun
 
-    return journal.persist(insert, lambda: journal.find_begun(execution))
+    return database.persist(insert, lambda: journal.find_begun(execution))
 
 
 def _same(execution: SagaExecution) -> SagaExecution:
@@ -244,7 +244,7 @@ def _started_before(
     saga: Saga, saga_id: str | None, context: Mapping[str, Any] | None, refusal: InvalidInput
 ) -> SagaExecution:
     """The execution that this input, while it was still valid, has started; without one, the refusal stands."""
-    rows = SagaExecution.objects.using(journal.alias()).with_id(saga_id or "")
+    rows = SagaExecution.objects.using(database.alias()).with_id(saga_id or "")
     existing = rows.filter(saga_name=saga.name).first()
     if existing is None or existing.input_hash != values.hash_of(starting.given_text(context)):
         raise refusal
@@ -253,9 +253,9 @@ def _started_before(
 
 def _look(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
     """The execution as it is now, and the database's time at the look."""
-    rows = SagaExecution.objects.using(journal.alias()).with_id(saga_id)
+    rows = SagaExecution.objects.using(database.alias()).with_id(saga_id)
     look = rows.annotate(seen_at=Now(output_field=models.DateTimeField()))
-    execution: Any = journal.persist(look.first)
+    execution: Any = database.persist(look.first)
     if execution is None:
         raise UnknownExecution(saga_id)
     return execution, execution.seen_at
@@ -264,7 +264,7 @@ def _look(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
 def _claim(execution: SagaExecution, saga: Saga) -> Tenure | None:
     sent = time.monotonic()
     saga_id, worker, lease = execution.saga_id, worker_name(), get_settings().LEASE
-    claimed = journal.persist(
+    claimed = database.persist(
         lambda: journal.claim(saga_id, worker=worker, lease=lease, priority=execution.priority),
         lambda: journal.find_claimed(saga_id, worker=worker),
     )
@@ -283,7 +283,7 @@ def _stop_at(max_seconds: float | None) -> float:
 
 
 def _refuse_inside_transaction(call: str) -> None:
-    if journal.in_transaction():
+    if database.in_transaction():
         raise InsideTransaction(call)
 
 

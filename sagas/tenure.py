@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import journal, planner
+from . import database, journal, planner
 from .conf import get_settings
 from .definition import Saga
 from .exceptions import SagaError
@@ -63,8 +63,8 @@ def record_of(run: StepRun) -> Record:
 def history_of(execution: SagaExecution, records: tuple[Record, ...] | None = None) -> History:
     """The history of the execution's current run; the records are loaded unless they are given."""
     if records is None:
-        runs = execution.step_executions.using(journal.alias())
-        records = journal.persist(lambda: tuple(record_of(run) for run in runs.all()))
+        runs = execution.step_executions.using(database.alias())
+        records = database.persist(lambda: tuple(record_of(run) for run in runs.all()))
     return History(
         saga_id=execution.saga_id,
         run=execution.run,
@@ -95,7 +95,7 @@ class Tenure:
         self.context: dict[str, Any] = execution.context
         self._moment, self._received = moment, time.monotonic()
         self.when_stuck: Callable[[], None] | None = None
-        self._shared = not journal.in_tests_transaction()
+        self._shared = not database.in_tests_transaction()
         if self._shared:
             HEARTBEAT.add(self)
 
@@ -126,7 +126,7 @@ class Tenure:
     def read_again(self) -> None:
         """Take the row and its history as they are in the database; LeaseLost when they are another's."""
         worker = self.execution.worker
-        journal.persist(lambda: self.execution.refresh_from_db(using=journal.alias()))
+        database.persist(lambda: self.execution.refresh_from_db(using=database.alias()))
         if self.execution.worker != worker:
             raise LeaseLost(f"{self.execution.saga_id!r} is not ours any more")
         self.history, self.context = history_of(self.execution), self.execution.context
@@ -141,7 +141,7 @@ class Tenure:
         if time.monotonic() < self.renewed + half:
             return
         sent = time.monotonic()
-        renewed = journal.persist(lambda: journal.renew([self.fence], lease=get_settings().LEASE))
+        renewed = database.persist(lambda: journal.renew([self.fence], lease=get_settings().LEASE))
         if not renewed or time.monotonic() >= sent + half:
             raise LeaseLost(f"the lease of {self.execution.saga_id!r} ran out")
         self.renewed = sent

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import Error as DatabaseError
 
-from sagas import journal
+from sagas import database
 from sagas.exceptions import InvalidInput, SagaError, UnknownExecution
 from sagas.models import SagaExecution
 from sagas.states import TERMINAL
@@ -171,7 +171,7 @@ def _sentence_of(error: Exception) -> str:
 
 def _leave_interrupted_connection() -> None:
     """The interrupt may have cut a query off, after which a connection is good for nothing."""
-    here = journal.connection()
+    here = database.connection()
     if not here.in_atomic_block:
         here.close()
 

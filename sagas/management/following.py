@@ -11,7 +11,7 @@ from typing import Any, Self
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from sagas import journal
+from sagas import database
 from sagas.models import SagaExecution, StepRun
 from sagas.registry import all_sagas
 from sagas.signals import step_ended
@@ -41,7 +41,7 @@ class Follower:
     def __enter__(self) -> Self:
         self.look()
         step_ended.connect(self._on_step_ended)
-        if not journal.in_tests_transaction():
+        if not database.in_tests_transaction():
             self._watch.start()
         return self
 
@@ -58,7 +58,7 @@ class Follower:
     def look(self) -> SagaExecution | None:
         """Tell what is new; the execution as it is now."""
         with self._lock:
-            execution = SagaExecution.objects.using(journal.alias()).filter(saga_id=self._saga_id).first()
+            execution = SagaExecution.objects.using(database.alias()).filter(saga_id=self._saga_id).first()
             if execution is None:
                 return None
             saga = all_sagas().get(execution.saga_name)
@@ -85,7 +85,7 @@ class Follower:
         try:
             self.look()
         except DatabaseError:
-            connections[journal.alias()].close()
+            connections[database.alias()].close()
 
     def _tell_owner(self, execution: SagaExecution) -> None:
         """Once for each other process that takes it."""
@@ -96,10 +96,10 @@ class Follower:
 
 
 def _version_of(saga_id: str) -> int:
-    versions = SagaExecution.objects.using(journal.alias()).with_id(saga_id).values_list("version", flat=True)
+    versions = SagaExecution.objects.using(database.alias()).with_id(saga_id).values_list("version", flat=True)
     return versions.first() or 0
 
 
 def _runs_after(execution: SagaExecution, sequence: int) -> list[StepRun]:
-    runs = execution.step_runs.using(journal.alias()).filter(sequence__gt=sequence)
+    runs = execution.step_runs.using(database.alias()).filter(sequence__gt=sequence)
     return list(runs.order_by("sequence"))

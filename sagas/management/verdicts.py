@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from sagas import journal, planner
+from sagas import database, planner
 from sagas.definition import Saga
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.planner import History, View
@@ -87,7 +87,7 @@ class Standing:
 
 def standing_of(saga_id: str) -> Standing | None:
     """How the execution stands now; None when there is none of that id."""
-    execution = SagaExecution.objects.using(journal.alias()).with_id(saga_id).first()
+    execution = SagaExecution.objects.using(database.alias()).with_id(saga_id).first()
     return standing(execution) if execution else None
 
 
@@ -132,7 +132,7 @@ def document(stands: Standing) -> dict[str, Any]:
         "duration_seconds": execution.duration(),
         "worker": execution.worker if execution.leased else "",
         "due_at": _iso(execution.due_at),
-        "steps": [_step_document(run) for run in execution.step_executions.using(journal.alias())],
+        "steps": [_step_document(run) for run in execution.step_executions.using(database.alias())],
         "verdict": verdict(stands),
         "exit_code": int(stands.code),
     }
@@ -181,7 +181,7 @@ def _why_failed(stands: Standing) -> str:
         error = _last_error(stands, failed, Direction.ACTION)
         return f"Failed: {_name(stands)}, at {failed}{f': {error}' if error else ''}".rstrip(".") + "."
     acts = [SagaEvent.Kind.CANCEL, SagaEvent.Kind.COMPENSATE]
-    events = stands.execution.events.using(journal.alias())
+    events = stands.execution.events.using(database.alias())
     act = events.filter(kind__in=acts, run=stands.execution.run).order_by("-id").first()
     if act is None:
         return f"Failed: {_name(stands)}."
@@ -250,7 +250,7 @@ VERDICTS: dict[SagaState, Callable[[Standing], str]] = {
 
 
 def _last_error(stands: Standing, step: str, direction: Direction) -> str:
-    runs = stands.execution.step_executions.using(journal.alias())
+    runs = stands.execution.step_executions.using(database.alias())
     tried = runs.filter(step=step, direction=direction).exclude(outcome=Outcome.SUCCEEDED)
     last = tried.order_by("-sequence").first()
     return error_of(last) if last else ""

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from sagas import checkpoints, journal, planner, starting, values
+from sagas import checkpoints, database, journal, planner, starting, values
 from sagas.conf import get_settings
 from sagas.definition import Saga
 from sagas.exceptions import InvalidInput, UnknownSaga
@@ -196,17 +196,17 @@ PERFORMERS: dict[Act, Callable[..., SagaExecution]] = {
 
 def _request(situation: Situation, act: Act, by: By, reason: str, unless: Q) -> SagaExecution:
     """Ask the owner of a leased row; its next checkpoint obeys. The version stays, so the owner loses nothing."""
-    rows = SagaExecution.objects.using(journal.alias()).filter(unless, pk=situation.execution.pk, leased=True)
+    rows = SagaExecution.objects.using(database.alias()).filter(unless, pk=situation.execution.pk, leased=True)
     if situation.bound:
         rows = rows.filter(version=situation.execution.version)
     if act is Act.CANCEL:
         rows = rows.filter(state=SagaState.IN_PROGRESS, pivoting=False)
     else:
         rows = rows.filter(state__in=UNFINISHED)
-    with journal.one_commit():
+    with database.one_commit():
         if not rows.update(wants=act.value):
             raise Stale
-        situation.execution.refresh_from_db(using=journal.alias())
+        situation.execution.refresh_from_db(using=database.alias())
         _tell(situation, act, by, reason, {"requested": True})
     return situation.execution
 
@@ -222,13 +222,15 @@ def _move(
 ) -> SagaExecution:
     """Change a row that nobody has in hand, with its event, in one commit."""
     execution, old = situation.execution, situation.state
-    mine = SagaExecution.objects.using(journal.alias()).filter(pk=execution.pk, version=execution.version, leased=False)
-    with journal.one_commit():
+    mine = SagaExecution.objects.using(database.alias()).filter(
+        pk=execution.pk, version=execution.version, leased=False
+    )
+    with database.one_commit():
         if not mine.update(version=execution.version + 1, **fields):
             raise Stale
-        execution.refresh_from_db(using=journal.alias())
+        execution.refresh_from_db(using=database.alias())
         if run:
-            run.save(using=journal.alias(), force_insert=True)
+            run.save(using=database.alias(), force_insert=True)
         if new := [
             key for key in situation.references if key in fields.get("input", {}) or key in fields.get("context", {})
         ]:
@@ -244,7 +246,7 @@ def _move(
 
 
 def _tell(situation: Situation, act: Act, by: By, reason: str, data: Mapping[str, Any]) -> None:
-    SagaEvent.objects.using(journal.alias()).create(
+    SagaEvent.objects.using(database.alias()).create(
         execution=situation.execution,
         kind=SagaEvent.Kind(act.value),
         actor=by.user,

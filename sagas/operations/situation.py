@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sagas import journal, planner
+from sagas import database, planner
 from sagas.definition import Saga
 from sagas.exceptions import UnknownExecution
 from sagas.models import SagaEvent, SagaExecution
@@ -100,7 +100,7 @@ class Situation:
     def cause_of_hold(self) -> str:
         """Who held it: operator, engine or on_change."""
         kinds = [SagaEvent.Kind.HELD, SagaEvent.Kind.HOLD]
-        events = self.execution.events.using(journal.alias()).filter(kind__in=kinds).order_by("-id")
+        events = self.execution.events.using(database.alias()).filter(kind__in=kinds).order_by("-id")
         return next((event.data["cause"] for event in events[:10] if "cause" in event.data), "operator")
 
     def rolling(self) -> Situation:
@@ -110,7 +110,7 @@ class Situation:
 
 def look(saga_id: str, *, bound: bool = False) -> Situation:
     """The execution of that id as it is now; raises UnknownExecution."""
-    execution = SagaExecution.objects.using(journal.alias()).with_id(saga_id).first()
+    execution = SagaExecution.objects.using(database.alias()).with_id(saga_id).first()
     if execution is None:
         raise UnknownExecution(saga_id)
     return Situation(execution, history_of(execution), all_sagas().get(execution.saga_name), bound)

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
-from sagas import journal, starting
+from sagas import database, starting
 from sagas.definition import Saga
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
@@ -142,7 +142,7 @@ class CrashPoints:
         return run_in_child(execute, dies_with=DIED, patience=self.patience)
 
     def _judged(self, saga_id: str, deaths: tuple[int, ...], where: str) -> Trial:
-        execution = SagaExecution.objects.using(journal.alias()).get(saga_id=saga_id)
+        execution = SagaExecution.objects.using(database.alias()).get(saga_id=saga_id)
         found = violations_of(self.saga, saga_id, self.world.effects(execution))
         if execution.leased or execution.due_at is not None:
             found.append(f"I9: it was left {execution.state}, {'leased' if execution.leased else 'due'}")
@@ -163,7 +163,7 @@ def assert_survives_crashes(saga: Saga, context: Callable[[str], Mapping[str, An
 
 def let_the_lease_run_out(saga_id: str) -> None:
     """Time passes for the execution's lease, and for nothing else: its end is now."""
-    SagaExecution.objects.using(journal.alias()).filter(saga_id=saga_id, leased=True).update(due_at=Now())
+    SagaExecution.objects.using(database.alias()).filter(saga_id=saga_id, leased=True).update(due_at=Now())
 
 
 def watch_commits(tell: Tell) -> None:
@@ -172,7 +172,7 @@ def watch_commits(tell: Tell) -> None:
     Django offers no hook for COMMIT, so the connection's own methods are wrapped. The wrapping stays: do it in
     a process that is about to end.
     """
-    here = journal.connection()
+    here = database.connection()
     commit = here._commit  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public one
 
     def watched_commit() -> None:

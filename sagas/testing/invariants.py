@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sagas import journal, planner
+from sagas import database, planner
 from sagas.definition import Saga
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.states import Direction, Outcome, SagaState
@@ -66,9 +66,9 @@ def violations_of(saga: Saga, saga_id: str, effects: Mapping[str, Effect] | None
 
 
 def _case(saga: Saga, saga_id: str, effects: Mapping[str, Effect]) -> Case:
-    execution = SagaExecution.objects.using(journal.alias()).get(saga_id=saga_id)
-    runs = list(execution.step_executions.using(journal.alias()))
-    events = list(execution.events.using(journal.alias()).filter(run=execution.run).order_by("id"))
+    execution = SagaExecution.objects.using(database.alias()).get(saga_id=saga_id)
+    runs = list(execution.step_executions.using(database.alias()))
+    events = list(execution.events.using(database.alias()).filter(run=execution.run).order_by("id"))
     return Case(saga, execution, runs, events, effects)
 
 

@@ -17,7 +17,7 @@ from django_q.brokers import Broker
 from django_q.conf import Conf
 from django_q.signing import BadSignature, SignedPackage
 
-from sagas import journal
+from sagas import database
 from sagas.conf import get_settings
 from sagas.exceptions import SagaError
 from sagas.logs import log
@@ -61,7 +61,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
         except DatabaseError as error:
             self._pause = 0.0
             log(logging.WARNING, "pusher.failed", error_type=type(error).__name__)
-            connections[journal.alias()].close()
+            connections[database.alias()].close()
             time.sleep(AFTER_AN_ERROR)
             return None
 
@@ -89,7 +89,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
 
     @cached_property
     def _changes(self) -> Changes:
-        return changes_of(connections[journal.alias()])
+        return changes_of(connections[database.alias()])
 
     def set_stat(self, key: str, value: str, timeout: int) -> Any:
         """The sentinel calls this twice a second: how the workers learn that the cluster is about to stop."""
@@ -147,7 +147,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
 
 
 def _executions() -> ExecutionQuerySet:
-    return SagaExecution.objects.using(journal.alias())
+    return SagaExecution.objects.using(database.alias())
 
 
 def _bell() -> str:

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django_q.conf import Conf
 from django_q.signals import post_spawn
 
-from sagas import journal
+from sagas import database, journal
 from sagas.conf import get_settings
 from sagas.logs import log
 from sagas.models import SagaExecution, SagaWorker
@@ -73,7 +73,7 @@ class WorkerProcess:
                     break
         except DatabaseError as error:
             log(logging.WARNING, "claim.failed", error_type=type(error).__name__)
-            connections[journal.alias()].close()
+            connections[database.alias()].close()
             time.sleep(AFTER_AN_ERROR)
         finally:
             self._in_ring = False
@@ -116,7 +116,7 @@ class WorkerProcess:
             found = journal.find_all_claimed(worker=worker) if next(tries) else []
             return found or journal.claim_due(count, list(sagas), worker=worker, lease=lease, deaths=deaths)
 
-        claimed = journal.persist(claim)
+        claimed = database.persist(claim)
         if claimed:
             CLUSTER.claimed()
             self._claims += len(claimed)
@@ -181,7 +181,7 @@ class WorkerProcess:
             "cluster": Conf.CLUSTER_NAME,
             "knows": sorted(all_sagas()),
         }
-        rows = SagaWorker.objects.using(journal.alias())
+        rows = SagaWorker.objects.using(database.alias())
         rows.update_or_create(
             name=self.name,
             defaults=now | {"draining": self.stopping},
@@ -190,12 +190,12 @@ class WorkerProcess:
         unknown.hold_what_nobody_knows()
 
     def _sign_off(self) -> None:
-        SagaWorker.objects.using(journal.alias()).filter(name=self.name).delete()
+        SagaWorker.objects.using(database.alias()).filter(name=self.name).delete()
 
 
 def _forget_the_dead() -> None:
     """Workers that were killed leave their rows behind; after an hour nobody misses them."""
-    SagaWorker.objects.using(journal.alias()).filter(seen_at__lt=ago(LONG_DEAD)).delete()
+    SagaWorker.objects.using(database.alias()).filter(seen_at__lt=ago(LONG_DEAD)).delete()
 
 
 _here: WorkerProcess | None = None

@@ -22,7 +22,7 @@ from django.db import Error as DatabaseError
 from django.db import connections
 from django.db.models import Sum
 
-from sagas import journal
+from sagas import database
 from sagas.conf import get_settings
 from sagas.logs import log
 from sagas.models import SagaExecution, SagaWorker
@@ -74,7 +74,7 @@ class Cluster:
 
     def rows(self) -> Any:
         """What its workers last reported."""
-        return SagaWorker.objects.using(journal.alias()).filter(host=HOST, process_group=self.group)
+        return SagaWorker.objects.using(database.alias()).filter(host=HOST, process_group=self.group)
 
 
 class Supervisor:
@@ -171,7 +171,7 @@ class Supervisor:
 
     def _is_deaf(self, cluster: Cluster, rows: Any) -> bool:
         """Whether, at each look for so long, threads were free, work was due that anybody may take, and nobody did."""
-        executions = SagaExecution.objects.using(journal.alias()).of_sagas(all_sagas())
+        executions = SagaExecution.objects.using(database.alias()).of_sagas(all_sagas())
         of = rows.filter(draining=False).aggregate(free=Sum("free"), claims=Sum("claims"))
         idle = of["free"] and executions.neglected(OVERDUE).exists()
         if not idle or of["claims"] != cluster.claims:
@@ -184,7 +184,7 @@ class Supervisor:
             return question()
         except DatabaseError as error:
             log(logging.WARNING, "supervisor.blind", error_type=type(error).__name__)
-            connections[journal.alias()].close()
+            connections[database.alias()].close()
             return otherwise
 
     def _end(self, cluster: Cluster) -> None:

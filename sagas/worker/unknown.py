@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
-from sagas import journal
+from sagas import database
 from sagas.conf import get_settings
 from sagas.models import SagaEvent, SagaExecution, SagaWorker
 from sagas.querysets import ago
@@ -19,11 +19,11 @@ def hold_what_nobody_knows() -> None:
     Workers of another version may know it, and are busy. One whose worker died stays as it is, for the lost lease
     tells whoever knows the saga that an attempt is in doubt; but a person gets to see it.
     """
-    overdue = SagaExecution.objects.using(journal.alias()).due(get_settings().LEASE)
+    overdue = SagaExecution.objects.using(database.alias()).due(get_settings().LEASE)
     unknown = overdue.exclude(saga_name__in=all_sagas()).exclude(leased=True, needs_attention=True)
     if not unknown.exists():
         return
-    alive = SagaWorker.objects.using(journal.alias()).filter(seen_at__gte=ago(SagaWorker.UNSEEN))
+    alive = SagaWorker.objects.using(database.alias()).filter(seen_at__gte=ago(SagaWorker.UNSEEN))
     known = {name for names in alive.values_list("knows", flat=True) for name in names}
     for execution in unknown.exclude(saga_name__in=known).order_by("rank_at")[:AT_ONCE]:
         if execution.leased:
@@ -35,9 +35,9 @@ def hold_what_nobody_knows() -> None:
 def _hold(execution: SagaExecution) -> None:
     reason = f"No worker that runs knows the saga {execution.saga_name!r}. Deploy its code, then release."
     held = {"held": reason, "needs_attention": True, "due_at": None, "rank_at": None}
-    with journal.one_commit():
+    with database.one_commit():
         if _mine(execution).update(version=execution.version + 1, **held):
-            SagaEvent.objects.using(journal.alias()).create(
+            SagaEvent.objects.using(database.alias()).create(
                 execution=execution,
                 kind=SagaEvent.Kind.HELD,
                 version=execution.version + 1,
@@ -47,5 +47,5 @@ def _hold(execution: SagaExecution) -> None:
 
 
 def _mine(execution: SagaExecution) -> QuerySet[SagaExecution]:
-    rows = SagaExecution.objects.using(journal.alias())
+    rows = SagaExecution.objects.using(database.alias())
     return rows.filter(pk=execution.pk, version=execution.version, leased=execution.leased)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sagas import journal, values
+from sagas import database, values
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit, worst
 from sagas.management.following import LOOK_EVERY, Follower
@@ -62,7 +62,7 @@ class Command(SagaCommand):
 
 def _find(reference: str) -> list[SagaExecution]:
     """The execution with that very id or, without one, all that refer to it, newest first."""
-    executions, reference = SagaExecution.objects.using(journal.alias()), values.clean_text(reference)
+    executions, reference = SagaExecution.objects.using(database.alias()), values.clean_text(reference)
     exact = executions.filter(saga_id=reference)
     return list(exact) or list(executions.referring_to(reference).order_by("-created_at", "-id"))
 
