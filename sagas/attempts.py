@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from . import database, planner, values
+from . import database, histories, values
 from .conf import get_settings
 from .definition import StepCall, StepContext
 from .exceptions import InvalidInput, OutcomeUnknown, StepTimeout, StillPending
 from .heartbeat import WATCHDOG
+from .histories import View
 from .outcomes import INTERRUPTIONS, Ended, ended_by
-from .planner import Attempt, View
+from .planner import Attempt
 from .states import Direction, Outcome
 from .tenure import Tenure, copy_of
 from .timeouts import Deadline
@@ -85,7 +86,7 @@ def _function(attempt: Attempt) -> StepCall:
 
 def _context(tenure: Tenure, attempt: Attempt, deadline: dt.datetime) -> StepContext:
     history, name = tenure.history, attempt.step.name
-    view = planner.views_of(history)[name]
+    view = histories.views_of(history)[name]
     after_action = attempt.direction is not Direction.ACTION
     return StepContext(
         tenure.context_copy(),
@@ -96,9 +97,9 @@ def _context(tenure: Tenure, attempt: Attempt, deadline: dt.datetime) -> StepCon
         idempotency_key=attempt.key,
         deadline=deadline,
         clock=tenure.now,
-        outputs={step: copy_of(output) for step, output in planner.outputs(history).items() if step != name},
+        outputs={step: copy_of(output) for step, output in histories.outputs(history).items() if step != name},
         output=copy_of(_output(attempt, view)),
-        action_key=planner.key_of(history, name, Direction.ACTION) if after_action else None,
+        action_key=histories.key_of(history, name, Direction.ACTION) if after_action else None,
         uncertain=view.doubt,
     )
 
@@ -171,6 +172,6 @@ def _as_its_direction_means(attempt: Attempt, ended: Ended) -> Ended:
     """Whatever `verify` raises means that it does not know; a rolled back transaction has certainly done nothing."""
     if attempt.direction is Direction.VERIFY:
         return replace(ended, outcome=Outcome.UNCERTAIN)
-    if attempt.step.transactional and ended.outcome in planner.IN_DOUBT:
+    if attempt.step.transactional and ended.outcome in histories.IN_DOUBT:
         return replace(ended, outcome=Outcome.FAILED)
     return ended

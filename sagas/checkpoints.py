@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import database, journal, planner, values
+from . import database, histories, journal, planner, values
 from .attempts import Result
 from .definition import Saga
 from .fields import dumps
+from .histories import History
 from .journal import Moved, Position
+from .judging import Verdict
 from .logs import log
 from .models import SagaEvent, SagaExecution, StepRun, time_ordered_uuid
 from .outcomes import Ended
-from .planner import Attempt, History, Hold, Move, Rest, RollBack, Settle, Verdict, Wait
+from .planner import Attempt, Hold, Move, Rest, RollBack, Settle, Wait
 from .signals import step_ended
 from .states import TERMINAL, Direction, SagaState, state_after
 from .tenure import Tenure, record_of
@@ -52,7 +54,7 @@ def with_rollback_begun(tenure: Tenure, step: Step) -> Step:
     """The same step, with the state changed and the first undo found, if its move is to roll back."""
     if not isinstance(step.move, RollBack):
         return step
-    history = planner.roll_back(step.history, step.move.failed_step)
+    history = histories.roll_back(step.history, step.move.failed_step)
     return dataclasses.replace(step, history=history, move=planner.next_move(tenure.saga, history, tenure.now()))
 
 
@@ -106,7 +108,7 @@ def history_with(tenure: Tenure, run: StepRun) -> History:
 
 def pivot_in_play(saga: Saga, history: History) -> bool:
     """Whether the pivot has succeeded or is in doubt: then nothing is cancelled any more."""
-    views = planner.views_of(history)
+    views = histories.views_of(history)
     pivots = [views[step.name] for step in saga if step.pivot and step.name in views]
     return any(view.done or view.doubt for view in pivots)
 
@@ -126,9 +128,9 @@ def _position(tenure: Tenure, step: Step) -> Position:
     return Position(
         state=state,
         context=_context_text(tenure, step.result),
-        steps_completed=planner.steps_completed(history),
+        steps_completed=histories.steps_completed(history),
         failed_step=move.failed_step if isinstance(move, Settle) and leaves else history.failed_step,
-        compensation_performed=planner.compensation_performed(history),
+        compensation_performed=histories.compensation_performed(history),
         keep_recoveries=step.keep_recoveries or step.run is None,
         begun=_mark_to_come(tenure, history, move),
         pivoting=(to_pivot and not step.stay) or pivot_in_play(tenure.saga, history),
@@ -168,7 +170,7 @@ def _needs_attention(tenure: Tenure, history: History, move: Move, state: SagaSt
     if state is SagaState.FAILED and isinstance(move, Settle):
         resolved = history.state is SagaState.PARTIALLY_COMPENSATED
         settled = dataclasses.replace(history, failed_step=move.failed_step)
-        return not resolved and planner.deserves_attention(settled)
+        return not resolved and histories.deserves_attention(settled)
     return state is SagaState.PARTIALLY_COMPENSATED
 
 
@@ -246,7 +248,7 @@ def _held_instead(tenure: Tenure, step: Step, position: Position, unsettled: Uns
     log(logging.ERROR, "on_change.failed", saga_id=tenure.execution.saga_id, saga=tenure.execution.saga_name)
     history = step.history
     if position.state is SagaState.FAILED and history.state is SagaState.IN_PROGRESS:
-        history = planner.roll_back(history, position.failed_step)
+        history = histories.roll_back(history, position.failed_step)
     held = dataclasses.replace(step, history=history, move=Hold(reason), cause="on_change")
     return held, _position(tenure, held)
 

@@ -13,14 +13,15 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import transaction
 
-from . import attempts, checkpoints, database, journal, planner
+from . import attempts, checkpoints, database, histories, journal, judging, planner
 from .attempts import Result
 from .checkpoints import Step
 from .conf import get_settings
+from .judging import Verdict
 from .logs import log
 from .models import LOST_LEASE, SagaEvent, SagaExecution, StepRun, time_ordered_uuid
 from .outcomes import Ended
-from .planner import Attempt, Hold, Move, RollBack, Settle, Verdict, Wait
+from .planner import Attempt, Hold, Move, RollBack, Settle, Wait
 from .states import Direction, Ending, Outcome, SagaEventKind, SagaState
 from .tenure import LeaseLost, Tenure
 
@@ -206,7 +207,7 @@ def _obey(tenure: Tenure, *, leave: bool = False) -> Move:
 
 def _cancel(tenure: Tenure, *, leave: bool) -> Move:
     """From where it stands, back; nothing has failed, so no step is named."""
-    rolling = planner.roll_back(tenure.history, "")
+    rolling = histories.roll_back(tenure.history, "")
     undo = planner.remaining(tenure.saga, rolling)
     move: Move = RollBack("") if undo else Settle(SagaEventKind.FAIL, "")
     cancelled = _event(tenure, SagaEvent.Kind.CANCELLED)
@@ -221,7 +222,7 @@ def _reason_to_hold(tenure: Tenure) -> str:
 
 def _ask_providers(tenure: Tenure) -> None:
     """Ask, once, about every step in doubt that can be asked about."""
-    for name in planner.in_doubt(tenure.history):
+    for name in histories.in_doubt(tenure.history):
         step = tenure.saga.step(name)
         if step and step.verify:
             tenure.make_sure()
@@ -244,7 +245,7 @@ def _file(
     """
     now, patience = tenure.now(), get_settings().COMPENSATION_PATIENCE
     luck = random.random()  # noqa: S311  (it spreads retries and keeps no secret)
-    verdict = planner.judge(tenure.history, attempt, result.ended, result.started_at, now, luck, patience)
+    verdict = judging.judge(tenure.history, attempt, result.ended, result.started_at, now, luck, patience)
     run = checkpoints.step_run(tenure, attempt, result.started_at, now, verdict, result.ended)
     run.id, run.changes = run_id or run.id, result.changes
     _tell(tenure, attempt, run)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,9 +23,6 @@ from .fields import dumps
 from .models import SagaExecution, SagaReference, StepRun
 from .querysets import fold
 from .states import SagaState
-
-T = TypeVar("T")
-
 
 # More than any execution has: what PostgreSQL's integer holds.
 MAX_DEATHS = 2**31 - 1

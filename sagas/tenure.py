@@ -16,8 +16,8 @@ from .conf import get_settings
 from .definition import Saga
 from .exceptions import SagaError
 from .heartbeat import HEARTBEAT
+from .histories import History, Record
 from .models import SagaExecution, StepRun
-from .planner import History, Record
 from .states import Direction, Ending, Outcome, Resolution
 
 HOST = socket.gethostname()[:60]

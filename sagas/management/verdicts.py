@@ -11,10 +11,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from sagas import database, planner
+from sagas import database, histories, planner
 from sagas.definition import Saga
+from sagas.histories import History, View
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.planner import History, View
 from sagas.registry import all_sagas
 from sagas.states import Direction, Outcome, SagaState
 from sagas.tenure import history_of
@@ -50,7 +50,7 @@ class Standing:
     @cached_property
     def views(self) -> dict[str, View]:
         """What is known of each planned step."""
-        return planner.views_of(self.history)
+        return histories.views_of(self.history)
 
     @property
     def undone(self) -> list[str]:
@@ -66,7 +66,7 @@ class Standing:
     @property
     def in_doubt(self) -> list[str]:
         """The steps of which nobody knows whether they took effect."""
-        return planner.in_doubt(self.history)
+        return histories.in_doubt(self.history)
 
     @property
     def left_standing(self) -> list[str]:

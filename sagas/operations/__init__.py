@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sagas import checkpoints, planner, values
+from sagas import checkpoints, histories, values
 from sagas.exceptions import ActRefused
 from sagas.logs import log
 from sagas.models import SagaExecution
@@ -42,7 +42,7 @@ def plan(act: Act, saga_id: str, **parameters: Any) -> Preview:
     sentence, calls = PREVIEWS[Act(act)](situation)
     keep = () if act is Act.RETRY and situation.state is SagaState.FAILED else situation.execution.steps_completed
     not_repeated = tuple(name for name in keep if name not in {call.step for call in calls})
-    doubt = tuple(planner.in_doubt(situation.history))
+    doubt = tuple(histories.in_doubt(situation.history))
     return Preview(Act(act), saga_id, situation.execution.version, sentence, tuple(calls), not_repeated, doubt)
 
 

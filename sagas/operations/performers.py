@@ -11,12 +11,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from sagas import checkpoints, database, journal, planner, starting, values
+from sagas import checkpoints, database, histories, journal, planner, starting, values
 from sagas.conf import get_settings
 from sagas.definition import Saga
 from sagas.exceptions import InvalidInput, UnknownSaga
+from sagas.histories import History
 from sagas.models import SagaEvent, SagaExecution, StepRun, time_ordered_uuid
-from sagas.planner import History, Hold, RollBack
+from sagas.planner import Hold, RollBack
 from sagas.registry import all_sagas
 from sagas.states import TERMINAL, UNFINISHED, Direction, Outcome, Resolution, SagaEventKind, SagaState, state_after
 from sagas.tenure import record_of, worker_name
@@ -110,7 +111,7 @@ def _resolve(
     history = situation.history.with_record(record_of(run))
     data = {"step": step, "outcome": run.resolution, "evidence": values.clean_text(evidence)}
     changes = {
-        "steps_completed": planner.steps_completed(history),
+        "steps_completed": histories.steps_completed(history),
         "context": context,
         "pivoting": checkpoints.pivot_in_play(saga, history),
         **_after_resolution(situation, history),
@@ -138,7 +139,7 @@ def _resolution(situation: Situation, step: str, resolution: Resolution, output:
         outcome=(Outcome.FAILED if resolution is Resolution.NOT_DONE else Outcome.SUCCEEDED).value,
         output=stored,
         changes=values.changes_between(execution.context, context),
-        idempotency_key=planner.key_of(situation.history, step, direction),
+        idempotency_key=histories.key_of(situation.history, step, direction),
         started_at=now,
         finished_at=now,
         worker=worker_name(),

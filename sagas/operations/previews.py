@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from sagas import planner
-from sagas.planner import Attempt, History
+from sagas import histories, planner
+from sagas.histories import History
+from sagas.planner import Attempt
 from sagas.states import Direction, SagaState
 
 from .situation import Act, Call, Situation
@@ -18,7 +19,7 @@ def _preview_retry(situation: Situation) -> Told:
     if situation.state is SagaState.PARTIALLY_COMPENSATED:
         return "Tries again to undo what is not undone.", _undo_calls(_as_retried(situation))
     history = next_run(situation)
-    steps = [Call(name, Direction.ACTION, planner.key_of(history, name, Direction.ACTION)) for name in history.plan]
+    steps = [Call(name, Direction.ACTION, histories.key_of(history, name, Direction.ACTION)) for name in history.plan]
     return f"Starts run {history.run} from the first step, with new idempotency keys.", steps
 
 
@@ -50,8 +51,8 @@ def _preview_release(situation: Situation) -> Told:
 
 
 def _preview_verify(situation: Situation) -> Told:
-    key = planner.key_of
-    names = planner.in_doubt(situation.history)
+    key = histories.key_of
+    names = histories.in_doubt(situation.history)
     steps = [step for step in situation.saga or () if step.verify and step.name in names]
     calls = [Call(s.name, Direction.VERIFY, key(situation.history, s.name, Direction.VERIFY)) for s in steps]
     return "Asks the providers what really happened; changes nothing there.", calls
@@ -103,16 +104,16 @@ def _running(situation: Situation) -> Call | None:
     if attempt is None or attempt.direction is not Direction.ACTION or attempt.step.compensation is None:
         return None
     name = attempt.step.name
-    return Call(name, Direction.COMPENSATION, planner.key_of(history, name, Direction.COMPENSATION))
+    return Call(name, Direction.COMPENSATION, histories.key_of(history, name, Direction.COMPENSATION))
 
 
 def _as_retried(situation: Situation) -> Situation:
     version = situation.execution.version + 1
-    history = planner.retried(situation.history, version)
+    history = histories.retried(situation.history, version)
     return Situation(situation.execution, history, situation.saga)
 
 
 def _undo_calls(situation: Situation) -> list[Call]:
     names = situation.remaining
-    key = planner.key_of
+    key = histories.key_of
     return [Call(n, Direction.COMPENSATION, key(situation.history, n, Direction.COMPENSATION)) for n in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sagas import planner
+from sagas import histories, planner
 from sagas.states import UNFINISHED, Direction, Resolution, SagaState
 
 from .situation import Act, Situation
@@ -57,7 +57,7 @@ def _why_not_release(situation: Situation) -> str:
 def _why_not_verify(situation: Situation) -> str:
     if missing := _why_no_definition(situation):
         return missing
-    steps = [situation.saga.step(name) for name in planner.in_doubt(situation.history)] if situation.saga else []
+    steps = [situation.saga.step(name) for name in histories.in_doubt(situation.history)] if situation.saga else []
     if not any(step and step.verify for step in steps):
         return "no step is in doubt that its provider can be asked about."
     if situation.execution.held and situation.cause_of_hold == "operator":
@@ -105,7 +105,7 @@ def why_not_resolve_step(situation: Situation, step: str, outcome: Resolution | 
         return f"outcome must be one of {', '.join(Resolution)}, not {outcome!r}."
     if step not in situation.history.plan:
         return f"it has no step {step!r}; its steps are {', '.join(situation.history.plan)}."
-    view = planner.views_of(situation.history)[step]
+    view = histories.views_of(situation.history)[step]
     if situation.state not in (SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED):
         return _why_not_resolve_forward(situation, step, resolution, in_doubt=view.doubt)
     return "" if view.to_undo else f"step {step!r} has nothing to be undone."

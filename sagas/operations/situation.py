@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sagas import database, planner
+from sagas import database, histories, planner
 from sagas.definition import Saga
 from sagas.exceptions import UnknownExecution
+from sagas.histories import History
 from sagas.models import SagaEvent, SagaExecution
-from sagas.planner import History
 from sagas.registry import all_sagas
 from sagas.states import Direction, SagaState
 from sagas.tenure import history_of
@@ -105,7 +105,7 @@ class Situation:
 
     def rolling(self) -> Situation:
         """The same, once a rollback that nobody's failure began is on its way."""
-        return Situation(self.execution, planner.roll_back(self.history, ""), self.saga)
+        return Situation(self.execution, histories.roll_back(self.history, ""), self.saga)
 
 
 def look(saga_id: str, *, bound: bool = False) -> Situation:

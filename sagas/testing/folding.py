@@ -8,10 +8,11 @@ from functools import reduce
 from itertools import groupby
 from typing import Any
 
-from sagas import planner, values
+from sagas import histories, planner, values
 from sagas.definition import Saga
+from sagas.histories import History
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.planner import History, RollBack, Settle
+from sagas.planner import RollBack, Settle
 from sagas.states import TERMINAL, Direction, SagaState, state_after
 from sagas.tenure import record_of
 
@@ -37,9 +38,9 @@ class Fold:
         return {
             "state": started(self.history.state),
             "run": self.history.run,
-            "steps_completed": planner.steps_completed(self.history),
+            "steps_completed": histories.steps_completed(self.history),
             "failed_step": self.history.failed_step,
-            "compensation_performed": planner.compensation_performed(self.history),
+            "compensation_performed": histories.compensation_performed(self.history),
             "held": self.held,
         }
 
@@ -140,7 +141,7 @@ def _take_in_act(folded: Fold, version: int, event: SagaEvent) -> None:
 
 
 def _roll_back(folded: Fold, failed_step: str) -> None:
-    folded.history = planner.roll_back(folded.history, failed_step)
+    folded.history = histories.roll_back(folded.history, failed_step)
 
 
 def _settle(folded: Fold) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sagas import database, planner
+from sagas import database, histories, planner
 from sagas.definition import Saga
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.states import Direction, Outcome, SagaState
@@ -100,7 +100,7 @@ def _partially_compensated(case: Case) -> Iterator[str]:
     """I3: what is reported as remaining remains, and nothing else does."""
     folded = fold(case.saga, case.execution, case.runs, case.events)
     reported = set(planner.remaining(case.saga, folded.history))
-    known = reported - set(planner.in_doubt(folded.history))
+    known = reported - set(histories.in_doubt(folded.history))
     for step in case.saga:
         effect = case.effects.get(step.name, Effect())
         if not step.compensation or step.name in case.by_hand:

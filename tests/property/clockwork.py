@@ -6,10 +6,11 @@ import datetime as dt
 from dataclasses import replace
 from typing import Any
 
-from sagas import planner
+from sagas import histories, judging, planner
 from sagas.exceptions import StepTimeout
+from sagas.histories import History, Record
 from sagas.outcomes import Ended, ended_by
-from sagas.planner import Attempt, History, Hold, Record, RollBack, Settle, Wait
+from sagas.planner import Attempt, Hold, RollBack, Settle, Wait
 from sagas.states import Direction, Outcome, Resolution, SagaEventKind, SagaState, state_after
 
 from .plans import HAPPENED, LOST, NOT, OK, SagaPlan, StepPlan, do, output_of, saga_of
@@ -57,7 +58,7 @@ class Clockwork:
                 self.alarm_at = self.seconds
             self.now = move.until
         elif isinstance(move, RollBack):
-            self.history = planner.roll_back(self.history, move.failed_step)
+            self.history = histories.roll_back(self.history, move.failed_step)
         elif isinstance(move, Hold):
             self.held = move.reason
             return False
@@ -74,7 +75,7 @@ class Clockwork:
         self.history = replace(before, state=state_after(before.state, move.event), failed_step=move.failed_step)
         self.attention = self.history.state is SagaState.PARTIALLY_COMPENSATED
         if self.history.state is SagaState.FAILED and before.state is not SagaState.PARTIALLY_COMPENSATED:
-            self.attention = planner.deserves_attention(self.history)
+            self.attention = histories.deserves_attention(self.history)
 
     def attempt(self, move: Attempt) -> None:
         """A call, and the record that is made of it."""
@@ -87,11 +88,11 @@ class Clockwork:
         if fate == LOST:
             assert planner.in_flight(self.saga, self.history) == move
             outcome = Outcome.FAILED if plan.transactional else Outcome.UNCERTAIN
-            self.file(move, Ended(outcome), planner.Verdict(outcome), started, lost=True)
+            self.file(move, Ended(outcome), judging.Verdict(outcome), started, lost=True)
             return
         self.now += dt.timedelta(seconds=plan.takes)
         ended = self.ended(plan, move, fate)
-        verdict = planner.judge(self.history, move, ended, started, self.now, 0.5, self.patience)
+        verdict = judging.judge(self.history, move, ended, started, self.now, 0.5, self.patience)
         last = self.last_record(move)
         if (
             verdict.outcome is Outcome.PENDING
@@ -122,12 +123,12 @@ class Clockwork:
             ended = replace(ended, output=getattr(error, "output", None))
         if move.direction is Direction.VERIFY:
             return replace(ended, outcome=Outcome.UNCERTAIN)
-        if plan.transactional and ended.outcome in planner.IN_DOUBT:
+        if plan.transactional and ended.outcome in histories.IN_DOUBT:
             return replace(ended, outcome=Outcome.FAILED)
         return ended
 
     def file(
-        self, move: Attempt, ended: Ended, verdict: planner.Verdict, started: dt.datetime, *, lost: bool = False
+        self, move: Attempt, ended: Ended, verdict: judging.Verdict, started: dt.datetime, *, lost: bool = False
     ) -> None:
         """Put the attempt down."""
         self.version += 1
@@ -159,7 +160,7 @@ class Clockwork:
             )  # fmt: skip
             self.alarm_at = None
         elif act == "retry":
-            self.history = planner.retried(history, self.version)
+            self.history = histories.retried(history, self.version)
         elif act == "compensate":
             state = state_after(history.state, SagaEventKind.COMPENSATE)
             self.history = replace(history, state=state, budget_since=self.version)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from sagas import planner
+from sagas import histories, planner
 
 from .clockwork import Clockwork
 from .plans import sagas
@@ -20,8 +20,8 @@ def assert_same(driven: Clockwork, reference: Reference) -> None:
     assert history.state.value == reference.state
     assert history.run == reference.run
     assert history.failed_step == reference.failed_step
-    assert planner.steps_completed(history) == reference.completed
-    assert planner.compensation_performed(history) == reference.performed
+    assert histories.steps_completed(history) == reference.completed
+    assert histories.compensation_performed(history) == reference.performed
     assert HELD.get(reference.held, "Nobody knows whether step") in driven.held
     assert bool(driven.held) == bool(reference.held)
     assert driven.held or driven.attention == reference.attention
