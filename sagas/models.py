@@ -85,7 +85,8 @@ class SagaExecution(models.Model):
     due_at = models.DateTimeField(null=True, blank=True)
     rank_at = models.DateTimeField(null=True, blank=True)
     wants = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001  (NULL: nothing, and "wants IS NULL")
-    recoveries = models.PositiveIntegerField(default=0)
+    # One below what it was while its owner is about to be ended by us: the next claim counts a death that is none.
+    recoveries = models.IntegerField(default=0)
     worker = models.CharField(max_length=100, default="", blank=True)
     begun = models.BooleanField(null=True, default=None)
     pivoting = models.BooleanField(default=False)

@@ -52,7 +52,7 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
 
         One that died with its worker is not: those who died often are taken one at a time.
         """
-        return self.due(seconds).filter(leased=False, recoveries=0)
+        return self.due(seconds).filter(leased=False, recoveries__lte=0)
 
     def due_in(self, within: float) -> float:
         """Seconds until the next of them is due, 0.0 if one is, at most `within`."""

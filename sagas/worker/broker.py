@@ -51,6 +51,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
         self._pause = 0.0
         self._claims = 0
         self._parent = os.getppid()
+        self._lifeline = ""
 
     def dequeue(self) -> list[tuple[None, str]] | None:
         """A bell if something is due; else waits until something may be, for a moment at most."""
@@ -108,9 +109,13 @@ class SagaBroker(Broker):  # type: ignore[misc]
             log(logging.CRITICAL, "cluster.orphaned", pid=os.getpid())
             CLUSTER.stop()
             os.kill(os.getpid(), signal.SIGTERM)
-        elif not CLUSTER.stopping and _lifeline_cut():
+        elif not CLUSTER.stopping and self._lifeline_cut():
             log(logging.CRITICAL, "supervisor.lost", pid=self._parent)
             os.kill(self._parent, signal.SIGTERM)
+
+    def _lifeline_cut(self) -> bool:
+        """Whether the supervisor's end of its pipe is closed."""
+        return bool(self._lifeline) and bool(select.select([int(self._lifeline)], [], [], 0)[0])
 
     def queue_size(self) -> int:
         """How many executions are due."""
@@ -126,6 +131,8 @@ class SagaBroker(Broker):  # type: ignore[misc]
         A broker that somebody else makes, such as a step that looks for django-q2's, founds nothing.
         """
         CLUSTER.founded_here()
+        # Out of the environment: to what a step starts, the number would mean another file.
+        self._lifeline = os.environ.pop(LIFELINE, "")
         process.await_spawn()
         return True
 
@@ -164,12 +171,3 @@ def _bell() -> str:
     }
     package: str = SignedPackage.dumps(task)
     return package
-
-
-def _lifeline_cut() -> bool:
-    """Whether the supervisor's end of its pipe is closed."""
-    number = os.environ.get(LIFELINE)
-    try:
-        return number is not None and bool(select.select([int(number)], [], [], 0)[0])
-    except (OSError, ValueError):  # inherited from somebody else's supervisor
-        return False

@@ -10,14 +10,19 @@ from queue import SimpleQueue
 
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
+from django.db.models import F
+from django.db.models.functions import Least
 
-from sagas import engine
+from sagas import database, engine
 from sagas.definition import Saga
 from sagas.logs import log
 from sagas.models import SagaExecution
+from sagas.querysets import ago
 from sagas.tenure import LeaseLost, Tenure
 
 Job = tuple[SagaExecution, Saga, float]
+
+UNTIL_WE_ARE_GONE = 2.0
 
 
 class Slot:
@@ -29,12 +34,13 @@ class Slot:
 
 
 class Pool:
-    """`size` threads, started as they are needed. `on_all_stuck` is called when so many steps are stuck at once."""
+    """`size` threads, started as they are needed. `on_helpless` is called when so many steps are stuck at once, or no
+    thread can be had."""
 
-    def __init__(self, size: int, on_all_stuck: Callable[[], None]) -> None:
+    def __init__(self, size: int, on_helpless: Callable[[], None]) -> None:
         self.size = size
         self.stuck = 0
-        self._on_all_stuck = on_all_stuck
+        self._on_helpless = on_helpless
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._changed = threading.Condition()
         self._slots: set[Slot] = set()
@@ -90,13 +96,37 @@ class Pool:
                     slot.tenure.stop_at = time.monotonic()
             self._changed.notify_all()
 
+    def excuse(self) -> None:
+        """What still runs ends with this process, which no step is to blame for: its next claim counts no death."""
+        with self._changed:
+            tenures = [slot.tenure for slot in self._slots if slot.tenure]
+        for tenure in tenures:
+            tenure.end()  # a renewal would have it wait for the end of its lease
+            pk, version = tenure.fence
+            soon = ago(-UNTIL_WE_ARE_GONE)
+            ours = SagaExecution.objects.using(database.alias()).filter(pk=pk, version=version, leased=True)
+            ours.update(recoveries=F("recoveries") - 1, due_at=soon, rank_at=Least(F("rank_at"), soon))
+
     def _add_thread(self) -> None:
         slot = Slot()
         with self._changed:
             self._slots.add(slot)
             number = len(self._slots)
         # Not daemons: the process waits for them when its main thread has ended.
-        threading.Thread(target=self._work, args=[slot], name=f"sagas-{number}").start()
+        thread = threading.Thread(target=self._work, args=[slot], name=f"sagas-{number}")
+        try:
+            thread.start()
+        except RuntimeError:
+            self._do_without(slot)
+
+    def _do_without(self, slot: Slot) -> None:
+        """The system has no more threads: those there are work the queue off; without any, the process is of no use."""
+        log(logging.ERROR, "thread.refused", running=self.running)
+        with self._changed:
+            self._slots.discard(slot)
+            helpless = not self._slots
+        if helpless:
+            self._on_helpless()
 
     def _work(self, slot: Slot) -> None:
         while not slot.taken_away and (job := self._jobs.get()) is not None:
@@ -144,7 +174,7 @@ class Pool:
             self._slots.discard(slot)
             del self._in_hand[id(execution)]
             self.stuck += 1
-            all_stuck = self.stuck >= self.size
+            helpless = self.stuck >= self.size
             self._changed.notify_all()
-        if all_stuck:
-            self._on_all_stuck()
+        if helpless:
+            self._on_helpless()

@@ -190,6 +190,7 @@ class WorkerProcess:
         unknown.hold_what_nobody_knows()
 
     def _sign_off(self) -> None:
+        self.pool.excuse()
         SagaWorker.objects.using(database.alias()).filter(name=self.name).delete()
 
 

@@ -223,7 +223,7 @@ def test_more_threads_than_postgresql_has_connections_are_a_warning(settings):
         (
             "sagas.W007",
             (
-                "A saga cluster of 1000 workers with 4 threads may need 6005 connections; "
+                "A saga cluster of 1000 workers with 4 threads may need 7005 connections; "
                 f"PostgreSQL allows {allowed - reserved}."
             ),
             "Raise max_connections, or lower Q_CLUSTER['workers'] or SAGAS['WORKER_THREADS'].",

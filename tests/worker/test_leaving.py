@@ -49,6 +49,21 @@ def test_a_step_that_does_not_come_back_is_left_behind_after_the_drain(cluster):
     assert time.monotonic() - begun < 2 + 5
 
 
+@pytest.mark.prove
+def test_who_is_left_behind_by_deploys_is_not_taken_for_poison(cluster):
+    get_saga_orchestrator().start("n", "nap", context={"seconds": 4.0})
+    for lost in (0, 1):
+        one = cluster("qcluster", workers=1, DRAIN_SECONDS=1, MAX_RECOVERIES=1)
+        wait_for(lambda lost=lost: running(1) and StepRun.objects.filter(error_type="lost lease").count() == lost)
+        assert one.stop() == 0
+    cluster("qcluster", workers=1, MAX_RECOVERIES=1)
+
+    execution = get_saga_orchestrator().wait("n", 30)
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert [run.outcome for run in execution.step_executions] == ["uncertain", "uncertain", "succeeded"]
+
+
 def test_a_worker_told_to_leave_parks_what_it_has_and_is_replaced(cluster):
     one = cluster("qcluster", workers=1, WORKER_THREADS=2)
     get_saga_orchestrator().start("n", "naps", context={"seconds": 0.5})

@@ -1,11 +1,13 @@
 """What is due is taken up, once, in its order, and by whoever knows it."""
 
 import datetime as dt
+import io
 import os
 import signal
 from collections import Counter
 
 import pytest
+from django.core.management import call_command
 from django.db.models.functions import Now
 
 from integrations.models import SandboxFault
@@ -14,6 +16,7 @@ from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
 from tests.crash.processes import wait_for
+from tests.crash.toys import ToyWorld
 from tests.crash.world import SandboxWorld, booking_input, payment_input
 from tests.worker.clusters import LEASE, stays
 
@@ -232,3 +235,40 @@ def test_high_is_the_next_that_a_busy_worker_takes(cluster):
     before = SagaExecution.objects.filter(started_at__gt=urgent.created_at, started_at__lt=urgent.started_at)
     assert urgent.state is SagaState.SUCCEEDED
     assert before.count() <= 2
+
+
+@pytest.mark.prove
+def test_a_storm_of_retries_does_not_keep_what_is_urgent_waiting(cluster):
+    """Two thousand, or with SAGAS_MANY=200 ten thousand, are retried in one go, by the command that support uses."""
+    storm = 50 * MANY
+    many_due(storm, Priority.NORMAL, age=0)
+    SagaExecution.objects.update(state="failed", due_at=None, rank_at=None, started_at=Now(), finished_at=Now())
+    call_command("saga_retry", state="failed", reason="provider is back", yes=True, detach=True, stdout=io.StringIO())
+    assert SagaExecution.objects.filter(state="pending", run=2).count() == storm
+    cluster("qcluster", workers=1, WORKER_THREADS=2)
+    wait_for(lambda: SagaExecution.objects.filter(state="succeeded").exists())
+
+    urgent = start("urgent", "urgent")
+    urgent = get_saga_orchestrator().wait("urgent", 30)
+
+    before = SagaExecution.objects.filter(started_at__gt=urgent.created_at, started_at__lt=urgent.started_at)
+    assert urgent.state is SagaState.SUCCEEDED
+    assert before.count() <= 4
+
+
+def test_an_undo_whose_provider_is_away_is_set_aside_until_it_is_back(cluster):
+    """Meanwhile the others are undone, and the only thread has time for another saga; then it ends by itself."""
+    outage = SandboxFault.objects.create(port="email", mode="fail_before", match="a:1:two:undo", remaining=1000)
+    cluster("qcluster", workers=1, WORKER_THREADS=1)
+    start("a", "away")
+    undone = StepRun.objects.filter(execution__saga_id="a", direction="compensation", outcome="succeeded")
+    wait_for(lambda: undone.filter(step="one").exists())
+
+    start("n", "noop")
+    assert get_saga_orchestrator().wait("n", 30).state is SagaState.SUCCEEDED
+    assert get_saga_orchestrator().get_status("a").state is SagaState.COMPENSATING
+    outage.delete()
+    execution = get_saga_orchestrator().wait("a", 30)
+
+    assert execution.state is SagaState.FAILED
+    assert violations_of(registry.get_saga("away"), "a", ToyWorld().effects(execution)) == []

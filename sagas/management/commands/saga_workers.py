@@ -8,8 +8,10 @@ import sys
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import Error as DatabaseError
+from django.db import connections
 
-from sagas import conf
+from sagas import conf, database
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
 from sagas.worker.supervisor import CannotHelp, Supervisor
@@ -20,6 +22,15 @@ class Command(SagaCommand):
 
     help = "Runs the workers until SIGTERM or Ctrl-C; a cluster that hangs or loses a process is replaced."
     requires_system_checks = "__all__"
+
+    def get_check_kwargs(self, options: dict[str, Any]) -> dict[str, Any]:
+        """With those that ask the database, if it answers; workers are started, and wait for it, if it does not."""
+        kwargs: dict[str, Any] = super().get_check_kwargs(options)
+        try:
+            connections[database.alias()].ensure_connection()
+        except DatabaseError:
+            return kwargs
+        return kwargs | {"databases": [database.alias()]}
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Which of the clusters in Q_CLUSTER."""

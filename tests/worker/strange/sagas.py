@@ -5,7 +5,9 @@ import os
 import subprocess
 import time
 
+from sagaproject.outcomes import reports_outcome
 from sagas import Priority, Saga, SagaStep, register
+from tests.crash import toys
 
 
 def nothing(context):
@@ -43,6 +45,17 @@ URGENT = register(Saga("urgent", [SagaStep("do", nothing)], priority=Priority.HI
 POISON = register(Saga("poison", [SagaStep("fine", nothing, nothing), SagaStep("die", die, nothing)]))
 MEDDLE = register(Saga("meddle", [SagaStep("meddle", meddle, nothing)]))
 COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))
+# An undo that is set aside as soon as its provider is away.
+AWAY = register(
+    Saga(
+        "away",
+        [
+            toys.step("one"),
+            toys.step("two", compensation=reports_outcome(toys.undo), compensation_retry_count=0, max_delay=0.2),
+            toys.step("three", toys.refuse),
+        ],
+    )
+)
 # A step that another version of the code calls otherwise.
 RENAMED = register(
     Saga("renamed", [SagaStep(os.environ.get("STRANGE_STEP", "before"), nap), SagaStep("after", nothing)])
