@@ -48,10 +48,7 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         return self.filter(saga_name__in=names)
 
     def neglected(self, seconds: float) -> ExecutionQuerySet:
-        """Those that have been due for so long and that any worker with a free thread takes.
-
-        One that died with its worker is not: those who died often are taken one at a time.
-        """
+        """Those that have been due for so long and have never died with a worker: any free thread takes them."""
         return self.due(seconds).filter(leased=False, recoveries__lte=0)
 
     def due_in(self, within: float) -> float:

@@ -140,16 +140,11 @@ class Supervisor:
             log(logging.INFO, "cluster.working", pid=cluster.group, workers=len(cluster.workers))
 
     def _trouble_in_group(self, cluster: Cluster) -> str:
-        before, cluster.members = cluster.members, parents_in_group(cluster.group)
+        cluster.members = parents_in_group(cluster.group)
         for pid in cluster.members.keys() & (cluster.keepers | cluster.workers):
             if cluster.members[pid] not in cluster.members:
                 return f"process {pid} has lost its parent"
-        dead = [pid for pid in _helpers(before, cluster.group) if pid not in cluster.members]
-        return next((f"process {pid} died" for pid in dead if self._died(cluster, pid)), "")
-
-    def _died(self, cluster: Cluster, pid: int) -> bool:
-        """A worker that leaves in peace, to be recycled, takes its row with it."""
-        return pid in cluster.keepers or bool(self._asked(lambda: cluster.rows().filter(pid=pid).exists(), True))
+        return next((f"process {pid} died" for pid in cluster.keepers - cluster.members.keys()), "")
 
     def _trouble_in_reports(self, cluster: Cluster) -> str:
         """Whoever could not ask for a while does not know whether the workers could: their reports get time again."""
@@ -160,7 +155,11 @@ class Supervisor:
 
     def _reported_trouble(self, cluster: Cluster) -> str:
         rows = cluster.rows()
-        cluster.workers.update(rows.values_list("pid", flat=True))
+        reported = set(rows.values_list("pid", flat=True))
+        cluster.workers |= reported
+        # Asked anew, for some may have been born since. Who leaves in peace, to be recycled, takes its row with it.
+        if gone := reported - cluster.members.keys() - parents_in_group(cluster.group).keys():
+            return f"process {min(gone)} died"
         silent: SagaWorker | None = rows.filter(seen_at__lt=ago(SagaWorker.UNSEEN)).first()
         cluster.silent_since = min(cluster.silent_since, time.monotonic()) if silent else math.inf
         if silent and time.monotonic() > cluster.silent_since + OVERDUE:
@@ -172,8 +171,10 @@ class Supervisor:
     def _is_deaf(self, cluster: Cluster, rows: Any) -> bool:
         """Whether, at each look for so long, threads were free, work was due that anybody may take, and nobody did."""
         executions = SagaExecution.objects.using(database.alias()).of_sagas(all_sagas())
-        of = rows.filter(draining=False).aggregate(free=Sum("free"), claims=Sum("claims"))
-        idle = of["free"] and executions.neglected(OVERDUE).exists()
+        of = rows.filter(draining=False).aggregate(free=Sum("free"), claims=Sum("claims"), running=Sum("running"))
+        # Those who died often are taken one at a time: while something runs they may have to wait.
+        neglected = executions.neglected(OVERDUE) if of["running"] else executions.due(OVERDUE)
+        idle = of["free"] and neglected.exists()
         if not idle or of["claims"] != cluster.claims:
             cluster.claims, cluster.deaf_since = of["claims"], time.monotonic()
         return time.monotonic() > cluster.deaf_since + OVERDUE

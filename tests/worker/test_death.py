@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from django.db.models.functions import Now
 
 from integrations.models import SandboxFault
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
@@ -96,3 +97,18 @@ def test_a_supervised_cluster_recovers_by_itself_from_the_death_of_any_process(c
 
     assert_all_went_well(MANY)
     wait_for(lambda: one.rows.exists() and one.group != before and len(one.workers) == 2)
+
+
+def test_a_cluster_that_hears_nothing_is_replaced_even_for_one_that_died_with_its_worker(cluster):
+    one = cluster("saga_workers", workers=1, DRAIN_SECONDS=1)
+    before = one.group
+    os.kill(one.helpers["pusher"], signal.SIGSTOP)
+    get_saga_orchestrator().start("n", "noop")
+    died = {"leased": True, "state": "in_progress", "worker": "a dead one", "started_at": Now()}
+    SagaExecution.objects.filter(saga_id="n").update(recoveries=1, **died)
+
+    wait_for(lambda: ended(1))
+
+    assert get_saga_orchestrator().get_status("n").state is SagaState.SUCCEEDED
+    assert one.group != before
+    assert "although work was due and threads were free" in one.said

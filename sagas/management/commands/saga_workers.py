@@ -23,9 +23,9 @@ class Command(SagaCommand):
     help = "Runs the workers until SIGTERM or Ctrl-C; a cluster that hangs or loses a process is replaced."
     requires_system_checks = "__all__"
 
-    def get_check_kwargs(self, options: dict[str, Any]) -> dict[str, Any]:
+    def get_check_kwargs(self, options: dict[str, Any]) -> Any:
         """With those that ask the database, if it answers; workers are started, and wait for it, if it does not."""
-        kwargs: dict[str, Any] = super().get_check_kwargs(options)
+        kwargs: Any = super().get_check_kwargs(options)
         try:
             connections[database.alias()].ensure_connection()
         except DatabaseError:
