@@ -1,7 +1,8 @@
 """The hot path, in hand-written SQL: begin, claim, checkpoint, renew. Everything else is the ORM.
 
-Every statement that moves an execution is fenced by its version. `{now}` and `{after}` (seconds from now) are the
-database's clock on PostgreSQL and the host's on SQLite, where both are one machine.
+Every statement that moves an execution is fenced by its version. `{now}`, `{after}` (seconds from now) and `{rank}`
+(the same, less the priority's ageing) are the database's clock on PostgreSQL and the host's on SQLite, where both are
+one machine.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from django.db import models, transaction
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.functions import Now
 
+from .clock import CLOCK
 from .conf import get_settings
 from .database import alias, connection, in_turn, persist
 from .fields import dumps
@@ -26,19 +27,6 @@ from .states import SagaState
 
 # More than any execution has: what PostgreSQL's integer holds.
 MAX_DEATHS = 2**31 - 1
-
-CLOCKS = {
-    "postgresql": {
-        "now": "statement_timestamp()",
-        "after": "statement_timestamp() + make_interval(secs => %s)",
-        "skip": "FOR UPDATE SKIP LOCKED",
-    },
-    "sqlite": {
-        "now": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
-        "after": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
-        "skip": "",
-    },
-}
 
 # Promise 17: no row back means that the id is taken, by this start or by another.
 BEGIN = """
@@ -83,13 +71,13 @@ WITH due AS MATERIALIZED (
     WHERE due_at <= {now} AND rank_at <= {now} AND saga_name = ANY(%s) AND {deaths} BETWEEN %s AND %s
     ORDER BY rank_at LIMIT %s {skip}
 )
-UPDATE sagas_execution SET {taken}, rank_at = {after} - make_interval(secs => priority * %s)
+UPDATE sagas_execution SET {taken}, rank_at = {rank}
 FROM due WHERE sagas_execution.id = due.id AND due_at <= {now}
 RETURNING sagas_execution.*, {now} AS claimed_at
 """,
     "sqlite": """
 UPDATE sagas_execution SET {taken},
-    rank_at = strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', (%s - priority * %s) || ' seconds')
+    rank_at = {rank}
 WHERE id IN (
     SELECT id FROM sagas_execution INDEXED BY sagas_execution_due
     WHERE due_at <= {now} AND rank_at <= {now} AND saga_name IN (SELECT value FROM json_each(%s))
@@ -250,7 +238,7 @@ def find_begun(execution: SagaExecution) -> bool:
 def find_claimed(saga_id: str, *, worker: str) -> SagaExecution | None:
     """The execution, if a `claim` whose answer got lost did take it."""
     rows: Any = SagaExecution.objects.using(alias()).filter(saga_id=saga_id, worker=worker, leased=True)
-    found: SagaExecution | None = rows.annotate(claimed_at=Now(output_field=models.DateTimeField())).first()
+    found: SagaExecution | None = rows.annotate(claimed_at=CLOCK.now()).first()
     return found
 
 
@@ -287,7 +275,7 @@ def claim_due(
 def find_all_claimed(*, worker: str) -> list[SagaExecution]:
     """The executions that a `claim_due` whose answer got lost did take; `worker` must be a name of its own."""
     rows: Any = SagaExecution.objects.using(alias()).filter(worker=worker, leased=True)
-    return list(rows.annotate(claimed_at=Now(output_field=models.DateTimeField())))
+    return list(rows.annotate(claimed_at=CLOCK.now()))
 
 
 def most_connections() -> int:
@@ -312,11 +300,11 @@ def renew(leases: Sequence[tuple[int, int]], *, lease: float) -> set[int]:
     """Renew (id, version) pairs; the ids that were renewed."""
     here = connection()
     if here.vendor == "postgresql":
-        sql = RENEW["postgresql"].format(**CLOCKS["postgresql"])
+        sql = RENEW["postgresql"].format(**CLOCK.sql(here.vendor))
         parameters: list[Any] = [lease, [pk for pk, _ in leases], [version for _, version in leases]]
     else:
         pairs = ", ".join(["(%s, %s)"] * len(leases))
-        sql = RENEW["sqlite"].format(pairs=pairs, **CLOCKS["sqlite"])
+        sql = RENEW["sqlite"].format(pairs=pairs, **CLOCK.sql(here.vendor))
         parameters = [round(lease, 3), *(number for pair in leases for number in pair)]
     with here.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -332,7 +320,7 @@ def checkpoint(execution: SagaExecution, position: Position, run: StepRun | None
     """Write the position and, with it, the attempt that led there; None = the row is not ours, or is wanted."""
     here = connection()
     guarded = position.leaves or position.unless_wanted
-    sql = _position_sql(here.vendor, leaves=position.leaves, guarded=guarded)
+    sql = _sql(_position_template(leaves=position.leaves, guarded=guarded), here.vendor)
     parameters = _position_values(execution, position, guarded=guarded)
     if run is None:
         row = _execute(here, sql, parameters)
@@ -390,12 +378,12 @@ def _two_statements(here: BaseDatabaseWrapper, sql: str, parameters: list[Any], 
 
 
 @cache
-def _position_sql(vendor: str, *, leaves: bool, guarded: bool) -> str:
+def _position_template(*, leaves: bool, guarded: bool) -> str:
     template = POSITION.replace("{leaving}", LEAVING if leaves else "").replace("{times}", TIMES if leaves else "")
-    return _sql(template.replace("{unless_wanted}", UNLESS_WANTED if guarded else ""), vendor)
+    return template.replace("{unless_wanted}", UNLESS_WANTED if guarded else "")
 
 
-@cache
+@lru_cache(maxsize=200)
 def _filed_sql(position_sql: str, *, leaves: bool) -> str:
     values = ", ".join(f"%s::{RUN_TYPES[column]}" if column in RUN_TYPES else "%s" for column in RUN_COLUMNS)
     times = TIMES if leaves else ""
@@ -439,11 +427,17 @@ def _due(seconds: float | None, priority: int) -> list[float | None]:
     return [round(seconds, 3), round(seconds - int(priority) * get_settings().AGEING, 3)]
 
 
-@cache
 def _sql(template: str, vendor: str) -> str:
-    clock = CLOCKS["postgresql" if vendor == "postgresql" else "sqlite"]
+    return _timed_sql(template, vendor, CLOCK.ahead)
+
+
+@lru_cache(maxsize=200)
+def _timed_sql(template: str, vendor: str, ahead: float) -> str:  # noqa: ARG001  (it is a key of the cache)
+    """By how far ahead the clock is, too, which in production is nothing."""
     whole = template.replace("{taken}", TAKEN).replace("{deaths}", DEATHS)
-    return whole.replace("{now}", clock["now"]).replace("{after}", clock["after"]).replace("{skip}", clock["skip"])
+    for name, words in CLOCK.sql(vendor).items():
+        whole = whole.replace(f"{{{name}}}", words)
+    return whole
 
 
 def _one(template: str, parameters: Sequence[Any]) -> Any:

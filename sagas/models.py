@@ -14,6 +14,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .clock import CLOCK
 from .fields import JSONTextField, StateField
 from .querysets import ExecutionQuerySet
 from .states import Direction, Ending, Outcome, Priority, Resolution, SagaState
@@ -128,7 +129,7 @@ class SagaExecution(models.Model):
         """Seconds that the current run took, to now while it is unfinished; 0.0 before it begins."""
         if self.started_at is None:
             return 0.0
-        end = self.finished_at or timezone.now()
+        end = self.finished_at or CLOCK.by_host()
         return max(0.0, (end - self.started_at).total_seconds())
 
     def success_rate(self) -> float:

@@ -8,10 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import models
-from django.db.models.functions import Now
-
 from . import database, engine, journal, operations, planner, starting, stats, values
+from .clock import CLOCK
 from .conf import get_settings
 from .definition import Saga, SagaStep
 from .exceptions import InsideTransaction, InvalidInput, SagaConflict, UnknownExecution
@@ -84,13 +82,13 @@ class SagaOrchestrator:
 
     def wait(self, saga_id: str, timeout: float) -> SagaExecution:
         """The execution once it has ended or is held, or as it is after `timeout` seconds."""
-        stop_at, pause = time.monotonic() + timeout, SHORTEST_POLL
+        stop_at, pause = CLOCK.elapsed() + timeout, SHORTEST_POLL
         while True:
             execution, _ = _look(saga_id)
-            left = stop_at - time.monotonic()
+            left = stop_at - CLOCK.elapsed()
             if execution.state in TERMINAL or execution.held or left <= 0:
                 return execution
-            time.sleep(min(pause, left))
+            CLOCK.wait(left, look_every=pause)
             pause = min(pause * 1.5, LONGEST_POLL)
 
     def resume(self, saga_id: str, *, max_seconds: float | None = None) -> SagaExecution:
@@ -196,7 +194,7 @@ class SagaOrchestrator:
         """Claim it whenever it is due, wait while somebody else has it."""
         while True:
             execution, now = _look(saga_id)
-            left = stop_at - time.monotonic()
+            left = stop_at - CLOCK.elapsed()
             if execution.due_at is None or left <= 0:
                 return execution
             if execution.due_at <= now:
@@ -208,7 +206,7 @@ class SagaOrchestrator:
             if _waits_for_undos_set_aside(execution, saga, now):
                 return execution
             until_due = (execution.due_at - now).total_seconds()
-            time.sleep(max(0.001, min(until_due, left, LONGEST_POLL)))
+            CLOCK.wait(max(0.001, min(until_due, left)), look_every=LONGEST_POLL)
 
 
 def get_saga_orchestrator() -> SagaOrchestrator:
@@ -254,7 +252,7 @@ def _started_before(
 def _look(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
     """The execution as it is now, and the database's time at the look."""
     rows = SagaExecution.objects.using(database.alias()).with_id(saga_id)
-    look = rows.annotate(seen_at=Now(output_field=models.DateTimeField()))
+    look = rows.annotate(seen_at=CLOCK.now())
     execution: Any = database.persist(look.first)
     if execution is None:
         raise UnknownExecution(saga_id)
@@ -279,7 +277,7 @@ def _waits_for_undos_set_aside(execution: SagaExecution, saga: Saga, now: dt.dat
 
 
 def _stop_at(max_seconds: float | None) -> float:
-    return math.inf if max_seconds is None else time.monotonic() + max_seconds
+    return math.inf if max_seconds is None else CLOCK.elapsed() + max_seconds
 
 
 def _refuse_inside_transaction(call: str) -> None:

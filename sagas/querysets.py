@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models.functions import Now
 
+from .clock import CLOCK
 from .states import TERMINAL, UNFINISHED, SagaState
 from .values import clean_text, is_id
 
@@ -41,7 +41,7 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
 
     def due(self, seconds: float = 0.0) -> ExecutionQuerySet:
         """Those that a worker might have taken for so many seconds; their rank's time has come, too."""
-        return self.filter(rank_at__lte=Now(), due_at__lte=ago(seconds))
+        return self.filter(rank_at__lte=CLOCK.now(), due_at__lte=ago(seconds))
 
     def of_sagas(self, names: Iterable[str]) -> ExecutionQuerySet:
         """Those of the sagas with these names."""
@@ -56,7 +56,7 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         if self.due().order_by("rank_at")[:1].exists():
             return 0.0
         soon = self.filter(rank_at__lte=ago(-within), due_at__isnull=False).values("saga_name").order_by()
-        nearest = soon.annotate(at=models.Min("due_at"), seen_at=Now(output_field=models.DateTimeField()))
+        nearest = soon.annotate(at=models.Min("due_at"), seen_at=CLOCK.now())
         left: list[float] = [(row["at"] - row["seen_at"]).total_seconds() for row in nearest]
         return max(0.0, min([within, *left]))
 
@@ -69,7 +69,7 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
 
 def ago(seconds: float) -> Any:
     """So many seconds before now, by the database's clock, as an expression of the ORM."""
-    return Now() - dt.timedelta(seconds=seconds)
+    return CLOCK.now() - dt.timedelta(seconds=seconds)
 
 
 def fold(value: Any) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import database, journal, planner
+from .clock import CLOCK
 from .conf import get_settings
 from .definition import Saga
 from .exceptions import SagaError
@@ -80,7 +81,7 @@ def history_of(execution: SagaExecution, records: tuple[Record, ...] | None = No
 class Tenure:
     """Our time with one execution, from the claim to the checkpoint that gives it back.
 
-    `renewed` is the monotonic time at which the last renewal was sent; after `stop_at`, also monotonic, the row
+    `renewed` is the monotonic time at which the last renewal was sent; after `stop_at`, of the clock, the row
     is given back at the next checkpoint. `when_stuck` is called when an attempt was given up as stuck. The clock
     is the database's, carried on by the monotonic one, so that hosts whose clocks differ agree on what is due.
     """
@@ -93,7 +94,7 @@ class Tenure:
         # What has just been begun, or claimed for the first time, has no step runs.
         self.history = history_of(execution, () if execution.version <= 2 else None)
         self.context: dict[str, Any] = execution.context
-        self._moment, self._received = moment, time.monotonic()
+        self._moment, self._received = moment, CLOCK.elapsed()
         self.when_stuck: Callable[[], None] | None = None
         self._shared = not database.in_tests_transaction()
         if self._shared:
@@ -111,12 +112,12 @@ class Tenure:
 
     def now(self) -> dt.datetime:
         """The time, aware, UTC."""
-        return self._moment + dt.timedelta(seconds=time.monotonic() - self._received)
+        return self._moment + dt.timedelta(seconds=CLOCK.elapsed() - self._received)
 
     @property
     def over(self) -> bool:
         """Whether the time we wanted to spend on it has passed."""
-        return time.monotonic() >= self.stop_at
+        return CLOCK.elapsed() >= self.stop_at
 
     def context_copy(self) -> dict[str, Any]:
         """A context that an attempt may write into."""

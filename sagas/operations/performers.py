@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db.models import Q
-from django.db.models.functions import Now
-from django.utils import timezone
 
 from sagas import checkpoints, database, histories, journal, planner, starting, values
+from sagas.clock import CLOCK
 from sagas.conf import get_settings
 from sagas.definition import Saga
 from sagas.exceptions import InvalidInput, UnknownSaga
@@ -121,7 +120,7 @@ def _resolve(
 
 def _resolution(situation: Situation, step: str, resolution: Resolution, output: Any) -> tuple[StepRun, dict[str, Any]]:
     """The step run of a person's word, and the context with the output it brings."""
-    execution, now = situation.execution, timezone.now()
+    execution, now = situation.execution, CLOCK.by_host()
     limit = get_settings().MAX_CONTEXT_BYTES
     if output is not None and (not isinstance(output, Mapping) or resolution is not Resolution.DONE):
         raise InvalidInput({"output": "must be a mapping, and goes with the outcome done"})
@@ -158,7 +157,7 @@ def _after_resolution(situation: Situation, history: History) -> dict[str, Any]:
         return {"state": state_after(situation.state, SagaEventKind.RESOLVE), **_ended()}
     if situation.cause_of_hold != "engine":
         return {}
-    move = planner.next_move(saga, history, timezone.now())
+    move = planner.next_move(saga, history, CLOCK.by_host())
     if isinstance(move, Hold):
         return {"held": move.reason}
     if isinstance(move, RollBack):
@@ -268,13 +267,13 @@ def _going_on(execution: SagaExecution) -> dict[str, Any]:
 
 def _due(execution: SagaExecution) -> dict[str, Any]:
     ageing = dt.timedelta(seconds=get_settings().AGEING * execution.priority)
-    return {"due_at": Now(), "rank_at": Now() - ageing}
+    return {"due_at": CLOCK.now(), "rank_at": CLOCK.now() - ageing}
 
 
 def _ended() -> dict[str, Any]:
     """Columns of an execution that an act has ended; nobody needs to look at what a person decided."""
     unheld = {"held": "", "needs_attention": False, "wants": None}
-    return unheld | {"due_at": None, "rank_at": None, "finished_at": Now()}
+    return unheld | {"due_at": None, "rank_at": None, "finished_at": CLOCK.now()}
 
 
 def defined(situation: Situation) -> Saga:

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.models.functions import Now
 
 from sagas import database, starting
+from sagas.clock import CLOCK
 from sagas.definition import Saga
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
@@ -163,7 +163,7 @@ def assert_survives_crashes(saga: Saga, context: Callable[[str], Mapping[str, An
 
 def let_the_lease_run_out(saga_id: str) -> None:
     """Time passes for the execution's lease, and for nothing else: its end is now."""
-    SagaExecution.objects.using(database.alias()).filter(saga_id=saga_id, leased=True).update(due_at=Now())
+    SagaExecution.objects.using(database.alias()).filter(saga_id=saga_id, leased=True).update(due_at=CLOCK.now())
 
 
 def watch_commits(tell: Tell) -> None:

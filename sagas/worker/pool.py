@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
@@ -14,6 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Least
 
 from sagas import database, engine
+from sagas.clock import CLOCK
 from sagas.definition import Saga
 from sagas.logs import log
 from sagas.models import SagaExecution
@@ -93,7 +93,7 @@ class Pool:
             for slot in self._slots:
                 self._jobs.put(None)
                 if slot.tenure:
-                    slot.tenure.stop_at = time.monotonic()
+                    slot.tenure.stop_at = CLOCK.elapsed()
             self._changed.notify_all()
 
     def excuse(self) -> None:
@@ -161,7 +161,7 @@ class Pool:
         with self._changed:
             slot.tenure = tenure
             if self._draining:
-                tenure.stop_at = time.monotonic()
+                tenure.stop_at = CLOCK.elapsed()
         engine.advance(tenure)
 
     def _take_away(self, slot: Slot, tenure: Tenure, execution: SagaExecution) -> None:
