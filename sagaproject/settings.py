@@ -162,7 +162,7 @@ def read_saga_settings() -> dict[str, Any]:
 
 
 # Everything has a default; the README lists the keys.
-SAGAS: dict[str, Any] = {**read_saga_settings()}
+SAGAS: dict[str, Any] = {"WORLD": "sagaproject.proof.SandboxWorld", **read_saga_settings()}
 # A provider that is not named here is its sandbox.
 INTEGRATIONS: dict[str, Any] = {}
 

@@ -42,6 +42,11 @@ def _flag(value: Any) -> str:
     return "" if isinstance(value, bool) else "must be True or False"
 
 
+def _class(value: Any) -> str:
+    dotted = value is None or (isinstance(value, str) and "." in value)
+    return "" if dotted else "must be a dotted class name such as 'shop.proof.World' or None"
+
+
 def _dsn(value: Any) -> str:
     return "" if value is None or (isinstance(value, str) and value) else "must be a connection string or None"
 
@@ -67,6 +72,7 @@ class Settings:
     UNCERTAIN_EXCEPTIONS: tuple[str, ...] = _key((), _names)
     LISTEN_DSN: str | None = _key(None, _dsn)
     NOTIFY: bool = _key(True, _flag)
+    WORLD: str | None = _key(None, _class)
 
     @property
     def beat(self) -> float:

@@ -1,9 +1,31 @@
-"""Proof that a saga survives: crash points, and the invariants that must hold after each of them.
+"""For the tests of those who write sagas: a world that objects, a clock, workers on demand, crash points, proofs.
 
-For development only: it forks, kills what it forked, and makes leases run out.
+For development only: parts of it fork, kill what they forked, and make leases run out. The fixtures are in
+`sagas.testing.fixtures`.
 """
 
-from .crash_points import Boundaries, CrashPoints, Trial, World, assert_survives_crashes
+from .calls import Call, Tell
+from .clocks import FakeClock, drain
+from .crash_points import Boundaries, CrashPoints, Outside, Trial, assert_survives_crashes
 from .invariants import Effect, violations_of
+from .proof import Shown, prove
+from .world import Happened, World, WorldObjects
 
-__all__ = ["Boundaries", "CrashPoints", "Effect", "Trial", "World", "assert_survives_crashes", "violations_of"]
+__all__ = [
+    "Boundaries",
+    "Call",
+    "CrashPoints",
+    "Effect",
+    "FakeClock",
+    "Happened",
+    "Outside",
+    "Shown",
+    "Tell",
+    "Trial",
+    "World",
+    "WorldObjects",
+    "assert_survives_crashes",
+    "drain",
+    "prove",
+    "violations_of",
+]

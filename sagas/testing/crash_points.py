@@ -22,20 +22,22 @@ from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.states import SagaState
 
+from .calls import Call, Tell
 from .children import Ended, run_in_child
+from .clocks import FakeClock
 from .invariants import Effect, violations_of
 
 DIED = 86
 WRITES = ("INSERT", "UPDATE", "DELETE", "WITH")
 
-Tell = Callable[[str], None]
+Context = Mapping[str, Any] | Callable[[str], Mapping[str, Any]]
 
 
-class World(Protocol):
-    """The outside world, as the runner needs to know it."""
+class Outside(Protocol):
+    """The outside world, as the runner needs to know it; `World` is one."""
 
     def watch(self, tell: Tell) -> None:
-        """From now on, in this process, call `tell` before each call to a provider and after its effect."""
+        """From now on, in this process, tell of each call to a provider, before its effect and after it."""
 
     def effects(self, execution: SagaExecution) -> Mapping[str, Effect]:
         """What the world's own ledger says of the steps of the execution's current run, by their names."""
@@ -48,9 +50,9 @@ class Boundaries:
     fatal: int | None = None
     passed: list[str] = field(default_factory=list)
 
-    def tell(self, words: str) -> None:
-        """The process has come to the boundary of that name."""
-        self.passed.append(words)
+    def tell(self, boundary: Call | str) -> None:
+        """The process has come to this boundary."""
+        self.passed.append(str(boundary))
         if len(self.passed) == self.fatal:
             os._exit(DIED)
 
@@ -72,27 +74,32 @@ class Trial:
 
 @dataclass(frozen=True)
 class CrashPoints:
-    """A saga, the input of each of its executions by their ids, and the world that it acts upon.
+    """A saga, the input of its executions, or a function that makes one from an id, and the world that it acts upon.
 
-    `patience` is how many seconds a child may take. Call it with no transaction open, and with no other thread
-    of this process using a database.
+    `patience` is how many seconds a child may take; waits of the saga's take none, for its clock jumps. Call it with
+    no transaction open, and with no other thread of this process using a database.
     """
 
     saga: Saga
-    context: Callable[[str], Mapping[str, Any]]
-    world: World
+    context: Context
+    world: Outside
     patience: float = 30.0
+    hear: Tell | None = None
 
     def boundaries(self) -> list[str]:
         """The boundaries of an undisturbed run, in order; AssertionError if that run breaks an invariant."""
-        saga_id = self._new_id()
-        # Refused here and not in a child; and what validation loads and caches, no child has to do again.
-        starting.new_execution(self.saga, saga_id, self.context(saga_id), None)
-        passed: list[str] = self._run(saga_id).returned
-        trial = self._judged(saga_id, (), "")
+        trial, passed = self.undisturbed()
         if trial.violations:
             raise AssertionError(str(trial))
         return passed
+
+    def undisturbed(self) -> tuple[Trial, list[str]]:
+        """A run in which nothing dies, and the boundaries that it came to, in order."""
+        saga_id = self._new_id()
+        # Refused here and not in a child; and what validation loads and caches, no child has to do again.
+        starting.new_execution(self.saga, saga_id, self._input(saga_id), None)
+        passed: list[str] = self._run(saga_id).returned
+        return self._judged(saga_id, (), ""), passed
 
     def trials(self) -> Iterator[Trial]:
         """Die at each boundary, once, and recover."""
@@ -135,11 +142,17 @@ class CrashPoints:
             boundaries = Boundaries(death)
             let_the_lease_run_out(saga_id)
             watch_commits(boundaries.tell)
+            if self.hear:
+                self.world.watch(self.hear)
             self.world.watch(boundaries.tell)
-            get_saga_orchestrator().execute(saga_id, self.saga.name, self.saga, self.context(saga_id))
+            with FakeClock():
+                get_saga_orchestrator().execute(saga_id, self.saga.name, self.saga, self._input(saga_id))
             return boundaries.passed
 
         return run_in_child(execute, dies_with=DIED, patience=self.patience)
+
+    def _input(self, saga_id: str) -> Mapping[str, Any]:
+        return self.context(saga_id) if callable(self.context) else self.context
 
     def _judged(self, saga_id: str, deaths: tuple[int, ...], where: str) -> Trial:
         execution = SagaExecution.objects.using(database.alias()).get(saga_id=saga_id)
@@ -152,8 +165,11 @@ class CrashPoints:
         return f"crash-{uuid.uuid4().hex[:12]}"
 
 
-def assert_survives_crashes(saga: Saga, context: Callable[[str], Mapping[str, Any]], world: World) -> list[Trial]:
-    """Every trial, none of which broke an invariant; AssertionError lists those that did."""
+def assert_survives_crashes(saga: Saga, context: Context, world: Outside) -> list[Trial]:
+    """Every trial, none of which broke an invariant; AssertionError lists those that did.
+
+    `context` is the input of each execution, or a function that makes it from the execution's id.
+    """
     trials = list(CrashPoints(saga, context, world).trials())
     broken = [str(trial) for trial in trials if trial.violations]
     if broken:
@@ -166,7 +182,7 @@ def let_the_lease_run_out(saga_id: str) -> None:
     SagaExecution.objects.using(database.alias()).filter(saga_id=saga_id, leased=True).update(due_at=CLOCK.now())
 
 
-def watch_commits(tell: Tell) -> None:
+def watch_commits(tell: Callable[[str], None]) -> None:
     """Tell of each commit, before and after it, that this thread makes on the executions' database.
 
     Django offers no hook for COMMIT, so the connection's own methods are wrapped. The wrapping stays: do it in
@@ -189,7 +205,7 @@ def watch_commits(tell: Tell) -> None:
 class _WatchedCursor(CursorWrapper):
     """A statement outside a transaction commits by itself: on SQLite once its rows are read, at the latest here."""
 
-    def __init__(self, cursor: Any, here: BaseDatabaseWrapper, tell: Tell) -> None:
+    def __init__(self, cursor: Any, here: BaseDatabaseWrapper, tell: Callable[[str], None]) -> None:
         super().__init__(cursor, here)
         self._tell, self._commits = tell, False
 

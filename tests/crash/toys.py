@@ -7,7 +7,7 @@ from integrations import ledger
 from integrations.models import EffectState
 from integrations.sandbox import Sandbox, probes
 from sagas import Saga, SagaStep, StepFailed, StillPending
-from sagas.testing import Effect
+from sagas.testing import Call, Effect
 
 
 class Toy(Sandbox):
@@ -60,7 +60,7 @@ class ToyWorld:
     """The rows that the toys have written."""
 
     def watch(self, tell: Any) -> None:
-        probes.append(lambda moment, port, operation, key: tell(f"{moment} {operation} {key}"))
+        probes.append(lambda moment, port, operation, key: tell(Call(moment, operation, key)))
 
     def effects(self, execution):
         return {name: self.effect(f"{execution.saga_id}:{execution.run}:{name}") for name in execution.plan}

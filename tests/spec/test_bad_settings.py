@@ -17,7 +17,7 @@ from tests.support import run
 
 KNOWN = (
     "LEASE, HEARTBEAT, GRACE, WORKER_THREADS, MAX_RECOVERIES, DRAIN_SECONDS, POLL, AGEING, COMPENSATION_PATIENCE, "
-    "MAX_CONTEXT_BYTES, UNCERTAIN_EXCEPTIONS, LISTEN_DSN, NOTIFY"
+    "MAX_CONTEXT_BYTES, UNCERTAIN_EXCEPTIONS, LISTEN_DSN, NOTIFY, WORLD"
 )
 NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
 
@@ -45,6 +45,10 @@ NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
         ({"UNCERTAIN_EXCEPTIONS": ["Lost"]}, f"SAGAS['UNCERTAIN_EXCEPTIONS'] {NAMES}, not ['Lost']."),
         ({"LISTEN_DSN": ""}, "SAGAS['LISTEN_DSN'] must be a connection string or None, not ''."),
         ({"NOTIFY": 1}, "SAGAS['NOTIFY'] must be True or False, not 1."),
+        (
+            {"WORLD": "World"},
+            "SAGAS['WORLD'] must be a dotted class name such as 'shop.proof.World' or None, not 'World'.",
+        ),
         ([("LEASE", 5)], "SAGAS must be a dictionary, not list."),
     ],
 )

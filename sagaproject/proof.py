@@ -1,0 +1,85 @@
+"""The sandboxes' ledger, as the proof of a saga needs to know it: `saga_prove` asks it what really happened."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from integrations import ledger
+from integrations.conf import PORTS
+from integrations.models import NEVER_DEDUPLICATED, SandboxEffect
+from integrations.registry import get_port
+from integrations.sandbox import Sandbox, probes
+from sagaproject.bookings.demo.scenes import BOOKING, PAYMENT
+from sagaproject.bookings.models import Invoice, InvoiceStatus
+from sagas.definition import uuid_of
+from sagas.models import SagaExecution
+from sagas.testing import Call, Effect, Tell
+
+STANDS = {"authorized", "processing", "confirmed", "succeeded", "done"}
+# A payment that was cancelled was never charged; an invoice or an event that was cancelled had been there.
+UNDONE = {"invoices": {"canceled"}, "calendar": {"canceled"}, "payments": {"refunded"}}
+INPUTS = {"create_booking": BOOKING, "collect_payment": PAYMENT}
+
+
+class SandboxWorld:
+    """What the sandboxes, and the project's own books, have of an execution."""
+
+    def __init__(self) -> None:
+        real = [port for port in PORTS if not isinstance(get_port(port), Sandbox)]
+        if real:
+            raise ImproperlyConfigured(
+                f"A proof calls its providers hundreds of times, and these are real: {', '.join(real)}. "
+                "Take them out of INTEGRATIONS first."
+            )
+
+    def watch(self, tell: Tell) -> None:
+        """Tell of each call to a sandbox, before it and after its effect's commit."""
+        probes.append(lambda moment, port, operation, key: tell(Call(moment, f"{port}.{operation}", key)))
+
+    def input_for(self, saga_name: str, saga_id: str) -> Mapping[str, Any]:
+        """An input for an execution of this saga, of a sale of its own."""
+        sale = hashlib.sha256(saga_id.encode()).hexdigest()[:12].upper()
+        return {"sale_id": f"SALE-{sale}", **INPUTS[saga_name]} if saga_name in INPUTS else {}
+
+    def effects(self, execution: SagaExecution) -> Mapping[str, Effect]:
+        """What the ledger says of each step of the current run, by the keys that the steps were given."""
+        return {name: self.effect(execution, name) for name in execution.plan}
+
+    def effect(self, execution: SagaExecution, step: str) -> Effect:
+        """What the ledger says of one step; one that never came to a sandbox had nothing due there."""
+        key = f"{execution.saga_id}:{execution.run}:{step}"
+        rows = list(ledger.effects().filter(idempotency_key__in=[key, str(uuid_of(key))]))
+        entries = list(Invoice.objects.filter(idempotency_key=key))
+        if entries:
+            return _entry(entries)
+        if any(row.port in NEVER_DEDUPLICATED for row in rows):
+            return _message(rows, key)
+        return _thing(rows, due=_ever_called(step))
+
+
+def _entry(entries: Iterable[Invoice]) -> Effect:
+    """An entry in our own books."""
+    voided = [entry.status == InvoiceStatus.VOIDED for entry in entries]
+    return Effect(len(voided), sum(voided), stands=not all(voided))
+
+
+def _message(rows: Iterable[SandboxEffect], key: str) -> Effect:
+    """A message stands until its apology, which goes by the undo's key, has gone out."""
+    done = len(list(rows))
+    undone = ledger.effects().filter(idempotency_key__in=[f"{key}:undo", str(uuid_of(f"{key}:undo"))]).count()
+    return Effect(done, undone, stands=not undone, repeats=True)
+
+
+def _thing(rows: Iterable[SandboxEffect], *, due: bool) -> Effect:
+    """One row a key; what the undo left of it is its state, and an event's tombstone was never an event."""
+    undone = [row for row in rows if row.request and row.state in UNDONE.get(row.port, ())]
+    stands = [row for row in rows if row.state in STANDS]
+    return Effect(len(undone) + len(stands), len(undone), stands=bool(stands), due=due)
+
+
+def _ever_called(step: str) -> bool:
+    """Whether any execution's step of this name has left a trace: then each that succeeds must."""
+    traced = ledger.effects().filter(idempotency_key__endswith=f":{step}").exists()
+    return traced or Invoice.objects.filter(idempotency_key__endswith=f":{step}").exists()
