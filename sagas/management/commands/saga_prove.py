@@ -83,5 +83,5 @@ def _context(saga: Saga, world: Any, given: str | None) -> Callable[[str], Mappi
     if given is not None:
         text = json.dumps(context_from(given))
         return lambda saga_id: dict(json.loads(text.replace(ID, saga_id)))
-    proposed = getattr(world, "input_for", lambda *_: {})
+    proposed: Any = getattr(world, "input_for", lambda *_: {})
     return lambda saga_id: dict(proposed(saga.name, saga_id))
