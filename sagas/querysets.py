@@ -47,10 +47,6 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         """Those of the sagas with these names."""
         return self.filter(saga_name__in=names)
 
-    def neglected(self, seconds: float) -> ExecutionQuerySet:
-        """Those that have been due for so long and have never died with a worker: any free thread takes them."""
-        return self.due(seconds).filter(leased=False, recoveries__lte=0)
-
     def due_in(self, within: float) -> float:
         """Seconds until the next of them is due, 0.0 if one is, at most `within`."""
         if self.due().order_by("rank_at")[:1].exists():

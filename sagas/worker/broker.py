@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import select
 import signal
@@ -27,6 +28,7 @@ from sagas.registry import all_sagas
 
 from . import process
 from .changes import Changes, changes_of
+from .reports import LINE, Report
 from .shared import CLUSTER
 
 LIFELINE = "SAGAS_LIFELINE"
@@ -52,11 +54,15 @@ class SagaBroker(Broker):  # type: ignore[misc]
         self._claims = 0
         self._parent = os.getppid()
         self._lifeline = ""
+        self._has_told = False
 
     def dequeue(self) -> list[tuple[None, str]] | None:
         """A bell if something is due; else waits until something may be, for a moment at most."""
         if CLUSTER.orphaned():
             raise SystemExit(0)
+        if not self._has_told:
+            self._has_told = True
+            LINE.tell(Report("pusher", os.getpid()))
         try:
             return self._look()
         except DatabaseError as error:
@@ -108,6 +114,8 @@ class SagaBroker(Broker):  # type: ignore[misc]
         if os.getppid() != self._parent:
             log(logging.CRITICAL, "cluster.orphaned", pid=os.getpid())
             CLUSTER.stop()
+            for child in multiprocessing.active_children():  # the monitor would wait for ever
+                child.terminate()
             os.kill(os.getpid(), signal.SIGTERM)
         elif not CLUSTER.stopping and self._lifeline_cut():
             log(logging.CRITICAL, "supervisor.lost", pid=self._parent)
@@ -133,6 +141,8 @@ class SagaBroker(Broker):  # type: ignore[misc]
         CLUSTER.founded_here()
         # Out of the environment: to what a step starts, the number would mean another file.
         self._lifeline = os.environ.pop(LIFELINE, "")
+        LINE.take_up()
+        LINE.tell(Report("sentinel", os.getpid(), workers=Conf.WORKERS, sagas=sorted(all_sagas())))
         process.await_spawn()
         return True
 

@@ -28,9 +28,11 @@ from sagas.tenure import HOST, worker_name
 
 from . import unknown
 from .pool import Pool
+from .reports import LINE, Report
 from .shared import CLUSTER
 
 LOOK_AROUND = 0.1
+TELL_EVERY = 1.0
 SUSPECTS_EVERY = 0.5
 LINGER = 0.002
 AFTER_AN_ERROR = 1.0
@@ -50,6 +52,7 @@ class WorkerProcess:
         self._claiming = threading.Lock()
         self._in_ring = False
         self._look_for_suspects = 0.0
+        self._answered = 0
         self._claims = 0
 
     def start(self) -> None:
@@ -67,6 +70,7 @@ class WorkerProcess:
     def answer(self) -> None:
         """Claim as many executions as there are free threads, until nothing is due."""
         self._in_ring = True
+        self._answered += 1
         try:
             while not self.stopping:
                 if self.pool.wait_for_free(LOOK_AROUND) and not self._claim():
@@ -130,9 +134,13 @@ class WorkerProcess:
 
     def _watch(self) -> None:
         """Wait for a reason to leave; let what runs finish its attempt, and go when the drain is over."""
-        main = threading.main_thread()
+        main, tell_at = threading.main_thread(), 0.0
         while main.is_alive() and not self.stopping:
+            if time.monotonic() >= tell_at:
+                tell_at = time.monotonic() + TELL_EVERY
+                self._tell()
             main.join(LOOK_AROUND)
+        self._tell()
         give_up = time.monotonic() + get_settings().DRAIN_SECONDS
         # What is just being claimed must get to its threads before these are told that nothing more will come.
         claimed = self._claiming.acquire(timeout=get_settings().DRAIN_SECONDS)
@@ -146,8 +154,23 @@ class WorkerProcess:
         self._reported.wait(AFTER_AN_ERROR)
         while main.is_alive() and not CLUSTER.orphaned() and time.monotonic() < give_up:
             main.join(LOOK_AROUND)
+        LINE.tell(Report("worker", os.getpid(), left=True))
         logging.shutdown()
         os._exit(0)
+
+    def _tell(self) -> None:
+        """Tell the supervisor; the database learns of us at its own pace."""
+        LINE.tell(
+            Report(
+                "worker",
+                os.getpid(),
+                name=self.name,
+                free=self.pool.free,
+                answered=self._answered,
+                ringing=self._in_ring,
+                draining=self.stopping or not threading.main_thread().is_alive(),
+            )
+        )
 
     def _report_always(self) -> None:
         self._safely(_forget_the_dead)
