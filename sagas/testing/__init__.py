@@ -8,8 +8,9 @@ from .calls import Call, Tell
 from .clocks import FakeClock, drain
 from .crash_points import Boundaries, CrashPoints, Outside, Trial, assert_survives_crashes
 from .invariants import Effect, violations_of
+from .ledger import Happened
 from .proof import Shown, prove
-from .world import Happened, World, WorldObjects
+from .world import World, WorldObjects
 
 __all__ = [
     "Boundaries",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,8 @@ from .children import ChildFailed
 from .crash_points import Context, CrashPoints, Outside, Trial
 from .invariants import Effect
 from .witness import BEGUN, CALLED, RAISED, Note, Witness
+
+A_KEY = re.compile(r"'[^']*'")
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Nowhere:
 
 
 def _shown(scenario: Scenario, context: Context, world: Outside, witness: Witness) -> Shown:
-    shown = Shown(scenario.name)
+    shown, before = Shown(scenario.name), len(getattr(world, "objections", ()))
     points = CrashPoints(witness.watched(scenario.saga), context, world, hear=witness.hear)
     try:
         undisturbed, passed = points.undisturbed()
@@ -86,12 +89,19 @@ def _shown(scenario: Scenario, context: Context, world: Outside, witness: Witnes
         shown.violations.append(str(failure))
         return shown
     shown.points = len(trials)
+    shown.violations += _objections(world, before)
     for trial in (undisturbed, *trials):
         shown.outcomes[trial.state.value] += 1
         for sentence in _sentences(trial, undisturbed, witness):
             if sentence not in shown.violations:
                 shown.violations.append(sentence)
     return shown
+
+
+def _objections(world: Outside, before: int) -> list[str]:
+    """What was done to a world that objects; for two executions it may be the same but for their keys."""
+    new = list(getattr(world, "objections", ()))[before:]
+    return list(dict.fromkeys(f"The world objects: {A_KEY.sub('…', sentence)}." for sentence in new))
 
 
 def _sentences(trial: Trial, undisturbed: Trial, witness: Witness) -> Iterator[str]:

@@ -1,0 +1,86 @@
+"""A clock that jumps, and workers on demand."""
+
+import datetime as dt
+
+import pytest
+
+from sagas import Priority, RetryLater, Saga, SagaState, SagaStep, StillPending, register, registry
+from sagas.models import SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.testing import FakeClock, drain
+
+pytest_plugins = ["sagas.testing.fixtures"]
+pytestmark = pytest.mark.django_db
+
+DAY = 86400.0
+
+
+def wait_a_day_for_it(context):
+    if context.attempt == 1:
+        raise RetryLater(DAY / 2)
+
+
+def never_finish(context):
+    raise StillPending(DAY / 10)
+
+
+@pytest.fixture
+def slow():
+    """A saga that waits for half a day, registered for as long as the test takes."""
+    yield register(Saga("slow", [SagaStep("wait", wait_a_day_for_it), SagaStep("then", lambda context: None)]))
+    registry.unregister("slow")
+
+
+def start(saga_id, **options):
+    return get_saga_orchestrator().start(saga_id, "slow", **options)
+
+
+def state_of(saga_id):
+    return SagaExecution.objects.get(saga_id=saga_id).state
+
+
+def test_execute_waits_for_nothing_while_the_clock_jumps(saga_clock):
+    before = saga_clock.now
+
+    execution = get_saga_orchestrator().execute("p", "p", [SagaStep("pend", never_finish, lambda context: None)])
+
+    assert execution.state is SagaState.FAILED
+    assert dt.timedelta(days=1) <= saga_clock.now - before < dt.timedelta(days=2)
+    assert execution.finished_at - execution.created_at >= dt.timedelta(days=1)
+
+
+def test_what_is_due_is_run_and_what_waits_is_left(slow):
+    start("s")
+
+    assert drain() == 1
+    assert state_of("s") is SagaState.IN_PROGRESS
+    assert drain() == 0
+
+
+def test_once_its_time_has_come_it_goes_on(slow):
+    with FakeClock() as clock:
+        start("s")
+        drain()
+        clock.advance(hours=11)
+        assert drain() == 0
+        clock.advance(hours=1)
+
+        assert drain() == 1
+
+    assert state_of("s") is SagaState.SUCCEEDED
+
+
+def test_with_the_clock_it_runs_until_nothing_waits(slow, drain_sagas):
+    start("s")
+    start("t", priority=Priority.LOW)
+
+    assert drain_sagas() == 4
+    assert [state_of("s"), state_of("t")] == [SagaState.SUCCEEDED, SagaState.SUCCEEDED]
+
+
+def test_when_it_is_put_away_time_is_real_again():
+    with FakeClock() as clock:
+        clock.advance(days=400)
+        assert clock.now > dt.datetime.now(dt.UTC) + dt.timedelta(days=399)
+
+    assert FakeClock().now < dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
