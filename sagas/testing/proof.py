@@ -93,9 +93,14 @@ def _shown(scenario: Scenario, context: Context, world: Outside, witness: Witnes
     for trial in (undisturbed, *trials):
         shown.outcomes[trial.state.value] += 1
         for sentence in _sentences(trial, undisturbed, witness):
-            if sentence not in shown.violations:
+            if _gist(sentence) not in map(_gist, shown.violations):
                 shown.violations.append(sentence)
     return shown
+
+
+def _gist(sentence: str) -> str:
+    """Without the place of the crash: one is enough."""
+    return sentence.partition(" called again after a crash ")[0]
 
 
 def _objections(world: Outside, before: int) -> list[str]:
@@ -115,10 +120,10 @@ def _sentences(trial: Trial, undisturbed: Trial, witness: Witness) -> Iterator[s
 
 def _flaws(notes: Sequence[Note]) -> Iterator[str]:
     """What no step may do, whether or not it did harm this time."""
-    for note in notes:
-        if note.what == CALLED and note.in_transaction:
+    for note in filter(_is_flaw, notes):
+        if note.in_transaction:
             yield f"The {note.function} calls {note.operation} inside an open transaction, which cannot take it back."
-        if note.what == CALLED and not note.own_key:
+        if not note.own_key:
             yield (
                 f"The {note.function} calls {note.operation} without its idempotency key: an attempt that is repeated "
                 "has its effect twice."
@@ -128,6 +133,10 @@ def _flaws(notes: Sequence[Note]) -> Iterator[str]:
             f"The {note.function} raises {note.error_type} after {operation} took effect, which counts as 'it did not "
             "happen': raise OutcomeUnknown."
         )
+
+
+def _is_flaw(note: Note) -> bool:
+    return note.what == CALLED and (note.in_transaction or not note.own_key)
 
 
 def _raised_after_effect(notes: Sequence[Note]) -> Iterator[tuple[Note, str]]:
@@ -146,8 +155,11 @@ def _not_idempotent(trial: Trial, undisturbed: Trial, notes: Sequence[Note], usu
     calls, usually = (Counter(note.function for note in some if note.what == BEGUN) for some in (notes, usual))
     ended = f"ended {trial.state.value} instead of {undisturbed.state.value}"
     harm = ended if trial.state is not undisturbed.state else "; ".join(_new(trial, undisturbed))
+    flawed = {note.function for note in notes if _is_flaw(note)} | {
+        note.function for note, _ in _raised_after_effect(notes)
+    }
     for function, count in calls.items():
-        if 0 < usually[function] < count:
+        if 0 < usually[function] < count and function not in flawed:
             yield (
                 f"The {function} is not idempotent: called again after a crash ({_plain(trial.where)}), "
                 f"the saga {harm}."
@@ -168,12 +180,13 @@ def _changed(saga: Saga, changed: SagaStep, **changes: StepCall) -> Saga:
 
 
 def _undo_refused(saga: Saga, undo: SagaStep) -> Saga:
-    """The last step fails, so that there is something to undo; where that is the one, by staying in doubt."""
+    """A later step fails, so that there is something to undo; where there is none, the step itself stays in doubt."""
     refused = _changed(saga, undo, compensation=_refuse)
-    last = refused[-1]
-    if last.name == undo.name:
-        return _changed(refused, last, action=partial(_lose_the_reply, last.action, None))
-    return _changed(refused, last, action=_refuse)
+    place = saga.names.index(undo.name)
+    later = [step for step in refused[place + 1 :] if not step.optional]
+    if later:
+        return _changed(refused, later[-1], action=_refuse)
+    return _changed(refused, refused[place], action=partial(_lose_the_reply, undo.action, None))
 
 
 def _refuse(_: StepContext) -> Any:

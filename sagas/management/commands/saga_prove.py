@@ -21,7 +21,7 @@ from sagas.testing.databases import databases_of_our_own
 from sagas.testing.proof import Nowhere, Shown, prove
 
 ID = "{saga_id}"
-ROW = "{:<36} {:>6}  {:<40} {:>10}"
+ROW = "{:<44} {:>6}  {:<36} {:>10}"
 
 
 class Command(SagaCommand):
@@ -56,15 +56,19 @@ class Command(SagaCommand):
             shown = [self._told(one) for one in prove(saga, context, world, folder / "notes")]
         return self._conclude(saga, shown)
 
+    _said: frozenset[str] = frozenset()
+
     def _told(self, shown: Shown) -> Shown:
         outcomes = ", ".join(f"{count} {state}" for state, count in shown.outcomes.items())
         self.console.say(ROW.format(shown.scenario, shown.points or "-", outcomes, len(shown.violations)))
         for sentence in shown.violations:
-            self.console.say(f"  ✗ {sentence}")
+            if sentence not in self._said:
+                self.console.say(f"  ✗ {sentence}")
+        self._said |= set(shown.violations)
         return shown
 
     def _conclude(self, saga: Saga, shown: list[Shown]) -> Exit:
-        points, violations = sum(one.points for one in shown), sum(len(one.violations) for one in shown)
+        points, violations = sum(one.points for one in shown), len(self._said)
         code = Exit.ERROR if violations else Exit.SUCCEEDED
         self.console.say(f"{saga.name}: {points} crash points in {len(shown)} scenarios, {violations} violations.")
         self.console.document(

@@ -1,0 +1,1 @@
+"""An app of sagas that break the rules, each in one way."""

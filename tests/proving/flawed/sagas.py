@@ -1,0 +1,56 @@
+"""Sagas that send a mail, each with one flaw that saga_prove is to name."""
+
+import uuid
+
+from django.db import transaction
+
+from integrations import ledger
+from integrations.email import Mail
+from integrations.registry import email
+from sagas import Saga, SagaStep, StepFailed, register
+
+MAIL = Mail("customer@example.com", "Your order", "It is on its way.")
+APOLOGY = Mail("customer@example.com", "Your order", "It is not.")
+
+
+def send(context):
+    email().send(MAIL, key=context.idempotency_key, deadline=context.deadline)
+
+
+def apologise(context):
+    email().send(APOLOGY, key=context.idempotency_key, deadline=context.deadline)
+
+
+def apologise_once(context):
+    if ledger.find("email", "send", context.idempotency_key):
+        raise StepFailed("the apology was sent already")
+    apologise(context)
+
+
+def send_under_another_key(context):
+    email().send(MAIL, key=str(uuid.uuid4()), deadline=context.deadline)
+
+
+def send_in_a_transaction(context):
+    with transaction.atomic():
+        send(context)
+
+
+def send_and_stumble(context):
+    send(context)
+    return {"message": {}["id"]}
+
+
+def nothing(context):
+    return None
+
+
+def flawed(name, action=send, compensation=apologise):
+    """Send a mail, then do one thing more."""
+    return register(Saga(name, [SagaStep("send", action, compensation), SagaStep("finish", nothing)]))
+
+
+FORGETS_ITS_KEY = flawed("forgets_its_key", send_under_another_key)
+SENDS_IN_A_TRANSACTION = flawed("sends_in_a_transaction", send_in_a_transaction)
+STUMBLES_AFTER_THE_EFFECT = flawed("stumbles_after_the_effect", send_and_stumble)
+UNDOES_ONCE = flawed("undoes_once", compensation=apologise_once)

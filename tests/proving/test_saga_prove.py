@@ -1,0 +1,66 @@
+"""manage.py saga_prove, in a process of its own, on databases of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sagas.models import SagaExecution
+from tests.crash.processes import ROOT, url_of
+
+pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
+
+
+def saga_prove(*words):
+    """The exit code and the two streams."""
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.proving.settings",
+        "DATABASE_URL": url_of("default"),
+        "SANDBOX_DATABASE_URL": url_of("sandbox"),
+    }
+    command = [sys.executable, "manage.py", "saga_prove", *words]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize(("saga", "scenarios"), [("create_booking", 17), ("collect_payment", 13)])
+def test_the_projects_sagas_are_proved(saga, scenarios):
+    """Each action refused, each undo refused, each reply lost; killed at every commit and every provider's call."""
+    code, out, err = saga_prove(saga, "--json")
+    print(err)
+
+    proof = json.loads(out)
+    assert (code, proof["violations"], proof["exit_code"]) == (0, 0, 0), err
+    assert len(proof["scenarios"]) == scenarios
+    assert proof["points"] == sum(one["points"] for one in proof["scenarios"]) > 100
+    assert set(proof["scenarios"][0]["outcomes"]) == {"succeeded"}
+    assert not SagaExecution.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("saga", "sentence"),
+    [
+        ("forgets_its_key", "The action of send calls email.send without its idempotency key"),
+        ("sends_in_a_transaction", "The action of send calls email.send inside an open transaction"),
+        ("stumbles_after_the_effect", "The action of send raises KeyError after email.send took effect"),
+        ("undoes_once", "The compensation of send is not idempotent: called again after a crash (after email.send)"),
+    ],
+)
+def test_a_planted_flaw_is_named(saga, sentence):
+    code, out, _ = saga_prove(saga, "--context", '{"order": "O-{saga_id}"}')
+
+    assert code == 1
+    assert f"  ✗ {sentence}" in out
+    assert "crash points in" in out.splitlines()[-1]
+    assert not out.splitlines()[-1].endswith(", 0 violations.")
+
+
+def test_what_cannot_be_proved_is_refused_before_anything_is_made():
+    unknown, no_input = saga_prove("nothing_like_it"), saga_prove("create_booking", "--context", "{}")
+
+    assert (unknown[0], unknown[1]) == (2, "")
+    assert unknown[2].startswith("No saga named 'nothing_like_it' is registered")
+    assert no_input[0] == 2
+    assert "sale_id" in no_input[2]
