@@ -8,7 +8,7 @@ from django.db.models import F
 
 from sagas import SagaState, StepFailed
 from sagas.models import SagaExecution
-from sagas.operations import Act, perform
+from sagas.operations import Act, perform, refusals
 from sagas.signals import step_ended
 from tests.support import let_wait_pass, lost, new_id, run, story
 
@@ -39,6 +39,10 @@ def row(saga_id):
     return SagaExecution.objects.filter(saga_id=saga_id)
 
 
+def cancel(saga_id):
+    perform(Act.CANCEL, saga_id)
+
+
 def is_taken_over(saga_id):
     """Another worker has taken the row over, and its lease has run out."""
     row(saga_id).update(version=F("version") + 1, worker="another", due_at=LONG_AGO)
@@ -49,7 +53,7 @@ def is_taken_over(saga_id):
 
 def test_a_cancel_between_two_steps_keeps_the_second_from_being_called(stage, registered, orchestrator, after):
     saga = registered(stage.step("a"), stage.step("b", idempotent=False))
-    after("a", lambda saga_id: perform(Act.CANCEL, saga_id))
+    after("a", cancel)
 
     execution = orchestrator.execute(new_id(), "trip", saga)
 
@@ -82,6 +86,19 @@ def test_an_owner_that_has_lost_the_row_between_two_steps_does_not_call_the_seco
     assert stage.told == ["a", "b.undo", "a.undo"]
     assert story(execution)[1] == "b action 1 uncertain"
     assert execution.state is SagaState.FAILED
+
+
+def test_whoever_asks_again_before_the_pivot_is_told_of_the_first_request_and_not_of_the_pivot(
+    stage, registered, orchestrator, after
+):
+    first = stage.step("a", lambda context: cancel(context.saga_id), undo=None)
+    saga, told = registered(first, stage.step("b", pivot=True)), []
+    after("a", lambda saga_id: told.append(refusals(saga_id)[Act.CANCEL]))
+
+    execution = orchestrator.execute(new_id(), "trip", saga)
+
+    assert told == ["it is being cancelled already."]
+    assert (execution.state, stage.told) == (SagaState.FAILED, ["a"])
 
 
 # Promise 8: no action starts in the second half of a lease.

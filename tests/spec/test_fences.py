@@ -185,6 +185,17 @@ def test_a_heartbeat_or_a_request_during_a_step_does_not_cost_the_step_its_succe
     assert stage.told == ["a"]
 
 
+def test_a_request_leaves_the_version_of_a_leased_row_to_its_owner(stage, registered, orchestrator):
+    registered(stage.step("a"))
+    saga_id = orchestrator.start(new_id(), "trip").saga_id
+    owned = journal.claim(saga_id, worker="owner", lease=60, priority=1)
+
+    asked = [orchestrator.hold(saga_id), orchestrator.cancel(saga_id)]
+
+    assert [(execution.version, execution.wants) for execution in asked] == [(2, "hold"), (2, "cancel")]
+    assert journal.renew([(owned.pk, owned.version)], lease=60) == {owned.pk}
+
+
 def test_every_write_raises_the_version_and_a_renewal_does_not(stage):
     versions = []
 

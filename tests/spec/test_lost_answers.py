@@ -154,6 +154,18 @@ def test_a_checkpoint_that_got_lost_is_not_written_twice(stage, registered, orch
     assert groups() == (["in_progress succeeded"] if "on_change" in options else [])
 
 
+def test_a_checkpoint_between_two_steps_that_got_lost_does_not_cost_the_lease(stage, registered, orchestrator, wire):
+    saga = registered(stage.step("a"), stage.step("b"))
+    wire.lose_answer_to(CHECKPOINT)
+
+    execution = orchestrator.execute("x", "trip", saga, max_seconds=10)
+
+    assert wire.lost == 1
+    assert execution.state is SagaState.SUCCEEDED
+    assert story(execution) == ["a action 1 succeeded", "b action 1 succeeded"]
+    assert not execution.events.exists()
+
+
 @pytest.mark.parametrize("names", ["ab", "a"])
 def test_a_transactional_step_whose_commit_got_lost_is_done_once(stage, registered, orchestrator, wire, names):
     steps = {"a": stage.step("a", enters, transactional=True), "b": stage.step("b")}
