@@ -19,7 +19,9 @@ from sagas import ActRefused
 ROUNDS = int(os.environ.get("SAGAS_RACES", "150"))
 PATIENCE = 30.0
 HANDICAP = 0.0005
-LONGEST_LEAD = 0.1
+# So many rounds in a row for one side, and the handicap doubles each time: a busy machine is slower by far.
+STREAK, MOST_DOUBLINGS = 4, 9
+LONGEST_LEAD = 0.25
 
 
 class Race:
@@ -33,7 +35,7 @@ class Race:
         self.sides, self.spread = sides, spread
         self._gate = threading.Barrier(len(sides))
         self._threads = {side: ThreadPoolExecutor(1) for side in sides}
-        self._lead = 0.0
+        self._lead, self._streak, self._latest = 0.0, 0, ""
 
     def run(self, play: Callable[[str], str]) -> None:
         """Play the rounds, each with an id of its own; `play` checks one and tells which side came first."""
@@ -70,7 +72,10 @@ class Race:
         self._delays = {side: lead + random.uniform(0.0, self.spread) for side, lead in leads.items()}
 
     def _handicap(self, first: str) -> None:
-        lead = self._lead + (HANDICAP if first == self.sides[0] else -HANDICAP)
+        self._streak = self._streak + 1 if first == self._latest else 1
+        self._latest = first
+        handicap = HANDICAP * 2 ** max(0, min(self._streak - STREAK, MOST_DOUBLINGS))
+        lead = self._lead + (handicap if first == self.sides[0] else -handicap)
         self._lead = max(-LONGEST_LEAD, min(lead, LONGEST_LEAD))
 
     def _leave(self) -> None:
