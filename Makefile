@@ -1,4 +1,5 @@
-# One door for each job; `make` alone lists them. Nothing here needs more than Python and make.
+# One door for each job; `make` alone lists them. Nothing here needs more than Python and make; only `make prove`
+# checks the model of the engine where there is Java, too.
 
 # `make test PYTHON=python3.13` uses that interpreter, in a virtual environment of its own.
 ifeq ($(origin PYTHON),undefined)
@@ -62,9 +63,9 @@ endif
 	$(ON_POSTGRESQL) $(PYTEST) -m "not prove" $(ARGS)
 	$(BIN)/coverage report --skip-covered --fail-under=$(FAIL_UNDER)
 
-prove: $(STAMP) ## Run what takes long: clusters whose processes and databases die
+prove: $(STAMP) ## Run what takes long: clusters whose processes and databases die, and the model
 	$(ON_SQLITE) $(PYTEST) -m prove $(ARGS)
-	$(ON_POSTGRESQL) $(PYTEST) -m prove $(ARGS)
+	$(ON_POSTGRESQL) $(PYTEST) -m "prove and not model" $(ARGS)
 
 check: $(STAMP) ## Check format, lint, types, floors, migrations and settings
 	$(BIN)/ruff format --check .
