@@ -1,0 +1,185 @@
+"""What has happened stays as it was written: the database itself refuses to change it."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from sagas import RetryLater, StepFailed
+from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.operations import Act, By, perform
+from sagas.testing import violations_of
+from tests.support import new_id
+
+pytestmark = pytest.mark.django_db
+
+ON_POSTGRESQL = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="on SQLite a guard against deleting would stop every test suite's flush"
+)
+CHANGED = "{table} is append-only: what has happened is not changed"
+DELETED = "{table} is append-only: the history of an unfinished saga is not deleted"
+VALUES = {"CharField": "x", "TextField": "x", "JSONTextField": {"x": 1}, "UUIDField": "0" * 32}
+
+
+def columns(model):
+    return [field.attname for field in model._meta.concrete_fields]
+
+
+def another_value(model, column):
+    """A value that is not in the row."""
+    kind = model._meta.get_field(column).get_internal_type()
+    return timezone.now() if kind == "DateTimeField" else VALUES.get(kind, 4711)
+
+
+@pytest.fixture
+def maria():
+    return User.objects.create_user("maria")
+
+
+@pytest.fixture
+def unfinished(stage, registered, orchestrator, maria):
+    """A saga that waits, held by a user: it has a step run and an event."""
+    saga = registered(stage.step("a"), stage.step("b", RetryLater(3600)))
+    saga_id = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.1).saga_id
+    return perform(Act.HOLD, saga_id, reason="look", by=By(user=maria))
+
+
+@pytest.fixture
+def finished(stage, registered, orchestrator):
+    """A saga that has failed, and somebody has seen it."""
+    saga = registered(stage.step("a"), stage.step("b", ValueError("no"), retry_count=0))
+    return perform(Act.ACKNOWLEDGE, orchestrator.execute(new_id(), "trip", saga).saga_id)
+
+
+def refusal(write):
+    """The sentence with which the database refuses the write."""
+    with pytest.raises(IntegrityError) as error, transaction.atomic():
+        write()
+    return str(error.value).splitlines()[0]
+
+
+def left():
+    """How many step runs and events there are."""
+    return [StepRun.objects.count(), SagaEvent.objects.count()]
+
+
+@pytest.mark.parametrize(
+    ("model", "column"), [(model, column) for model in (StepRun, SagaEvent) for column in columns(model)]
+)
+def test_no_column_of_the_history_can_be_changed(unfinished, finished, model, column):
+    value = another_value(model, column)
+
+    said = refusal(lambda: model.objects.update(**{column: value}))
+
+    assert said == CHANGED.format(table=model._meta.db_table)
+
+
+@pytest.mark.parametrize("model", [StepRun, SagaEvent])
+def test_neither_can_a_row_be_saved_again(finished, model):
+    row = model.objects.filter(execution=finished).first()
+
+    assert refusal(row.save) == CHANGED.format(table=model._meta.db_table)
+
+
+def test_statements_by_hand_are_refused_too(finished):
+    def falsify():
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE sagas_steprun SET outcome = 'succeeded' WHERE outcome = 'failed'")
+
+    assert refusal(falsify) == CHANGED.format(table="sagas_steprun")
+
+
+def test_a_user_who_has_acted_can_be_deleted_and_the_name_stays(unfinished, maria):
+    maria.delete()
+
+    event = unfinished.events.get()
+    assert (event.actor, event.actor_name, event.reason) == (None, "maria", "look")
+
+
+def test_who_acted_can_be_blanked_and_nothing_with_it(unfinished, maria):
+    events = SagaEvent.objects.filter(execution=unfinished)
+    other = User.objects.create_user("joana")
+    changed = CHANGED.format(table="sagas_event")
+
+    assert refusal(lambda: events.update(actor=None, reason="none")) == changed
+    assert refusal(lambda: events.update(actor=other)) == changed
+    events.update(actor=None)
+    assert refusal(lambda: events.update(actor=maria)) == changed
+    assert refusal(lambda: events.update(actor=None)) == changed
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("model", [StepRun, SagaEvent])
+def test_the_history_of_an_unfinished_saga_cannot_be_deleted(unfinished, model):
+    deleted = DELETED.format(table=model._meta.db_table)
+
+    assert refusal(lambda: model.objects.filter(execution=unfinished).delete()) == deleted
+
+
+@ON_POSTGRESQL
+def test_neither_can_the_saga_with_it(unfinished):
+    assert refusal(unfinished.delete).endswith("the history of an unfinished saga is not deleted")
+    assert SagaExecution.objects.filter(pk=unfinished.pk).exists()
+
+
+def test_a_finished_saga_is_deleted_with_its_history(finished):
+    assert left() == [3, 1]
+
+    finished.delete()
+
+    assert left() == [0, 0]
+
+
+def test_a_saga_without_a_history_can_be_deleted_at_any_time(stage, registered, orchestrator):
+    registered(stage.step("a"))
+
+    orchestrator.start("x", "trip").delete()
+
+    assert not SagaExecution.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_flush_empties_the_tables_whatever_is_in_them(unfinished, finished):
+    call_command("flush", verbosity=0, interactive=False)
+
+    assert [SagaExecution.objects.count(), *left()] == [0, 0, 0]
+
+
+def migrate_to(name):
+    MigrationExecutor(connection).migrate([("sagas", name)])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_guards_go_and_come_with_their_migration(unfinished):
+    """Around a history that is there already."""
+    newest = MigrationExecutor(connection).loader.graph.leaf_nodes("sagas")[0][1]
+    try:
+        migrate_to("0003_recoveries")
+        assert StepRun.objects.update(worker="x") == 2
+        assert SagaEvent.objects.update(source="x") == 1
+    finally:
+        migrate_to(newest)
+
+    assert refusal(lambda: StepRun.objects.update(worker="y")) == CHANGED.format(table="sagas_steprun")
+    assert refusal(lambda: SagaEvent.objects.update(source="y")) == CHANGED.format(table="sagas_event")
+
+
+def test_a_saga_of_many_attempts_and_acts_never_comes_upon_a_guard(stage, registered, orchestrator, maria):
+    """Retries, doubts, holds, corrections, resolutions and runs only ever add to the history."""
+    by = By(user=maria, source="admin")
+    saga = registered(
+        stage.step("a", {"n": 1}, undo=[StepFailed("no"), {}]),
+        stage.step("b", ValueError("once"), StepFailed("twice"), {}, retry_count=1),
+        references=["n"],
+    )
+    orchestrator.execute("x", "trip", saga)
+    orchestrator.resolve_step("x", "a", "undone", evidence="seen", by=by)
+    orchestrator.correct_input("x", {"city": "Recife"}, by=by)
+    orchestrator.retry_failed("x", by=by)
+    orchestrator.compensate("x", by=by)
+
+    execution = orchestrator.get_status("x")
+    assert (execution.state, execution.run) == ("failed", 2)
+    assert violations_of(saga, "x") == []
