@@ -8,13 +8,13 @@ from functools import reduce
 from itertools import groupby
 from typing import Any
 
-from sagas import histories, planner, values
-from sagas.definition import Saga
-from sagas.histories import History
-from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.planner import RollBack, Settle
-from sagas.states import TERMINAL, Direction, SagaState, state_after
-from sagas.tenure import record_of
+from . import histories, planner, values
+from .definition import Saga
+from .histories import History
+from .models import SagaEvent, SagaExecution, StepRun
+from .planner import RollBack, Settle
+from .states import TERMINAL, Direction, SagaState, state_after
+from .tenure import record_of
 
 Kind = SagaEvent.Kind
 BY_THE_ENGINE = frozenset({Kind.HELD, Kind.LOST_LEASE, Kind.CANCELLED})
@@ -38,9 +38,12 @@ class Fold:
         return {
             "state": started(self.history.state),
             "run": self.history.run,
+            "plan": list(self.history.plan),
             "steps_completed": histories.steps_completed(self.history),
             "failed_step": self.history.failed_step,
             "compensation_performed": histories.compensation_performed(self.history),
+            "budget_since": self.history.budget_since,
+            "keys_since": self.history.keys_since,
             "held": self.held,
         }
 
@@ -51,8 +54,11 @@ def started(state: SagaState) -> SagaState:
 
 
 def fold(saga: Saga, execution: SagaExecution, runs: Sequence[StepRun], events: Sequence[SagaEvent]) -> Fold:
-    """Fold the step runs and events of the execution's current run."""
-    plan = next((event.data["plan"] for event in events if "plan" in event.data), saga.names)
+    """Fold the step runs and events of the execution's current run.
+
+    Its input is taken from the row, as is the plan of its first run: both were there before anything happened.
+    """
+    plan = next((event.data["plan"] for event in events if "plan" in event.data), execution.plan)
     history = History(execution.saga_id, _run_of(events), SagaState.IN_PROGRESS, tuple(plan))
     folded = Fold(saga, history, _input_at_start(execution, events))
     for version, group in _by_version(runs, events):
@@ -98,7 +104,7 @@ def _take_in(folded: Fold, version: int, group: Sequence[Any]) -> None:
 def _take_in_run(folded: Fold, run: StepRun) -> None:
     history = folded.history
     if history.state in TERMINAL and run.direction == Direction.ACTION:
-        folded.objections.append(f"I4: {run} came at version {run.sequence}, when it was {history.state} already")
+        folded.objections.append(f"{run} came at version {run.sequence}, when it was {history.state} already")
     folded.history = history.with_record(record_of(run))
     folded.context = values.apply_changes(folded.context, run.changes)
     if run.direction == Direction.RESOLVED:
@@ -125,7 +131,7 @@ def _take_in_act(folded: Fold, version: int, event: SagaEvent) -> None:
         )
         return
     if started(SagaState(data["from"])) is not started(history.state):
-        folded.objections.append(f"I4: {event.kind} at version {version} met {data['from']}, not {history.state}")
+        folded.objections.append(f"{event.kind} at version {version} met {data['from']}, not {history.state}")
     history = replace(
         history, state=started(SagaState(data["to"])), failed_step=data.get("failed_step", history.failed_step)
     )
