@@ -25,7 +25,7 @@ ARGS ?=
 FAIL_UNDER := $(if $(strip $(ARGS)),0,95)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove check format bench lock clean
+.PHONY: help setup demo test prove chaos check format bench lock clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ endif
 prove: $(STAMP) ## Run what takes long: clusters whose processes and databases die, and the model
 	$(ON_SQLITE) $(PYTEST) -m prove $(ARGS)
 	$(ON_POSTGRESQL) $(PYTEST) -m "prove and not model" $(ARGS)
+
+chaos: $(STAMP) ## Kill, pause and restart everything for half an hour, while the provider fails; no promise may break
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(STAMP) ## Check format, lint, types, floors, migrations and settings
 	$(BIN)/ruff format --check .

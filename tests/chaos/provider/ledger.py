@@ -1,0 +1,248 @@
+"""What the provider has done, in a file of its own; it objects to whatever no client may ask for.
+
+Payments are created, then confirmed; only the second has an effect, and one that was cancelled is never confirmed.
+Events, jobs and points are documents whose ids the client chooses: an id is used once, and a deleted one stays dead.
+Invoices and messages are letters: each call makes one more, and they are found by the key that they were sent under.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.limits import TIMEOUT
+
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = OFF;
+CREATE TABLE IF NOT EXISTS effects (
+    id INTEGER PRIMARY KEY, port TEXT, name TEXT, key TEXT, saga TEXT, step TEXT, place INTEGER, state TEXT,
+    undo_key TEXT, ready REAL, late INTEGER
+);
+CREATE INDEX IF NOT EXISTS effects_saga ON effects (saga);
+CREATE INDEX IF NOT EXISTS effects_name ON effects (port, name);
+CREATE INDEX IF NOT EXISTS effects_key ON effects (key);
+CREATE TABLE IF NOT EXISTS objections (saga TEXT, sentence TEXT);
+CREATE TABLE IF NOT EXISTS faults (kind TEXT PRIMARY KEY, ordered INTEGER, done INTEGER);
+CREATE TABLE IF NOT EXISTS held (id INTEGER PRIMARY KEY, due REAL, kind TEXT, request TEXT);
+"""
+ADD = """
+INSERT INTO effects (port, name, key, saga, step, place, state, ready, late) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# What is to be gone before an earlier step is undone.
+STANDING_LATER = """
+SELECT step FROM effects WHERE saga = ? AND place > ? AND state IN ('standing', 'confirmed') AND NOT late
+AND port IN ('payments', 'calendar', 'jobs', 'invoices')
+"""
+JOB_TAKES = 0.8
+
+Reply = tuple[int, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call: what is asked, for which step of which saga, under which key."""
+
+    port: str
+    operation: str
+    key: str
+    saga: str
+    step: str
+    place: int
+    deadline: float
+    id: Any = None
+    in_doubt: bool = False
+    refuse: bool = False
+
+    @property
+    def asks(self) -> str:
+        """Such as "payments.create"."""
+        return f"{self.port}.{self.operation}"
+
+
+class Ledger:
+    """One file, one connection, one request at a time: each is answered in one transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        # The transactions are BEGIN and COMMIT as written here; the lock keeps the threads apart.
+        self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        self._file.row_factory = sqlite3.Row
+        self._file.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def answer(self, request: Request) -> Reply:
+        """Do what is asked, if it may be done; HTTP's status and the reply."""
+        with self._lock, self._file:
+            self._file.execute("BEGIN IMMEDIATE")
+            return OPERATIONS[request.asks](self, request)
+
+    def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """One statement in a transaction of its own; its rows."""
+        with self._lock:
+            return self._file.execute(sql, parameters).fetchall()
+
+    def count(self, kind: str, *, ordered: int = 0, done: int = 0) -> None:
+        """Put a fault down, ordered or done."""
+        self.execute(
+            "INSERT INTO faults VALUES (?, ?, ?) ON CONFLICT (kind)"
+            " DO UPDATE SET ordered = ordered + excluded.ordered, done = done + excluded.done",
+            (kind, ordered, done),
+        )
+
+    def find(self, port: str, name: Any) -> Any:
+        """The document of that name, or the payment made under that key."""
+        return self._one("SELECT * FROM effects WHERE port = ? AND name = ?", port, str(name))
+
+    def get(self, port: str, number: Any) -> Any:
+        """The row of that number."""
+        return self._one("SELECT * FROM effects WHERE port = ? AND id = ?", port, number)
+
+    def found(self, port: str, key: str) -> list[int]:
+        """The numbers of the letters that were sent under the key and stand."""
+        sql = "SELECT id FROM effects WHERE port = ? AND key = ? AND state = 'standing'"
+        return [row["id"] for row in self._file.execute(sql, (port, key))]
+
+    def add(self, request: Request, name: Any, state: str) -> int:
+        """A new row; one that takes effect a second time is objected to."""
+        if state == "standing":
+            self.object_if_doubled(request)
+        ready = time.time() + (JOB_TAKES if request.port == "jobs" else 0.0)
+        row = (request.port, name, request.key, request.saga, request.step, request.place, state, ready, _late(request))
+        return int(self._file.execute(ADD, row).lastrowid or 0)
+
+    def move(self, row: Any, state: str, undo_key: str | None = None) -> None:
+        """Another state for a row."""
+        self._file.execute("UPDATE effects SET state = ?, undo_key = ? WHERE id = ?", (state, undo_key, row["id"]))
+
+    def undo(self, request: Request, row: Any, state: str) -> Reply:
+        """Take back what stands, unless a later step's effect still does; once, under one key."""
+        if row["state"] == state:
+            if row["undo_key"] != request.key:
+                self.object_to(request, f"it was undone under {row['undo_key']} already")
+            return 200, {}
+        later = self._one(STANDING_LATER, request.saga, row["place"])
+        if later:
+            self.object_to(request, f"out of order, for the effect of {later['step']} still stands")
+        self.move(row, state, request.key)
+        return 200, {}
+
+    def object_if_doubled(self, request: Request) -> None:
+        """The same step of the same saga may have one effect; messages nobody can tell apart."""
+        sql = "SELECT id FROM effects WHERE saga = ? AND step = ? AND port = ? AND state IN ('standing', 'confirmed')"
+        if request.port != "messages" and self._one(sql, request.saga, request.step, request.port):
+            self.object_to(request, "the effect is there already")
+
+    def object_to(self, request: Request, why: str) -> Reply:
+        """Put an objection down, which the judge will read."""
+        sentence = f"{request.asks} for {request.step} under {request.key}: {why}"
+        self._file.execute("INSERT INTO objections VALUES (?, ?)", (request.saga, sentence))
+        return 409, {"error": sentence}
+
+    def _one(self, sql: str, *parameters: Any) -> Any:
+        return self._file.execute(sql, parameters).fetchone()
+
+
+def _create(ledger: Ledger, request: Request) -> Reply:
+    row = ledger.find("payments", request.key)
+    return 200, {"id": row["id"] if row else ledger.add(request, request.key, "created")}
+
+
+def _confirm(ledger: Ledger, request: Request) -> Reply:
+    row = ledger.get("payments", request.id)
+    if row is None:
+        return ledger.object_to(request, "there is no such payment")
+    if row["state"] == "created":
+        if request.refuse:
+            ledger.move(row, "declined")
+            return 422, {"error": "declined"}
+        ledger.object_if_doubled(request)
+        ledger.move(row, "confirmed")
+    refused = row["state"] in ("declined", "voided", "refunded")
+    return (409, {"error": f"it is {row['state']}"}) if refused else (200, {})
+
+
+def _cancel(ledger: Ledger, request: Request) -> Reply:
+    row = ledger.get("payments", request.id)
+    if row is None:
+        return ledger.object_to(request, "there is no such payment")
+    if row["state"] in ("created", "declined"):
+        ledger.move(row, "voided")
+    return 200, {"charged": row["state"] in ("confirmed", "refunded")}
+
+
+def _refund(ledger: Ledger, request: Request) -> Reply:
+    row = ledger.get("payments", request.id)
+    if row is None or row["state"] not in ("confirmed", "refunded"):
+        return ledger.object_to(request, "there is no such charge")
+    return ledger.undo(request, row, "refunded")
+
+
+def _put(ledger: Ledger, request: Request) -> Reply:
+    row = ledger.find(request.port, request.id)
+    if row is None:
+        ledger.add(request, request.id, "refused" if request.refuse else "standing")
+        row = ledger.find(request.port, request.id)
+    if row["state"] != "standing":
+        return 422, {"error": f"it is {row['state']}"}
+    return 200, {"ready": time.time() >= row["ready"]}
+
+
+def _delete(ledger: Ledger, request: Request) -> Reply:
+    row = ledger.find(request.port, request.id)
+    if row is None and not request.in_doubt:
+        return ledger.object_to(request, "there is no such document")
+    if row is None:
+        ledger.add(request, request.id, "dead")
+    elif row["state"] in ("standing", "removed"):
+        return ledger.undo(request, row, "removed")
+    return 200, {}
+
+
+def _post(ledger: Ledger, request: Request) -> Reply:
+    if request.refuse:
+        return 422, {"error": "refused"}
+    return 200, {"id": ledger.add(request, None, "standing")}
+
+
+def _find(ledger: Ledger, request: Request) -> Reply:
+    return 200, {"found": ledger.found(request.port, request.id)}
+
+
+def _take_back(ledger: Ledger, request: Request) -> Reply:
+    row = ledger.get("invoices", request.id)
+    if row is None:
+        return ledger.object_to(request, "there is no such invoice")
+    return ledger.undo(request, row, "removed")
+
+
+def _late(request: Request) -> bool:
+    """Whether it came so late that nobody can have waited for it: the window that letters leave open."""
+    return time.time() > request.deadline + TIMEOUT
+
+
+DOCUMENTS = {
+    f"{port}.{name}": do for port in ("calendar", "jobs", "points") for name, do in (("put", _put), ("delete", _delete))
+}
+OPERATIONS: dict[str, Callable[[Ledger, Request], Reply]] = DOCUMENTS | {
+    "payments.create": _create,
+    "payments.confirm": _confirm,
+    "payments.cancel": _cancel,
+    "payments.refund": _refund,
+    "invoices.post": _post,
+    "invoices.find": _find,
+    "invoices.take_back": _take_back,
+    "messages.post": _post,
+    "messages.find": _find,
+}
+REFUSABLE = {"payments.confirm", "calendar.put", "jobs.put", "points.put", "invoices.post", "messages.post"}
+# A second delivery of these is a second letter, which is the network's doing and nobody's fault.
+NEVER_TWICE = {"invoices.post", "messages.post"}

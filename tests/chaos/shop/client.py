@@ -1,0 +1,51 @@
+"""Calls to the provider, by the standard library's HTTP client, and what its answers mean for a step."""
+
+from __future__ import annotations
+
+import json
+import os
+from http.client import HTTPConnection
+from typing import Any
+
+from sagas import OutcomeUnknown, RetryLater, StepContext, StepFailed
+from sagas.registry import get_saga
+
+UNAVAILABLE = 503
+AGAIN_AFTER = 0.3
+Answer = dict[str, Any]
+
+
+def call(context: StepContext, asks: str, *, key: str | None = None, **asked: Any) -> Answer:
+    """Ask the provider within the time that the attempt has left.
+
+    What a broken connection means is left to the engine: refused, it was not sent; cut, nobody knows.
+    """
+    remaining = context.remaining
+    if not remaining:
+        raise RetryLater(0, "no time was left to ask")
+    connection = HTTPConnection("127.0.0.1", int(os.environ["CHAOS_PROVIDER"]), timeout=remaining)
+    try:
+        key = key or context.idempotency_key
+        body = json.dumps(_who_asks(context, key) | {"remaining": remaining} | asked)
+        connection.request("POST", "/" + asks.replace(".", "/"), body, {"Idempotency-Key": key})
+        response = connection.getresponse()
+        return _answer(response.status, json.loads(response.read()))
+    finally:
+        connection.close()
+
+
+def _who_asks(context: StepContext, key: str) -> Answer:
+    place = get_saga(context["saga"]).names.index(context.step)
+    # What is to be refused is the action; an apology goes out.
+    refuse = context["refused"] == context.step and not key.endswith(":undo")
+    who = {"saga": context.saga_id, "step": context.step, "place": place}
+    return who | {"deadline": context.deadline.timestamp(), "refuse": refuse}
+
+
+def _answer(status: int, answer: Answer) -> Answer:
+    if status < 300:
+        return answer
+    sentence = answer["error"]
+    if status == UNAVAILABLE:
+        raise RetryLater(AGAIN_AFTER, sentence)
+    raise (StepFailed if status < 500 else OutcomeUnknown)(sentence)

@@ -1,0 +1,111 @@
+"""The provider objects: a judge that cannot say no proves nothing."""
+
+import time
+
+import pytest
+
+from tests.chaos.limits import TIMEOUT
+from tests.chaos.provider.faults import LOST_REQUEST, NONE, REFUSED, TWICE, Dice
+from tests.chaos.provider.ledger import NEVER_TWICE, OPERATIONS, REFUSABLE, Ledger, Request
+
+KEY = "order-1:1:charge"
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    yield ledger
+    ledger.close()
+
+
+def ask(ledger, asks, *, key=KEY, place=0, step="charge", age=0.0, **more):
+    port, operation = asks.split(".")
+    deadline = time.time() + TIMEOUT - age
+    request = Request(port, operation, key, "order-1", step, place, deadline, **more)
+    return ledger.answer(request)
+
+
+def objections(ledger):
+    return [row["sentence"].partition(": ")[2] for row in ledger.execute("SELECT * FROM objections")]
+
+
+def pay(ledger, **more):
+    _, payment = ask(ledger, "payments.create", **more)
+    return payment["id"], ask(ledger, "payments.confirm", id=payment["id"], **more)[0]
+
+
+def test_a_payment_is_one_however_often_it_is_asked_for_under_its_key(ledger):
+    assert pay(ledger) == pay(ledger)
+    assert objections(ledger) == []
+
+
+def test_a_second_charge_under_another_key_is_objected_to(ledger):
+    pay(ledger)
+    pay(ledger, key="order-1:1:charge:again")
+
+    assert objections(ledger) == ["the effect is there already"]
+
+
+def test_a_late_confirm_of_a_cancelled_payment_is_refused(ledger):
+    _, payment = ask(ledger, "payments.create")
+    assert ask(ledger, "payments.cancel", key=f"{KEY}:undo", id=payment["id"]) == (200, {"charged": False})
+
+    assert ask(ledger, "payments.confirm", id=payment["id"])[0] == 409
+    assert objections(ledger) == []
+
+
+def test_a_second_undo_under_another_key_is_objected_to(ledger):
+    payment, _ = pay(ledger)
+    for key in (f"{KEY}:undo", f"{KEY}:undo", f"{KEY}:undo:2"):
+        ask(ledger, "payments.refund", key=key, id=payment)
+
+    assert objections(ledger) == [f"it was undone under {KEY}:undo already"]
+
+
+@pytest.mark.parametrize("asks", ["payments.refund", "payments.cancel", "calendar.delete", "invoices.take_back"])
+def test_an_undo_of_what_nobody_knows_is_objected_to(ledger, asks):
+    assert ask(ledger, asks, id=7)[0] == 409
+    assert len(objections(ledger)) == 1
+
+
+def test_an_undo_out_of_order_is_objected_to(ledger):
+    payment, _ = pay(ledger)
+    ask(ledger, "calendar.put", place=1, step="book", key="order-1:1:book", id="event")
+    ask(ledger, "payments.refund", key=f"{KEY}:undo", id=payment)
+
+    assert objections(ledger) == ["out of order, for the effect of book still stands"]
+
+
+def test_an_id_that_was_deleted_in_doubt_is_dead(ledger):
+    ask(ledger, "calendar.delete", id="event", in_doubt=True)
+
+    assert ask(ledger, "calendar.put", id="event")[0] == 422
+    assert objections(ledger) == []
+
+
+def test_a_letter_that_nobody_can_have_waited_for_is_told_from_one_that_came_in_time(ledger):
+    ask(ledger, "messages.post", age=TIMEOUT)
+    ask(ledger, "messages.post", age=3 * TIMEOUT)
+
+    assert [row["late"] for row in ledger.execute("SELECT late FROM effects ORDER BY id")] == [0, 1]
+
+
+def fates(seed, rate=0.1):
+    dice = Dice(seed, rate)
+    requests = [Request(*asks.split("."), f"{n}:1:x", "s", "x", 0, 0.0) for n in range(200) for asks in OPERATIONS]
+    return [(request.asks, dice.throw(request, TIMEOUT).kind) for request in requests]
+
+
+def test_a_tenth_of_the_calls_goes_wrong_and_the_same_ones_for_the_same_seed():
+    thrown = fates("a")
+
+    assert thrown == fates("a") != fates("b")
+    assert 0.08 < sum(kind != NONE for _, kind in thrown) / len(thrown) < 0.12
+
+
+def test_no_fault_befalls_a_call_that_could_not_bear_it():
+    thrown = fates("a", rate=1.0)
+
+    assert {asks for asks, kind in thrown if kind == REFUSED} == REFUSABLE
+    assert NEVER_TWICE.isdisjoint(asks for asks, kind in thrown if kind == TWICE)
+    assert {asks for asks, kind in thrown if kind == LOST_REQUEST} == set(OPERATIONS)

@@ -1,0 +1,29 @@
+"""The soak on a small scale; `make chaos` runs it on a large one."""
+
+import subprocess
+import sys
+
+import pytest
+from django.db import connection
+
+from tests.crash.processes import ROOT
+
+DEADLINE = 220
+SMALL = ["--sagas=500", "--seconds=80", "--kills=15", "--pauses=5", "--restarts=1", f"--deadline={DEADLINE}"]
+
+
+@pytest.fixture
+def soak():
+    """Run it on a database of its own, of the kind that is tested; it takes what it started with it, if it must end."""
+    command = [sys.executable, "-m", "tests.chaos", *SMALL, f"--database={connection.vendor}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    yield process
+    process.terminate()
+    process.wait()
+
+
+@pytest.mark.prove
+def test_no_crash_pause_restart_or_fault_breaks_a_promise(soak):
+    said, _ = soak.communicate()
+
+    assert soak.returncode == 0, said
