@@ -104,10 +104,14 @@ def _take_over(tenure: Tenure) -> Move | None:
 
 
 def _put_down(lost: SagaEvent) -> None:
-    """Save it, once for this version: the answer to the first time may have got lost."""
+    """Save it, once for this version: the answer to the first time may have got lost. LeaseLost as for any write."""
     rows = SagaEvent.objects.using(database.alias()).filter(execution_id=lost.execution_id, version=lost.version)
-    if not rows.filter(kind=lost.kind).exists():
-        lost.save(using=database.alias(), force_insert=True)
+    ours = SagaExecution.objects.using(database.alias()).filter(pk=lost.execution_id, version=lost.version)
+    with database.one_commit():
+        if ours.select_for_update().first() is None:
+            raise LeaseLost(f"execution {lost.execution_id} is not ours any more")
+        if not rows.filter(kind=lost.kind).exists():
+            lost.save(using=database.alias(), force_insert=True)
 
 
 def _file_lost_attempt(tenure: Tenure, attempt: Attempt, lost: SagaEvent, *, poisoned: bool) -> Move:

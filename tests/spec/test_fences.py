@@ -1,6 +1,7 @@
 """Promises 2, 8 and 11: one owner, and what becomes of an attempt whose owner died."""
 
 import datetime as dt
+import logging
 import time
 
 import pytest
@@ -79,6 +80,35 @@ def test_an_attempt_whose_worker_died_is_in_doubt_and_made_again(stage, register
     event = execution.events.get()
     assert (event.kind, event.version, event.source) == (SagaEvent.Kind.LOST_LEASE, first.sequence, "engine")
     assert execution.recoveries == 0
+
+
+@pytest.fixture
+def at_the_log():
+    """Do something in the moment in which an event is logged."""
+    handler = logging.Handler()
+    logging.getLogger("sagas").addHandler(handler)
+
+    def arrange(event, act):
+        handler.emit = lambda record: record.event == event and act()
+
+    yield arrange
+    logging.getLogger("sagas").removeHandler(handler)
+
+
+def test_an_owner_that_is_paused_while_it_takes_over_does_not_put_down_whose_lease_was_lost(
+    stage, registered, orchestrator, at_the_log
+):
+    saga = registered(stage.step("a", idempotent=False))
+    saga_id = orchestrator.start(new_id(), "trip").saga_id
+    lose_the_lease(saga_id)
+    as_left = {"leased": False, "due_at": None, "rank_at": None, "held": "as the new owner left it"}
+    at_the_log("lease.lost", lambda: row(saga_id).update(version=F("version") + 1, **as_left))
+
+    execution = orchestrator.execute(saga_id, "trip", saga)
+
+    assert stage.told == []
+    assert execution.held == "as the new owner left it"
+    assert not execution.events.exists()
 
 
 def test_a_lost_lease_spends_no_retry(stage, registered, orchestrator):
