@@ -103,8 +103,10 @@ class KeptCluster:
         if not group or parents_in_group(group).get(group) != supervisor:
             return None
         self._groups.add(group)
-        helpers = now.helpers
-        return Victims(now.workers, helpers["pusher"], helpers["monitor"], now.sentinel, group, supervisor)
+        helpers, workers = now.helpers, now.workers
+        if not workers:
+            return None
+        return Victims(workers, helpers["pusher"], helpers["monitor"], now.sentinel, group, supervisor)
 
 
 @dataclass(frozen=True)

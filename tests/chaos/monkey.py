@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import random
 import signal
 import time
@@ -99,7 +98,7 @@ class Monkey:
             if victims := cluster.victims():
                 pid = victims.of_kind(kind, self.luck)
                 at = dt.datetime.now(dt.UTC)
-                os.kill(pid, signal.SIGKILL)
+                signal_to(pid, signal.SIGKILL)
                 self.killed += held_by(pid, at)
                 cluster.keep()
                 return True
@@ -115,7 +114,7 @@ class Monkey:
             return False
         pid = victims.of_kind(kind, self.luck)
         at = dt.datetime.now(dt.UTC)
-        os.kill(pid, signal.SIGSTOP)
+        signal_to(pid, signal.SIGSTOP)
         self.stopped += held_by(pid, at)
         self.paused.append(Paused(cluster, pid, until))
         return True

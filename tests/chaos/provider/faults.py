@@ -25,6 +25,8 @@ WEIGHTS = {UNAVAILABLE: 2, ERROR: 2, LOST_REPLY: 2, LOST_REQUEST: 2, REFUSED: 1,
 TO_THE_END = 1e9
 LONGEST_ON_ITS_WAY = 15.0
 QUICK = (0.02, 0.12)
+# The worst that a provider can do: it refuses what it will then be asked for by a request that got lost on its way.
+REFUSED_AFTER_DOUBT = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,21 @@ class Dice:
     def __init__(self, seed: str, rate: float) -> None:
         self.seed, self.rate = seed, rate
         self._seen: Counter[tuple[str, str]] = Counter()
+        self._on_its_way: set[tuple[str, str]] = set()
 
     def throw(self, request: Request, remaining: float) -> Fate:
         """The fate of this call, whose caller waits for so many seconds."""
         called = request.asks, request.key
         self._seen[called] += 1
         luck = random.Random(f"{self.seed}:{called}:{self._seen[called]}")
-        if luck.random() >= self.rate:
-            return Fate(NONE, luck.uniform(*QUICK))
-        kind = _fitting(luck.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], request)
+        kind = NONE
+        if luck.random() < self.rate:
+            kind = luck.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        elif called in self._on_its_way and luck.random() < REFUSED_AFTER_DOUBT and self.rate:
+            kind = REFUSED
+        kind = _fitting(kind, request)
+        if kind in (LOST_REQUEST, LATE):
+            self._on_its_way.add(called)
         return Fate(kind, _delay(kind, remaining, luck))
 
 

@@ -1,6 +1,7 @@
 """What the provider has done, in a file of its own; it objects to whatever no client may ask for.
 
 Payments are created, then confirmed; only the second has an effect, and one that was cancelled is never confirmed.
+A refusal leaves no trace: the same request, come late, may have its effect.
 Events, jobs and points are documents whose ids the client chooses: an id is used once, and a deleted one stays dead.
 Invoices and messages are letters: each call makes one more, and they are found by the key that they were sent under.
 """
@@ -162,11 +163,10 @@ def _confirm(ledger: Ledger, request: Request) -> Reply:
         return ledger.object_to(request, "there is no such payment")
     if row["state"] == "created":
         if request.refuse:
-            ledger.move(row, "declined")
             return 422, {"error": "declined"}
         ledger.object_if_doubled(request)
         ledger.move(row, "confirmed")
-    refused = row["state"] in ("declined", "voided", "refunded")
+    refused = row["state"] in ("voided", "refunded")
     return (409, {"error": f"it is {row['state']}"}) if refused else (200, {})
 
 
@@ -174,7 +174,7 @@ def _cancel(ledger: Ledger, request: Request) -> Reply:
     row = ledger.get("payments", request.id)
     if row is None:
         return ledger.object_to(request, "there is no such payment")
-    if row["state"] in ("created", "declined"):
+    if row["state"] == "created":
         ledger.move(row, "voided")
     return 200, {"charged": row["state"] in ("confirmed", "refunded")}
 
@@ -188,8 +188,12 @@ def _refund(ledger: Ledger, request: Request) -> Reply:
 
 def _put(ledger: Ledger, request: Request) -> Reply:
     row = ledger.find(request.port, request.id)
+    if row is None and request.refuse:
+        if request.port in NEVER_UNDONE:
+            ledger.add(request, request.id, "refused")
+        return 422, {"error": "refused"}
     if row is None:
-        ledger.add(request, request.id, "refused" if request.refuse else "standing")
+        ledger.add(request, request.id, "standing")
         row = ledger.find(request.port, request.id)
     if row["state"] != "standing":
         return 422, {"error": f"it is {row['state']}"}
@@ -243,6 +247,8 @@ OPERATIONS: dict[str, Callable[[Ledger, Request], Reply]] = DOCUMENTS | {
     "messages.post": _post,
     "messages.find": _find,
 }
+# Nobody could make their ids dead after a refusal, so the provider remembers it.
+NEVER_UNDONE = {"points"}
 REFUSABLE = {"payments.confirm", "calendar.put", "jobs.put", "points.put", "invoices.post", "messages.post"}
 # A second delivery of these is a second letter, which is the network's doing and nobody's fault.
 NEVER_TWICE = {"invoices.post", "messages.post"}
