@@ -72,7 +72,7 @@ def changes(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def attention() -> tuple[Counter[str], list[str]]:
-    """Why the sagas that ended FAILED want to be looked at, and the ids of those that do not say why.
+    """Why sagas want to be looked at although they ended, and the others, for which somebody would have to do something.
 
     What spends a budget here is an attempt of a step that is not idempotent, which is in doubt, and is never repeated.
     """
@@ -84,7 +84,8 @@ def attention() -> tuple[Counter[str], list[str]]:
         if execution.state is SagaState.FAILED and step and not step.idempotent and view.ending is not Ending.POISON:
             spent[f"{step.name}: in doubt, and not to be repeated"] += 1
         else:
-            unexplained.append(execution.saga_id)
+            why = execution.held or f"{execution.failed_step} ended {view.ending if view else ''}"
+            unexplained.append(f"{execution.saga_id} is {execution.state}: {why}")
     return spent, unexplained
 
 
