@@ -72,7 +72,7 @@ def changes(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def attention() -> tuple[Counter[str], list[str]]:
-    """Why sagas want to be looked at although they ended, and the others, for which somebody would have to do something.
+    """Why sagas that ended by themselves want to be looked at, and which others would need somebody's help.
 
     What spends a budget here is an attempt of a step that is not idempotent, which is in doubt, and is never repeated.
     """

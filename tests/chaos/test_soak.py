@@ -9,7 +9,7 @@ from django.db import connection
 from tests.crash.processes import ROOT
 
 DEADLINE = 220
-SMALL = ["--sagas=500", "--seconds=80", "--kills=15", "--pauses=5", "--restarts=1", f"--deadline={DEADLINE}"]
+SMALL = ["--sagas=500", "--seconds=60", "--kills=15", "--pauses=5", "--restarts=1", f"--deadline={DEADLINE}"]
 
 
 @pytest.fixture
