@@ -37,7 +37,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kills everything; nothing may break.")
     parser.add_argument("--sagas", type=int, default=10_000, help="how many are started")
-    parser.add_argument("--seconds", type=float, default=2000.0, help="for how long, and for how long things happen")
+    parser.add_argument("--seconds", type=float, default=1800.0, help="for how long, and for how long things happen")
     parser.add_argument("--kills", type=int, default=300, help="SIGKILL to any process")
     parser.add_argument("--pauses", type=int, default=100, help="SIGSTOP past the lease, then SIGCONT")
     parser.add_argument("--restarts", type=int, default=10, help="of the database, where it has a server")
