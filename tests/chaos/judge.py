@@ -74,15 +74,15 @@ def changes(before: Snapshot, after: Snapshot) -> list[str]:
 def attention() -> tuple[Counter[str], list[str]]:
     """Why sagas that ended by themselves want to be looked at, and which others would need somebody's help.
 
-    What spends a budget here is an attempt of a step that is not idempotent, which is in doubt, and is never repeated.
+    A saga that ended FAILED because a step spent its budget was undone, and says so: an attempt in doubt of a step that
+    is not idempotent spends it at once. Everything else, such as a hold or an undo given up, is a person's work.
     """
     spent: Counter[str] = Counter()
     unexplained = []
     for execution in SagaExecution.objects.filter(needs_attention=True):
         view = histories.views_of(history_of(execution)).get(execution.failed_step)
-        step = get_saga(execution.saga_name).step(execution.failed_step)
-        if execution.state is SagaState.FAILED and step and not step.idempotent and view.ending is not Ending.POISON:
-            spent[f"{step.name}: in doubt, and not to be repeated"] += 1
+        if execution.state is SagaState.FAILED and view and view.ending is Ending.SPENT:
+            spent[execution.failed_step] += 1
         else:
             why = execution.held or f"{execution.failed_step} ended {view.ending if view else ''}"
             unexplained.append(f"{execution.saga_id} is {execution.state}: {why}")

@@ -30,7 +30,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
         yield _line(f"{len(times)} whose worker was {whose}", *(f"{seconds:.2f}" for seconds in figures))
     yield _line("from the last fault to the end of all", f"{verdict.settled_in:.2f}")
     yield _head("what is left for people")
-    yield from (_line(f"budget spent, {why}", count) for why, count in verdict.attention.items())
+    yield from (_line(f"failed and undone, budget spent: {step}", count) for step, count in verdict.attention.items())
     yield _line("letters that came after the window", verdict.late_letters)
     yield _line("manual steps", len(verdict.by_hand))
     yield from (f"  {what}" for what in verdict.by_hand[:MOST])

@@ -8,7 +8,7 @@ from django.db import connection
 
 from tests.crash.processes import ROOT
 
-DEADLINE = 220
+DEADLINE = 225
 SMALL = ["--sagas=500", "--seconds=60", "--kills=15", "--pauses=5", "--restarts=1", f"--deadline={DEADLINE}"]
 
 
