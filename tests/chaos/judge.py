@@ -81,12 +81,18 @@ def attention() -> tuple[Counter[str], list[str]]:
     unexplained = []
     for execution in SagaExecution.objects.filter(needs_attention=True):
         view = histories.views_of(history_of(execution)).get(execution.failed_step)
-        if execution.state is SagaState.FAILED and view and view.ending is Ending.SPENT:
+        if execution.state is SagaState.FAILED and view and _is_spent(execution, view):
             spent[execution.failed_step] += 1
         else:
             why = execution.held or f"{execution.failed_step} ended {view.ending if view else ''}"
             unexplained.append(f"{execution.saga_id} is {execution.state}: {why}")
     return spent, unexplained
+
+
+def _is_spent(execution: SagaExecution, view: histories.View) -> bool:
+    step = get_saga(execution.saga_name).step(execution.failed_step)
+    lost = step is not None and not step.idempotent and view.ending is Ending.NONE
+    return lost or view.ending is Ending.SPENT
 
 
 def _writes_of_losers(execution: SagaExecution) -> Iterator[str]:
