@@ -63,7 +63,7 @@ endif
 	$(ON_POSTGRESQL) $(PYTEST) -m "not prove" $(ARGS)
 	$(BIN)/coverage report --skip-covered --fail-under=$(FAIL_UNDER)
 
-prove: $(STAMP) ## Run what takes long: clusters whose processes and databases die, and the model
+prove: $(STAMP) ## Run what takes long: crashes, races, chaos, mutants, the model
 	$(ON_SQLITE) $(PYTEST) -m prove $(ARGS)
 	$(ON_POSTGRESQL) $(PYTEST) -m "prove and not model" $(ARGS)
 
