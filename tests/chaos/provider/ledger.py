@@ -229,8 +229,8 @@ def _take_back(ledger: Ledger, request: Request) -> Reply:
 
 
 def _late(request: Request) -> bool:
-    """Whether it came so late that nobody can have waited for it: the window that letters leave open."""
-    return time.time() > request.deadline + TIMEOUT
+    """Whether a letter came so late that nobody can have waited for it: the window that letters leave open."""
+    return request.asks in NEVER_TWICE and time.time() > request.deadline + TIMEOUT
 
 
 DOCUMENTS = {
