@@ -111,9 +111,8 @@ class Run:
         """Faults; calm; then those that were paused are let go, and what was on its way arrives."""
         try:
             self._cause_havoc()
-            if (
-                connection.vendor != "sqlite"
-            ):  # there a process that is paused in a transaction keeps all others waiting
+            # On SQLite a process that is paused in a transaction keeps all others waiting.
+            if connection.vendor != "sqlite":
                 self.monkey.pause_to_the_end()
             self.monkey.provider.calm()
             self._settle()
