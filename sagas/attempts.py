@@ -28,7 +28,8 @@ Abandon = Callable[[Tenure, Attempt, dt.datetime], None]
 class Result:
     """How an attempt ended, and what it changed in the context; `passed_on` is to be raised once it is filed.
 
-    `text` is the context as canonical JSON, where it has been made already.
+    `text` is the context as canonical JSON, where it has been made already; `written` is the context as a failed
+    attempt left it, which is not kept.
     """
 
     ended: Ended
@@ -37,6 +38,7 @@ class Result:
     changes: dict[str, Any]
     passed_on: BaseException | None = None
     text: str | None = None
+    written: Mapping[str, Any] | None = None
 
 
 def make(tenure: Tenure, attempt: Attempt, abandon: Abandon) -> Result:
@@ -52,7 +54,7 @@ def make(tenure: Tenure, attempt: Attempt, abandon: Abandon) -> Result:
         returned = deadline.call(partial(_function(attempt), context))
         result = _result(tenure, attempt, context, returned, started_at)
     except BaseException as error:  # noqa: BLE001  (StepTimeout and Ctrl-C end an attempt too, and are filed)
-        result = _result_of_error(tenure, attempt, error, deadline, started_at)
+        result = replace(_result_of_error(tenure, attempt, error, deadline, started_at), written=context)
     finally:
         WATCHDOG.discard(deadline)
     return _without_open_transaction(tenure, attempt, result)

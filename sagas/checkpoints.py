@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import database, histories, journal, planner, values
+from . import database, histories, journal, masking, planner, values
 from .attempts import Result
 from .definition import Saga
 from .fields import dumps
@@ -77,8 +77,9 @@ def step_run(
     finished_at: dt.datetime,
     verdict: Verdict,
     ended: Ended,
+    written: Mapping[str, Any] | None = None,
 ) -> StepRun:
-    """The row of an attempt that has ended so."""
+    """The row of an attempt that has ended so; `written` is the context as the attempt left it."""
     error = ended.error
     return StepRun(
         id=time_ordered_uuid(),
@@ -90,7 +91,7 @@ def step_run(
         outcome=verdict.outcome.value,
         output=ended.output,
         error_type=type(error).__name__[:100] if error else "",
-        error_message=values.clean_text(_text_of(error)) if error else "",
+        error_message=_message(tenure.saga, error, tenure.execution.input, tenure.context, written or {}),
         idempotency_key=attempt.key,
         started_at=started_at,
         finished_at=finished_at,
@@ -113,9 +114,12 @@ def pivot_in_play(saga: Saga, history: History) -> bool:
     return any(view.done or view.doubt for view in pivots)
 
 
-def _text_of(error: BaseException) -> str:
+def _message(saga: Saga, error: BaseException | None, *contexts: Mapping[str, Any]) -> str:
+    """What the error says, without what is personal: providers quote what they were sent."""
+    if error is None:
+        return ""
     try:
-        return str(error)
+        return values.clean_text(masking.mask(str(error), saga.personal, *contexts))
     except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
         return "(its message could not be read)"
 
@@ -214,17 +218,18 @@ def _announce(tenure: Tenure, step: Step, position: Position, moved: Moved) -> N
     """Tell the saga's on_change what the row says now."""
     seen = copy.copy(tenure.execution)
     _adopt(seen, step, position, moved)
-    announce(tenure.saga.on_change, seen, tenure.execution.state)
+    announce(tenure.saga, seen, tenure.execution.state)
 
 
-def announce(on_change: Any, execution: SagaExecution, old: SagaState) -> None:
-    """Call an on_change; Unsettled when it raises, except for a broken connection, after which all is repeated.
+def announce(saga: Saga, execution: SagaExecution, old: SagaState) -> None:
+    """Call its on_change; Unsettled when it raises, except for a broken connection, after which all is repeated.
 
     It has a savepoint of its own: on PostgreSQL a database error in it would spoil the transaction around it.
     """
     try:
         with database.one_commit():
-            on_change(execution, old, execution.state)
+            if saga.on_change:
+                saga.on_change(execution, old, execution.state)
             if database.connection().needs_rollback:
                 raise Unsettled("it swallowed an error of the database, which rolls back what it wrote")
     except Unsettled:
@@ -232,7 +237,9 @@ def announce(on_change: Any, execution: SagaExecution, old: SagaState) -> None:
     except Exception as error:
         if not database.connection().is_usable():
             raise
-        raise Unsettled(f"{type(error).__name__}: {_first_line(_text_of(error))}") from error
+        said = _first_line(_message(saga, error, execution.input, execution.context))
+        # Without its cause, whose text is not masked, and which every traceback would print.
+        raise Unsettled(f"{type(error).__name__}: {said}") from None
 
 
 def _first_line(text: str) -> str:

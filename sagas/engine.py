@@ -250,7 +250,7 @@ def _file(
     now, patience = tenure.now(), get_settings().COMPENSATION_PATIENCE
     luck = random.random()  # noqa: S311  (it spreads retries and keeps no secret)
     verdict = judging.judge(tenure.history, attempt, result.ended, result.started_at, now, luck, patience)
-    run = checkpoints.step_run(tenure, attempt, result.started_at, now, verdict, result.ended)
+    run = checkpoints.step_run(tenure, attempt, result.started_at, now, verdict, result.ended, result.written)
     run.id, run.changes = run_id or run.id, result.changes
     _tell(tenure, attempt, run)
     if verdict.retry_at and _says_nothing_new(tenure, run):

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import planner, values
+from . import masking, planner, values
 from .conf import get_settings
 from .definition import Saga, SagaStep
 from .exceptions import DefinitionError, InvalidInput
@@ -100,7 +100,9 @@ def _validated(saga: Saga, serializer: Any) -> dict[str, Any]:
         known = ", ".join(serializer.fields)
         raise InvalidInput(dict.fromkeys(unknown, f"is not an input of {saga.name}; its inputs are {known}"))
     if not serializer.is_valid():
-        raise InvalidInput(dict(_flat(serializer.errors)))
+        # Some sentences quote what was given.
+        errors = _flat(serializer.errors)
+        raise InvalidInput({key: masking.mask(sentence, saga.personal, given) for key, sentence in errors})
     return dict(serializer.validated_data)
 
 

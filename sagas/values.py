@@ -22,6 +22,13 @@ SAGA_ID = re.compile(r"[A-Za-z0-9._:~-]{1,150}")
 SECRET_KEYS = frozenset({"password", "secret", "cvv", "card_number"})
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 CARD_NUMBER = re.compile(r"^(?:4\d{15}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|6(?:011|5\d\d|4[4-9]\d)\d{12})$")
+SHORTEST_CARD_NUMBER = 15
+SMALLEST_CARD_NUMBER = 10**14
+GROUPS = r"\d{3}[ -]?(?:\d{4}[ -]?\d{4}[ -]?\d{4}|\d{6}[ -]?\d{5})"
+# In what is to be stored, a number by itself or a word of a sentence; a long number in a URL is somebody's id.
+# What comes before it is looked at after its first digit: a text without digits is then passed over at once.
+CARD_AS_WORD = re.compile(rf"[2-6](?<![^\s\"'(:,;].){GROUPS}(?![^\s\"'):,;.!?])")
+CARD_ANYWHERE = re.compile(rf"[2-6](?<!\d.){GROUPS}(?!\d)")
 
 
 def to_json(value: Mapping[str, Any], *, limit: int) -> str:
@@ -66,6 +73,11 @@ def clean_text(text: str, limit: int = 2000) -> str:
     return (text if storable else UNSTORABLE.sub("\ufffd", text))[:limit]
 
 
+def without_card_numbers(text: str) -> str:
+    """The text with words in place of card numbers."""
+    return CARD_ANYWHERE.sub(lambda match: "[card number]" if _is_card_number(match.group()) else match.group(), text)
+
+
 def _same(left: Any, right: Any) -> bool:
     return repr(left) == repr(right)  # and not ==, for which True, 1 and 1.0 are one
 
@@ -108,18 +120,25 @@ def _plain_key(key: Any, path: str) -> str:
 
 def _plain_text(text: str, path: str) -> str:
     if not text.isascii() or "\x00" in text:
-        found = UNSTORABLE.search(text)
-        if found:
-            what = "a NUL character" if found.group() == "\x00" else "a lone surrogate"
+        unstorable = UNSTORABLE.search(text)
+        if unstorable:
+            what = "a NUL character" if unstorable.group() == "\x00" else "a lone surrogate"
             raise InvalidInput({path: f"contains {what}, which cannot be stored"})
-    if len(text) in (15, 16) and CARD_NUMBER.match(text) and _passes_luhn(text):
-        raise InvalidInput({path: "looks like a card number; pass a token or a reference"})
+    if len(text) >= SHORTEST_CARD_NUMBER and (found := CARD_AS_WORD.findall(text)):
+        _refuse_card_numbers(found, path)
     return text
+
+
+def _refuse_card_numbers(found: list[str], path: str) -> None:
+    if any(map(_is_card_number, found)):
+        raise InvalidInput({path: "looks like a card number; pass a token or a reference"})
 
 
 def _plain_integer(number: int, path: str) -> int:
     if number.bit_length() > MAX_INTEGER_BITS:
         raise InvalidInput({path: f"is an integer of more than {MAX_INTEGER_BITS} bits"})
+    if number >= SMALLEST_CARD_NUMBER:
+        _plain_text(str(number), path)
     return number
 
 
@@ -142,6 +161,11 @@ def _plain_scalar(value: Any, path: str) -> str:
 def _join(path: str, key: Any) -> str:
     name = clean_text(str(key), 80)
     return f"{path}.{name}" if path else name
+
+
+def _is_card_number(text: str) -> bool:
+    digits = text.replace(" ", "").replace("-", "")
+    return CARD_NUMBER.match(digits) is not None and _passes_luhn(digits)
 
 
 def _passes_luhn(digits: str) -> bool:

@@ -165,7 +165,8 @@ def _sentence_of(error: Exception) -> str:
         lines = [f"  {key}: {text}" if key else f"  {text}" for key, text in error.errors.items()]
         return "\n".join(["Refused; nothing was started or changed:", *lines])
     if isinstance(error, DatabaseError):
-        return f"The database failed: {one_line(str(error))}."
+        # PostgreSQL puts the values of the row, which may be personal, into the lines after the first.
+        return f"The database failed: {one_line(str(error).partition(chr(10))[0])}."
     return str(error)
 
 

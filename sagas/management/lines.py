@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sagas import masking
 from sagas.definition import Saga
 from sagas.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
 from sagas.models import LOST_LEASE, SagaExecution, StepRun
@@ -45,8 +48,13 @@ def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None) -> str:
         next=_next(run, saga),
         resolution=run.resolution.replace("_", " "),
     )
-    reason = (run.output or {}).get("skipped")
-    return f"{line}: skipped, {one_line(str(reason))}" if reason else line
+    reason = skipped(run, execution, saga)
+    return f"{line}: skipped, {one_line(reason)}" if reason else line
+
+
+def skipped(run: StepRun, execution: SagaExecution, saga: Saga | None) -> str:
+    """Why the step had nothing to do, "" where it had."""
+    return impersonal((run.output or {}).get("skipped") or "", execution, saga)
 
 
 def error_of(run: StepRun) -> str:
@@ -55,6 +63,11 @@ def error_of(run: StepRun) -> str:
     if run.error_type in SPOKEN:
         return message or run.error_type
     return ": ".join(part for part in (run.error_type, message) if part)
+
+
+def impersonal(text: Any, execution: SagaExecution, saga: Saga | None) -> str:
+    """What a step or a person has written about the execution, without the values of its personal keys."""
+    return masking.mask(str(text), saga.personal if saga else (), execution.input, execution.context)
 
 
 def one_line(text: str) -> str:

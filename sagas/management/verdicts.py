@@ -20,7 +20,7 @@ from sagas.states import Direction, Outcome, SagaState
 from sagas.tenure import history_of
 
 from .exits import Exit
-from .lines import error_of, one_line
+from .lines import error_of, impersonal, one_line, skipped
 
 MANAGE = "python manage.py"
 
@@ -116,7 +116,7 @@ def document(stands: Standing) -> dict[str, Any]:
         "saga_id": execution.saga_id,
         "saga": execution.saga_name,
         "state": execution.state.value,
-        "held": execution.held,
+        "held": _why_held(stands),
         "needs_attention": execution.needs_attention,
         "run": execution.run,
         "plan": execution.plan,
@@ -132,7 +132,7 @@ def document(stands: Standing) -> dict[str, Any]:
         "duration_seconds": execution.duration(),
         "worker": execution.worker if execution.leased else "",
         "due_at": _iso(execution.due_at),
-        "steps": [_step_document(run) for run in execution.step_executions.using(database.alias())],
+        "steps": [_step_document(run, stands) for run in execution.step_executions.using(database.alias())],
         "verdict": verdict(stands),
         "exit_code": int(stands.code),
     }
@@ -187,7 +187,8 @@ def _why_failed(stands: Standing) -> str:
         return f"Failed: {_name(stands)}."
     what = "Cancelled" if act.kind == SagaEvent.Kind.CANCEL else "Undone on request"
     who = f" by {act.actor_name}" if act.actor_name else ""
-    return f"{what}{who}: {_name(stands)}{f', because: {one_line(act.reason)}' if act.reason else ''}."
+    reason = one_line(impersonal(act.reason, stands.execution, stands.saga))
+    return f"{what}{who}: {_name(stands)}{f', because: {reason}' if reason else ''}."
 
 
 def _partially_compensated(stands: Standing) -> str:
@@ -210,12 +211,16 @@ def _not_undone(stands: Standing, name: str) -> str:
 
 
 def _held(stands: Standing) -> str:
-    lines = [f"Held: {_name(stands)}, {_progress(stands)}. {one_line(stands.execution.held)}"]
+    lines = [f"Held: {_name(stands)}, {_progress(stands)}. {one_line(_why_held(stands))}"]
     if stands.in_doubt:
         lines.append(f"In doubt: {_names(stands.in_doubt)}. When you know what happened, put it down:")
         lines += [f"  {_resolve_command(stands, name, 'done')}" for name in stands.in_doubt]
     lines.append("Nothing goes on until a person releases it or resolves the step by hand.")
     return "\n".join(lines)
+
+
+def _why_held(stands: Standing) -> str:
+    return impersonal(stands.execution.held, stands.execution, stands.saga)
 
 
 def _pending(stands: Standing) -> str:
@@ -282,7 +287,7 @@ def _iso(moment: dt.datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _step_document(run: StepRun) -> dict[str, Any]:
+def _step_document(run: StepRun, stands: Standing) -> dict[str, Any]:
     return {
         "step": run.step,
         "direction": run.direction,
@@ -290,7 +295,7 @@ def _step_document(run: StepRun) -> dict[str, Any]:
         "outcome": run.outcome,
         "ending": run.ending,
         "resolution": run.resolution,
-        "skipped": (run.output or {}).get("skipped"),
+        "skipped": skipped(run, stands.execution, stands.saga) or None,
         "error_type": run.error_type,
         "error": error_of(run),
         "retry_at": _iso(run.retry_at),

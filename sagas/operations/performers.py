@@ -239,9 +239,9 @@ def _move(
             journal.wake_workers()
         told: dict[str, Any] = {name: fields[name] for name in TOLD if name in fields}
         _tell(situation, act, by, reason, {"from": old, "to": execution.state} | told | dict(data or {}))
-        on_change = situation.saga.on_change if situation.saga else None
-        if on_change and old is not execution.state and {old, execution.state} & TERMINAL:
-            checkpoints.announce(on_change, execution, old)
+        saga = situation.saga
+        if saga and saga.on_change and old is not execution.state and {old, execution.state} & TERMINAL:
+            checkpoints.announce(saga, execution, old)
     return execution
 
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Least
 from sagas import database, engine
 from sagas.clock import CLOCK
 from sagas.definition import Saga
-from sagas.logs import log
+from sagas.logs import log, where
 from sagas.models import SagaExecution
 from sagas.querysets import ago
 from sagas.tenure import LeaseLost, Tenure
@@ -152,7 +152,7 @@ class Pool:
             log(logging.ERROR, "execution.interrupted", **details)
         except BaseException as error:  # noqa: BLE001  (see above; SystemExit out of a step is one step's)
             details = {"saga_id": job[0].saga_id, "saga": job[0].saga_name, "error_type": type(error).__name__}
-            log(logging.ERROR, "execution.failed", exc_info=True, **details)
+            log(logging.ERROR, "execution.failed", where=where(error), **details)
 
     def _run(self, slot: Slot, execution: SagaExecution, saga: Saga, sent: float) -> None:
         close_old_connections()

@@ -6,6 +6,7 @@ import pytest
 
 from sagas import RetryLater, SagaState, StepFailed, StillPending
 from sagas.logs import log
+from sagas.operations import By
 from tests.support import lost, new_id, run
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +77,21 @@ def test_a_line_is_one_line_whatever_is_in_it(caplog):
     log(logging.INFO, "event.name", evil="a\nERROR forged", spaced="a b", empty="", nothing=None, number=1.23456)
 
     assert caplog.records[-1].getMessage() == "event.name evil='a\\nERROR forged' spaced='a b' number=1.235"
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\v", "\f", "\x1b[2K", "\x85", "\u2028", "\u2029"], ids=repr)
+def test_each_event_of_a_saga_is_one_line_whatever_names_the_world_gives(caplog, stage, registered, orchestrator, sign):
+    """The class of an exception, and who acts from where, come from outside."""
+    forged = f"{sign}2026-12-01 CRITICAL sagas forged"
+    strange = type(f"Strange{forged}", (Exception,), {})
+    registered(stage.step("a", strange(forged), retry_count=0))
+    orchestrator.execute("s1", "trip", context={"sale": forged})
+    orchestrator.retry_failed("s1", by=By(name=forged, source="cli"))
+
+    lines = [record.getMessage() for record in caplog.records if record.name == "sagas"]
+    assert len(lines) > 5
+    assert all(len(line.splitlines()) == 1 and "\x1b" not in line for line in lines)
+    assert [line for line in lines if line.startswith("2026")] == []
 
 
 CANARY = "canary-4711"

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import sys
 import time
 
 from sagaproject.outcomes import reports_outcome
@@ -38,10 +39,16 @@ def compute(context):
         hashlib.pbkdf2_hmac("sha256", b"password", b"salt", context["rounds"])
 
 
+def quit_loudly(context):
+    """End the process as a command would, with words about the customer."""
+    sys.exit(f"no such customer: {context['customer']}")
+
+
 NOOP = register(Saga("noop", [SagaStep(name, nothing, nothing) for name in ("one", "two", "three", "four")]))
 NAPS = register(Saga("naps", [SagaStep(name, nap, nothing) for name in ("one", "two", "three", "four")]))
 NAP = register(Saga("nap", [SagaStep("nap", nap, nothing, timeout=60)]))
 URGENT = register(Saga("urgent", [SagaStep("do", nothing)], priority=Priority.HIGH))
+QUIT = register(Saga("quit", [SagaStep("quit", quit_loudly, nothing, retry_count=0)], personal=("customer",)))
 POISON = register(Saga("poison", [SagaStep("fine", nothing, nothing), SagaStep("die", die, nothing)]))
 MEDDLE = register(Saga("meddle", [SagaStep("meddle", meddle, nothing)]))
 COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))

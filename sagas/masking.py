@@ -1,0 +1,61 @@
+"""Takes out of a text what is nobody's business: the values of personal keys, and card numbers.
+
+Whoever quotes a request in an error quotes the customer: as it was given, as part of a URL, of JSON or of HTML, or
+a number in other groups of digits.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from . import values
+
+SHORTEST = 4
+FEWEST_DIGITS = 8
+BETWEEN_DIGITS = r"[\s().\-/]{0,2}"
+
+
+def mask(text: str, keys: Sequence[str], *contexts: Mapping[str, Any]) -> str:
+    """The text with each whole value, of four characters or more, that these keys have in one of the contexts
+    replaced by its key in brackets; card numbers are replaced by these words."""
+    found = {(value, key) for key in keys for context in contexts for value in _texts_in(context.get(key))}
+    if found:
+        longest_first = sorted(found, key=lambda pair: (-len(pair[0]), pair))
+        patterns = re.compile("|".join(f"({_pattern(value)})" for value, _ in longest_first), re.IGNORECASE)
+        text = patterns.sub(lambda match: f"[{longest_first[(match.lastindex or 1) - 1][1]}]", text)
+    return values.without_card_numbers(text)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """All texts and numbers in a value, however deep; a failed attempt may have left anything there."""
+    waiting, seen = [value], set()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, (str, int, float)) and not isinstance(part, bool):
+            text = str(part).strip()
+            if len(text) >= SHORTEST:
+                yield text
+        elif isinstance(part, (Mapping, list, tuple)) and id(part) not in seen:
+            seen.add(id(part))
+            waiting += part.values() if isinstance(part, Mapping) else part
+
+
+def _pattern(value: str) -> str:
+    """A regular expression without groups for the value in each of its forms."""
+    forms = {value, quote(value), quote(value, safe=""), quote_plus(value), html.escape(value), json.dumps(value)[1:-1]}
+    patterns = [_escaped(form) for form in sorted(forms, key=len, reverse=True)]
+    digits = [sign for sign in value if sign.isdecimal()]
+    if len(digits) >= FEWEST_DIGITS and not any(sign.isalpha() for sign in value):
+        patterns.append(r"\+?" + BETWEEN_DIGITS.join(digits))
+    return "|".join(patterns)
+
+
+def _escaped(form: str) -> str:
+    """What is quoted within something quoted has gathered backslashes."""
+    pattern = re.escape(form).replace(r"\\", r"\\+")
+    return re.sub("[\"']", lambda sign: rf"\\*{sign.group()}", pattern)

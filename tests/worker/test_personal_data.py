@@ -1,0 +1,35 @@
+"""Workers keep what is personal out of their logs and of what they report of themselves."""
+
+import pytest
+
+from integrations.models import SandboxFault
+from sagas import SagaState
+from sagas.models import SagaExecution, SagaWorker, StepRun
+from sagas.orchestrator import get_saga_orchestrator
+from tests.crash.processes import wait_for
+from tests.crash.world import booking_input, payment_input
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CANARY = "Zefira Canary"
+MAIL = "zefira.canary@example.com"
+
+
+def test_no_canary_sings_among_workers(cluster):
+    """Sagas that succeed, that fail, and one whose step tries to end the process, with words."""
+    SandboxFault.objects.create(port="payments", operation="create", mode="refuse", remaining=1)
+    workers = cluster("saga_workers", workers=1, environment={"SAGAS_LOG_LEVEL": "DEBUG"})
+    orchestrator, who = get_saga_orchestrator(), {"customer_name": CANARY, "customer_email": MAIL}
+    orchestrator.start("b", "create_booking", context=booking_input("b") | who)
+    orchestrator.start("p", "collect_payment", context=payment_input("p") | who)
+    orchestrator.start("q", "quit", context={"customer": CANARY})
+    states = {saga_id: orchestrator.wait(saga_id, 60).state for saga_id in ("b", "p", "q")}
+
+    reported = str(list(SagaWorker.objects.values()))
+    assert states == {"b": SagaState.SUCCEEDED, "p": SagaState.FAILED, "q": SagaState.FAILED}
+    assert StepRun.objects.get(step="quit", direction="action").error_message == "no such customer: [customer]"
+    wait_for(lambda: "execution.failed" in workers.said)
+    assert "error_type=SystemExit" in workers.said
+    assert "quit_loudly" in workers.said
+    assert SagaExecution.objects.filter(context__contains=CANARY).count() == 3
+    assert [text for text in (workers.said, reported) if "canary" in text.lower()] == []
