@@ -157,7 +157,8 @@ class SagaCommand(BaseCommand, ABC):
     def _leave(self, error: CommandError) -> NoReturn:
         if self._called_from_command_line:
             sys.exit(error.returncode)
-        raise error
+        # The cause may carry a row's values; --traceback shows it.
+        raise error from None
 
 
 def _sentence_of(error: Exception) -> str:

@@ -7,6 +7,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.models.signals import pre_save
 
 from integrations import sandbox
@@ -237,6 +238,32 @@ def test_none_sings_in_a_refusal_of_the_input(caplog, saga, key):
 
     assert "Refused" in said
     assert songs(said + "".join(traceback.format_exception(error.value)) + logged(caplog.records)) == []
+
+
+DETAIL = f"Failing row contains ({', '.join(CANARIES.values())})".replace("'", "''")
+DISK_FULL = {
+    "sqlite": f"""
+CREATE TRIGGER disk_full BEFORE INSERT ON sagas_execution BEGIN SELECT RAISE(ABORT, 'disk full\n{DETAIL}'); END
+""",
+    "postgresql": f"""
+CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE 'disk full' USING DETAIL = '{DETAIL}';
+END $$;
+CREATE TRIGGER disk_full BEFORE INSERT ON sagas_execution EXECUTE FUNCTION disk_full()
+""",
+}
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_none_sings_when_the_database_fails(caplog, form):
+    """PostgreSQL tells the row that it could not write, on a line of its own."""
+    with connection.cursor() as cursor:
+        cursor.execute(DISK_FULL[connection.vendor])
+
+    said = said_by("run_saga", "create_booking", "--context", json.dumps(INPUT["create_booking"]), *form)
+
+    assert "The database failed: disk full." in said
+    assert songs(said + logged(caplog.records)) == []
 
 
 def test_an_operators_words_are_shown_without_the_values_of_personal_keys(quoting):
