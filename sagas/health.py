@@ -145,7 +145,7 @@ def _late() -> int:
 
 def _leases() -> Iterator[Finding]:
     executions = SagaExecution.objects.using(database.alias())
-    lost = executions.filter(leased=True, due_at__lt=ago(WAITS_TOO_LONG)).count()
+    lost = executions.in_hand().filter(due_at__lt=ago(WAITS_TOO_LONG)).count()
     if lost:
         words = ngettext(
             "%(count)d saga was in the hands of a process that died, and nobody has gone on with it.",

@@ -23,7 +23,7 @@ from .database import alias, connection, in_turn, persist
 from .fields import dumps
 from .models import SagaExecution, SagaReference, StepRun
 from .querysets import fold
-from .states import SagaState
+from .states import Priority, SagaState
 
 # More than any execution has: what PostgreSQL's integer holds.
 MAX_DEATHS = 2**31 - 1
@@ -62,30 +62,45 @@ WHERE saga_id = %s AND due_at <= {now}
 RETURNING *, {now} AS claimed_at
 """
 
-# The same for as many as there are hands for, in the order of their rank: first come, but HIGH overtakes what has
-# not waited longer by AGEING. SKIP LOCKED passes over what another worker is just taking.
+# The same for as many as there are hands for. SKIP LOCKED passes over what another worker is just taking.
 CLAIM_DUE = {
     "postgresql": """
-WITH due AS MATERIALIZED (
-    SELECT id FROM sagas_execution
-    WHERE due_at <= {now} AND rank_at <= {now} AND saga_name = ANY(%s) AND {deaths} BETWEEN %s AND %s
-    ORDER BY rank_at LIMIT %s {skip}
-)
+WITH due AS MATERIALIZED ({which})
 UPDATE sagas_execution SET {taken}, rank_at = {rank}
 FROM due WHERE sagas_execution.id = due.id AND due_at <= {now}
 RETURNING sagas_execution.*, {now} AS claimed_at
 """,
     "sqlite": """
-UPDATE sagas_execution SET {taken},
-    rank_at = {rank}
-WHERE id IN (
-    SELECT id FROM sagas_execution INDEXED BY sagas_execution_due
-    WHERE due_at <= {now} AND rank_at <= {now} AND saga_name IN (SELECT value FROM json_each(%s))
-        AND {deaths} BETWEEN %s AND %s
-    ORDER BY rank_at LIMIT %s
-)
+UPDATE sagas_execution SET {taken}, rank_at = {rank}
+WHERE id IN ({which})
 RETURNING *, {now} AS claimed_at
 """,
+}
+# Whom to take, in the order of their rank: first come, but HIGH overtakes what has not waited longer by AGEING. Each
+# priority is asked by itself, for within one the order of rank is that of due_at, and the index then has no rows to
+# pass over that are not due.
+FIRST_DUE = "SELECT id FROM ({of_each}) AS ours ORDER BY rank_at LIMIT %s"
+OF_ONE_PRIORITY = """
+SELECT * FROM (
+    SELECT id, rank_at FROM sagas_execution {by_due}
+    WHERE priority = {priority} AND due_at <= {now} AND {known} AND {deaths} BETWEEN %s AND %s
+    ORDER BY due_at LIMIT %s {skip}
+) AS of_{priority}
+"""
+# Those who have lost a worker are few, and have an index of their own: nobody reads a backlog to find them.
+FIRST_SUSPECTS = """
+SELECT id FROM sagas_execution
+WHERE ({in_hand} OR recoveries > 0) AND due_at <= {now} AND {known} AND {deaths} BETWEEN %s AND %s
+ORDER BY rank_at LIMIT %s {skip}
+"""
+# SQLite plans without statistics, and is told; the condition of an index must be put in the words it was made with.
+WORDS = {
+    "postgresql": {"known": "saga_name = ANY(%s)", "by_due": "", "in_hand": "leased"},
+    "sqlite": {
+        "known": "saga_name IN (SELECT value FROM json_each(%s))",
+        "by_due": "INDEXED BY sagas_execution_due",
+        "in_hand": "leased IN (1)",
+    },
 }
 
 # Promise 2: the action of a step that is not idempotent is about to be called. Promise 9: so is the pivot.
@@ -260,13 +275,11 @@ def claim_due(
 
     `deaths` is the least and the most that `recoveries` may be once they are taken.
     """
-    vendor, names, ageing = connection().vendor, list(saga_names), get_settings().AGEING
-    if vendor == "postgresql":
-        parameters: list[Any] = [names, *deaths, count, worker, round(lease, 3), round(lease, 3), ageing]
-    else:
-        parameters = [worker, round(lease, 3), round(lease, 3), ageing, dumps(names), *deaths, count]
+    sql, parameters = _claim(connection().vendor, count, list(saga_names), deaths)
+    taken = [worker, round(lease, 3), round(lease, 3), get_settings().AGEING]
+    parameters = [*parameters, *taken] if connection().vendor == "postgresql" else [*taken, *parameters]
     with in_turn(connection()):
-        rows = list(SagaExecution.objects.using(alias()).raw(_sql(CLAIM_DUE[vendor], vendor), parameters))
+        rows = list(SagaExecution.objects.using(alias()).raw(sql, parameters))
     for execution in rows:
         execution.claimed_at = _moment(execution.claimed_at)
     return rows
@@ -274,7 +287,7 @@ def claim_due(
 
 def find_all_claimed(*, worker: str) -> list[SagaExecution]:
     """The executions that a `claim_due` whose answer got lost did take; `worker` must be a name of its own."""
-    rows: Any = SagaExecution.objects.using(alias()).filter(worker=worker, leased=True)
+    rows: Any = SagaExecution.objects.using(alias()).in_hand().filter(worker=worker)
     return list(rows.annotate(claimed_at=CLOCK.now()))
 
 
@@ -366,6 +379,23 @@ def file_references(execution: SagaExecution, keys: Sequence[str], context: dict
         ],
         ignore_conflicts=True,
     )
+
+
+def _claim(vendor: str, count: int, saga_names: list[str], deaths: tuple[int, int]) -> tuple[str, list[Any]]:
+    """The claim's statement, and the parameters that say whom to take."""
+    sql = _sql(_claim_template(vendor, suspects=deaths[0] > 0), vendor)
+    whom = [saga_names if vendor == "postgresql" else dumps(saga_names), *deaths, count]
+    return sql, whom if deaths[0] > 0 else [*whom * len(Priority), count]
+
+
+@cache
+def _claim_template(vendor: str, *, suspects: bool) -> str:
+    of_each = "UNION ALL".join(OF_ONE_PRIORITY.replace("{priority}", str(priority.value)) for priority in Priority)
+    which = FIRST_SUSPECTS if suspects else FIRST_DUE.replace("{of_each}", of_each)
+    template = CLAIM_DUE[vendor].replace("{which}", which)
+    for name, words in WORDS[vendor].items():
+        template = template.replace(f"{{{name}}}", words)
+    return template
 
 
 def _two_statements(here: BaseDatabaseWrapper, sql: str, parameters: list[Any], run: StepRun) -> Any:

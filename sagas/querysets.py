@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 
 from .clock import CLOCK
-from .states import TERMINAL, UNFINISHED, SagaState
+from .states import TERMINAL, UNFINISHED, Priority, SagaState
 from .values import clean_text, is_id
 
 if TYPE_CHECKING:
@@ -39,22 +39,28 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         """The dead letters: those that a person should look at."""
         return self.filter(needs_attention=True)
 
-    def due(self, seconds: float = 0.0) -> ExecutionQuerySet:
-        """Those that a worker might have taken for so many seconds; their rank's time has come, too."""
-        return self.filter(rank_at__lte=CLOCK.now(), due_at__lte=ago(seconds))
+    def due(self, seconds: float = 0.0, priorities: Iterable[Priority] = Priority) -> ExecutionQuerySet:
+        """Those that a worker might have taken for so many seconds; below 0, that it may take in so many."""
+        # Also where all will do: the priority is the first column of their index.
+        return self.filter(priority__in=[priority.value for priority in priorities], due_at__lte=ago(seconds))
 
     def of_sagas(self, names: Iterable[str]) -> ExecutionQuerySet:
         """Those of the sagas with these names."""
         return self.filter(saga_name__in=names)
 
+    def in_hand(self) -> ExecutionQuerySet:
+        """Those that a worker has, or had when it died."""
+        return self.filter(leased__in=[True])  # in the words of their index
+
     def due_in(self, within: float) -> float:
         """Seconds until the next of them is due, 0.0 if one is, at most `within`."""
-        if self.due().order_by("rank_at")[:1].exists():
-            return 0.0
-        soon = self.filter(rank_at__lte=ago(-within), due_at__isnull=False).values("saga_name").order_by()
-        nearest = soon.annotate(at=models.Min("due_at"), seen_at=CLOCK.now())
-        left: list[float] = [(row["at"] - row["seen_at"]).total_seconds() for row in nearest]
-        return max(0.0, min([within, *left]))
+        left = within
+        for priority in Priority:
+            soon = self.due(-within, [priority]).order_by("due_at").values_list("due_at", CLOCK.now())
+            left = min([left, *((due_at - now).total_seconds() for due_at, now in soon[:1])])
+            if left <= 0:
+                return 0.0
+        return left
 
     def referring_to(self, value: Any) -> ExecutionQuerySet:
         """Those with this saga id, or one of whose references has this value, in any case of letters."""
