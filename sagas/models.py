@@ -290,3 +290,21 @@ class SagaWorker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class MissingSaga(models.Model):
+    """A saga that has executions due and that no running worker knows; since when, and when that was last seen."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(_("saga"), max_length=64, unique=True)
+    since = models.DateTimeField(_("since"))
+    seen_at = models.DateTimeField(_("seen at"))
+
+    class Meta:
+        db_table = "sagas_missing"
+        verbose_name = _("missing saga")
+        verbose_name_plural = _("missing sagas")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.name

@@ -181,17 +181,6 @@ def test_two_clusters_with_other_code_hold_what_one_of_them_cannot_know(cluster)
     assert not execution.step_runs.exists()
 
 
-def test_a_saga_that_no_worker_knows_is_held_once_all_had_the_time_to_take_it(cluster):
-    execution = start("x", "noop")
-    SagaExecution.objects.filter(pk=execution.pk).update(saga_name="gone")
-    cluster("qcluster", workers=1, LEASE=1.0)
-
-    held = wait_for(lambda: SagaExecution.objects.filter(saga_id="x").exclude(held="").first())
-
-    assert held.held == "No worker that runs knows the saga 'gone'. Deploy its code, then release."
-    assert (held.needs_attention, held.due_at, held.leased) == (True, None, False)
-
-
 def many_due(count, priority, age):
     """So many executions that have been due for so many seconds."""
     template = {"saga_name": "noop", "input": {}, "context": {}, "plan": ["one", "two", "three", "four"]}

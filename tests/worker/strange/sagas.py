@@ -67,3 +67,6 @@ AWAY = register(
 RENAMED = register(
     Saga("renamed", [SagaStep(os.environ.get("STRANGE_STEP", "before"), nap), SagaStep("after", nothing)])
 )
+# A saga that not every cluster knows.
+if name := os.environ.get("STRANGE_SAGA"):
+    register(Saga(name, [SagaStep("do", nothing)]))
