@@ -188,9 +188,8 @@ LoseReply(w) ==
     /\ UNCHANGED <<row, ledger, cancelled>>
 
 \* A request arrives for which nobody waits: at once, after its undo, or after the end.
-Arrive(request) ==
-    /\ Reach(request) /\ ledger' # ledger
-    /\ late' = late \ {request}
+Arrive ==
+    /\ \E request \in late : Reach(request) /\ ledger' # ledger /\ late' = late \ {request}
     /\ UNCHANGED <<row, hands, faults, cancelled>>
 
 ------------------------------------------------------------------------------------------
@@ -227,8 +226,7 @@ Work(w) == Claim(w) \/ Mark(w) \/ Answer(w) \/ Checkpoint(w) \/ Obey(w)
 
 Next ==
     \/ \E w \in Workers : Work(w) \/ Renew(w) \/ Refuse(w) \/ LoseReply(w) \/ Crash(w) \/ Pause(w)
-    \/ \E request \in late : Arrive(request)
-    \/ Cancel \/ RunOut \/ Rest
+    \/ Arrive \/ Cancel \/ RunOut \/ Rest
 
 Spec == Init /\ [][Next]_vars
 

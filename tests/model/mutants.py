@@ -7,7 +7,8 @@ ENGINE = Question(faults=5, reduced=True)
 TO_THE_END = Question(promises=[END], workers=2, faults=1)
 
 BREACHES = [
-    # A worker that was paused past its lease writes: over another's work, over an end, over a rollback.
+    # A worker that was paused, and believes its own clock that its lease runs on, writes: over another's work, over
+    # an end, over a rollback.
     ("the version check", "NoStaleWrite"),
     ("the version check", "OneEnd"),
     ("the version check", "NothingIsLeftBehind"),
