@@ -74,7 +74,8 @@ def assert_worked(workers: int) -> None:
         saga, sale = execution.saga_name, execution.input["sale_id"]
         given = dict(SAGAS)[saga](execution.saga_id.removeprefix(f"{saga}-"))
         assert sale == execution.context["sale_id"] == given["sale_id"]
-        assert [run.step for run in execution.step_executions] == list(DEFINITIONS[saga].names)
+        # A busy machine may cost an attempt its time, and the step another one.
+        assert list(dict.fromkeys(run.step for run in execution.step_executions)) == list(DEFINITIONS[saga].names)
         assert violations_of(DEFINITIONS[saga], execution.saga_id, SandboxWorld().effects(execution)) == []
     keys = Counter(SandboxEffect.objects.values_list("port", "operation", "idempotency_key"))
     assert {key: count for key, count in keys.items() if count > 1} == {}
