@@ -26,7 +26,7 @@ from sagas.models import SagaExecution
 from sagas.querysets import ExecutionQuerySet
 from sagas.registry import all_sagas
 
-from . import process
+from . import orphans, process
 from .changes import Changes, changes_of
 from .reports import LINE, Report
 from .shared import CLUSTER
@@ -99,7 +99,9 @@ class SagaBroker(Broker):  # type: ignore[misc]
         return changes_of(connections[database.alias()])
 
     def set_stat(self, key: str, value: str, timeout: int) -> Any:
-        """The sentinel calls this twice a second: how the workers learn that the cluster is about to stop."""
+        """Only a sentinel calls this, before it forks and then twice a second: how the workers learn of a stop."""
+        if not CLUSTER.sentinel:
+            self._found()
         try:
             status = SignedPackage.loads(value).status
         except BadSignature:
@@ -108,6 +110,18 @@ class SagaBroker(Broker):  # type: ignore[misc]
             CLUSTER.stop()
         self._end_without_parent()
         return super().set_stat(key, value, timeout)
+
+    def _found(self) -> None:
+        """From here on the children know whose they are, and the supervisor who we are."""
+        CLUSTER.founded_here()
+        # Out of the environment: to what a step starts, the number would mean another file.
+        self._lifeline = os.environ.pop(LIFELINE, "")
+        LINE.take_up()
+        LINE.tell(Report("sentinel", os.getpid(), workers=Conf.WORKERS))
+        for name in all_sagas():
+            LINE.tell(Report("saga", os.getpid(), name=name))
+        process.await_spawn()
+        orphans.leave_with_the_sentinel()
 
     def _end_without_parent(self) -> None:
         """A sentinel without its parent, or a parent without its supervisor, would go on for ever unseen."""
@@ -134,16 +148,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
         return _executions().filter(leased=True).count()
 
     def ping(self) -> bool:
-        """The first thing a sentinel does, before it forks: from here on its children know whose they are.
-
-        A broker that somebody else makes, such as a step that looks for django-q2's, founds nothing.
-        """
-        CLUSTER.founded_here()
-        # Out of the environment: to what a step starts, the number would mean another file.
-        self._lifeline = os.environ.pop(LIFELINE, "")
-        LINE.take_up()
-        LINE.tell(Report("sentinel", os.getpid(), workers=Conf.WORKERS, sagas=sorted(all_sagas())))
-        process.await_spawn()
+        """Nothing has to be reached to ring."""
         return True
 
     def info(self) -> str:

@@ -230,6 +230,11 @@ def await_spawn() -> None:
     post_spawn.connect(_on_spawn, dispatch_uid="sagas.worker")
 
 
+def is_worker() -> bool:
+    """Whether this process has become one."""
+    return _here is not None
+
+
 def answer() -> None:
     """The bell's task, in a worker's main thread."""
     if _here:

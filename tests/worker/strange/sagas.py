@@ -29,8 +29,14 @@ def meddle(context):
     """Ask django-q2 for its broker, and leave a process behind in the background."""
     from django_q.brokers import get_broker
 
-    get_broker()
+    get_broker().ping()
     subprocess.run(["sh", "-c", "sleep 4 &"], check=True)
+
+
+def reveal(context):
+    """What a program that this step starts finds in its environment."""
+    printed = subprocess.run(["printenv", "PYTHONPATH"], check=True, capture_output=True, text=True)
+    return {"PYTHONPATH": printed.stdout.strip()}
 
 
 def compute(context):
@@ -51,6 +57,7 @@ URGENT = register(Saga("urgent", [SagaStep("do", nothing)], priority=Priority.HI
 QUIT = register(Saga("quit", [SagaStep("quit", quit_loudly, nothing, retry_count=0)], personal=("customer",)))
 POISON = register(Saga("poison", [SagaStep("fine", nothing, nothing), SagaStep("die", die, nothing)]))
 MEDDLE = register(Saga("meddle", [SagaStep("meddle", meddle, nothing)]))
+REVEAL = register(Saga("reveal", [SagaStep("reveal", reveal, nothing)]))
 COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))
 # An undo that is set aside as soon as its provider is away.
 AWAY = register(
