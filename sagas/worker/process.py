@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -53,6 +54,7 @@ class WorkerProcess:
         self._in_ring = False
         self._look_for_suspects = 0.0
         self._answered = 0
+        self._tell_at = 0.0
         self._claims = 0
 
     def start(self) -> None:
@@ -129,37 +131,46 @@ class WorkerProcess:
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self._leaving.set()
-        if not self._in_ring:
+        # Once it has left its queue, it only waits for the attempts in hand; an exception would end that wait.
+        if not self._in_ring and threading.main_thread().is_alive():
             sys.exit(0)
 
     def _watch(self) -> None:
         """Wait for a reason to leave; let what runs finish its attempt, and go when the drain is over."""
-        main, tell_at = threading.main_thread(), 0.0
+        main = threading.main_thread()
         while main.is_alive() and not self.stopping:
-            if time.monotonic() >= tell_at:
-                tell_at = time.monotonic() + TELL_EVERY
-                self._tell()
+            self._tell_now_and_then()
             main.join(LOOK_AROUND)
-        self._tell()
+        self._tell_at = 0.0
         give_up = time.monotonic() + get_settings().DRAIN_SECONDS
         # What is just being claimed must get to its threads before these are told that nothing more will come.
-        claimed = self._claiming.acquire(timeout=get_settings().DRAIN_SECONDS)
+        claimed = self._comes(lambda seconds: self._claiming.acquire(timeout=seconds), give_up)
         self.pool.drain()
         if claimed:
             self._claiming.release()
-        idle = self.pool.wait_until_idle(max(0.0, give_up - time.monotonic()))
+        idle = self._comes(self.pool.wait_until_idle, give_up)
         log(logging.INFO if idle else logging.WARNING, "worker.drained", worker=self.name, running=self.pool.running)
         self._leaving.set()
         self._drained.set()
         self._reported.wait(AFTER_AN_ERROR)
         while main.is_alive() and not CLUSTER.orphaned() and time.monotonic() < give_up:
+            self._tell_now_and_then()
             main.join(LOOK_AROUND)
         LINE.tell(Report("worker", os.getpid(), left=True))
         logging.shutdown()
         os._exit(0)
 
-    def _tell(self) -> None:
+    def _comes(self, wait: Callable[[float], bool], give_up: float) -> bool:
+        """Whether it comes in time; whoever waits tells that it lives, for a drain may last longer than silence may."""
+        while not (came := wait(LOOK_AROUND)) and time.monotonic() < give_up:
+            self._tell_now_and_then()
+        return came
+
+    def _tell_now_and_then(self) -> None:
         """Tell the supervisor; the database learns of us at its own pace."""
+        if time.monotonic() < self._tell_at:
+            return
+        self._tell_at = time.monotonic() + TELL_EVERY
         LINE.tell(
             Report(
                 "worker",

@@ -1,14 +1,18 @@
 """How the processes of a cluster tell their supervisor who they are and that they live: lines in a pipe.
 
-A pipe, because a database that hangs must not make the living look dead; each line is short enough to be whole.
+A pipe, because a database that hangs must not make the living look dead. Each line is so short (PIPE_BUF, pipe(7))
+that it is written whole or not at all.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+
+from sagas.logs import log
 
 REPORTS = "SAGAS_REPORTS"
 AT_A_TIME = 65536
@@ -18,7 +22,8 @@ AT_A_TIME = 65536
 class Report:
     """What a process says: its role is sentinel, pusher or worker; a worker that goes has `left` as its last word.
 
-    `answered` counts the bells that a worker has answered, `ringing` that it is answering one.
+    `answered` counts the bells that a worker has answered, `ringing` that it is answering one. The role "saga" is the
+    sentinel's too, which tells so the name of each saga that the cluster knows.
     """
 
     role: str
@@ -30,7 +35,6 @@ class Report:
     draining: bool = False
     left: bool = False
     workers: int = 0
-    sagas: list[str] = field(default_factory=list)
 
 
 class Line:
@@ -51,7 +55,8 @@ class Line:
         """Tell it, unless the supervisor is gone, or so far behind that the pipe is full."""
         if self._end is not None:
             with suppress(OSError):
-                os.write(self._end, (json.dumps(asdict(report)) + "\n").encode())
+                told = {key: value for key, value in asdict(report).items() if value}
+                os.write(self._end, (json.dumps(told) + "\n").encode())
 
 
 class Reports:
@@ -73,11 +78,20 @@ class Reports:
             while more := os.read(self._end, AT_A_TIME):
                 told += more
         *lines, self._rest = told.split(b"\n")
-        return [Report(**json.loads(line)) for line in lines]
+        return [report for line in lines if (report := _understood(line))]
 
     def close(self) -> None:
         """Read no more."""
         os.close(self._end)
+
+
+def _understood(line: bytes) -> Report | None:
+    """None for what the code of another version says, which may have been deployed since we were started."""
+    try:
+        return Report(**json.loads(line))
+    except (ValueError, TypeError) as error:
+        log(logging.WARNING, "report.unreadable", error_type=type(error).__name__)
+        return None
 
 
 LINE = Line()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import site
 import subprocess
 import sys
 import sysconfig
@@ -27,6 +28,7 @@ from sagas.logs import log
 from sagas.models import SagaWorker
 
 from .broker import LIFELINE
+from .knowledge import Knowledge
 from .processes import parents_in_group
 from .reports import REPORTS, Reports
 from .watching import Cluster
@@ -38,6 +40,7 @@ TO_END = 1.0
 TO_CLEAN_UP = 1.0
 PAUSE = 0.05
 IN_VAIN = 5
+PYTHONS_OWN = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 class CannotHelp(Exception):
@@ -93,9 +96,9 @@ class Supervisor:
             trouble = cluster.trouble()
             if trouble:
                 return trouble
-            if cluster.has_worked and not told_of_it:
+            if cluster.known.has_worked and not told_of_it:
                 told_of_it = True
-                log(logging.INFO, "cluster.working", pid=cluster.group, workers=len(cluster.workers))
+                log(logging.INFO, "cluster.working", pid=cluster.group, workers=len(cluster.known.workers))
         return ""
 
     def _end(self, cluster: Cluster, lifeline: int) -> None:
@@ -108,7 +111,7 @@ class Supervisor:
         _reap(cluster.group)
         os.close(lifeline)
         cluster.end()
-        _forget(cluster.names)
+        _forget(cluster.known.names)
         log(logging.INFO, "cluster.ended", pid=cluster.group, code=cluster.leader.returncode)
 
     def _wait_for_drain(self, cluster: Cluster, give_up: float) -> None:
@@ -116,19 +119,18 @@ class Supervisor:
         tell = time.monotonic() + TO_BE_TOLD
         kill = give_up
         while parents_in_group(cluster.group) and time.monotonic() < min(kill, give_up):
-            hands = cluster.look_for_hands()
-            if not hands:
+            cluster.look()
+            if not cluster.known.hands:
                 kill = min(kill, time.monotonic() + TO_END)
-            elif time.monotonic() > tell:
+            elif time.monotonic() > tell and cluster.known.unaware:
                 tell = give_up
-                for pid in hands:  # their sentinel may hang, or be dead
-                    _signal(pid, signal.SIGTERM)
+                _tell_to_leave(cluster.known)
             cluster.leader.poll()
             time.sleep(PAUSE)
 
     def _count(self, cluster: Cluster, trouble: str) -> None:
         """Once it has worked, it is started again for ever; one that never comes to work is not helped by that."""
-        self._vain = 0 if cluster.has_worked else self._vain + 1
+        self._vain = 0 if cluster.known.has_worked else self._vain + 1
         if self._vain >= IN_VAIN:
             raise CannotHelp(f"The cluster did not come to work {IN_VAIN} times in a row; the last time, {trouble}.")
         time.sleep(self._vain)
@@ -136,9 +138,17 @@ class Supervisor:
 
 def _paths_of_the_project() -> list[str]:
     """Where our code is found; not Python's own, which would be in the way of another Python that a step starts."""
-    pythons = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    pythons = (*(sysconfig.get_path(name) for name in PYTHONS_OWN), site.getusersitepackages(), *site.getsitepackages())
     archive = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
     return [path for path in sys.path if path and not path.startswith(pythons) and not path.endswith(archive)]
+
+
+def _tell_to_leave(known: Knowledge) -> None:
+    """Their sentinel has not, for it hangs, or its parent does; so it must not put others in their place."""
+    if known.sentinel in known.members:
+        _signal(known.sentinel, signal.SIGKILL)
+    for pid in known.unaware:
+        _signal(pid, signal.SIGTERM)
 
 
 def _kill(group: int) -> None:
@@ -161,7 +171,7 @@ def _reap(group: int) -> None:
             log(logging.DEBUG, "process.buried", group=group)
 
 
-def _forget(names: set[str]) -> None:
+def _forget(names: list[str]) -> None:
     """Those that were killed left their rows behind; whoever cannot reach the database now leaves that to others."""
 
     def delete() -> None:
