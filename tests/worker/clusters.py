@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 
 from sagas.models import SagaWorker
 from sagas.worker.processes import parents_in_group
@@ -30,12 +32,13 @@ class ClusterUnderTest:
         recycle: int,
         environment: dict[str, str],
         settings: dict[str, Any],
+        interpreter: Sequence[str] = (sys.executable,),
     ) -> None:
         self.command, self.count, self.name, self.recycle = command, workers, name, recycle
         self._group = 0
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the cluster leaves)
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", command],
+            [*interpreter, "manage.py", command],
             cwd=ROOT,
             env=self._environment(settings) | environment,
             stdin=subprocess.DEVNULL,
@@ -133,6 +136,20 @@ class ClusterUnderTest:
         self.kill()
         print(self.said)  # pytest shows it where the test failed
         self.log.close()
+
+
+@contextmanager
+def open_transaction(*statements: str) -> Iterator[None]:
+    """Somebody else's, who goes no further and lets go of no lock before the block is left."""
+    other = connections.create_connection("default")
+    with other.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+    other.close()
 
 
 def signal_to(pid: int, number: int) -> None:

@@ -1,6 +1,7 @@
 """Clusters that end with their test, and the strange sagas, known to this process too."""
 
 import itertools
+import sys
 
 import pytest
 
@@ -31,7 +32,15 @@ def cluster(transactional_db, strange):
     """Start a cluster: cluster("qcluster", workers=1, WORKER_THREADS=4)."""
     started = []
 
-    def start(command="saga_workers", *, workers=2, recycle=100_000, environment=None, **settings):
+    def start(
+        command="saga_workers",
+        *,
+        workers=2,
+        recycle=100_000,
+        environment=None,
+        interpreter=(sys.executable,),
+        **settings,
+    ):
         started.append(
             ClusterUnderTest(
                 command,
@@ -40,6 +49,7 @@ def cluster(transactional_db, strange):
                 recycle=recycle,
                 environment=environment or {},
                 settings=settings,
+                interpreter=interpreter,
             )
         )
         started[-1].wait_until_it_works()

@@ -1,0 +1,139 @@
+"""The supervisor replaces who has come to harm and nobody else, whatever the database does meanwhile."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from sagas import SagaState
+from sagas.models import SagaExecution, SagaWorker, StepRun
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.querysets import ago
+from sagas.tenure import HOST
+from sagas.worker.processes import parents_in_group
+from tests.crash.processes import ROOT, wait_for
+from tests.worker.clusters import open_transaction, stays
+
+pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
+
+# What keeps others from taking a saga that they can see, and from writing or, on PostgreSQL, even asking.
+LOCK, LOCK_ALL = ["BEGIN IMMEDIATE"], ["BEGIN IMMEDIATE"]
+if connection.vendor == "postgresql":
+    LOCK = ["BEGIN", "SELECT 1 FROM sagas_execution WHERE saga_id = 'n' FOR UPDATE"]
+    LOCK_ALL = ["BEGIN", "LOCK TABLE sagas_execution, sagas_worker IN ACCESS EXCLUSIVE MODE"]
+
+# prctl(2): whoever loses its parent becomes this process's child, as if it were the first one in a container.
+BURIES = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def worked(one, times):
+    return one.said.count("cluster.working") >= times
+
+
+def test_while_the_database_hangs_the_dead_are_replaced_and_sigterm_is_obeyed(cluster):
+    one = cluster("saga_workers", DRAIN_SECONDS=2)
+    victim = one.workers[0]
+    with open_transaction(*LOCK_ALL):
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: worked(one, 2))
+
+        one.process.send_signal(signal.SIGTERM)
+        assert wait_for(lambda: one.process.poll() is not None, patience=15)
+
+    assert one.process.returncode == 0
+    assert f"process {victim} died" in one.said
+    assert "cluster.replaced" in one.said
+
+
+def test_a_lock_on_what_is_due_is_no_reason_to_replace_anybody(cluster):
+    one = cluster("saga_workers", workers=1)
+    os.kill(one.helpers["pusher"], signal.SIGSTOP)
+    get_saga_orchestrator().start("n", "noop")
+    SagaExecution.objects.update(due_at=ago(20), rank_at=ago(20))
+    with open_transaction(*LOCK):
+        os.kill(one.helpers["pusher"], signal.SIGCONT)
+        assert stays(lambda: "cluster.replaced" not in one.said, 22)
+
+    assert get_saga_orchestrator().wait("n", 30).state is SagaState.SUCCEEDED
+    assert "cluster.replaced" not in one.said
+
+
+def test_workers_of_another_container_with_our_host_name_and_process_ids_are_not_missed(cluster):
+    one = cluster("saga_workers")
+    theirs = {"host": HOST, "pid": 2**22 + 1, "process_group": one.group, "cluster": "theirs"}
+    SagaWorker.objects.create(name=f"{HOST}:2:theirs", started_at=Now(), seen_at=Now(), free=8, **theirs)
+
+    assert stays(lambda: "cluster.replaced" not in one.said, 3)
+    assert one.stop() == 0
+    assert SagaWorker.objects.filter(cluster="theirs").exists()
+
+
+def test_a_worker_that_leaves_in_peace_while_nobody_can_write_is_not_taken_for_dead(cluster):
+    one = cluster("saga_workers")
+    group, leaver = one.group, one.workers[0]
+    with open_transaction(*LOCK_ALL):
+        os.kill(leaver, signal.SIGTERM)
+        wait_for(lambda: leaver not in parents_in_group(group))
+        assert stays(lambda: "cluster.replaced" not in one.said, 2)
+
+    wait_for(lambda: len(one.workers) == 2 and leaver not in one.workers)
+    assert one.group == group
+
+
+@pytest.mark.parametrize("parent", ["well", "hanging"])
+def test_sigterm_lets_attempts_end_that_take_their_time_and_no_others_begin(cluster, parent):
+    one = cluster("saga_workers", workers=1, WORKER_THREADS=1, DRAIN_SECONDS=30)
+    for number in range(2):
+        get_saga_orchestrator().start(f"n-{number}", "nap", context={"seconds": 5.0})
+    wait_for(lambda: SagaExecution.objects.filter(leased=True).exists())
+    if parent == "hanging":
+        os.kill(one.group, signal.SIGSTOP)
+
+    assert one.stop() == 0
+
+    assert [run.outcome for run in StepRun.objects.all()] == ["succeeded"]
+    assert sorted(SagaExecution.objects.values_list("state", flat=True)) == ["pending", "succeeded"]
+    assert not parents_in_group(one.group)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux lets a process other than the first bury orphans")
+def test_a_supervisor_that_is_the_first_process_buries_the_orphans(cluster):
+    one = cluster("saga_workers", interpreter=(sys.executable, "-c", BURIES))
+    before = one.group
+    os.kill(one.sentinel, signal.SIGKILL)
+    wait_for(lambda: worked(one, 2) and one.group != before)
+
+    assert children(one.process.pid) == [one.group]
+
+
+def children(pid):
+    """Also those that have ended and are not buried."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_programs_that_a_step_starts_are_not_given_the_standard_library_of_our_python(cluster):
+    cluster("saga_workers", workers=1)
+    get_saga_orchestrator().start("r", "reveal")
+    execution = get_saga_orchestrator().wait("r", 30)
+
+    paths = [Path(path) for path in execution.step_runs.get().output["PYTHONPATH"].split(os.pathsep)]
+
+    assert ROOT in paths
+    assert not [path for path in paths if (path / "os.py").exists() or (path / "django").exists()]
+
+
+def test_nobody_outlives_the_sentinel_of_a_cluster_without_supervisor(cluster):
+    one = cluster("qcluster")
+    group = one.group
+
+    os.kill(one.sentinel, signal.SIGKILL)
+
+    wait_for(lambda: not parents_in_group(group))
