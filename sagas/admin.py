@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db import models
 from django.http import HttpRequest
 
 from .models import SagaEvent, SagaExecution, SagaWorker, StepRun
@@ -56,6 +57,10 @@ class SagaExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         "saga_id", "saga_name", "state", "held", "needs_attention", "run", "steps_completed", "failed_step",
         "compensation_performed", "priority", "created_at", "started_at", "finished_at",
     )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[SagaExecution]:
+        """Without what is not shown: one row that cannot be read would take the whole list with it."""
+        return super().get_queryset(request).defer("input", "context", "plan", "steps_completed")
 
 
 @admin.register(SagaWorker)

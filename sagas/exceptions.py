@@ -17,6 +17,7 @@ What we raise at callers (`SagaError`)::
     ├── UnknownExecution  (LookupError)  no execution has that id
     ├── SagaConflict                     the id is taken by a saga with another name or input
     ├── ActRefused                       the execution's state does not allow the act
+    ├── UnreadableRow     (ValueError)   a stored value is not what we write
     ├── InsideTransaction                an inline run was asked for inside an open transaction
     └── SettingsError                    settings.SAGAS has a key or value that we do not know
 
@@ -121,6 +122,14 @@ class ActRefused(SagaError):
         self.act, self.saga_id, self.sentence, self.allowed = act, saga_id, sentence, tuple(allowed)
         possible = f" Possible now: {', '.join(self.allowed)}." if self.allowed else ""
         super().__init__(f"{act} of {saga_id!r} is not possible: {sentence}{possible}")
+
+
+class UnreadableRow(SagaError, ValueError):
+    """A column holds what we do not write: it was changed by hand, or damaged. Its text is not repeated."""
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(f"The column {column} cannot be read: {problem}.")
+        self.column = column
 
 
 class InsideTransaction(SagaError):

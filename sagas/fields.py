@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
+from .exceptions import UnreadableRow
 from .states import SagaState
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ class StateField(_CharField):
         super().__init__(*args, **options)
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> SagaState | None:
-        """The member that a stored value names."""
-        return None if value is None else SagaState(value)
+        """The member that a stored value names; UnreadableRow where it names none."""
+        try:
+            return None if value is None else SagaState(value)
+        except ValueError as error:
+            raise UnreadableRow(self.name, str(error)) from error
 
     def to_python(self, value: Any) -> SagaState | None:
         """The member for a member or its value."""
@@ -52,8 +56,17 @@ class JSONTextField(_TextField):
     _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
-        """The value that the stored text stands for."""
-        return None if value is None else json.loads(value)
+        """The value that the stored text stands for; UnreadableRow where it is no JSON, or another kind of it."""
+        if value is None:
+            return None
+        try:
+            loaded = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise UnreadableRow(self.name, str(error)) from error
+        kind = self.default
+        if isinstance(kind, type) and issubclass(kind, (dict, list)) and not isinstance(loaded, kind):
+            raise UnreadableRow(self.name, f"it must be a {kind.__name__}, not a {type(loaded).__name__}")
+        return loaded
 
     def get_prep_value(self, value: Any) -> str | None:
         """The text to store."""

@@ -86,7 +86,7 @@ def _hold(situation: Situation, by: By, reason: str) -> SagaExecution:
 def _release(situation: Situation, by: By, reason: str) -> SagaExecution:
     history = released(situation)
     fresh: dict[str, Any] = {"budget_since": history.budget_since}
-    if situation.saga:
+    if situation.saga and not situation.execution.leased:
         fresh["begun"] = planner.mark_to_come(situation.saga, history)
     return _move(situation, Act.RELEASE, by, reason, fresh | _going_on(situation.execution))
 
@@ -222,8 +222,9 @@ def _move(
 ) -> SagaExecution:
     """Change a row that nobody has in hand, with its event, in one commit."""
     execution, old = situation.execution, situation.state
+    # A held row that is leased is nobody's: its last owner died, and whoever goes on puts down what it was about.
     mine = SagaExecution.objects.using(database.alias()).filter(
-        pk=execution.pk, version=execution.version, leased=False
+        Q(leased=False) | ~Q(held=""), pk=execution.pk, version=execution.version
     )
     with database.one_commit():
         if not mine.update(version=execution.version + 1, **fields):

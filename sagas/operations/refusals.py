@@ -86,6 +86,8 @@ def _why_not_correct(situation: Situation) -> str:
 
 
 def _why_busy(situation: Situation) -> str:
+    if situation.execution.leased and situation.execution.held:
+        return "its worker died, and what it was about is not put down yet; release it first."
     if situation.execution.leased or situation.execution.wants:
         return "a worker has it in hand; wait for it to end."
     return ""

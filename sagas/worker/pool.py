@@ -15,10 +15,13 @@ from django.db.models.functions import Least
 from sagas import database, engine
 from sagas.clock import CLOCK
 from sagas.definition import Saga
+from sagas.exceptions import UnreadableRow
 from sagas.logs import log, where
 from sagas.models import SagaExecution
 from sagas.querysets import ago
 from sagas.tenure import LeaseLost, Tenure
+
+from .holding import hold_unreadable
 
 Job = tuple[SagaExecution, Saga, float]
 
@@ -156,7 +159,11 @@ class Pool:
 
     def _run(self, slot: Slot, execution: SagaExecution, saga: Saga, sent: float) -> None:
         close_old_connections()
-        tenure = Tenure(execution, saga, sent=sent, moment=execution.claimed_at)
+        try:
+            tenure = Tenure(execution, saga, sent=sent, moment=execution.claimed_at)
+        except UnreadableRow as error:
+            hold_unreadable(execution, error)
+            return
         tenure.when_stuck = lambda: self._take_away(slot, tenure, execution)
         with self._changed:
             slot.tenure = tenure

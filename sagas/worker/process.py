@@ -21,6 +21,7 @@ from django_q.signals import post_spawn
 
 from sagas import database, journal
 from sagas.conf import get_settings
+from sagas.exceptions import UnreadableRow
 from sagas.logs import log
 from sagas.models import SagaExecution, SagaWorker
 from sagas.querysets import ago
@@ -28,6 +29,7 @@ from sagas.registry import all_sagas
 from sagas.tenure import HOST, worker_name
 
 from . import unknown
+from .holding import readable_of
 from .pool import Pool
 from .reports import LINE, Report
 from .shared import CLUSTER
@@ -119,8 +121,11 @@ class WorkerProcess:
 
         def claim() -> list[SagaExecution]:
             # The answer to the first try may have got lost; a second claim would take others.
-            found = journal.find_all_claimed(worker=worker) if next(tries) else []
-            return found or journal.claim_due(count, list(sagas), worker=worker, lease=lease, deaths=deaths)
+            try:
+                found = journal.find_all_claimed(worker=worker) if next(tries) else []
+                return found or journal.claim_due(count, list(sagas), worker=worker, lease=lease, deaths=deaths)
+            except UnreadableRow:
+                return readable_of(worker)
 
         claimed = database.persist(claim)
         if claimed:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from sagas import database
 from sagas.clock import CLOCK
 from sagas.conf import get_settings
-from sagas.models import MissingSaga, SagaEvent, SagaExecution, SagaWorker
+from sagas.models import MissingSaga, SagaExecution, SagaWorker
 from sagas.querysets import ago
 from sagas.registry import all_sagas
 from sagas.states import Priority
 
+from .holding import NEEDED, as_read, hold
+
 AT_ONCE = 100
 FIRST = 1000  # of each priority: what has not come to its turn yet is nobody's fault
-NEEDED = ("saga_name", "run", "version", "leased")
+REASON = "No worker that runs knows the saga {name!r}. Deploy its code, then release."
 BLIND = SagaWorker.UNSEEN / 2
 
 
@@ -32,9 +34,9 @@ def hold_what_nobody_knows() -> None:
     rows = SagaExecution.objects.using(database.alias()).due(get_settings().LEASE)
     for execution in rows.filter(pk__in=pks[:AT_ONCE]).only(*NEEDED) if pks else ():
         if execution.leased:
-            _mine(execution).update(needs_attention=True)
+            as_read(execution).update(needs_attention=True)
         else:
-            _hold(execution)
+            hold(execution, REASON.format(name=execution.saga_name))
 
 
 def _first(priority: Priority) -> Any:
@@ -67,22 +69,3 @@ def _missing_for_long(names: set[str]) -> set[str]:
 def _known_to_the_living() -> set[str]:
     alive = SagaWorker.objects.using(database.alias()).filter(seen_at__gte=ago(SagaWorker.UNSEEN))
     return {name for names in alive.values_list("knows", flat=True) for name in names}
-
-
-def _hold(execution: SagaExecution) -> None:
-    reason = f"No worker that runs knows the saga {execution.saga_name!r}. Deploy its code, then release."
-    held = {"held": reason, "needs_attention": True, "due_at": None, "rank_at": None}
-    with database.one_commit():
-        if _mine(execution).update(version=execution.version + 1, **held):
-            SagaEvent.objects.using(database.alias()).create(
-                execution=execution,
-                kind=SagaEvent.Kind.HELD,
-                version=execution.version + 1,
-                run=execution.run,
-                data={"held": reason, "cause": "engine"},
-            )
-
-
-def _mine(execution: SagaExecution) -> QuerySet[SagaExecution]:
-    rows = SagaExecution.objects.using(database.alias())
-    return rows.filter(pk=execution.pk, version=execution.version, leased=execution.leased)

@@ -1,6 +1,7 @@
 """The rows in the admin: to be looked at, and not to be touched."""
 
 import pytest
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from sagas.models import SagaExecution, SagaWorker
@@ -27,3 +28,14 @@ def test_a_row_is_listed_and_shown_and_not_touched(admin_client, rows, model):
     assert name in admin_client.get(f"{path}{row.pk}/change/").content.decode()
     for act in ("add/", f"{row.pk}/change/", f"{row.pk}/delete/"):
         assert admin_client.post(path + act, {"post": "yes"}).status_code == 403
+
+
+def test_a_row_whose_context_cannot_be_read_is_listed_and_shown_with_the_others(admin_client, stage, db):
+    broken, _ = run(stage.step("a"), saga_id="broken"), run(stage.step("a"), saga_id="fine")
+    SagaExecution.objects.filter(pk=broken.pk).update(context=RawSQL("%s", ["{"]))
+
+    listed = admin_client.get("/admin/sagas/sagaexecution/").content.decode()
+
+    assert "broken" in listed
+    assert "fine" in listed
+    assert "broken" in admin_client.get(f"/admin/sagas/sagaexecution/{broken.pk}/change/").content.decode()

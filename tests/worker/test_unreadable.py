@@ -1,0 +1,131 @@
+"""A row that cannot be read is put aside for a person, and costs those that were claimed with it nothing."""
+
+import datetime as dt
+
+import pytest
+from django.db import connection
+from django.db.models.expressions import RawSQL
+
+from sagas import SagaState
+from sagas.exceptions import ActRefused, UnreadableRow
+from sagas.models import SagaEvent, SagaExecution, StepRun, time_ordered_uuid
+from sagas.orchestrator import get_saga_orchestrator
+from tests.crash.processes import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+BROKEN = '{"seconds": 0.1'
+PROBLEM = "The column context cannot be read: Expecting ',' delimiter: line 1 column 16 (char 15)."
+HELD = f"{PROBLEM} Mend it in the database, then release."
+
+
+def start(saga_id, saga="nap"):
+    return get_saga_orchestrator().start(saga_id, saga, context={"seconds": 0.1})
+
+
+def damage(saga_id, **columns):
+    """What people do to a row by hand: its columns become these texts."""
+    texts = {name: RawSQL("%s", [text]) for name, text in columns.items()}
+    SagaExecution.objects.filter(saga_id=saga_id).update(**texts)
+
+
+def file_by_hand(execution, output):
+    """A step run that nobody's checkpoint wrote."""
+    filed = {
+        "id": time_ordered_uuid().hex, "execution_id": execution.pk, "step": "one", "direction": "action", "run": 1,
+        "attempt": 1, "outcome": "succeeded", "output": output, "changes": "{}", "error_type": "",
+        "error_message": "", "idempotency_key": "", "started_at": LONG_AGO, "finished_at": LONG_AGO, "worker": "",
+        "sequence": 2, "ending": "", "resolution": "",
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        places = ", ".join(["%s"] * len(filed))
+        sql = f"INSERT INTO sagas_steprun ({', '.join(filed)}) VALUES ({places})"  # noqa: S608  (our own names)
+        cursor.execute(sql, list(filed.values()))
+
+
+def held(saga_id):
+    rows = SagaExecution.objects.filter(saga_id=saga_id).exclude(held="")
+    fields = ("held", "needs_attention", "due_at", "leased", "state")
+    return rows.values_list(*fields).first()
+
+
+def test_an_unreadable_row_is_held_and_its_neighbours_lose_nothing(cluster):
+    for number in range(6):
+        start(f"n-{number}")
+    damage("n-3", context=BROKEN)
+    cluster("qcluster", workers=1)
+
+    assert wait_for(lambda: held("n-3")) == (HELD, True, None, False, SagaState.IN_PROGRESS)
+    neighbours = SagaExecution.objects.exclude(saga_id="n-3")
+    wait_for(lambda: neighbours.filter(state="succeeded").count() == 5)
+
+    # Begun with version 1, claimed once, settled once.
+    assert set(neighbours.values_list("version", "recoveries")) == {(3, 0)}
+    assert set(StepRun.objects.values_list("outcome")) == {("succeeded",)}
+    assert [(event.execution_id, event.kind, event.data["held"]) for event in SagaEvent.objects.all()] == [
+        (SagaExecution.objects.only("pk").get(saga_id="n-3").pk, "held", HELD)
+    ]
+
+
+def test_once_it_is_mended_and_released_it_goes_on(cluster):
+    start("n")
+    damage("n", context=BROKEN)
+    cluster("qcluster", workers=1)
+    wait_for(lambda: held("n"))
+    with pytest.raises(UnreadableRow) as error:
+        get_saga_orchestrator().release("n")
+    assert str(error.value) == PROBLEM
+
+    damage("n", context='{"seconds": 0.1}')
+    get_saga_orchestrator().release("n")
+
+    assert get_saga_orchestrator().wait("n", 30).state is SagaState.SUCCEEDED
+
+
+def test_an_attempt_that_died_with_its_worker_is_still_in_doubt_after_the_release(cluster):
+    start("n")
+    lost = {"leased": True, "state": "in_progress", "worker": "a dead one", "due_at": LONG_AGO}
+    SagaExecution.objects.update(**lost)
+    damage("n", context=BROKEN)
+    cluster("qcluster", workers=1)
+    assert wait_for(lambda: held("n")) == (HELD, True, None, True, SagaState.IN_PROGRESS)
+
+    damage("n", context='{"seconds": 0.1}')
+    with pytest.raises(ActRefused, match="its worker died, and what it was about is not put down yet; release it"):
+        get_saga_orchestrator().resolve_step("n", "nap", "done")
+    get_saga_orchestrator().release("n")
+    execution = get_saga_orchestrator().wait("n", 30)
+
+    assert execution.state is SagaState.SUCCEEDED
+    assert [run.outcome for run in execution.step_executions] == ["uncertain", "succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"plan": '{"nap": 1}'}, "The column plan cannot be read: it must be a list, not a dict."),
+        ({"context": "null"}, "The column context cannot be read: it must be a dict, not a NoneType."),
+        ({"state": "gone"}, "The column state cannot be read: 'gone' is not a valid SagaState."),
+    ],
+)
+def test_the_reason_says_what_cannot_be_read(cluster, columns, problem):
+    start("n")
+    damage("n", **columns)
+    cluster("qcluster", workers=1)
+
+    rows = SagaExecution.objects.exclude(held="").values_list("held", flat=True)
+
+    assert wait_for(rows.first) == f"{problem} Mend it in the database, then release."
+
+
+def test_a_step_run_that_cannot_be_read_is_a_reason_to_hold(cluster):
+    execution = start("n", "naps")
+    SagaExecution.objects.update(version=4)
+    file_by_hand(execution, BROKEN)
+    cluster("qcluster", workers=1)
+
+    reason, attention, due_at, leased, _ = wait_for(lambda: held("n"))
+
+    assert reason == HELD.replace("context", "output")
+    assert (attention, due_at, leased) == (True, None, False)
