@@ -52,6 +52,11 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         """Those that a worker has, or had when it died."""
         return self.filter(leased__in=[True])  # in the words of their index
 
+    def are_overdue(self, seconds: float) -> bool:
+        """Whether a worker might have taken any of them for so many seconds."""
+        first = (self.due(seconds, [priority]).order_by("due_at")[:1] for priority in Priority)
+        return any(rows.exists() for rows in first)
+
     def due_in(self, within: float) -> float:
         """Seconds until the next of them is due, 0.0 if one is, at most `within`."""
         left = within

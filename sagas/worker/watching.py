@@ -54,4 +54,4 @@ class Cluster:
 
     def _is_overdue(self) -> bool:
         executions = SagaExecution.objects.using(database.alias())
-        return bool(executions.of_sagas(self.known.sagas).due(OVERDUE).exists())
+        return executions.of_sagas(self.known.sagas).are_overdue(OVERDUE)

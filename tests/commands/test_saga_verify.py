@@ -148,9 +148,9 @@ HISTORY = [
         "the undos began in the order a, b.",
     ),
     ("UPDATE sagas_steprun SET outcome = 'gone'", "its history cannot be folded (ValueError)."),
-    ("UPDATE sagas_steprun SET changes = '{'", "its row or its history cannot be read (JSONDecodeError)."),
-    ("UPDATE sagas_execution SET state = 'gone'", "its row or its history cannot be read (ValueError)."),
-    ("UPDATE sagas_execution SET context = '[]'", "its history cannot be folded (AttributeError)."),
+    ("UPDATE sagas_steprun SET changes = '{'", "its row or its history cannot be read (UnreadableRow)."),
+    ("UPDATE sagas_execution SET state = 'gone'", "its row or its history cannot be read (UnreadableRow)."),
+    ("UPDATE sagas_execution SET context = '[]'", "its row or its history cannot be read (UnreadableRow)."),
 ]
 
 
@@ -224,7 +224,7 @@ def test_one_that_cannot_be_read_does_not_hide_the_others(command, in_every_stat
     said = command("saga_verify")
 
     assert said.lines == [
-        "✗ stuck g: its row or its history cannot be read (JSONDecodeError).",
+        "✗ stuck g: its row or its history cannot be read (UnreadableRow).",
         f"✗ well w: {FAILED_STEP}",
         "6 executions looked at; not right: 2; not verifiable: 0.",
     ]

@@ -52,7 +52,7 @@ QUESTIONS = {
     "claim of suspects": (lambda: claim(2, journal.MAX_DEATHS), FEW),
     "what was claimed": (lambda: journal.find_all_claimed(worker="host:1:abc"), FEW),
     "next due": (lambda: EXECUTIONS.of_sagas(registry.all_sagas()).due_in(1.0), FEW),
-    "neglected": (lambda: EXECUTIONS.of_sagas(registry.all_sagas()).neglected(10).exists(), FEW),
+    "overdue": (lambda: EXECUTIONS.of_sagas(registry.all_sagas()).are_overdue(10), FEW),
     "known to nobody": (hold_what_nobody_knows, FIRST),
 }
 
