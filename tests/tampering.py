@@ -8,6 +8,13 @@ from collections.abc import Iterator
 from django.db import connection, transaction
 
 TABLES = ("sagas_steprun", "sagas_event")
+# PostgreSQL does not alter a table for which it still has foreign keys to look after.
+ALTER = """
+SET CONSTRAINTS ALL IMMEDIATE;
+ALTER TABLE sagas_steprun {what} TRIGGER USER;
+ALTER TABLE sagas_event {what} TRIGGER USER;
+SET CONSTRAINTS ALL DEFERRED
+"""
 GUARDS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN (%s, %s)"
 
 
@@ -27,17 +34,10 @@ def tamper(sql: str, *parameters: object) -> None:
 
 @contextlib.contextmanager
 def _unguarded_postgresql() -> Iterator[None]:
-    _alter("DISABLE")
-    yield
-    _alter("ENABLE")
-
-
-def _alter(what: str) -> None:
-    # PostgreSQL does not alter a table for which it still has foreign keys to look after.
-    connection.check_constraints()
     with connection.cursor() as cursor:
-        for table in TABLES:
-            cursor.execute(f"ALTER TABLE {table} {what} TRIGGER USER")
+        cursor.execute(ALTER.format(what="DISABLE"))
+        yield
+        cursor.execute(ALTER.format(what="ENABLE"))
 
 
 @contextlib.contextmanager
