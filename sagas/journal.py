@@ -93,6 +93,15 @@ SELECT id FROM sagas_execution
 WHERE ({in_hand} OR recoveries > 0) AND due_at <= {now} AND {known} AND {deaths} BETWEEN %s AND %s
 ORDER BY rank_at LIMIT %s {skip}
 """
+# On SQLite the pusher asks this after each commit.
+NEXT_DUE = "SELECT MIN(due_at), {now} FROM ({of_each}) AS first"
+NEXT_OF_ONE_PRIORITY = """
+SELECT * FROM (
+    SELECT due_at FROM sagas_execution {by_due}
+    WHERE priority = {priority} AND due_at <= {after} AND {known}
+    ORDER BY due_at LIMIT 1
+) AS of_{priority}
+"""
 # SQLite plans without statistics, and is told; the condition of an index must be put in the words it was made with.
 WORDS = {
     "postgresql": {"known": "saga_name = ANY(%s)", "by_due": "", "in_hand": "leased"},
@@ -291,6 +300,14 @@ def find_all_claimed(*, worker: str) -> list[SagaExecution]:
     return list(rows.annotate(claimed_at=CLOCK.now()))
 
 
+def due_in(within: float, saga_names: Sequence[str]) -> float:
+    """Seconds until the next execution of these sagas is due, 0.0 if one is, at most `within`."""
+    here, names = connection(), list(saga_names)
+    soon = [round(within, 3), names if here.vendor == "postgresql" else dumps(names)]
+    due_at, now = _execute(here, _sql(_next_template(here.vendor), here.vendor), soon * len(Priority))
+    return max(0.0, (_moment(due_at) - _moment(now)).total_seconds()) if due_at else within
+
+
 def most_connections() -> int:
     """How many connections PostgreSQL allows to those who are not its superusers."""
     row = _execute(connection(), MOST_CONNECTIONS, [])
@@ -390,9 +407,20 @@ def _claim(vendor: str, count: int, saga_names: list[str], deaths: tuple[int, in
 
 @cache
 def _claim_template(vendor: str, *, suspects: bool) -> str:
-    of_each = "UNION ALL".join(OF_ONE_PRIORITY.replace("{priority}", str(priority.value)) for priority in Priority)
-    which = FIRST_SUSPECTS if suspects else FIRST_DUE.replace("{of_each}", of_each)
-    template = CLAIM_DUE[vendor].replace("{which}", which)
+    which = FIRST_SUSPECTS if suspects else FIRST_DUE.replace("{of_each}", _of_each(OF_ONE_PRIORITY))
+    return _worded(CLAIM_DUE[vendor].replace("{which}", which), vendor)
+
+
+@cache
+def _next_template(vendor: str) -> str:
+    return _worded(NEXT_DUE.replace("{of_each}", _of_each(NEXT_OF_ONE_PRIORITY)), vendor)
+
+
+def _of_each(of_one_priority: str) -> str:
+    return "UNION ALL".join(of_one_priority.replace("{priority}", str(priority.value)) for priority in Priority)
+
+
+def _worded(template: str, vendor: str) -> str:
     for name, words in WORDS[vendor].items():
         template = template.replace(f"{{{name}}}", words)
     return template

@@ -40,7 +40,7 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         return self.filter(needs_attention=True)
 
     def due(self, seconds: float = 0.0, priorities: Iterable[Priority] = Priority) -> ExecutionQuerySet:
-        """Those that a worker might have taken for so many seconds; below 0, that it may take in so many."""
+        """Those that a worker might have taken for so many seconds."""
         # Also where all will do: the priority is the first column of their index.
         return self.filter(priority__in=[priority.value for priority in priorities], due_at__lte=ago(seconds))
 
@@ -56,16 +56,6 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         """Whether a worker might have taken any of them for so many seconds."""
         first = (self.due(seconds, [priority]).order_by("due_at")[:1] for priority in Priority)
         return any(rows.exists() for rows in first)
-
-    def due_in(self, within: float) -> float:
-        """Seconds until the next of them is due, 0.0 if one is, at most `within`."""
-        left = within
-        for priority in Priority:
-            soon = self.due(-within, [priority]).order_by("due_at").values_list("due_at", CLOCK.now())
-            left = min([left, *((due_at - now).total_seconds() for due_at, now in soon[:1])])
-            if left <= 0:
-                return 0.0
-        return left
 
     def referring_to(self, value: Any) -> ExecutionQuerySet:
         """Those with this saga id, or one of whose references has this value, in any case of letters."""

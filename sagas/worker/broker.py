@@ -18,7 +18,7 @@ from django_q.brokers import Broker
 from django_q.conf import Conf
 from django_q.signing import BadSignature, SignedPackage
 
-from sagas import database
+from sagas import database, journal
 from sagas.conf import get_settings
 from sagas.exceptions import SagaError
 from sagas.logs import log
@@ -75,7 +75,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
     def _look(self) -> list[tuple[None, str]] | None:
         time.sleep(self._pause)
         self._changes.note()
-        left = _executions().of_sagas(all_sagas()).due_in(get_settings().POLL)
+        left = journal.due_in(get_settings().POLL, list(all_sagas()))
         if left <= 0 and not CLUSTER.stopping:
             self._ring_less_in_vain()
             return [(None, _bell())]

@@ -51,7 +51,7 @@ QUESTIONS = {
     "claim": (lambda: claim(0, 1), FEW),
     "claim of suspects": (lambda: claim(2, journal.MAX_DEATHS), FEW),
     "what was claimed": (lambda: journal.find_all_claimed(worker="host:1:abc"), FEW),
-    "next due": (lambda: EXECUTIONS.of_sagas(registry.all_sagas()).due_in(1.0), FEW),
+    "next due": (lambda: journal.due_in(1.0, list(registry.all_sagas())), FEW),
     "overdue": (lambda: EXECUTIONS.of_sagas(registry.all_sagas()).are_overdue(10), FEW),
     "known to nobody": (hold_what_nobody_knows, FIRST),
 }
