@@ -54,8 +54,8 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
 
     def are_overdue(self, seconds: float) -> bool:
         """Whether a worker might have taken any of them for so many seconds."""
-        first = (self.due(seconds, [priority]).order_by("due_at")[:1] for priority in Priority)
-        return any(rows.exists() for rows in first)
+        # In the order of their index, which exists() would drop: then a database may look through all rows for one.
+        return any(self.due(seconds, [priority]).order_by("due_at").values("pk")[:1] for priority in Priority)
 
     def referring_to(self, value: Any) -> ExecutionQuerySet:
         """Those with this saga id, or one of whose references has this value, in any case of letters."""
