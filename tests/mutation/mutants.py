@@ -61,17 +61,12 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "leases go by the host's clock": Mutant(
         "sagas/journal.py",
+        "    return _timed_sql(template, vendor, CLOCK.ahead)\n",
         """\
-@cache
-def _sql(template: str, vendor: str) -> str:
-    clock = CLOCKS["postgresql" if vendor == "postgresql" else "sqlite"]
-""",
-        """\
-def _sql(template: str, vendor: str) -> str:
     from django.utils import timezone
 
     now = f"'{timezone.now().isoformat()}'::timestamptz"
-    clock = {name: sql.replace("statement_timestamp()", now) for name, sql in CLOCKS[vendor].items()}
+    return _timed_sql(template, vendor, CLOCK.ahead).replace("statement_timestamp()", now)
 """,
         "tests/worker/test_database.py::test_leases_go_by_the_databases_clock",
         database="postgresql",
