@@ -27,7 +27,12 @@ WHERE datname = current_database() AND pid <> %s AND application_name <> 'sandbo
 
 
 class Cutter:
-    """Cuts all connections to the test's database but its own and the providers', again and again."""
+    """Cuts all connections to the test's database but its own and the providers', again and again.
+
+    Each time it waits until every thread may have got on: a transaction that is cut off is an attempt that has failed.
+    """
+
+    PROGRESS = 32
 
     def __init__(self):
         self.rounds = 0
@@ -36,7 +41,12 @@ class Cutter:
         self._thread.start()
 
     def _cut(self):
+        wanted = 0
         while not self._over.wait(0.4):
+            written = StepRun.objects.count()
+            if written < wanted:
+                continue
+            wanted = written + self.PROGRESS
             with connection.cursor() as cursor:
                 cursor.execute(CUT, [connection.connection.info.backend_pid])
             self.rounds += 1
