@@ -1,4 +1,4 @@
-"""A plain interpreter of sagas, written from DESIGN.md sections 2 to 4 and not from the planner.
+"""A plain interpreter of sagas that knows nothing of the planner.
 
 It walks forward and backward through the steps and keeps a few facts of each; its time is a float of seconds.
 """
