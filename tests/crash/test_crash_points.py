@@ -47,6 +47,7 @@ def test_a_payment_succeeds_wherever_its_process_dies():
     assert statuses_of_bookings() == {("pending", "paid")}
 
 
+@pytest.mark.prove
 def test_a_booking_that_fails_at_its_last_step_is_all_undone_wherever_its_process_dies(calendar_refuses):
     trials = assert_survives_crashes(CREATE_BOOKING_SAGA, booking_input, SandboxWorld())
 
@@ -55,6 +56,7 @@ def test_a_booking_that_fails_at_its_last_step_is_all_undone_wherever_its_proces
     assert statuses_of_bookings() == {("not_booked", "pending")}
 
 
+@pytest.mark.prove
 def test_a_payment_whose_receipt_is_refused_is_all_undone_wherever_its_process_dies():
     refused = partial(payment_input, **TO_REFUSE)
 
@@ -74,6 +76,7 @@ def test_a_declined_card_is_charged_nothing_wherever_the_process_dies():
     assert statuses_of_bookings() == {("pending", "payment_failed")}
 
 
+@pytest.mark.prove
 def test_a_recovery_may_die_as_well():
     points = CrashPoints(COLLECT_PAYMENT_SAGA, partial(payment_input, **TO_REFUSE), SandboxWorld())
     deaths = range(4, len(points.boundaries()) + 1, 7)

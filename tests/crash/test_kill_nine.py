@@ -66,6 +66,7 @@ def order(mode, calls, saga_id, **values):
         )
 
 
+@pytest.mark.prove
 def test_sagas_killed_at_each_provider_call_end_as_if_they_had_not_been():
     for mode in MODES:
         for saga, _, calls in SAGAS:

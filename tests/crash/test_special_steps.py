@@ -56,6 +56,7 @@ def test_a_pending_step_goes_on_from_what_it_last_reported():
     assert states_of(trials) == {SagaState.SUCCEEDED}
 
 
+@pytest.mark.prove
 def test_a_pending_step_is_undone_when_a_later_one_fails():
     trials = survives(step("slow", act_slowly), step("last", refuse))
 
@@ -74,6 +75,7 @@ def test_an_undo_that_is_refused_leaves_what_it_reports():
     assert states_of(trials) == {SagaState.PARTIALLY_COMPENSATED}
 
 
+@pytest.mark.prove
 def test_a_saga_of_all_kinds_survives_two_deaths():
     kinds = [step("first"), step("launch", act, idempotent=False), step("slow", act_slowly)]
     points = CrashPoints(toy(*kinds, step("last", refuse)), nothing, ToyWorld())
