@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, overload
 
+from . import phrasing
 from .exceptions import LONGEST_WAIT, DefinitionError
 from .states import Priority
 
@@ -27,7 +28,8 @@ class SagaStep:
     """One step of a saga: an action and, where it can be undone, its compensation.
 
     Durations (`timeout`, `retry_delay`, `max_delay`, `patience`, `compensation_timeout`) are in seconds.
-    A bad value raises DefinitionError.
+    `wording` maps doing, done, undone, in_doubt and refused (it certainly did not happen) to the sentences that people
+    read: templates, lazily translated, with keys of the context as placeholders. A bad value raises DefinitionError.
     """
 
     name: str
@@ -48,7 +50,7 @@ class SagaStep:
     pivot: bool = False
     optional: bool = False
     breaker: str | None = None
-    wording: Mapping[str, Any] | None = None
+    wording: Mapping[str, Any] | None = dataclasses.field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         _check_name("step", self.name)
@@ -114,8 +116,9 @@ class SagaStep:
         breaker: Any = self.breaker
         if breaker is not None and (not isinstance(breaker, str) or not breaker):
             raise self._error("breaker", "must be the name of a circuit breaker")
-        if self.wording is not None and not isinstance(self.wording, Mapping):
-            raise self._error("wording", "must map situations to templates")
+        fault = phrasing.fault_in(self.wording, phrasing.OF_A_STEP)
+        if fault:
+            raise self._error("wording", fault)
         if self.pivot and self.optional:
             raise self._error("optional", "a pivot cannot be optional: the saga turns on its success")
 
@@ -129,7 +132,8 @@ class Saga(Sequence[SagaStep]):
 
     `schema` is a DRF Serializer class; `references` are the context keys that people search by,
     `personal` those that are masked; `on_change(execution, old, new)` runs in the transaction of each entry to
-    and exit from a terminal state.
+    and exit from a terminal state; `wording` maps what the customer can be told (processing, confirmed, not_booked,
+    checking) to templates like those of a step.
     """
 
     name: str
@@ -140,6 +144,7 @@ class Saga(Sequence[SagaStep]):
     references: Sequence[str] = dataclasses.field(default=(), kw_only=True)
     personal: Sequence[str] = dataclasses.field(default=(), kw_only=True)
     on_change: Callable[[Any, Any, Any], None] | None = dataclasses.field(default=None, kw_only=True)
+    wording: Mapping[str, Any] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_name("saga", self.name)
@@ -152,6 +157,9 @@ class Saga(Sequence[SagaStep]):
             raise DefinitionError(f"saga {self.name!r}: schema must be a DRF Serializer class")
         if self.on_change is not None and not callable(self.on_change):
             raise DefinitionError(f"saga {self.name!r}: on_change must be a function (execution, old, new)")
+        fault = phrasing.fault_in(self.wording, phrasing.OF_A_SAGA)
+        if fault:
+            raise DefinitionError(f"saga {self.name!r}: wording {fault}")
         self._check_order()
 
     @overload

@@ -68,6 +68,15 @@ class Resolution(StrEnum):
     UNDONE = "undone"
 
 
+class CustomerState(StrEnum):
+    """What the customer is told of an execution; the values are the API's words."""
+
+    PROCESSING = "processing"
+    CONFIRMED = "confirmed"
+    NOT_BOOKED = "not_booked"
+    CHECKING = "checking"
+
+
 class Priority(IntEnum):
     """Which of two due executions goes first; a whole AGEING apart for each rank."""
 

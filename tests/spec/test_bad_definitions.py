@@ -1,6 +1,7 @@
 """Every field of a step and of a saga refuses what it cannot mean, and says what it can."""
 
 import pytest
+from django.utils.translation import gettext_lazy, ngettext_lazy, pgettext_lazy
 
 from sagas import DefinitionError, Priority, Saga, SagaStep, register
 from sagas.registry import unregister
@@ -78,6 +79,51 @@ def test_a_step_says_which_field_and_what_it_may_be(field, value, cure):
     assert why(SagaStep, "charge", **fields) == f"step 'charge': {field} {cure}"
 
 
+NO_PLAIN_NAME = "has a placeholder that is no plain name; write {key} or {key:format}"
+NO_TEXT = "must be a text or a lazy translation of one, without a plural"
+BAD_TEMPLATES = [
+    ("", "must not be empty"),
+    (7, NO_TEXT),
+    (None, NO_TEXT),
+    (does_nothing, NO_TEXT),
+    (gettext_lazy(""), "must not be empty"),
+    (ngettext_lazy("one", "many", 1), NO_TEXT),
+    (ngettext_lazy("one", "many", "n"), NO_TEXT),
+    ("{", "cannot be filled, '{': Single '{' encountered in format string"),
+    ("}", "cannot be filled, '}': Single '}' encountered in format string"),
+    ("{}", f"cannot be filled, '{{}}': {NO_PLAIN_NAME}"),
+    ("{0}", f"cannot be filled, '{{0}}': {NO_PLAIN_NAME}"),
+    ("{a.b}", f"cannot be filled, '{{a.b}}': {NO_PLAIN_NAME}"),
+    ("{a[b]}", f"cannot be filled, '{{a[b]}}': {NO_PLAIN_NAME}"),
+    ("{a!r}", f"cannot be filled, '{{a!r}}': {NO_PLAIN_NAME}"),
+    ("{a b}", f"cannot be filled, '{{a b}}': {NO_PLAIN_NAME}"),
+    ("{a:.2f}", "cannot be filled, '{a:.2f}': has the unknown format '.2f'; there are money, datetime, date, time"),
+    ("{a:{b}}", "cannot be filled, '{a:{b}}': has the unknown format '{b}'; there are money, datetime, date, time"),
+    (gettext_lazy("{a.b}"), f"cannot be filled, '{{a.b}}': {NO_PLAIN_NAME}"),
+    (pgettext_lazy("a step", "{a.b}"), f"cannot be filled, '{{a.b}}': {NO_PLAIN_NAME}"),
+]
+
+
+@pytest.mark.parametrize(("template", "cure"), BAD_TEMPLATES)
+def test_a_template_of_a_step_says_what_is_wrong_with_it(template, cure):
+    message = why(SagaStep, "charge", does_nothing, wording={"doing": "Charging.", "done": template})
+
+    assert message == f"step 'charge': wording for 'done' {cure}"
+
+
+def test_a_step_knows_five_situations():
+    message = why(SagaStep, "charge", does_nothing, wording={"failed": "Not charged."})
+
+    known = "doing, done, undone, in_doubt, refused"
+    assert message == f"step 'charge': wording has no situation 'failed'; it knows {known}"
+
+
+def test_a_step_with_wording_is_as_hashable_as_one_without():
+    told = SagaStep("charge", does_nothing, wording={"done": gettext_lazy("Charged {amount:money}.")})
+
+    assert hash(told) == hash(SagaStep("charge", does_nothing))
+
+
 def test_a_pivot_cannot_be_optional():
     message = why(SagaStep, "pay", does_nothing, pivot=True, optional=True)
 
@@ -138,6 +184,13 @@ def test_a_saga_says_what_is_wrong_with_its_steps(steps, message):
         ("personal", "name", "personal must be a sequence of context keys"),
         ("personal", [""], "personal must be context keys, strings that are not empty"),
         ("on_change", "follow", "on_change must be a function (execution, old, new)"),
+        ("wording", "booked", "wording must map situations to templates"),
+        ("wording", {"confirmed": "{}"}, f"wording for 'confirmed' cannot be filled, '{{}}': {NO_PLAIN_NAME}"),
+        (
+            "wording",
+            {"failed": "Not booked."},
+            "wording has no situation 'failed'; it knows processing, confirmed, not_booked, checking",
+        ),
     ],
 )
 def test_a_saga_says_which_field_and_what_it_may_be(field, value, message):

@@ -1,0 +1,70 @@
+"""Fills the templates of what people read, in the active language and the current time zone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.utils import formats, timezone
+
+from . import masking, phrasing
+from .phrasing import Part
+
+DEFAULT_CURRENCY = "BRL"
+SYMBOLS = {"BRL": "R$", "EUR": "€", "USD": "US$"}
+DATE_FORMATS = {"datetime": "DATETIME_FORMAT", "date": "DATE_FORMAT", "time": "TIME_FORMAT"}
+
+Contexts = Sequence[Mapping[str, Any]]
+
+
+def fill(template: Any, contexts: Contexts, masked: Sequence[str] = ()) -> str | None:
+    """The sentence, each key looked up in one context after the other; None where a value is missing or of no use.
+
+    In place of the values of `masked` keys stand the keys in brackets, in place of card numbers these words.
+    """
+    try:
+        return "".join(part.text + _shown(part, contexts, masked) for part in phrasing.parse(str(template)))
+    except (LookupError, ValueError, ArithmeticError):
+        return None
+
+
+def money(amount: Any, currency: str) -> str:
+    """An amount as people write it, R$ 1.234,50; a ValueError or ArithmeticError where it is none."""
+    number = Decimal(str(amount))
+    if not number.is_finite():
+        raise ValueError(f"{number} is no amount")
+    return f"{SYMBOLS.get(currency, currency)} {formats.number_format(number, 2, force_grouping=True)}"
+
+
+def _shown(part: Part, contexts: Contexts, masked: Sequence[str]) -> str:
+    if not part.key:
+        return ""
+    value = _value(part.key, contexts)
+    if part.key in masked:
+        return f"[{part.key}]"
+    return masking.mask(_written(value, part.format, contexts), masked, *contexts)
+
+
+def _value(key: str, contexts: Contexts) -> Any:
+    """The first that can be read out; what is empty, nested, true or false cannot."""
+    found = (context.get(key) for context in contexts)
+    usable = (value for value in found if isinstance(value, (str, int, float)) and not isinstance(value, bool))
+    for value in usable:
+        if str(value).strip():
+            return value
+    raise LookupError(key)
+
+
+def _written(value: Any, form: str, contexts: Contexts) -> str:
+    if form == "money":
+        named = [context["currency"] for context in contexts if context.get("currency")]
+        return money(value, str(named[0] if named else DEFAULT_CURRENCY))
+    return formats.date_format(_moment(value), DATE_FORMATS[form]) if form else str(value)
+
+
+def _moment(value: Any) -> dt.datetime:
+    """The moment in the current time zone, of which one that names no zone is taken to be."""
+    moment = dt.datetime.fromisoformat(str(value))
+    return timezone.localtime(moment) if timezone.is_aware(moment) else timezone.make_aware(moment)
