@@ -43,6 +43,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_filters",
     "django_q",
     "sagas.apps.SagasConfig",
@@ -161,6 +164,17 @@ def read_saga_settings() -> dict[str, Any]:
     return overrides
 
 
+def read_rates() -> dict[str, str | None]:
+    """API_RATES, a JSON object: API_RATES='{"sagas.start": "6000/min"}'; null is no limit."""
+    try:
+        rates = json.loads(os.environ.get("API_RATES") or "{}")
+    except ValueError as error:
+        raise ImproperlyConfigured(f"API_RATES is not JSON: {error}.") from error
+    if not isinstance(rates, dict):
+        raise ImproperlyConfigured('API_RATES must be a JSON object, like {"sagas.start": "600/min"}.')
+    return rates
+
+
 # Everything has a default; the README lists the keys.
 SAGAS: dict[str, Any] = {"WORLD": "sagaproject.proof.SandboxWorld", **read_saga_settings()}
 # A provider that is not named here is its sandbox.
@@ -181,10 +195,33 @@ Q_CLUSTER = {
 }
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    # The first of them is what a client without credentials is asked for.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["sagas.api.parsers.LimitedJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "sagas.api.problems.answer",
+    # How many proxies in front of us may be believed when they say whose request it is.
+    "NUM_PROXIES": int(os.environ.get("PROXIES", "0")),
+    "DEFAULT_THROTTLE_RATES": read_rates(),
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Bookings",
+    "DESCRIPTION": "Starts sagas and tells how they stand.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "Outcome": "sagas.api.answers.OUTCOMES",
+        "Resolution": "sagas.api.serializers.RESOLUTIONS",
+    },
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # Language and place

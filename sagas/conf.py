@@ -73,6 +73,7 @@ class Settings:
     LISTEN_DSN: str | None = _key(None, _dsn)
     NOTIFY: bool = _key(True, _flag)
     WORLD: str | None = _key(None, _class)
+    API_WAITERS: int = _key(4, _count(at_least=0))
 
     @property
     def beat(self) -> float:

@@ -17,6 +17,7 @@ What we raise at callers (`SagaError`)::
     ├── UnknownExecution  (LookupError)  no execution has that id
     ├── SagaConflict                     the id is taken by a saga with another name or input
     ├── ActRefused                       the execution's state does not allow the act
+    │   └── ActOutdated              it was meant for a version that is behind it
     ├── UnreadableRow     (ValueError)   a stored value is not what we write
     ├── InsideTransaction                an inline run was asked for inside an open transaction
     └── SettingsError                    settings.SAGAS has a key or value that we do not know
@@ -122,6 +123,13 @@ class ActRefused(SagaError):
         self.act, self.saga_id, self.sentence, self.allowed = act, saga_id, sentence, tuple(allowed)
         possible = f" Possible now: {', '.join(self.allowed)}." if self.allowed else ""
         super().__init__(f"{act} of {saga_id!r} is not possible: {sentence}{possible}")
+
+
+class ActOutdated(ActRefused):
+    """The act was meant for a version that the execution has left behind."""
+
+    def __init__(self, act: str, saga_id: str, allowed: Iterable[str] = ()) -> None:
+        super().__init__(act, saga_id, "it has moved since you looked; look again and decide then.", allowed)
 
 
 class UnreadableRow(SagaError, ValueError):

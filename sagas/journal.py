@@ -244,7 +244,7 @@ def begin(execution: SagaExecution, *, lease: float | None) -> bool:
     execution.pk = row[0]
     execution.created_at = _moment(row[1])
     execution.started_at = execution.created_at if owned else None
-    execution.version, execution.leased = 1, owned
+    execution.version, execution.leased, execution.just_started = 1, owned, True
     return True
 
 
@@ -255,7 +255,7 @@ def find_begun(execution: SagaExecution) -> bool:
     if stored is None:
         return False
     execution.pk, execution.created_at, execution.started_at = stored.pk, stored.created_at, stored.started_at
-    execution.version, execution.leased = 1, stored.leased
+    execution.version, execution.leased, execution.just_started = 1, stored.leased, True
     return True
 
 

@@ -70,6 +70,7 @@ class SagaExecution(models.Model):
         blank=True,
         related_name="+",
         verbose_name=_("owner"),
+        db_index=False,  # the index below has it
     )
     priority = models.PositiveSmallIntegerField(
         _("priority"), choices=_choices(Priority), default=Priority.NORMAL.value
@@ -96,6 +97,8 @@ class SagaExecution(models.Model):
 
     # The database's time at a claim, which its query adds.
     claimed_at: dt.datetime
+    # Whether this is the object that its row was made from.
+    just_started = False
 
     objects = ExecutionQuerySet.as_manager()
 
@@ -104,6 +107,17 @@ class SagaExecution(models.Model):
         verbose_name = _("saga execution")
         verbose_name_plural = _("saga executions")
         default_permissions = ("view",)
+        permissions: ClassVar = [
+            ("retry_saga", _("Can retry sagas, check with providers and acknowledge")),
+            ("cancel_saga", _("Can cancel sagas")),
+            ("compensate_saga", _("Can undo finished sagas")),
+            ("hold_saga", _("Can hold and release sagas")),
+            ("resolve_step", _("Can resolve steps by hand")),
+            ("edit_context", _("Can correct the input of sagas")),
+            ("pause_provider", _("Can pause and resume providers")),
+            ("view_personal_data", _("Can see personal data")),
+            ("export_saga", _("Can export sagas")),
+        ]
         constraints: ClassVar = [models.UniqueConstraint(fields=["saga_id"], name="sagas_execution_saga_id")]
         indexes: ClassVar = [
             models.Index(
@@ -121,7 +135,15 @@ class SagaExecution(models.Model):
                 name="sagas_execution_attention",
                 condition=models.Q(needs_attention=True),
             ),
+            # What lists are filtered by, newest first.
+            models.Index(fields=["created_at"], name="sagas_execution_created"),
             models.Index(fields=["state", "created_at"], name="sagas_execution_state"),
+            models.Index(fields=["saga_name", "created_at"], name="sagas_execution_saga"),
+            models.Index(
+                fields=["owner", "created_at"],
+                name="sagas_execution_owner",
+                condition=models.Q(owner__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -257,6 +279,30 @@ class SagaReference(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} {self.value}"
+
+
+class IdempotencyKey(models.Model):
+    """A key under which a client has started something: the same key again finds the same execution.
+
+    `fingerprint` is of the request, which another use of the key must repeat.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    client = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("client"))
+    key = models.CharField(_("key"), max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    saga_id = models.CharField(_("saga id"), max_length=150)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+
+    class Meta:
+        db_table = "sagas_idempotencykey"
+        verbose_name = _("idempotency key")
+        verbose_name_plural = _("idempotency keys")
+        default_permissions = ("view",)
+        constraints: ClassVar = [models.UniqueConstraint(fields=["client", "key"], name="sagas_idempotencykey_once")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class SagaWorker(models.Model):

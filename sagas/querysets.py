@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import models
 
 from .clock import CLOCK
@@ -60,8 +61,11 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
     def referring_to(self, value: Any) -> ExecutionQuerySet:
         """Those with this saga id, or one of whose references has this value, in any case of letters."""
         wanted = clean_text(str(value)).strip()
-        referring = models.Q(references__value=fold(wanted))
-        return self.filter(referring | models.Q(saga_id=wanted)).distinct()
+        # By two indexes: with OR a database looks through all rows.
+        named = self.model.objects.filter(saga_id=wanted).order_by().values("pk")
+        references = apps.get_model("sagas", "SagaReference").objects
+        referring = references.filter(value=fold(wanted)).values("execution_id")
+        return self.filter(pk__in=named.union(referring))
 
 
 def ago(seconds: float) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagas import checkpoints, histories, values
-from sagas.exceptions import ActRefused
+from sagas.exceptions import ActOutdated, ActRefused
 from sagas.logs import log
 from sagas.models import SagaExecution
 from sagas.states import SagaState
@@ -58,7 +58,7 @@ def perform(
     """Do it, once, with a SagaEvent that tells who, why and what changed; what follows is queued for the workers.
 
     `version`, where given, must still be the execution's. `resolve` takes step, outcome, output and evidence,
-    `correct` takes context. Raises ActRefused, UnknownExecution, InvalidInput.
+    `correct` takes context. Raises ActRefused (ActOutdated if the version has moved), UnknownExecution, InvalidInput.
     """
     act = Act(act)
     for _ in range(TRIES):
@@ -83,9 +83,9 @@ def perform(
 
 def _checked(act: Act, saga_id: str, version: int | None, parameters: Mapping[str, Any]) -> Situation:
     situation = look(saga_id, bound=version is not None)
+    if version is not None and situation.execution.version != version:
+        raise ActOutdated(act, saga_id, _allowed(situation))
     sentence = REFUSALS[act](situation)
-    if not sentence and version is not None and situation.execution.version != version:
-        sentence = "it has moved since you looked; look again and decide then."
     if not sentence and act is Act.RESOLVE:
         sentence = why_not_resolve_step(situation, **parameters)
     if sentence:

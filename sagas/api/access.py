@@ -1,0 +1,61 @@
+"""Who sees what and who may do what: a client its own executions, whoever has the permission all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rest_framework.exceptions import PermissionDenied
+
+from sagas.exceptions import UnknownExecution
+from sagas.models import SagaExecution
+from sagas.operations import Act
+from sagas.querysets import ExecutionQuerySet
+
+VIEW = "sagas.view_sagaexecution"
+PERSONAL = "sagas.view_personal_data"
+NEEDS = {
+    Act.RETRY: "sagas.retry_saga",
+    Act.CANCEL: "sagas.cancel_saga",
+    Act.COMPENSATE: "sagas.compensate_saga",
+    Act.HOLD: "sagas.hold_saga",
+    Act.RELEASE: "sagas.hold_saga",
+    Act.VERIFY: "sagas.retry_saga",
+    Act.RESOLVE: "sagas.resolve_step",
+    Act.ACKNOWLEDGE: "sagas.retry_saga",
+    Act.CORRECT: "sagas.edit_context",
+}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A client, and what it may see."""
+
+    user: Any
+
+    @property
+    def sees_all(self) -> bool:
+        """Everybody's executions, with errors and reasons."""
+        return bool(self.user.has_perm(VIEW))
+
+    @property
+    def sees_personal_data(self) -> bool:
+        """The values of personal keys."""
+        return bool(self.user.has_perm(PERSONAL))
+
+    def executions(self) -> ExecutionQuerySet:
+        """Those that it may see."""
+        everything: ExecutionQuerySet = SagaExecution.objects.all()
+        return everything if self.sees_all else everything.filter(owner=self.user)
+
+    def execution(self, saga_id: str) -> SagaExecution:
+        """The one of this id; UnknownExecution also where it is somebody else's."""
+        found = self.executions().with_id(saga_id).first()
+        if found is None:
+            raise UnknownExecution(saga_id)
+        return found
+
+    def check_may(self, act: Act) -> None:
+        """PermissionDenied says which permission the act needs."""
+        if not self.user.has_perm(NEEDS[act]):
+            raise PermissionDenied(f"This needs the permission {NEEDS[act]}.")

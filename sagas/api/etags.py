@@ -1,0 +1,26 @@
+"""Answers that a client need not fetch again while they have not changed (RFC 9110, section 13)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.cache import patch_vary_headers
+from django.utils.http import parse_etags
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+FOR_ONE_READER = "private, no-cache"
+
+
+def conditional(request: Request, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """The document with its ETag, or 304 without it where the client has it already."""
+    etag = f'"{hashlib.sha256(JSONRenderer().render(document)).hexdigest()[:32]}"'
+    known = {tag.removeprefix("W/") for tag in parse_etags(request.headers.get("If-None-Match", ""))}
+    response = Response(status=304) if known & {etag, "*"} else Response(document)
+    for name, value in {**(headers or {}), "ETag": etag, "Cache-Control": FOR_ONE_READER}.items():
+        response[name] = value
+    patch_vary_headers(response, ["Accept-Language", "Authorization", "Cookie"])
+    return response

@@ -1,0 +1,54 @@
+"""What lists of executions can be narrowed down by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django_filters import rest_framework as filters
+from rest_framework.exceptions import ValidationError
+
+from sagas.models import STATES, SagaExecution
+from sagas.querysets import ExecutionQuerySet
+
+from .pagination import parsed
+
+YES_OR_NO = [("true", "true"), ("false", "false")]
+OF_PAGES = frozenset({"cursor", "page_size", "ordering", "format"})
+
+
+class MomentFilter(filters.IsoDateTimeFilter):
+    """A moment of ISO 8601 that a database can hold."""
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        """Those after it, or before."""
+        if value is not None and parsed(value.isoformat()) is None:
+            raise ValidationError({self.extra.get("name", "created"): "This moment is out of range."})
+        return super().filter(qs, value)
+
+
+class ExecutionFilters(filters.FilterSet):
+    """All of them may be combined; `state` may come several times; what is not known is refused."""
+
+    state = filters.MultipleChoiceFilter(choices=STATES)
+    saga = filters.CharFilter(field_name="saga_name", max_length=64)
+    needs_attention = filters.TypedChoiceFilter(choices=YES_OR_NO, coerce=lambda word: word == "true")
+    created_after = MomentFilter(field_name="created_at", lookup_expr="gte")
+    created_before = MomentFilter(field_name="created_at", lookup_expr="lt")
+    search = filters.CharFilter(method="find", max_length=255)
+
+    class Meta:
+        model = SagaExecution
+        fields: Iterable[str] = ()
+
+    def find(self, executions: ExecutionQuerySet, _: str, wanted: str) -> ExecutionQuerySet:
+        """By saga id or reference."""
+        return executions.referring_to(wanted)
+
+    def is_valid(self) -> bool:
+        """Unknown names are errors: a misspelt filter would show everything."""
+        known = set(self.filters) | OF_PAGES
+        strange = {name: "There is no such filter." for name in self.data or () if name not in known}
+        if strange:
+            raise ValidationError(strange)
+        return super().is_valid()

@@ -1,0 +1,95 @@
+"""What whoever runs the site asks of it: does it live, is it ready, how is it doing.
+
+`path("", include("sagas.api.probes"))` in the host's urls gives /livez, /readyz and /metrics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.urls import path
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, inline_serializer
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from sagas import metrics
+from sagas.database import connection
+
+from .access import VIEW
+from .documents import document
+from .views import SagaView
+
+STATUS = inline_serializer("Status", {"status": serializers.CharField()})
+
+
+class Probe(SagaView):
+    """Open to everybody, for it tells next to nothing."""
+
+    authentication_classes: Any = ()
+    permission_classes: Any = ()
+    throttle_classes: Any = ()
+
+
+class Livez(Probe):
+    """Whether the process answers."""
+
+    @extend_schema(responses={200: STATUS}, operation_id="livez", tags=["probes"])
+    def get(self, request: Request) -> Response:
+        """It does, or nobody would say so."""
+        return Response({"status": "ok"})
+
+
+class Readyz(Probe):
+    """Whether requests can be served."""
+
+    @extend_schema(
+        responses={200: STATUS, 503: OpenApiResponse(STATUS, "The database does not answer.")},
+        operation_id="readyz",
+        tags=["probes"],
+    )
+    def get(self, request: Request) -> Response:
+        """Ask the database."""
+        try:
+            with connection().cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except DatabaseError:
+            connection().close()
+            return Response({"status": "the database does not answer"}, 503)
+        return Response({"status": "ok"})
+
+
+class PrometheusRenderer(BaseRenderer):
+    """Text as Prometheus reads it."""
+
+    media_type = "text/plain"
+    format = "txt"
+    charset = None
+
+    def render(self, data: bytes, *_: object, **__: object) -> bytes:
+        """It is rendered already."""
+        return data
+
+
+class Metrics(SagaView):
+    """Numbers for a monitoring system."""
+
+    @document(OpenApiTypes.STR, 403, operation_id="metrics", tags=["probes"])
+    def get(self, request: Request) -> Response:
+        """For those who may see all executions; a scraper sends a token."""
+        if not self.reader.sees_all:
+            raise PermissionDenied(f"This needs the permission {VIEW}.")
+        request.accepted_renderer, request.accepted_media_type = PrometheusRenderer(), "text/plain"
+        return Response(generate_latest(metrics.registry()), content_type=CONTENT_TYPE_LATEST)
+
+
+urlpatterns = [
+    path("livez", Livez.as_view(), name="livez"),
+    path("readyz", Readyz.as_view(), name="readyz"),
+    path("metrics", Metrics.as_view(), name="metrics"),
+]

@@ -1,0 +1,139 @@
+"""An execution as clients see it: how it stands, in the reader's language; nothing of its input."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from sagas import histories, masking, operations, wording
+from sagas.definition import Saga
+from sagas.histories import History
+from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.registry import all_sagas
+from sagas.states import Priority, SagaState
+from sagas.tenure import history_of
+
+from .access import Reader
+
+
+def summary(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
+    """A line of a list: what one row tells."""
+    saga = all_sagas().get(execution.saga_name)
+    return {
+        "saga_id": execution.saga_id,
+        "saga": execution.saga_name,
+        "state": execution.state.value,
+        "customer_state": wording.customer_state(execution).value,
+        "message": wording.message(execution, saga, personal=reader.sees_personal_data),
+        "run": execution.run,
+        "steps_planned": len(execution.plan),
+        "steps_completed": list(execution.steps_completed),
+        "failed_step": execution.failed_step,
+        "compensation_performed": execution.compensation_performed,
+        "needs_attention": execution.needs_attention,
+        "held": bool(execution.held),
+        "cancelling": execution.wants == "cancel",
+        "priority": Priority(execution.priority).name.lower(),
+        "created_at": execution.created_at,
+        "started_at": execution.started_at,
+        "finished_at": execution.finished_at,
+        "version": execution.version,
+    }
+
+
+def detail(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
+    """One execution, with each step in words, and what came of it once it has succeeded."""
+    return _detail(execution, history_of(execution), reader)
+
+
+def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
+    """The execution as it was when it had just been started: the same whenever, and however often, it is asked."""
+    saga = all_sagas().get(execution.saga_name)
+    fresh = copy.copy(execution)
+    fresh.state, fresh.run, fresh.version, fresh.context = SagaState.PENDING, 1, 1, execution.input
+    fresh.plan = list(saga.names) if saga and execution.run > 1 else execution.plan
+    fresh.steps_completed, fresh.failed_step, fresh.held, fresh.wants = [], "", "", None
+    fresh.compensation_performed = fresh.needs_attention = fresh.leased = False
+    fresh.started_at = fresh.finished_at = None
+    history = History(execution.saga_id, 1, SagaState.PENDING, tuple(fresh.plan))
+    return _detail(fresh, history, reader)
+
+
+def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
+    """All attempts and acts, in order; errors, reasons and who acted are for those who may see all executions."""
+    saga = all_sagas().get(execution.saga_name)
+    return {
+        "step_runs": [_step_run(run, execution, saga, reader) for run in execution.step_runs.order_by("sequence")],
+        "events": [_event(event, execution, saga, reader) for event in execution.events.order_by("id")],
+    }
+
+
+def preview(looked: operations.Preview) -> dict[str, Any]:
+    """What an act would do."""
+    return {
+        "action": looked.act.value,
+        "saga_id": looked.saga_id,
+        "version": looked.version,
+        "sentence": looked.sentence,
+        "calls": [{"step": call.step, "direction": call.direction.value} for call in looked.calls],
+        "not_repeated": list(looked.not_repeated),
+        "in_doubt": list(looked.in_doubt),
+    }
+
+
+def _detail(execution: SagaExecution, past: History, reader: Reader) -> dict[str, Any]:
+    saga = all_sagas().get(execution.saga_name)
+    told = wording.steps_told(execution, saga, past, personal=reader.sees_personal_data)
+    steps = [{"name": step.name, "status": step.status.value, "sentence": step.sentence} for step in told]
+    return summary(execution, reader) | {"steps": steps, "result": _result(execution, saga, past, reader)}
+
+
+def _result(execution: SagaExecution, saga: Saga | None, past: History, reader: Reader) -> dict[str, Any] | None:
+    """What the steps reported, step by step."""
+    if execution.state is not SagaState.SUCCEEDED:
+        return None
+    return {step: _masked(output, execution, saga, reader) for step, output in histories.outputs(past).items()}
+
+
+def _step_run(run: StepRun, execution: SagaExecution, saga: Saga | None, reader: Reader) -> dict[str, Any]:
+    told = {
+        "step": run.step,
+        "direction": run.direction,
+        "run": run.run,
+        "attempt": run.attempt,
+        "outcome": run.outcome,
+        "ending": run.ending,
+        "resolution": run.resolution,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "sequence": run.sequence,
+    }
+    if reader.sees_all:
+        error = _masked(run.error_message, execution, saga, reader)
+        told |= {"error_type": run.error_type, "error": error, "worker": run.worker}
+    return told
+
+
+def _event(event: SagaEvent, execution: SagaExecution, saga: Saga | None, reader: Reader) -> dict[str, Any]:
+    told = {"kind": event.kind, "at": event.at, "run": event.run, "version": event.version}
+    if reader.sees_all:
+        reason = _masked(event.reason, execution, saga, reader)
+        told |= {"actor": event.actor_name, "source": event.source, "reason": reason}
+    return told
+
+
+def _masked(value: Any, execution: SagaExecution, saga: Saga | None, reader: Reader) -> Any:
+    """The value without what is personal, unless the reader may see that."""
+    if reader.sees_personal_data:
+        return value
+    keys = saga.personal if saga else ()
+    if isinstance(value, str):
+        return masking.mask(value, keys, execution.input, execution.context)
+    if isinstance(value, Mapping):
+        return {
+            key: f"[{key}]" if key in keys else _masked(inner, execution, saga, reader) for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(inner, execution, saga, reader) for inner in value]
+    return value
