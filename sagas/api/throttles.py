@@ -17,4 +17,5 @@ class SagaThrottle(ScopedRateThrottle):
     def get_rate(self) -> str | None:
         """The host's rate for the scope, or ours; None = as often as they like."""
         rates: dict[str, Any] = RATES | api_settings.DEFAULT_THROTTLE_RATES
-        return rates[str(self.scope)]
+        rate: str | None = rates[str(self.scope)]
+        return rate

@@ -1,0 +1,78 @@
+"""Clients of the API, each known by a token, and sagas for them."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.core.cache import cache
+from rest_framework.authtoken.models import Token
+from rest_framework.test import APIClient
+
+from tests.support import Registered, Stage
+
+EXECUTIONS = "/api/v1/executions/"
+
+
+def client_named(name, *permissions):
+    """A client whose user has these permissions of sagas."""
+    user = get_user_model().objects.create_user(name)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions, content_type__app_label="sagas"))
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.create(user=user).key}")
+    client.user = user
+    return client
+
+
+@pytest.fixture(autouse=True)
+def nobody_has_asked_yet(db):
+    cache.clear()
+
+
+@pytest.fixture
+def anonymous():
+    return APIClient()
+
+
+@pytest.fixture
+def ana(db):
+    return client_named("ana")
+
+
+@pytest.fixture
+def bia(db):
+    return client_named("bia")
+
+
+@pytest.fixture
+def support(db):
+    return client_named("support", "view_sagaexecution", "retry_saga", "hold_saga", "resolve_step")
+
+
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+@pytest.fixture
+def order(stage):
+    """A saga of two steps that do what the stage says; it may be made anew with other scripts."""
+    sagas = Registered()
+
+    def order(*steps, **more):
+        steps = steps or (stage.step("charge", {"payment": "P-1"}), stage.step("ship"))
+        return sagas(*steps, name="order", **more)
+
+    order()
+    yield order
+    sagas.forget()
+
+
+@pytest.fixture
+def start(ana, order):
+    """Start an order as ana; its id."""
+
+    def start(client=ana, **wanted):
+        response = client.post(EXECUTIONS, {"saga": "order", "context": {}} | wanted, format="json")
+        assert response.status_code == 202, response.json()
+        return response.json()["saga_id"]
+
+    return start

@@ -1,0 +1,148 @@
+"""Operators act over HTTP as they do elsewhere: with a permission, a reason, and what they saw still true."""
+
+import pytest
+
+from sagas import StepFailed
+from sagas.models import SagaEvent, SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+
+from .conftest import EXECUTIONS, client_named
+
+NEEDS = {
+    "retry": "retry_saga",
+    "cancel": "cancel_saga",
+    "compensate": "compensate_saga",
+    "hold": "hold_saga",
+    "release": "hold_saga",
+    "verify": "retry_saga",
+    "acknowledge": "retry_saga",
+    "steps/ship/resolve": "resolve_step",
+}
+BECAUSE = {"reason": "the customer asked"}
+
+
+def act(client, saga_id, what, **wanted):
+    return client.post(f"{EXECUTIONS}{saga_id}/{what}/", BECAUSE | wanted, format="json")
+
+
+@pytest.fixture
+def failed(order, start, stage):
+    order(stage.step("charge"), stage.step("ship", StepFailed("no such street"), None))
+    saga_id = start()
+    get_saga_orchestrator().resume(saga_id)
+    return saga_id
+
+
+def test_a_retry_is_queued_for_the_workers_and_says_who_why_and_from_where(support, failed):
+    response = act(support, failed, "retry")
+
+    assert response.status_code == 202
+    assert (response.json()["state"], response.json()["run"]) == ("pending", 2)
+    assert response["Location"].endswith(f"{EXECUTIONS}{failed}/")
+    event = SagaEvent.objects.get(kind="retry")
+    assert (event.actor, event.source, event.reason) == (support.user, "api", "the customer asked")
+
+
+def test_an_act_that_the_state_does_not_allow_says_why_and_what_is_allowed(support, start):
+    response = act(support, start(), "retry")
+
+    assert response.status_code == 409
+    assert response.json()["detail"] == "Only a failed saga can be retried, and this one is pending."
+    assert response.json()["allowed"] == ["cancel", "hold"]
+
+
+def test_an_act_on_what_has_moved_is_refused(support, failed):
+    seen = support.get(f"{EXECUTIONS}{failed}/preview/?action=retry").json()["version"]
+    assert act(support, failed, "retry", version=seen).status_code == 202
+    response = act(support, failed, "retry", version=seen)
+
+    assert response.status_code == 412
+    assert response.json()["detail"] == "It has moved since you looked; look again and decide then."
+    assert SagaEvent.objects.filter(kind="retry").count() == 1
+
+
+def test_a_preview_tells_what_would_happen_and_changes_nothing(support, failed):
+    body = support.get(f"{EXECUTIONS}{failed}/preview/?action=retry").json()
+
+    assert body["sentence"] == "Starts run 2 from the first step, with new idempotency keys."
+    assert body["calls"] == [
+        {"step": "charge", "direction": "action"},
+        {"step": "ship", "direction": "action"},
+    ]
+    assert body["version"] == SagaExecution.objects.get().version
+    assert not SagaEvent.objects.filter(kind="retry").exists()
+
+
+def test_a_preview_of_what_is_not_possible_says_why(support, start):
+    response = support.get(f"{EXECUTIONS}{start()}/preview/?action=retry")
+
+    assert response.status_code == 409
+    assert response.json()["allowed"] == ["cancel", "hold"]
+
+
+@pytest.mark.parametrize("query", ["", "?action=burn", "?action=resolve", "?action=retry&step=ship"])
+def test_a_preview_of_nothing_is_refused(support, failed, query):
+    assert support.get(f"{EXECUTIONS}{failed}/preview/{query}").status_code == 400
+
+
+def test_a_step_is_resolved_by_hand_with_evidence(support, order, start, stage):
+    order(stage.step("charge", undo=[StepFailed("closed")]), stage.step("ship", StepFailed("no"), None))
+    saga_id = start()
+    assert get_saga_orchestrator().resume(saga_id).state == "partially_compensated"
+    response = act(support, saga_id, "steps/charge/resolve", outcome="undone", evidence="mail of the bank")
+
+    assert response.status_code == 202
+    assert response.json()["state"] == "failed"
+    assert SagaEvent.objects.get(kind="resolve").data["evidence"] == "mail of the bank"
+
+
+@pytest.mark.parametrize("wanted", [{}, {"reason": ""}, {"reason": "a\x00b"}, {"reason": "x", "state": "failed"}])
+def test_an_act_without_a_proper_reason_is_refused(support, failed, wanted):
+    response = support.post(f"{EXECUTIONS}{failed}/retry/", wanted, format="json")
+
+    assert response.status_code == 400
+    assert SagaExecution.objects.get().state == "failed"
+
+
+@pytest.mark.parametrize("what", NEEDS)
+@pytest.mark.parametrize("owns", [True, False], ids=["the owner", "support"])
+def test_each_act_needs_its_permission(order, start, what, owns):
+    client = client_named("client", *([] if owns else ["view_sagaexecution"]), *(set(NEEDS.values()) - {NEEDS[what]}))
+    saga_id = start(client) if owns else start()
+    response = act(client, saga_id, what, outcome="done", evidence="seen")
+
+    assert response.status_code == 403
+    assert response.json()["detail"] == f"This needs the permission sagas.{NEEDS[what]}."
+    assert SagaExecution.objects.get().version == 1
+    assert not SagaEvent.objects.exists()
+
+
+@pytest.mark.parametrize("what", NEEDS)
+def test_with_it_the_state_decides(order, start, what):
+    client = client_named("client", NEEDS[what])
+    response = act(client, start(client), what, **({"outcome": "done", "evidence": "x"} if "/" in what else {}))
+
+    assert response.status_code == (202 if what in ("cancel", "hold") else 409)
+
+
+@pytest.mark.parametrize("what", NEEDS)
+def test_nobody_acts_without_a_name(anonymous, start, what):
+    assert act(anonymous, start(), what).status_code == 401
+
+
+def test_a_session_acts_only_with_its_csrf_token(support, failed):
+    from rest_framework.test import APIClient
+
+    browser = APIClient(enforce_csrf_checks=True)
+    browser.force_login(support.user)
+
+    assert act(browser, failed, "retry").status_code == 403
+    assert SagaExecution.objects.get().state == "failed"
+
+
+def test_looking_changes_nothing(support, failed):
+    before = SagaExecution.objects.values().get()
+    for route in ("", "history/", "preview/?action=retry"):
+        assert support.get(f"{EXECUTIONS}{failed}/{route}").status_code == 200
+
+    assert SagaExecution.objects.values().get() == before

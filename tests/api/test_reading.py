@@ -1,0 +1,208 @@
+"""Clients see how their executions stand, and nobody else's."""
+
+import pytest
+
+from sagas import OutcomeUnknown, StepFailed
+from sagas.models import SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+
+from .conftest import EXECUTIONS
+
+ROUTES = ["", "history/", "preview/?action=cancel"]
+ACTS = ["retry", "cancel", "compensate", "hold", "release", "verify", "acknowledge", "steps/ship/resolve"]
+
+
+def ended(saga_id):
+    return get_saga_orchestrator().resume(saga_id)
+
+
+def listed(client, query=""):
+    response = client.get(f"{EXECUTIONS}{query}")
+    assert response.status_code == 200, response.json()
+    return [row["saga_id"] for row in response.json()["results"]]
+
+
+def test_a_success_is_told_with_what_the_steps_reported(ana, start):
+    saga_id = start()
+    ended(saga_id)
+    response = ana.get(f"{EXECUTIONS}{saga_id}/")
+
+    body = response.json()
+    assert (body["state"], body["customer_state"]) == ("succeeded", "confirmed")
+    assert [step["status"] for step in body["steps"]] == ["done", "done"]
+    assert body["result"] == {"charge": {"payment": "P-1"}, "ship": {}}
+    assert "Retry-After" not in response
+
+
+def test_what_is_not_finished_says_when_to_look_again(ana, start):
+    response = ana.get(f"{EXECUTIONS}{start()}/")
+
+    assert response["Retry-After"] == "1"
+    assert response.json()["result"] is None
+
+
+def test_an_answer_that_has_not_changed_is_not_sent_again(ana, start):
+    saga_id = start()
+    url = f"{EXECUTIONS}{saga_id}/"
+    first = ana.get(url)
+    same = ana.get(url, headers={"If-None-Match": first["ETag"]})
+    ended(saga_id)
+    changed = ana.get(url, headers={"If-None-Match": first["ETag"]})
+
+    assert (same.status_code, same.content) == (304, b"")
+    assert changed.status_code == 200
+    assert changed["ETag"] != first["ETag"]
+    assert changed["Vary"] == "Accept-Language, Authorization, Cookie"
+
+
+def test_the_words_are_in_the_readers_language(ana, start):
+    saga_id = start()
+    url = f"{EXECUTIONS}{saga_id}/"
+
+    english, portuguese = (ana.get(url, headers={"Accept-Language": language}) for language in ("en", "pt-BR"))
+    assert english.json()["message"] == "Your request is being worked on."
+    assert portuguese["Content-Language"] == "pt-br"
+    assert portuguese.json()["message"] == "Sua solicitação está em andamento."
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_somebody_elses_execution_is_not_found_as_one_that_is_not_there(bia, start, route):
+    theirs, nobodys = bia.get(f"{EXECUTIONS}{start()}/{route}"), bia.get(f"{EXECUTIONS}saga-0/{route}")
+
+    assert (theirs.status_code, nobodys.status_code) == (404, 404)
+    assert {**theirs.json(), "detail": ""} == {**nobodys.json(), "detail": ""}
+    assert nobodys.json()["detail"] == "There is no execution 'saga-0'."
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_nor_is_it_acted_on(bia, start, act):
+    saga_id = start()
+    response = bia.post(f"{EXECUTIONS}{saga_id}/{act}/", {"reason": "because"}, format="json")
+
+    assert response.status_code == 404
+    assert SagaExecution.objects.get(saga_id=saga_id).version == 1
+
+
+def test_a_client_lists_its_own_and_support_lists_all(ana, bia, support, start):
+    ours, theirs = start(ana), start(bia)
+
+    assert listed(ana) == [ours]
+    assert listed(bia) == [theirs]
+    assert listed(support) == [theirs, ours]
+
+
+def test_the_list_is_narrowed_down_by_each_filter_and_all_together(ana, order, start):
+    order(references=["sale"])
+    first, second = start(context={"sale": "S-1"}), start(context={"sale": "S-2"})
+    ended(second)
+    moment = SagaExecution.objects.get(saga_id=second).created_at.isoformat().replace("+", "%2B")
+
+    assert listed(ana, "?state=succeeded") == [second]
+    assert listed(ana, "?state=succeeded&state=pending&ordering=created_at") == [first, second]
+    assert listed(ana, "?saga=order&search=s-1") == [first]
+    assert listed(ana, f"?search={second}") == [second]
+    assert listed(ana, "?saga=other") == []
+    assert listed(ana, "?needs_attention=true") == []
+    assert listed(ana, "?needs_attention=false") == [second, first]
+    assert listed(ana, f"?created_after={moment}") == [second]
+    assert listed(ana, f"?created_before={moment}") == [first]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("state=lost", "#/state"),
+        ("states=failed", "#/states"),
+        ("needs_attention=maybe", "#/needs_attention"),
+        ("created_after=yesterday", "#/created_after"),
+        ("created_after=0001-01-01T00:00:00%2B14:00", "#/created_after"),
+        ("created_before=9999-12-31T23:59:59-14:00", "#/created_before"),
+        ("search=%00", "#/search"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_named(ana, start, query, pointer):
+    response = ana.get(f"{EXECUTIONS}?{query}")
+
+    assert response.status_code == 400
+    assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "cursor=cD1nYXJiYWdl", "cursor=cD0wMDAxLTAxLTAx", "ordering=owner"])
+def test_a_page_that_does_not_exist_is_refused(ana, start, query):
+    assert ana.get(f"{EXECUTIONS}?{query}").status_code == 400
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(ana, start):
+    ids = [start() for _ in range(5)]
+    page, found = ana.get(f"{EXECUTIONS}?page_size=2").json(), []
+    while True:
+        found += [row["saga_id"] for row in page["results"]]
+        if not page["next"]:
+            break
+        page = ana.get(page["next"]).json()
+
+    assert found == ids[::-1]
+
+
+def test_a_list_costs_the_same_however_long_it_is(ana, start, django_assert_num_queries):
+    for _ in range(3):
+        start()
+    with django_assert_num_queries(4) as few:  # the token, two for the permissions, the rows
+        listed(ana)
+    for _ in range(20):
+        start()
+    with django_assert_num_queries(len(few)):
+        listed(ana)
+
+
+def test_errors_and_reasons_are_for_those_who_see_all(ana, support, order, start, stage):
+    order(stage.step("charge", StepFailed("card of ana@example.com declined")), personal=["email"])
+    saga_id = start(context={"email": "ana@example.com"})
+    ended(saga_id)
+    get_saga_orchestrator().retry_failed(saga_id, reason="ana@example.com called")
+
+    owner = ana.get(f"{EXECUTIONS}{saga_id}/history/").json()
+    staff = support.get(f"{EXECUTIONS}{saga_id}/history/").json()
+    assert [run["outcome"] for run in owner["step_runs"]] == ["failed", "failed"]
+    assert "error" not in owner["step_runs"][0]
+    assert "reason" not in owner["events"][0]
+    assert staff["step_runs"][0]["error"] == "card of [email] declined"
+    assert staff["events"][0]["reason"] == "[email] called"
+
+
+def test_what_a_step_reports_is_masked_without_the_permission(ana, order, start, stage):
+    report = {"email": "ana@example.com", "to": {"name": "for ana@example.com"}}
+    order(stage.step("write", report), personal=["email"])
+    saga_id = start(context={"email": "ana@example.com"})
+    ended(saga_id)
+
+    result = ana.get(f"{EXECUTIONS}{saga_id}/").json()["result"]
+    assert result == {"write": {"email": "[email]", "to": {"name": "for [email]"}}}
+
+
+def test_definitions_have_the_schema_of_their_input(ana):
+    sagas = {saga["name"]: saga for saga in ana.get("/api/v1/sagas/").json()}
+
+    booking = sagas["create_booking"]
+    assert [step["name"] for step in booking["steps"]] == ["create_nf", "send_email", "send_whatsapp", "add_calendar"]
+    assert booking["input"]["properties"]["customer_email"]["format"] == "email"
+    assert "sale_id" in booking["input"]["required"]
+    assert booking["input"]["additionalProperties"] is False
+    assert sagas["collect_payment"]["input"]["properties"]["currency"]["enum"] == ["BRL", "EUR", "USD"]
+
+
+def test_numbers_over_all_are_for_those_who_see_all(ana, support, start):
+    ended(start())
+
+    assert ana.get("/api/v1/stats/").status_code == 403
+    assert support.get("/api/v1/stats/").json()["by_state"]["succeeded"] == 1
+
+
+def test_a_saga_in_doubt_is_being_checked(ana, order, start, stage):
+    order(stage.step("charge", OutcomeUnknown("no reply"), retry_count=0, undo=None, pivot=True))
+    saga_id = start()
+    assert ended(saga_id).held
+
+    body = ana.get(f"{EXECUTIONS}{saga_id}/").json()
+    assert (body["customer_state"], body["held"], body["needs_attention"]) == ("checking", True, True)
+    assert body["steps"][0]["status"] == "in_doubt"

@@ -1,0 +1,228 @@
+"""A saga is started once, however often the request arrives."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connections
+from rest_framework import serializers
+from rest_framework.test import APIClient
+
+from sagas.models import IdempotencyKey, SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+
+from .conftest import EXECUTIONS
+
+START = {"saga": "order", "context": {"color": "red"}}
+
+
+class OrderInput(serializers.Serializer):
+    """What the order takes."""
+
+    color = serializers.CharField(max_length=5)
+    size = serializers.IntegerField(min_value=1)
+
+
+def post(client, wanted, key=None, **headers):
+    if key:
+        headers["Idempotency-Key"] = key
+    return client.post(EXECUTIONS, wanted, format="json", headers=headers)
+
+
+def problem(response):
+    """The problem's last word, its status and its faults."""
+    assert response["Content-Type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == response.status_code
+    faults = {fault["pointer"]: fault["detail"] for fault in document.get("errors", [])}
+    return document["type"].rpartition(":")[2], response.status_code, faults
+
+
+def test_a_start_is_accepted_and_says_where_to_follow_it(ana, order):
+    response = post(ana, START)
+
+    body = response.json()
+    assert response.status_code == 202
+    assert response["Location"] == f"http://testserver{EXECUTIONS}{body['saga_id']}/"
+    assert response["Retry-After"] == "1"
+    assert (body["saga"], body["state"], body["customer_state"]) == ("order", "pending", "processing")
+    assert [step["name"] for step in body["steps"]] == ["charge", "ship"]
+    execution = SagaExecution.objects.get(saga_id=body["saga_id"])
+    assert (execution.input, execution.owner) == ({"color": "red"}, ana.user)
+
+
+def test_the_same_key_answers_with_what_it_started_also_once_that_has_ended(ana, order):
+    first = post(ana, START, "one")
+    get_saga_orchestrator().resume(first.json()["saga_id"])
+    again = post(ana, START, "one")
+
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert again.json() == first.json()
+    assert again["Location"] == first["Location"]
+    assert SagaExecution.objects.count() == 1
+
+
+def test_the_same_key_for_another_request_is_refused(ana, order):
+    post(ana, START, "one")
+    response = post(ana, START | {"context": {"color": "blue"}}, "one")
+
+    assert problem(response) == ("key-reused", 422, {})
+    assert SagaExecution.objects.count() == 1
+
+
+def test_another_clients_same_key_is_another_execution(ana, bia, order):
+    first, second = post(ana, START, "one"), post(bia, START, "one")
+
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["saga_id"] != second.json()["saga_id"]
+
+
+def test_a_start_that_fails_uses_no_key_up(ana, order):
+    assert post(ana, START | {"saga": "nothing"}, "one").status_code == 404
+    assert not IdempotencyKey.objects.exists()
+    assert post(ana, START, "one").status_code == 202
+
+
+def test_a_key_may_be_quoted_but_must_be_plain(ana, order):
+    assert post(ana, START, '"one"').json() == post(ana, START, "one").json()
+    assert problem(post(ana, START, "o ne")) == (
+        "invalid",
+        400,
+        {"#/Idempotency-Key": "Use 1 to 255 visible ASCII characters without spaces."},
+    )
+
+
+def test_the_same_id_with_the_same_input_is_the_same_execution(ana, order):
+    first, again = post(ana, START | {"saga_id": "O-1"}), post(ana, START | {"saga_id": "O-1"})
+
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert again.json() == first.json()
+
+
+@pytest.mark.parametrize("context", [{"color": "red"}, {"color": "blue"}])
+def test_somebody_elses_id_is_taken_whatever_the_input(ana, bia, order, context):
+    post(ana, START | {"saga_id": "O-1"})
+    response = post(bia, START | {"saga_id": "O-1", "context": context})
+
+    assert problem(response) == ("conflict", 409, {})
+    assert response.json()["detail"] == (
+        "This id names a saga that was started by somebody else or with other input; use a new id."
+    )
+
+
+def test_ones_own_id_with_other_input_is_the_same_conflict(ana, bia, order):
+    post(ana, START | {"saga_id": "O-1"})
+    ours = post(ana, START | {"saga_id": "O-1", "context": {}})
+    theirs = post(bia, START | {"saga_id": "O-1", "context": {}})
+
+    assert ours.status_code == 409
+    assert ours.json() == theirs.json()
+
+
+def test_input_that_is_not_valid_is_named_by_a_pointer(ana, order):
+    order(schema=OrderInput)
+    response = post(ana, START | {"context": {"color": "crimson"}})
+
+    name, status, faults = problem(response)
+    assert (name, status) == ("invalid", 400)
+    assert faults == {
+        "#/context/color": "Ensure this field has no more than 5 characters.",
+        "#/context/size": "This field is required.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pointer"),
+    [
+        ({"saga": "order", "saga_id": "no spaces"}, "#/saga_id"),
+        ({"saga": "order", "priority": "highest"}, "#/priority"),
+        ({"saga": "order", "state": "succeeded"}, "#/state"),
+        ({"saga": "order", "owner": 1}, "#/owner"),
+        ({"context": {}}, "#/saga"),
+        ({"saga": "order", "context": []}, "#/context"),
+        ({"saga": "order", "context": {"password": "x"}}, "#/context/password"),
+        ({"saga": "order", "context": {"a": {"b": ["\x00"]}}}, "#/context/a/b/0"),
+        ({"saga": "order", "context": {"a": "\ud800"}}, "#/context/a"),
+        ({"saga": "or\x00der"}, "#/saga"),
+        ([], "#"),
+    ],
+)
+def test_what_is_not_valid_is_refused_and_named(ana, order, wanted, pointer):
+    response = ana.post(EXECUTIONS, json.dumps(wanted), content_type="application/json")
+
+    name, status, faults = problem(response)
+    assert (name, status) == ("invalid", 400)
+    assert list(faults) == [pointer]
+    assert not SagaExecution.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"[" * 100_000, "The JSON is nested too deep."),
+        (b'{"saga": NaN}', "This is not JSON: NaN is no number of JSON."),
+        (b"\xff", "This is not JSON: "),
+        (b"1" * 5000, "This is not JSON: "),
+    ],
+)
+def test_what_is_not_json_is_refused(ana, order, body, detail):
+    response = ana.post(EXECUTIONS, body, content_type="application/json")
+
+    assert problem(response) == ("malformed", 400, {})
+    assert response.json()["detail"].startswith(detail)
+
+
+def test_too_much_is_refused_unread(ana, order):
+    response = ana.post(EXECUTIONS, b" " * 262_145, content_type="application/json")
+
+    assert problem(response) == ("too-large", 413, {})
+    assert response.json()["detail"] == "The body is larger than 262144 bytes."
+
+
+def test_what_is_not_sent_as_json_is_refused(ana, order):
+    assert problem(ana.post(EXECUTIONS, {"saga": "order"})) == ("unsupported-media-type", 415, {})
+
+
+def test_an_unknown_saga_is_not_found(ana, order):
+    assert problem(post(ana, {"saga": "nothing"}))[:2] == ("unknown-saga", 404)
+
+
+def test_who_is_nobody_is_asked_who_they_are(anonymous, order):
+    response = post(anonymous, START)
+
+    assert problem(response) == ("not-authenticated", 401, {})
+    assert response["WWW-Authenticate"] == "Token"
+
+
+def test_who_starts_too_often_is_told_when_to_go_on(ana, order, settings):
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"sagas.start": "2/min"}}
+
+    codes = [post(ana, START).status_code for _ in range(3)]
+    response = post(ana, START)
+
+    assert codes == [202, 202, 429]
+    assert problem(response)[:2] == ("throttled", 429)
+    assert 0 < int(response["Retry-After"]) <= 61
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("wanted", [{"key": "one"}, {"saga_id": "O-1"}], ids=["one key", "one id"])
+def test_a_hundred_who_start_the_same_at_once_get_one_execution_and_one_answer(ana, order, settings, wanted):
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"sagas.start": None}}
+    key, more = wanted.get("key"), {name: value for name, value in wanted.items() if name != "key"}
+
+    def start(_):
+        client = APIClient()
+        client.credentials(**ana._credentials)
+        try:
+            response = post(client, START | more, key)
+        finally:
+            connections.close_all()
+        return response.status_code, response.content
+
+    with ThreadPoolExecutor(25) as pool:
+        answers = list(pool.map(start, range(100)))
+
+    assert sorted(code for code, _ in answers) == [200] * 99 + [202]
+    assert len({body for _, body in answers}) == 1
+    assert SagaExecution.objects.count() == 1
