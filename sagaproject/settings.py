@@ -228,7 +228,7 @@ SPECTACULAR_SETTINGS = {
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("pt-br", _("Brazilian Portuguese"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [BASE_DIR / "sagaproject" / "locale"]
 USE_I18N = True
 TIME_ZONE = "America/Sao_Paulo"
 USE_TZ = True

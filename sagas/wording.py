@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from . import planner
@@ -121,7 +122,7 @@ def steps_told(
         step = saga.step(name) if saga else None
         case = _case_of(execution, saga, history, name)
         words = _own_words(step.wording if step else None, case.key, execution, saga, personal=personal)
-        told.append(StepTold(name, case.status, words or str(case.sentence) % {"step": _as_words(name)}))
+        told.append(StepTold(name, case.status, words or str(case.sentence) % {"step": _name_in_words(name)}))
     return told
 
 
@@ -150,8 +151,9 @@ def _was_refused(execution: SagaExecution, saga: Saga | None, step: SagaStep, hi
     return step.transactional or (step.compensation is not None and not execution.compensation_performed)
 
 
-def _as_words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+def _name_in_words(name: str) -> str:
+    """The step's name as people write it, translated where a catalog has it."""
+    return gettext(name.replace("_", " ").capitalize())
 
 
 def _case_of(execution: SagaExecution, saga: Saga | None, history: History, name: str) -> Case:

@@ -10,7 +10,7 @@ from integrations import analytics as counting
 from integrations.payments import ChargeRequest
 from integrations.registry import analytics, email, payments
 from sagaproject.bookings.models import AnalyticsEvent, Invoice, InvoiceStatus
-from sagaproject.bookings.sagas import letters
+from sagaproject.bookings.sagas import letters, wording
 from sagaproject.bookings.sagas.schemas import CollectPaymentInput
 from sagaproject.bookings.status import follow_payment
 from sagaproject.outcomes import reports_outcome
@@ -128,7 +128,15 @@ COLLECT_PAYMENT_SAGA = register(
     Saga(
         "collect_payment",
         [
-            SagaStep("process_payment", charge, refund, timeout=15.0, retry_count=3, verify=find_charge),
+            SagaStep(
+                "process_payment",
+                charge,
+                refund,
+                timeout=15.0,
+                retry_count=3,
+                verify=find_charge,
+                wording=wording.PROCESS_PAYMENT,
+            ),
             SagaStep(
                 "create_invoice",
                 record_invoice,
@@ -136,9 +144,12 @@ COLLECT_PAYMENT_SAGA = register(
                 timeout=5.0,
                 retry_count=2,
                 transactional=True,
+                wording=wording.CREATE_INVOICE,
             ),
-            SagaStep("send_receipt", send_receipt, timeout=5.0, retry_count=2),
-            SagaStep("log_analytics", log_analytics, timeout=2.0, retry_count=1, optional=True),
+            SagaStep("send_receipt", send_receipt, timeout=5.0, retry_count=2, wording=wording.SEND_RECEIPT),
+            SagaStep(
+                "log_analytics", log_analytics, timeout=2.0, retry_count=1, optional=True, wording=wording.LOG_ANALYTICS
+            ),
         ],
         schema=CollectPaymentInput,
         description="Charges a customer and enters the payment into the books.",
@@ -146,5 +157,6 @@ COLLECT_PAYMENT_SAGA = register(
         references=("sale_id", "customer_email", "payment_id", "invoice_number"),
         personal=("customer_name", "customer_email"),
         on_change=follow_payment,
+        wording=wording.PAYMENT,
     )
 )

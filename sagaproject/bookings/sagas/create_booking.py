@@ -7,7 +7,7 @@ from typing import Any
 from integrations.calendar import EventRequest
 from integrations.invoices import InvoiceRequest
 from integrations.registry import calendar, email, invoices, whatsapp
-from sagaproject.bookings.sagas import letters
+from sagaproject.bookings.sagas import letters, wording
 from sagaproject.bookings.sagas.schemas import CreateBookingInput
 from sagaproject.bookings.status import follow_booking
 from sagaproject.outcomes import finished, reports_outcome
@@ -119,15 +119,30 @@ CREATE_BOOKING_SAGA = register(
     Saga(
         "create_booking",
         [
-            SagaStep("create_nf", issue_nf, cancel_nf, timeout=NF_TIMEOUT, retry_count=3),
-            SagaStep("send_email", send_confirmation, send_cancellation, timeout=5.0, retry_count=2),
-            SagaStep("send_whatsapp", notify, notify_of_cancellation, timeout=5.0, retry_count=2),
-            SagaStep("add_calendar", add_event, remove_event, timeout=5.0, retry_count=1),
+            SagaStep("create_nf", issue_nf, cancel_nf, timeout=NF_TIMEOUT, retry_count=3, wording=wording.CREATE_NF),
+            SagaStep(
+                "send_email",
+                send_confirmation,
+                send_cancellation,
+                timeout=5.0,
+                retry_count=2,
+                wording=wording.SEND_EMAIL,
+            ),
+            SagaStep(
+                "send_whatsapp",
+                notify,
+                notify_of_cancellation,
+                timeout=5.0,
+                retry_count=2,
+                wording=wording.SEND_WHATSAPP,
+            ),
+            SagaStep("add_calendar", add_event, remove_event, timeout=5.0, retry_count=1, wording=wording.ADD_CALENDAR),
         ],
         schema=CreateBookingInput,
         description="Books what a customer has chosen: invoice, messages, calendar.",
         references=("sale_id", "customer_email", "invoice_ref", "invoice_number", "event_id"),
         personal=("customer_name", "customer_email", "customer_phone", "customer_document"),
         on_change=follow_booking,
+        wording=wording.BOOKING,
     )
 )

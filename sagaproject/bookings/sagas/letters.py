@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +10,9 @@ from django.utils.translation import gettext as _
 
 from integrations.email import Invitation, Mail
 from integrations.whatsapp import TemplateMessage
+from sagas.filling import money
 
 Sale = Mapping[str, Any]
-SYMBOLS = {"BRL": "R$", "EUR": "€", "USD": "US$"}
 
 
 def booking_confirmation(sale: Sale, uid: UUID) -> Mail:
@@ -69,6 +68,5 @@ def _words(sale: Sale) -> dict[str, str]:
         start = timezone.localtime(moment(sale["starts_at"]))
         words["start"] = formats.date_format(start, "DATETIME_FORMAT")
     if "currency" in sale:
-        amount = formats.number_format(Decimal(sale["amount"]), 2, force_grouping=True)
-        words["money"] = f"{SYMBOLS[sale['currency']]} {amount}"
+        words["money"] = money(sale["amount"], sale["currency"])
     return words

@@ -1,0 +1,88 @@
+"""What support staff and customers read of the sagas and their steps.
+
+`refused` is said only of what certainly did not happen, `undone` also of what may never have happened.
+"""
+
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
+
+# What is told where a step has no words of its own, in "Send receipt was not begun.", is looked up by its name.
+STEPS = (
+    gettext_noop("Create nf"),
+    gettext_noop("Send email"),
+    gettext_noop("Send whatsapp"),
+    gettext_noop("Add calendar"),
+    gettext_noop("Process payment"),
+    gettext_noop("Create invoice"),
+    gettext_noop("Send receipt"),
+    gettext_noop("Log analytics"),
+)
+
+BOOKING = {
+    "processing": _("Your booking of {description} is being made."),
+    "confirmed": _("Your booking of {description} on {starts_at:datetime} is confirmed."),
+    "not_booked": _("{description} is not booked for you."),
+    "checking": _("We are checking your booking of {description}. You do not need to do anything."),
+}
+CREATE_NF = {
+    "doing": _("The invoice for {amount:money} is being issued."),
+    "done": _("Invoice {invoice_number} for {amount:money} was issued."),
+    "undone": _("There is no valid invoice for {amount:money} any more."),
+    "in_doubt": _("It is not certain yet whether the invoice for {amount:money} was issued."),
+    "refused": _("The invoice for {amount:money} could not be issued."),
+}
+SEND_EMAIL = {
+    "doing": _("The confirmation is being sent to {customer_email}."),
+    "done": _("The confirmation was sent to {customer_email}."),
+    "undone": _("A cancellation was sent to {customer_email}."),
+    "in_doubt": _("It is not certain yet whether the confirmation was sent to {customer_email}."),
+    "refused": _("The confirmation could not be sent to {customer_email}."),
+}
+SEND_WHATSAPP = {
+    "doing": _("The confirmation is being sent by WhatsApp to {customer_phone}."),
+    "done": _("The confirmation was sent by WhatsApp to {customer_phone}."),
+    "undone": _("A cancellation was sent by WhatsApp to {customer_phone}."),
+    "in_doubt": _("It is not certain yet whether the confirmation was sent by WhatsApp to {customer_phone}."),
+    "refused": _("The confirmation could not be sent by WhatsApp to {customer_phone}."),
+}
+ADD_CALENDAR = {
+    "doing": _("{description} on {starts_at:datetime} is being put into the calendar."),
+    "done": _("{description} on {starts_at:datetime} is in the calendar."),
+    "undone": _("{description} is not in the calendar any more."),
+    "in_doubt": _("It is not certain yet whether {description} is in the calendar."),
+    "refused": _("{description} could not be put into the calendar."),
+}
+
+PAYMENT = {
+    "processing": _("Your payment of {amount:money} for {description} is being made."),
+    "confirmed": _("We have received your payment of {amount:money} for {description}."),
+    "not_booked": _("{description} is not paid, and we keep no money for it."),
+    "checking": _("We are checking your payment of {amount:money} for {description}. Please do not pay again."),
+}
+PROCESS_PAYMENT = {
+    "doing": _("{amount:money} is being charged."),
+    "done": _("{amount:money} was charged."),
+    "undone": _("The payment of {amount:money} was reversed; nothing stays charged."),
+    "in_doubt": _("It is not certain yet whether {amount:money} was charged."),
+    "refused": _("The payment of {amount:money} did not go through; nothing is charged."),
+}
+# It is in one transaction with its checkpoint, so it is never in doubt.
+CREATE_INVOICE = {
+    "doing": _("The payment of {amount:money} is being entered into the books."),
+    "done": _("The payment of {amount:money} is in the books as {invoice_number}."),
+    "undone": _("The entry {invoice_number} in the books was voided."),
+    "refused": _("The payment of {amount:money} could not be entered into the books."),
+}
+# What cannot be taken back has no words for that.
+SEND_RECEIPT = {
+    "doing": _("The receipt is being sent to {customer_email}."),
+    "done": _("The receipt was sent to {customer_email}."),
+    "in_doubt": _("It is not certain yet whether the receipt was sent to {customer_email}."),
+    "refused": _("The receipt could not be sent to {customer_email}."),
+}
+LOG_ANALYTICS = {
+    "doing": _("The payment is being reported to analytics."),
+    "done": _("The payment was reported to analytics."),
+    "in_doubt": _("It is not certain yet whether the payment was reported to analytics."),
+    "refused": _("The payment could not be reported to analytics."),
+}

@@ -1,0 +1,189 @@
+"""What support staff and customers read of a booking and of a payment, in both languages."""
+
+import pytest
+from django.utils.translation import gettext, override
+
+from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
+from sagas import SagaState
+from sagas.tenure import history_of
+from sagas.wording import message, steps_told
+from tests.bookings.conftest import BOOKING, PAYMENT
+from tests.support import new_id, run_saga
+
+pytestmark = pytest.mark.django_db
+
+SAGAS = [CREATE_BOOKING_SAGA, COLLECT_PAYMENT_SAGA]
+DECLINED = "pm_card_chargeDeclined"
+
+
+def sentences(execution, saga, **options):
+    """What is told of each step."""
+    return [step.sentence for step in steps_told(execution, saga, history_of(execution), **options)]
+
+
+def book(max_seconds=None, **changes):
+    return run_saga(CREATE_BOOKING_SAGA, new_id(), context=BOOKING | changes, max_seconds=max_seconds)
+
+
+def pay(max_seconds=None, **changes):
+    return run_saga(COLLECT_PAYMENT_SAGA, new_id(), context=PAYMENT | changes, max_seconds=max_seconds)
+
+
+def test_a_booking_that_stands():
+    execution = book()
+
+    number = execution.context["invoice_number"]
+    assert sentences(execution, CREATE_BOOKING_SAGA, personal=True) == [
+        f"Invoice {number} for R$ 420.00 was issued.",
+        "The confirmation was sent to customer@example.com.",
+        "The confirmation was sent by WhatsApp to +5511987654321.",
+        "City tour on Dec. 1, 2026, 10 a.m. is in the calendar.",
+    ]
+    assert message(execution, CREATE_BOOKING_SAGA) == "Your booking of City tour on Dec. 1, 2026, 10 a.m. is confirmed."
+    with override("pt-br"):
+        assert sentences(execution, CREATE_BOOKING_SAGA) == [
+            f"A nota fiscal {number} de R$ 420,00 foi emitida.",
+            "A confirmação foi enviada para [customer_email].",
+            "A confirmação foi enviada por WhatsApp para [customer_phone].",
+            "City tour está na agenda em 1 de Dezembro de 2026 às 10:00.",
+        ]
+        assert message(execution, CREATE_BOOKING_SAGA) == (
+            "Sua reserva de City tour em 1 de Dezembro de 2026 às 10:00 está confirmada."
+        )
+
+
+def test_a_customer_without_a_telephone_is_not_told_to_have_got_a_message():
+    execution = book(customer_phone="")
+
+    assert sentences(execution, CREATE_BOOKING_SAGA)[2] == "Send whatsapp was not needed."
+    with override("pt-br"):
+        assert sentences(execution, CREATE_BOOKING_SAGA)[2] == "A etapa “Enviar WhatsApp” não foi necessária."
+
+
+def test_a_booking_that_does_not_get_into_the_calendar(plant):
+    plant("calendar", "add", "refuse")
+
+    execution = book()
+
+    history = history_of(execution)
+    assert execution.state is SagaState.FAILED
+    assert sentences(execution, CREATE_BOOKING_SAGA) == [
+        "There is no valid invoice for R$ 420.00 any more.",
+        "A cancellation was sent to [customer_email].",
+        "A cancellation was sent by WhatsApp to [customer_phone].",
+        "City tour could not be put into the calendar.",
+    ]
+    assert message(execution, CREATE_BOOKING_SAGA) == "City tour is not booked for you."
+    assert message(execution, CREATE_BOOKING_SAGA, history=history) == (
+        "City tour could not be put into the calendar. City tour is not booked for you."
+    )
+    with override("pt-br"):
+        assert message(execution, CREATE_BOOKING_SAGA, history=history) == (
+            "Não foi possível colocar City tour na agenda. Não há reserva de City tour para você."
+        )
+
+
+def test_a_payment_that_was_made():
+    execution = pay()
+
+    number = execution.context["invoice_number"]
+    assert sentences(execution, COLLECT_PAYMENT_SAGA, personal=True) == [
+        "R$ 420.00 was charged.",
+        f"The payment of R$ 420.00 is in the books as {number}.",
+        "The receipt was sent to customer@example.com.",
+        "The payment was reported to analytics.",
+    ]
+    assert message(execution, COLLECT_PAYMENT_SAGA) == "We have received your payment of R$ 420.00 for City tour."
+    with override("pt-br"):
+        assert sentences(execution, COLLECT_PAYMENT_SAGA, personal=True) == [
+            "A cobrança de R$ 420,00 foi feita.",
+            f"O pagamento de R$ 420,00 está lançado na contabilidade como {number}.",
+            "O recibo foi enviado para customer@example.com.",
+            "O pagamento foi registrado nas estatísticas.",
+        ]
+
+
+def test_a_card_that_is_declined_was_certainly_not_charged(ledger):
+    execution = pay(payment_method=DECLINED)
+
+    assert ("charge", "succeeded") not in ledger("payments")
+    assert sentences(execution, COLLECT_PAYMENT_SAGA) == [
+        "The payment of R$ 420.00 did not go through; nothing is charged.",
+        "Create invoice was not begun.",
+        "Send receipt was not begun.",
+        "Log analytics was not begun.",
+    ]
+    assert message(execution, COLLECT_PAYMENT_SAGA) == (
+        "The payment of R$ 420.00 did not go through; nothing is charged. "
+        "City tour is not paid, and we keep no money for it."
+    )
+    with override("pt-br"):
+        assert message(execution, COLLECT_PAYMENT_SAGA) == (
+            "O pagamento de R$ 420,00 não foi concluído; nada é cobrado. "
+            "Não há pagamento de City tour, e não ficamos com nenhum valor."
+        )
+
+
+def test_a_charge_whose_reply_was_lost_is_in_doubt_and_nobody_pays_twice(plant):
+    plant("payments", "charge", "effect_then_lose_reply")
+
+    execution = pay(max_seconds=0)
+
+    assert sentences(execution, COLLECT_PAYMENT_SAGA) == [
+        "It is not certain yet whether R$ 420.00 was charged.",
+        "Create invoice has not begun yet.",
+        "Send receipt has not begun yet.",
+        "Log analytics has not begun yet.",
+    ]
+    assert message(execution, COLLECT_PAYMENT_SAGA) == "Your payment of R$ 420.00 for City tour is being made."
+
+
+def test_a_payment_without_a_receipt_is_given_back(plant):
+    plant("email", "send", "refuse")
+
+    execution = pay()
+
+    number = execution.context["invoice_number"]
+    assert sentences(execution, COLLECT_PAYMENT_SAGA) == [
+        "The payment of R$ 420.00 was reversed; nothing stays charged.",
+        f"The entry {number} in the books was voided.",
+        "The receipt could not be sent to [customer_email].",
+        "Log analytics was not begun.",
+    ]
+    assert message(execution, COLLECT_PAYMENT_SAGA) == "City tour is not paid, and we keep no money for it."
+
+
+def test_while_money_is_given_back_the_customer_is_asked_not_to_pay_again(plant):
+    plant("email", "send", "refuse")
+    plant("payments", "refund", "fail_before", remaining=9)
+
+    execution = pay(max_seconds=0.5)
+
+    assert execution.state is SagaState.COMPENSATING
+    assert sentences(execution, COLLECT_PAYMENT_SAGA)[0] == "Process payment is being undone."
+    asked = "We are checking your payment of R$ 420.00 for City tour. Please do not pay again."
+    assert message(execution, COLLECT_PAYMENT_SAGA) == asked
+
+
+def test_every_step_has_a_name_in_portuguese():
+    with override("pt-br"):
+        names = [gettext(name.replace("_", " ").capitalize()) for saga in SAGAS for name in saga.names]
+
+    assert names == [
+        "Emitir nota fiscal",
+        "Enviar e-mail",
+        "Enviar WhatsApp",
+        "Colocar na agenda",
+        "Processar pagamento",
+        "Lançar na contabilidade",
+        "Enviar recibo",
+        "Registrar nas estatísticas",
+    ]
+
+
+@pytest.mark.parametrize("saga", SAGAS, ids=lambda saga: saga.name)
+def test_every_step_has_words_for_all_that_can_become_of_it(saga):
+    for step in saga:
+        never = {"undone"} if step.compensation is None else {"in_doubt"} if step.transactional else set()
+        assert set(step.wording) == {"doing", "done", "undone", "in_doubt", "refused"} - never
+    assert set(saga.wording) == {"processing", "confirmed", "not_booked", "checking"}
