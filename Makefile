@@ -25,7 +25,7 @@ ARGS ?=
 FAIL_UNDER := $(if $(strip $(ARGS)),0,95)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove chaos check format bench lock clean
+.PHONY: help setup demo test prove chaos check format messages bench lock clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ check: $(STAMP) ## Check format, lint, types, floors, migrations and settings
 format: $(STAMP) ## Format the code and repair what ruff can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+messages: $(STAMP) ## Enter what the code marks for translation into the catalogs, and compile them
+	$(BIN)/python -m tests.messages
 
 bench: $(STAMP) ## Measure what a saga costs, beside the floor of plain SQL
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -1,0 +1,98 @@
+"""Every message has its translation, and the compiled catalogs have what the others say."""
+
+import io
+import re
+
+import pytest
+from babel.messages.mofile import write_mo
+from django.utils.translation import gettext, ngettext, override
+
+from sagas import phrasing
+from tests.messages import SOURCES, folder, marked, messages_in, stored
+
+each_catalog = pytest.mark.parametrize("name", SOURCES)
+PERCENT = re.compile(r"%(?:\(\w+\))?[sd%]")
+
+
+def messages(catalog):
+    """The catalog's messages by context and id."""
+    return {(message.context, message.id): message for message in catalog if message.id}
+
+
+def forms(text):
+    """The forms of a message or of a translation: one, or one for each number."""
+    return text if isinstance(text, tuple) else (text,)
+
+
+def placeholders(text):
+    """What is filled in, in whichever order."""
+    braces = [(part.key, part.format) for part in phrasing.parse(text) if part.key] if "{" in text else []
+    return sorted(PERCENT.findall(text)), sorted(braces)
+
+
+@each_catalog
+def test_what_the_code_marks_is_in_the_catalog_and_nothing_else(name):
+    catalog = stored(name)
+
+    assert sorted(messages(catalog), key=str) == sorted(messages(marked(name)), key=str), "run `make messages`"
+    assert not catalog.obsolete
+
+
+@each_catalog
+def test_each_message_is_translated_for_certain(name):
+    found = messages(stored(name)).values()
+
+    assert [message.id for message in found if message.fuzzy or not all(forms(message.string))] == []
+
+
+@each_catalog
+def test_a_translation_fills_in_what_its_message_does(name):
+    differing = [
+        message.id
+        for message in messages(stored(name)).values()
+        if {str(placeholders(form)) for form in forms(message.string)}
+        != {str(placeholders(form)) for form in forms(message.id)}
+    ]
+
+    assert differing == []
+
+
+@each_catalog
+def test_what_is_compiled_is_what_is_written(name):
+    compiled = io.BytesIO()
+    write_mo(compiled, stored(name))
+
+    assert (folder(name) / "django.mo").read_bytes() == compiled.getvalue(), "run `make messages`"
+
+
+@each_catalog
+def test_django_shows_what_the_catalog_says(name):
+    for message in messages(stored(name)).values():
+        with override("pt-br"):
+            shown = (
+                [ngettext(*message.id, number) for number in (1, 2)] if message.pluralizable else [gettext(message.id)]
+            )
+        assert shown == list(forms(message.string))
+
+
+TEMPLATE = """
+{% load i18n %}
+{# Translators: what is offered #}
+<h1>{% translate "City tours" %}, isn't it?</h1>
+    <p title="{% translate 'Tour' context 'a title' %}">(never closed
+  {% blocktranslate trimmed count nights=nights %}
+    {{ nights }} night
+  {% plural %}
+    {{ nights }} nights
+  {% endblocktranslate %}
+"""
+
+
+def test_templates_are_read_too(tmp_path):
+    (tmp_path / "page.html").write_text(TEMPLATE)
+
+    assert list(messages_in(tmp_path / "page.html")) == [
+        ("City tours", None, ["Translators: what is offered"]),
+        ("Tour", "a title", []),
+        (("%(nights)s night", "%(nights)s nights"), None, []),
+    ]
