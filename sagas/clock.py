@@ -21,10 +21,14 @@ POSTGRESQL = {
     "skip": "FOR UPDATE SKIP LOCKED",
     "ahead": " + make_interval(secs => {seconds})",
 }
+# As Django writes moments, with microseconds unless they are 0: SQLite compares their texts.
 SQLITE = {
-    "now": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead})",
-    "after": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}, %s || ' seconds')",
-    "rank": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}, (%s - priority * %s) || ' seconds')",
+    "now": "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}) || '000', '.000000', '')",
+    "after": "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}, %s || ' seconds') || '000', '.000000', '')",
+    "rank": (
+        "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}, (%s - priority * %s) || ' seconds') || '000',"
+        " '.000000', '')"
+    ),
     "skip": "",
     "ahead": ", '+{seconds} seconds'",
 }

@@ -5,26 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django_filters import rest_framework as filters
+from django_filters.fields import IsoDateTimeField
 from rest_framework.exceptions import ValidationError
 
 from sagas.models import STATES, SagaExecution
 from sagas.querysets import ExecutionQuerySet
 
-from .pagination import parsed
-
+OUT_OF_RANGE = "This moment is out of range."
 YES_OR_NO = [("true", "true"), ("false", "false")]
 OF_PAGES = frozenset({"cursor", "page_size", "ordering", "format"})
 
 
-class MomentFilter(filters.IsoDateTimeFilter):
-    """A moment of ISO 8601 that a database can hold."""
+class MomentField(IsoDateTimeField):
+    """A moment that a database can hold, in whatever time zone."""
 
-    def filter(self, qs: Any, value: Any) -> Any:
-        """Those after it, or before."""
-        if value is not None and parsed(value.isoformat()) is None:
-            raise ValidationError({self.extra.get("name", "created"): "This moment is out of range."})
-        return super().filter(qs, value)
+    def clean(self, value: Any) -> Any:
+        """The moment."""
+        try:
+            moment = super().clean(value)
+        except OverflowError as error:
+            raise DjangoValidationError(OUT_OF_RANGE) from error
+        if moment is not None and not 1 < moment.year < 9999:
+            raise DjangoValidationError(OUT_OF_RANGE)
+        return moment
+
+
+class MomentFilter(filters.IsoDateTimeFilter):
+    """By a moment of ISO 8601."""
+
+    field_class = MomentField
 
 
 class ExecutionFilters(filters.FilterSet):

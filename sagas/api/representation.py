@@ -85,8 +85,10 @@ def preview(looked: operations.Preview) -> dict[str, Any]:
 def _detail(execution: SagaExecution, past: History, reader: Reader) -> dict[str, Any]:
     saga = all_sagas().get(execution.saga_name)
     told = wording.steps_told(execution, saga, past, personal=reader.sees_personal_data)
+    message = wording.message(execution, saga, personal=reader.sees_personal_data, history=past)
     steps = [{"name": step.name, "status": step.status.value, "sentence": step.sentence} for step in told]
-    return summary(execution, reader) | {"steps": steps, "result": _result(execution, saga, past, reader)}
+    result = _result(execution, saga, past, reader)
+    return summary(execution, reader) | {"message": message, "steps": steps, "result": result}
 
 
 def _result(execution: SagaExecution, saga: Saga | None, past: History, reader: Reader) -> dict[str, Any] | None:

@@ -76,3 +76,13 @@ def start(ana, order):
         return response.json()["saga_id"]
 
     return start
+
+
+@pytest.fixture
+def everybody(db, settings):
+    """The credentials of somebody who may do everything, as often as they like."""
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {
+        "DEFAULT_THROTTLE_RATES": dict.fromkeys(("sagas.start", "sagas.read", "sagas.act"))
+    }
+    user = get_user_model().objects.create_superuser("everybody")
+    return {"Authorization": f"Token {Token.objects.create(user=user).key}"}
