@@ -43,10 +43,15 @@ class Decorator(Protocol):
 
 
 def document(
-    answer: Any, *errors: int, status: int = 200, also: dict[int, Any] | None = None, **more: Any
+    answer: Any,
+    *errors: int,
+    status: int = 200,
+    also: dict[int, Any] | None = None,
+    media_type: str = "application/json",
+    **more: Any,
 ) -> Decorator:
     """A decorator that documents a route: its answer, the errors besides those that all have."""
-    told = {status: OpenApiResponse(answer), **(also or {})}
+    told: dict[Any, Any] = {(status, media_type): OpenApiResponse(answer), **(also or {})}
     told |= {(code, CONTENT_TYPE): OpenApiResponse(answers.Problem, SAYS[code]) for code in (*EVERYWHERE, *errors)}
     decorator: Decorator = extend_schema(responses=told, **more)
     return decorator
@@ -67,20 +72,21 @@ IDEMPOTENCY_KEY = _header(
 )
 PREFER = _header("Prefer", "`wait=N`: the answer may take up to N seconds (at most 30), for the outcome to be in it.")
 IF_NONE_MATCH = _header("If-None-Match", "The ETag of an earlier answer; 304 while nothing has changed.")
+SOMETHING = {"type": "string", "pattern": r"^[^\x00]*\S[^\x00]*$", "maxLength": 255}
 PAGES = [
     _query("cursor", OpenApiTypes.STR, "From `next` or `previous` of another page."),
     _query("page_size", {"type": "integer", "minimum": 1, "maximum": ExecutionPages.max_page_size}, "Rows to a page."),
     _query("ordering", OpenApiTypes.STR, "By creation, newest or oldest first.", enum=list(ExecutionPages.orders)),
     _query("state", OpenApiTypes.STR, "May come several times.", enum=[value for value, _ in STATES], many=True),
-    _query("saga", OpenApiTypes.STR, "Name of the saga."),
+    _query("saga", SOMETHING, "Name of the saga."),
     _query("needs_attention", OpenApiTypes.STR, "Whether a person should look at it.", enum=["true", "false"]),
     _query("created_after", OpenApiTypes.DATETIME, "Created then or later."),
     _query("created_before", OpenApiTypes.DATETIME, "Created before that."),
-    _query("search", OpenApiTypes.STR, "A saga id, or a value that the saga is found by, such as an e-mail address."),
+    _query("search", SOMETHING, "A saga id, or a value that the saga is found by, such as an e-mail address."),
 ]
 
 SAGAS = document(answers.Definition(many=True), operation_id="sagas", tags=["sagas"])
-LIST = document(answers.Page, 400, operation_id="executions", parameters=PAGES, tags=["executions"])
+LIST = document(answers.Page, 400, 404, operation_id="executions", parameters=PAGES, tags=["executions"])
 START = document(
     answers.Detail,
     *WITH_A_BODY, 404, 409, 422,

@@ -57,9 +57,10 @@ class ExecutionFilters(filters.FilterSet):
         return executions.referring_to(wanted)
 
     def is_valid(self) -> bool:
-        """Unknown names are errors: a misspelt filter would show everything."""
+        """Unknown names and empty values are errors: both would show everything."""
         known = set(self.filters) | OF_PAGES
         strange = {name: "There is no such filter." for name in self.data or () if name not in known}
-        if strange:
-            raise ValidationError(strange)
+        empty = {name: "This may not be empty." for name, value in (self.data or {}).items() if value == ""}
+        if strange or empty:
+            raise ValidationError({**strange, **empty})
         return super().is_valid()

@@ -26,12 +26,12 @@ class ExecutionPages(CursorPagination):
             raise ParseError(f"ordering must be one of {', '.join(self.orders)}.")
         return self.orders[asked]
 
-    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
-        """The page's rows; a cursor that we have not made is refused."""
-        try:
-            return super().paginate_queryset(queryset, request, view)
-        except NotFound as error:
-            raise ParseError("This cursor is none of ours.") from error
+    def get_page_size(self, request: Any) -> int:
+        """As asked for, within what is allowed."""
+        asked = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if not asked.isascii() or not asked.isdecimal() or not 1 <= int(asked[:9]) <= self.max_page_size:
+            raise ParseError(f"page_size must be a whole number from 1 to {self.max_page_size}.")
+        return int(asked)
 
     def decode_cursor(self, request: Any) -> Any:
         """The cursor, whose position must be a moment."""

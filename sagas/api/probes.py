@@ -79,7 +79,7 @@ class PrometheusRenderer(BaseRenderer):
 class Metrics(SagaView):
     """Numbers for a monitoring system."""
 
-    @document(OpenApiTypes.STR, 403, operation_id="metrics", tags=["probes"])
+    @document(OpenApiTypes.STR, 403, media_type="text/plain", operation_id="metrics", tags=["probes"])
     def get(self, request: Request) -> Response:
         """For those who may see all executions; a scraper sends a token."""
         if not self.reader.sees_all:

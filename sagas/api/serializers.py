@@ -13,6 +13,19 @@ PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 RESOLUTIONS = [word.value for word in Resolution]
 
 
+class Text(serializers.RegexField):
+    """A text with something in it, and nothing that cannot be stored; a number is no text."""
+
+    def __init__(self, regex: str = r"\A[^\x00]*\S[^\x00]*\Z", **more: Any) -> None:
+        super().__init__(regex, trim_whitespace=False, **more)
+
+    def to_internal_value(self, data: Any) -> str:
+        """The text as it is."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class Strict(serializers.Serializer[Any]):
     """Refuses keys that it does not know."""
 
@@ -28,16 +41,16 @@ class Strict(serializers.Serializer[Any]):
 class Start(Strict):
     """A saga to start. `context` is its input; GET `sagas/` has its JSON schema."""
 
-    saga = serializers.CharField(max_length=64)
+    saga = Text(max_length=64)
     context = serializers.DictField(required=False, default=dict)  # type: ignore[assignment]  # (a field)
-    saga_id = serializers.RegexField(r"\A[A-Za-z0-9._:~-]{1,150}\Z", required=False)
+    saga_id = Text(r"\A[A-Za-z0-9._:~-]{1,150}\Z", required=False)
     priority = serializers.ChoiceField(choices=list(PRIORITIES), required=False)
 
 
 class Reason(Strict):
     """Why an operator acts; with `version`, only if the execution has not moved since."""
 
-    reason = serializers.CharField(max_length=2000)
+    reason = Text(max_length=2000)
     version = serializers.IntegerField(min_value=0, max_value=2**63 - 1, required=False)
 
 
@@ -45,23 +58,13 @@ class Resolve(Reason):
     """What a person has found out about a step."""
 
     outcome = serializers.ChoiceField(choices=RESOLUTIONS)
-    evidence = serializers.CharField(max_length=2000)
+    evidence = Text(max_length=2000)
     output = serializers.DictField(required=False)
 
 
 class Preview(Strict):
-    """Which act to look ahead of; a resolution is of a step."""
+    """Which act to look ahead of; with a step and an outcome, whether just that can be put down."""
 
     action = serializers.ChoiceField(choices=[act.value for act in Act if act is not Act.CORRECT])
-    step = serializers.CharField(max_length=64, required=False)
+    step = Text(max_length=64, required=False)
     outcome = serializers.ChoiceField(choices=RESOLUTIONS, required=False)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """`step` and `outcome` belong to resolve, both of them."""
-        wanted = {"step", "outcome"} if attrs["action"] == Act.RESOLVE else set()
-        given = set(attrs) - {"action"}
-        if given - wanted:
-            raise serializers.ValidationError(dict.fromkeys(given - wanted, "Only resolve takes this."))
-        if wanted - given:
-            raise serializers.ValidationError(dict.fromkeys(wanted - given, "Resolve needs this."))
-        return attrs

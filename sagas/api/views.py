@@ -78,7 +78,7 @@ class Executions(SagaView):
             raise ValidationError({name: list(texts) for name, texts in found.errors.items()})
         pages = self.pagination()
         page = pages.paginate_queryset(found.qs, request, view=self)
-        return pages.get_paginated_response([representation.summary(row, self.reader) for row in page])
+        return pages.get_paginated_response([representation.summary(row, self.reader) for row in page or ()])
 
     @documents.START
     def post(self, request: Request) -> Response:
@@ -123,9 +123,10 @@ class PreviewOfAct(SagaView):
         """The calls that it would make, those it would not repeat, and the version that it was looked up for."""
         wanted = Preview(data=request.query_params)
         wanted.is_valid(raise_exception=True)
-        execution, parameters = self.reader.execution(saga_id), dict(wanted.validated_data)
-        act = Act(parameters.pop("action"))
+        execution, act = self.reader.execution(saga_id), Act(wanted.validated_data["action"])
         self.reader.check_may(act)
+        named = {name: value for name, value in wanted.validated_data.items() if name != "action"}
+        parameters = named if act is Act.RESOLVE and len(named) > 1 else {}
         return Response(representation.preview(operations.plan(act, execution.saga_id, **parameters)))
 
 

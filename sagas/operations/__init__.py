@@ -86,7 +86,7 @@ def _checked(act: Act, saga_id: str, version: int | None, parameters: Mapping[st
     if version is not None and situation.execution.version != version:
         raise ActOutdated(act, saga_id, _allowed(situation))
     sentence = REFUSALS[act](situation)
-    if not sentence and act is Act.RESOLVE:
+    if not sentence and act is Act.RESOLVE and parameters:
         sentence = why_not_resolve_step(situation, **parameters)
     if sentence:
         raise ActRefused(act, saga_id, sentence, _allowed(situation))

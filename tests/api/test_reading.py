@@ -127,8 +127,13 @@ def test_a_filter_that_makes_no_sense_is_named(ana, start, query, pointer):
     assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("query", ["cursor=x", "cursor=cD1nYXJiYWdl", "cursor=cD0wMDAxLTAxLTAx", "ordering=owner"])
-def test_a_page_that_does_not_exist_is_refused(ana, start, query):
+@pytest.mark.parametrize("cursor", ["x", "cD1nYXJiYWdl", "cD0wMDAxLTAxLTAx"])
+def test_a_cursor_that_leads_nowhere_is_not_found(ana, start, cursor):
+    assert ana.get(f"{EXECUTIONS}?cursor={cursor}").status_code == 404
+
+
+@pytest.mark.parametrize("query", ["ordering=owner", "page_size=0", "page_size=201", "page_size=many", "page_size="])
+def test_a_page_that_cannot_be_made_is_refused(ana, start, query):
     assert ana.get(f"{EXECUTIONS}?{query}").status_code == 400
 
 

@@ -1,0 +1,83 @@
+"""The site as it is served: gunicorn on loopback, and a cluster that runs what is started there."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.crash.processes import ROOT, url_of, wait_for
+
+LISTENING = re.compile(rb"Listening at: (http://127\.0\.0\.1:\d+)")
+LONGEST_LOG = 1_000_000
+NO_LIMITS = {"sagas.start": None, "sagas.read": None, "sagas.act": None}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What every process of the site has in common: the test's database, no limits, no debug pages."""
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.api.settings",
+        "DATABASE_URL": url_of("default"),
+        "SANDBOX_DATABASE_URL": url_of("sandbox"),
+        "DEBUG": "0",
+        "SECRET_KEY": "only for tests",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "API_RATES": json.dumps(NO_LIMITS),
+        "SAGAS_LOG_LEVEL": "WARNING",
+        **more,
+    }
+
+
+@contextmanager
+def served(*, workers: int = 1, threads: int = 8, **more: str) -> Iterator[str]:
+    """The address of the site while it is served."""
+    options = ["--bind", "127.0.0.1:0", "--workers", str(workers), "--threads", str(threads), "--no-control-socket"]
+    command = [sys.executable, "-m", "gunicorn", *options, "sagaproject.wsgi"]
+    with running(command, environment(**more)) as said:
+        wait_for(lambda: LISTENING.search(said()))
+        yield LISTENING.search(said())[1].decode()
+
+
+@contextmanager
+def working(*, workers: int = 2, **more: str) -> Iterator[None]:
+    """A cluster at work."""
+    cluster = json.dumps({"workers": workers, "queue_limit": workers})
+    with running([sys.executable, "manage.py", "qcluster"], environment(SHOP_CLUSTER=cluster, **more)):
+        from sagas.models import SagaWorker
+
+        wait_for(lambda: SagaWorker.objects.count() == workers)
+        yield
+
+
+@contextmanager
+def running(command: list[str], variables: dict[str, str]):
+    """A process while it runs; it is told to end afterwards, and all of its group ended if it does not."""
+    with tempfile.TemporaryFile() as log:
+
+        def said() -> bytes:
+            return os.pread(log.fileno(), LONGEST_LOG, 0)
+
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            yield said
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            finally:
+                end_group(process.pid)
+                print(said().decode())  # pytest shows it where the test failed
+
+
+def end_group(group: int) -> None:
+    """Whatever is left of it."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
