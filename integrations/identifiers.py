@@ -1,6 +1,7 @@
 """Telephone numbers and tax numbers in the one form that providers take."""
 
 import phonenumbers
+from django.utils.translation import gettext as _
 from stdnum.br import cnpj, cpf
 from stdnum.exceptions import ValidationError
 
@@ -12,9 +13,9 @@ def parse_phone(number: str, region: str = "BR") -> str:
     try:
         parsed = phonenumbers.parse(number, region)
     except phonenumbers.NumberParseException as error:
-        raise ValueError("This is not a telephone number.") from error
+        raise ValueError(_("This is not a telephone number.")) from error
     if not phonenumbers.is_valid_number(parsed):
-        raise ValueError("This is not a telephone number.")
+        raise ValueError(_("This is not a telephone number."))
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -24,8 +25,8 @@ def parse_tax_id(document: str) -> str:
     try:
         number = str(kind.validate(document))
     except ValidationError as error:
-        raise ValueError("This is not a valid CPF or CNPJ.") from error
+        raise ValueError(_("This is not a valid CPF or CNPJ.")) from error
     # One digit repeated passes the check digits, and is never given out.
     if len(set(number)) == 1:
-        raise ValueError("This is not a valid CPF or CNPJ.")
+        raise ValueError(_("This is not a valid CPF or CNPJ."))
     return number

@@ -1,5 +1,8 @@
 """What the business knows for itself, beside what its providers know."""
 
+import uuid
+
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -11,6 +14,7 @@ class BookingStatus(models.TextChoices):
     CONFIRMED = "confirmed", _("confirmed")
     NOT_BOOKED = "not_booked", _("not booked")
     CHECKING = "checking", _("being checked")
+    CANCELLED = "cancelled", _("cancelled")
 
 
 class PaymentStatus(models.TextChoices):
@@ -20,12 +24,19 @@ class PaymentStatus(models.TextChoices):
     PAID = "paid", _("paid")
     PAYMENT_FAILED = "payment_failed", _("payment failed")
     CHECKING = "checking", _("being checked")
+    REFUNDED = "refunded", _("refunded")
+    CANCELLED = "cancelled", _("cancelled before anything was charged")
 
 
 class Booking(models.Model):
-    """One sale. Its two statuses follow its sagas and are written by nothing else."""
+    """One sale. Its two statuses follow its sagas; a new attempt to pay alone sets one back to pending.
+
+    Whoever knows the token may see the booking, pay it and cancel it: it is the secret of the customer's link.
+    """
 
     sale_id = models.CharField(max_length=64, unique=True)
+    token = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     status = models.CharField(max_length=16, choices=BookingStatus.choices, default=BookingStatus.PENDING)
     payment_status = models.CharField(max_length=16, choices=PaymentStatus.choices, default=PaymentStatus.PENDING)
     customer_name = models.CharField(max_length=200)

@@ -2,6 +2,8 @@
 
 A booking that one saga has confirmed, or paid, no longer listens to another saga of the same sale: a second
 attempt that fails does not take back what the first one did.
+
+A saga that FAILED without a failed step was undone because somebody asked for it: that is told in other words.
 """
 
 from typing import Any
@@ -44,10 +46,10 @@ def follow_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
     booking = _get_or_make(execution)
     if booking.status == BookingStatus.CONFIRMED and booking.booking_saga_id != execution.saga_id:
         return
-    for field, value in _told_by(execution).items():
+    for field, value in told_by(execution).items():
         setattr(booking, field, value)
     booking.booking_saga_id = execution.saga_id
-    booking.status = BOOKING_STATUS[new]
+    booking.status = _booking_status(execution, new)
     booking.save()
 
 
@@ -57,16 +59,33 @@ def follow_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
     if booking.payment_status == PaymentStatus.PAID and booking.payment_saga_id != execution.saga_id:
         return
     booking.payment_saga_id = execution.saga_id
-    booking.payment_status = PAYMENT_STATUS[new]
+    booking.payment_status = _payment_status(execution, new)
     booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
 
 
 def _get_or_make(execution: Any) -> Booking:
     """The sale's booking, locked: two sagas of one sale may end at the same time."""
     bookings = Booking.objects.select_for_update()
-    booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=_told_by(execution))
+    booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=told_by(execution))
     return booking
 
 
-def _told_by(execution: Any) -> dict[str, Any]:
+def told_by(execution: Any) -> dict[str, Any]:
+    """The fields of a booking that the saga's input knows."""
     return {field: execution.input[field] for field in FIELDS if execution.input.get(field) is not None}
+
+
+def _booking_status(execution: Any, new: SagaState) -> BookingStatus:
+    return BookingStatus.CANCELLED if _was_asked_for(execution, new) else BOOKING_STATUS[new]
+
+
+def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
+    if not _was_asked_for(execution, new):
+        return PAYMENT_STATUS[new]
+    charged = "process_payment" in execution.steps_completed or execution.context.get("refunded")
+    return PaymentStatus.REFUNDED if charged else PaymentStatus.CANCELLED
+
+
+def _was_asked_for(execution: Any, new: SagaState) -> bool:
+    """Whether a person, and no step, was the reason why all was undone."""
+    return new is SagaState.FAILED and not execution.failed_step

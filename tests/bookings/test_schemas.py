@@ -72,7 +72,7 @@ def test_a_payment_is_in_reais_unless_it_says_otherwise():
         ({"amount": "-1"}, "amount", "Ensure this value is greater than or equal to 0.01."),
         ({"amount": "1.001"}, "amount", "Ensure that there are no more than 2 decimal places."),
         ({"amount": "NaN"}, "amount", "A valid number is required."),
-        ({"ends_at": BOOKING["starts_at"]}, "ends_at", "This must be after starts_at."),
+        ({"ends_at": BOOKING["starts_at"]}, "ends_at", "The end must be after the start."),
         ({"starts_at": None}, "starts_at", "This field may not be null."),
     ],
 )

@@ -14,12 +14,18 @@ from tests.bookings.conftest import BOOKING, PAYMENT
 pytestmark = pytest.mark.django_db
 
 
-def booking_saga(saga_id="b1", **changes):
-    return SimpleNamespace(saga_id=saga_id, input=BOOKING | changes)
+def booking_saga(saga_id="b1", failed_step="add_calendar", **changes):
+    return SimpleNamespace(saga_id=saga_id, failed_step=failed_step, input=BOOKING | changes)
 
 
-def payment_saga(saga_id="p1", **changes):
-    return SimpleNamespace(saga_id=saga_id, input=PAYMENT | changes)
+def payment_saga(saga_id="p1", failed_step="process_payment", completed=(), context=None, **changes):
+    return SimpleNamespace(
+        saga_id=saga_id,
+        failed_step=failed_step,
+        steps_completed=list(completed),
+        context=context or {},
+        input=PAYMENT | changes,
+    )
 
 
 def follow(new: SagaState, execution=None, old=SagaState.IN_PROGRESS) -> Booking:
@@ -136,3 +142,22 @@ def test_a_second_charge_that_fails_does_not_take_back_a_payment():
     booking = pay(SagaState.FAILED, payment_saga("p2"))
 
     assert (booking.payment_status, booking.payment_saga_id) == ("paid", "p1")
+
+
+def test_a_booking_that_was_undone_on_request_is_cancelled():
+    assert follow(SagaState.SUCCEEDED).status == "confirmed"
+    assert follow(SagaState.COMPENSATING, booking_saga(failed_step="")).status == "checking"
+    assert follow(SagaState.FAILED, booking_saga(failed_step="")).status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("known", "status"),
+    [
+        ({"completed": ["process_payment"]}, "refunded"),
+        ({"context": {"refunded": True}}, "refunded"),
+        ({"context": {"refunded": False}}, "cancelled"),
+        ({}, "cancelled"),
+    ],
+)
+def test_a_payment_that_was_undone_on_request_is_refunded_if_there_was_a_charge(known, status):
+    assert pay(SagaState.FAILED, payment_saga(failed_step="", **known)).payment_status == status

@@ -32,7 +32,7 @@ def issue_nf(context: StepContext) -> Output:
 def cancel_nf(context: StepContext) -> Output:
     """Cancel the invoice; one that may yet appear is looked for twice, one timeout apart."""
     result = invoices().cancel(
-        f"Booking {context['sale_id']} could not be completed",
+        f"Booking {context['sale_id']} was cancelled",
         key=context.idempotency_key,
         action_key=context.action_key,
         external_id=(context.output or {}).get("invoice_ref"),

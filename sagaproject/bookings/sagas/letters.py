@@ -26,12 +26,11 @@ def booking_confirmation(sale: Sale, uid: UUID) -> Mail:
 
 
 def booking_cancellation(sale: Sale, uid: UUID) -> Mail:
-    """What we wrote before does not hold."""
+    """What we wrote before does not hold, whether we could not keep it or were asked not to."""
     return Mail(
         to=sale["customer_email"],
         subject=_("Your booking %(sale)s is cancelled") % {"sale": sale["sale_id"]},
-        body=_("Dear %(name)s,\n\nwe are sorry: we could not book %(description)s for you.\n\nStart: %(start)s\n")
-        % _words(sale),
+        body=_("Dear %(name)s,\n\nyour booking of %(description)s is cancelled.\n\nStart: %(start)s\n") % _words(sale),
         invitation=_invitation(sale, uid, sequence=1, cancelled=True),
     )
 
@@ -68,5 +67,6 @@ def _words(sale: Sale) -> dict[str, str]:
         start = timezone.localtime(moment(sale["starts_at"]))
         words["start"] = formats.date_format(start, "DATETIME_FORMAT")
     if "currency" in sale:
-        words["money"] = money(sale["amount"], sale["currency"])
+        amount = formats.number_format(Decimal(sale["amount"]), 2, force_grouping=True)
+        words["money"] = f"{SYMBOLS[sale['currency']]} {amount}"
     return words

@@ -4,13 +4,15 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.validators import RegexValidator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
 from integrations.identifiers import parse_phone, parse_tax_id
 
 CURRENCIES = ["BRL", "EUR", "USD"]
-ONE_WORD = RegexValidator(r"\A\S+\Z", "Use no spaces.")
-ONE_LINE = RegexValidator(r"\A[^\r\n]*\Z", "Use one line.")
+ONE_WORD = RegexValidator(r"\A\S+\Z", gettext_lazy("Use no spaces."))
+ONE_LINE = RegexValidator(r"\A[^\r\n]*\Z", gettext_lazy("Use one line."))
 
 
 class SaleInput(serializers.Serializer):
@@ -42,7 +44,7 @@ class CreateBookingInput(SaleInput):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """A booking ends after it starts."""
         if attrs["ends_at"] <= attrs["starts_at"]:
-            raise serializers.ValidationError({"ends_at": "This must be after starts_at."})
+            raise serializers.ValidationError({"ends_at": _("The end must be after the start.")})
         return attrs
 
 

@@ -1,0 +1,168 @@
+"""What the business does for whoever books: book, pay, cancel. The booking page and the API both come here."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
+from sagaproject.bookings.status import told_by
+from sagas import ActRefused, InvalidInput, SagaConflict, SagaState, operations
+from sagas.models import SagaExecution
+from sagas.operations import Act
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.querysets import fold
+
+# A sale's id becomes part of its sagas' ids and of the API's addresses.
+SALE_ID = re.compile(r"[A-Za-z0-9._:~-]+")
+
+PAYING = _("A payment of this booking is in progress.")
+CHECKING_PAYMENT = _("We are checking an earlier payment of this booking; please do not pay again.")
+WHY_NOT_PAY = {
+    SagaState.PENDING: PAYING,
+    SagaState.IN_PROGRESS: PAYING,
+    SagaState.COMPENSATING: CHECKING_PAYMENT,
+    SagaState.PARTIALLY_COMPENSATED: CHECKING_PAYMENT,
+    SagaState.SUCCEEDED: _("This booking is paid already."),
+}
+UNDOES = {
+    SagaState.PENDING: Act.CANCEL,
+    SagaState.IN_PROGRESS: Act.CANCEL,
+    SagaState.SUCCEEDED: Act.COMPENSATE,
+}
+
+
+class NotPossible(Exception):
+    """How the booking stands does not allow it; `sentence` tells the customer why."""
+
+    def __init__(self, sentence: Any) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+def book(sale: Mapping[str, Any], *, owner: Any = None, saga_id: str | None = None) -> Booking:
+    """Make the booking and start its create_booking saga, both or neither.
+
+    A sale that was booked before with the same content gives the same booking. Raises InvalidInput, and
+    SagaConflict where the sale's id is taken by other content or by somebody else.
+    """
+    sale_id = _checked_sale_id(sale)
+    with transaction.atomic():
+        existing = Booking.objects.filter(sale_id=sale_id).exclude(booking_saga_id="").first()
+        saga_id = existing.booking_saga_id if existing else saga_id or f"booking-{sale_id}"
+        execution = get_saga_orchestrator().start(saga_id, "create_booking", context=sale, owner=owner)
+        booking = existing or _made_by(execution, owner)
+        if booking.booking_saga_id != execution.saga_id or booking.owner != owner:
+            raise SagaConflict(execution.saga_id, execution.saga_name)
+    return booking
+
+
+def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
+    """Start a collect_payment saga for a confirmed booking that nobody has paid or is paying.
+
+    Each attempt is a saga of its own, for a declined card stays declined. Raises NotPossible and InvalidInput,
+    and Booking.DoesNotExist.
+    """
+    with _alone_with(sale_id) as booking:
+        payments = _payments(sale_id)
+        _refuse_payment(booking, payments)
+        saga_id = f"payment-{sale_id}-{len(payments) + 1}"
+        get_saga_orchestrator().start(
+            saga_id, "collect_payment", context=_payment_input(booking, payment_method), owner=owner
+        )
+        booking.payment_saga_id, booking.payment_status = saga_id, PaymentStatus.PENDING
+        booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
+    return booking
+
+
+def cancel(sale_id: str, *, reason: str, by: operations.By) -> Booking:
+    """Undo the payment and the booking, or stop what still runs; once more changes nothing.
+
+    Workers carry it out: the booking that is returned may still be on its way. Raises NotPossible, and
+    Booking.DoesNotExist.
+    """
+    with _alone_with(sale_id) as booking:
+        execution = SagaExecution.objects.with_id(booking.booking_saga_id).first()
+        _refuse_cancellation(booking, execution)
+        for unwanted in [*_payments(sale_id), execution]:
+            _undo(unwanted, reason, by)
+        booking.refresh_from_db()
+    return booking
+
+
+def _checked_sale_id(sale: Mapping[str, Any]) -> str:
+    """The sale's id as the saga's schema will leave it."""
+    sale_id = str(sale.get("sale_id", "")).strip()
+    if sale_id and not SALE_ID.fullmatch(sale_id):
+        raise InvalidInput({"sale_id": str(_("Use letters, digits and . _ : ~ - only."))})
+    return sale_id
+
+
+def _made_by(execution: SagaExecution, owner: Any) -> Booking:
+    """The sale's booking as this saga's input tells it; one that a payment has made before is taken over."""
+    told = {**told_by(execution), "owner": owner, "booking_saga_id": execution.saga_id}
+    booking, made = Booking.objects.get_or_create(sale_id=execution.input["sale_id"], defaults=told)
+    if not made and not booking.booking_saga_id:
+        booking.owner, booking.booking_saga_id = owner, execution.saga_id
+        booking.save(update_fields=["owner", "booking_saga_id", "updated_at"])
+    return booking
+
+
+@contextmanager
+def _alone_with(sale_id: str) -> Iterator[Booking]:
+    """The booking in a transaction in which nobody else pays or cancels it.
+
+    What is locked is the row of its saga, and not the booking's: a worker locks a saga's row before the booking's,
+    and two that lock in two orders wait for each other for ever.
+    """
+    with transaction.atomic():
+        saga_id = Booking.objects.values_list("booking_saga_id", flat=True).get(sale_id=sale_id)
+        SagaExecution.objects.with_id(saga_id).select_for_update().first()
+        yield Booking.objects.get(sale_id=sale_id)
+
+
+def _payments(sale_id: str) -> list[SagaExecution]:
+    """Every attempt to pay the sale, whoever has started it."""
+    payments = SagaExecution.objects.of_sagas(["collect_payment"])
+    referring = payments.filter(references__key="sale_id", references__value=fold(sale_id))
+    return [payment for payment in referring.order_by("pk") if payment.input["sale_id"] == sale_id]
+
+
+def _refuse_payment(booking: Booking, payments: list[SagaExecution]) -> None:
+    if booking.status != BookingStatus.CONFIRMED:
+        raise NotPossible(_("Only a confirmed booking can be paid."))
+    for payment in payments:
+        if payment.state in WHY_NOT_PAY:
+            raise NotPossible(WHY_NOT_PAY[payment.state])
+
+
+def _payment_input(booking: Booking, payment_method: str) -> dict[str, str]:
+    return {
+        "sale_id": booking.sale_id,
+        "customer_name": booking.customer_name,
+        "customer_email": booking.customer_email,
+        "description": booking.description,
+        "amount": str(booking.amount),
+        "currency": booking.currency,
+        "payment_method": payment_method,
+    }
+
+
+def _refuse_cancellation(booking: Booking, execution: SagaExecution | None) -> None:
+    if execution is None or booking.status == BookingStatus.NOT_BOOKED:
+        raise NotPossible(_("Nothing was booked, so there is nothing to cancel."))
+    if execution.state is SagaState.PARTIALLY_COMPENSATED:
+        raise NotPossible(_("We are checking this booking already, and will write to you."))
+
+
+def _undo(execution: SagaExecution, reason: str, by: operations.By) -> None:
+    act = UNDOES.get(execution.state)
+    if act is None or execution.wants == Act.CANCEL:
+        return
+    try:
+        operations.perform(act, execution.saga_id, reason=reason, by=by)
+    except ActRefused as error:
+        raise NotPossible(_("This cannot be cancelled right now; please try again in a moment.")) from error
