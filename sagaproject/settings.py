@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import dj_database_url
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
@@ -32,6 +33,31 @@ ALLOWED_HOSTS = read_list("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
+# A deployment speaks HTTPS. One whose proxy speaks it in its stead says so, or it would be sent round in circles.
+SECURE_SSL_REDIRECT = read_flag("SSL_REDIRECT", default=not DEBUG)
+# Who asks whether the process lives is a neighbour, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]
+if read_flag("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = int(os.environ.get("HSTS_SECONDS", "0" if DEBUG else "2592000"))
+# HSTS for subdomains, and for good, is for those to decide who own the whole domain.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# The address of a booking is its secret: no other site is told of it, not even in part.
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Nothing from elsewhere, and nothing inline: what somebody smuggles into a page does not run.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
 
 # What runs
 
@@ -48,6 +74,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_filters",
     "django_q",
+    "csp",
     "sagas.apps.SagasConfig",
     "integrations.apps.IntegrationsConfig",
     "sagaproject.bookings.apps.BookingsConfig",
@@ -55,6 +82,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -207,7 +236,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "sagas.api.problems.answer",
     # How many proxies in front of us may be believed when they say whose request it is.
     "NUM_PROXIES": int(os.environ.get("PROXIES", "0")),
-    "DEFAULT_THROTTLE_RATES": read_rates(),
+    "DEFAULT_THROTTLE_RATES": {"booking_page": "20/min", **read_rates()},
 }
 
 SPECTACULAR_SETTINGS = {
@@ -237,6 +266,13 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+# Also before anybody has run collectstatic. With DEBUG on, files are looked for at each request.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
 
 # Logs
 

@@ -1,16 +1,20 @@
 """Where the project's pages and interfaces are."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("", RedirectView.as_view(pattern_name="bookings:book"), name="home"),
+    path("", include("sagaproject.bookings.page.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("api/v1/", include("sagas.api.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("", include("sagas.api.probes")),
+    # Browsers ask for it on pages that name no other, such as the admin's.
+    path("favicon.ico", RedirectView.as_view(url=static("bookings/favicon.svg"))),
 ]

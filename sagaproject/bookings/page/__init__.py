@@ -1,0 +1,1 @@
+"""The booking page: what customers see, without an account, in their browser."""

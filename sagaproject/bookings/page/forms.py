@@ -1,0 +1,121 @@
+"""The page's forms. What is wrong with an answer is said by the sagas' own schemas, not twice."""
+
+import secrets
+from typing import Any
+
+from django import forms
+from django.core import signing
+from django.utils.formats import get_format
+from django.utils.translation import gettext_lazy as _
+
+from sagaproject.bookings import services
+from sagaproject.bookings.models import Booking
+from sagas import InvalidInput, SagaConflict
+
+# Without signs that are mistaken for others when they are read out.
+SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+SALES = signing.Signer(salt="sagaproject.bookings.sale")
+TEST_CARDS = {
+    "pm_card_visa": _("Visa, is accepted"),
+    "pm_card_mastercard": _("Mastercard, is accepted"),
+    "pm_card_chargeDeclined": _("A card that is declined"),
+    "pm_card_chargeDeclinedInsufficientFunds": _("A card without enough money"),
+    "pm_card_chargeDeclinedExpiredCard": _("A card that has expired"),
+}
+
+
+def answer(kind: str, label: Any, help_text: Any = "", **attrs: Any) -> forms.CharField:
+    """A question that is answered in an input of this type; whether it must be is for the schema to say."""
+    widget = forms.TextInput({"required": True, **attrs})
+    widget.input_type = kind
+    return forms.CharField(label=label, help_text=help_text, required=False, widget=widget)
+
+
+class BookingForm(forms.Form):
+    """What create_booking wants to know, except for the sale's id."""
+
+    description = answer("text", _("What would you like to book?"), maxlength=500, autocomplete="off")
+    starts_at = answer("datetime-local", _("From"), _("In the time of São Paulo."), autocomplete="off")
+    ends_at = answer("datetime-local", _("Until"), autocomplete="off")
+    amount = answer("text", _("Price in reais"), inputmode="decimal", autocomplete="off")
+    customer_name = answer("text", _("Name"), maxlength=200, autocomplete="name")
+    customer_email = answer(
+        "email", _("E-mail"), _("The confirmation and the receipt go there."), maxlength=254, autocomplete="email"
+    )
+    customer_phone = answer(
+        "tel",
+        _("Mobile phone (optional)"),
+        _("With it, you get the confirmation by WhatsApp, too."),
+        maxlength=30,
+        autocomplete="tel",
+        required=False,
+    )
+    customer_document = answer(
+        "text", _("CPF or CNPJ"), _("It goes onto your invoice."), maxlength=20, autocomplete="off"
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sale_id = self._sent_sale_id() or new_sale_id()
+
+    @property
+    def signed_sale_id(self) -> str:
+        """What the page carries, so that a form that is sent twice books once."""
+        return SALES.sign(self.sale_id)
+
+    def book(self) -> Booking | None:
+        """The booking, or None with an error beside each field that needs another answer."""
+        if not self.is_valid():
+            return None
+        try:
+            return services.book(self._sale())
+        except InvalidInput as refusal:
+            for key, sentence in refusal.errors.items():
+                self.add_error(key if key in self.fields else None, sentence)
+        except SagaConflict:
+            self.sale_id = new_sale_id()
+            self.add_error(None, _("You have sent this form before, with other answers. Send it again to book twice."))
+        return None
+
+    def _sent_sale_id(self) -> str:
+        try:
+            return SALES.unsign(self.data.get("sale", ""))
+        except signing.BadSignature:
+            return ""
+
+    def _sale(self) -> dict[str, str]:
+        given = {key: text for key, text in self.cleaned_data.items() if text}
+        if "amount" in given:
+            given["amount"] = plain_number(given["amount"])
+        return {"sale_id": self.sale_id, **given}
+
+
+class PaymentForm(forms.Form):
+    """Which card is charged."""
+
+    payment_method = forms.ChoiceField(
+        label=_("Test card"),
+        choices=list(TEST_CARDS.items()),
+        initial="pm_card_visa",
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose a card."), "invalid_choice": _("Choose one of these cards.")},
+    )
+
+
+class CancelForm(forms.Form):
+    """Why a booking is cancelled, for those who wonder later."""
+
+    reason = forms.CharField(
+        label=_("Why? (optional)"), required=False, max_length=500, widget=forms.Textarea({"rows": 3})
+    )
+
+
+def new_sale_id() -> str:
+    """An id that nobody else has, short enough to be read out."""
+    return "SALE-" + "".join(secrets.choice(SIGNS) for _ in range(8))
+
+
+def plain_number(text: str) -> str:
+    """A number as the schema reads it, from one as people write it in the active language."""
+    decimal, thousands = get_format("DECIMAL_SEPARATOR"), get_format("THOUSAND_SEPARATOR")
+    return text.replace(thousands, "").replace(decimal, ".") if decimal in text else text

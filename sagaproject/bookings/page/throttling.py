@@ -1,0 +1,43 @@
+"""Nobody floods the page: its POSTs are counted by the address that they come from."""
+
+import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from rest_framework.settings import api_settings
+from rest_framework.throttling import SimpleRateThrottle
+
+View = Callable[..., HttpResponse]
+
+
+class PagePosts(SimpleRateThrottle):
+    """As many as the settings' rate for `booking_page` allows, counted in Django's cache."""
+
+    scope = "booking_page"
+
+    def get_rate(self) -> str:
+        """Today's setting; the base keeps the one of its import."""
+        return api_settings.DEFAULT_THROTTLE_RATES[self.scope]
+
+    def get_cache_key(self, request: HttpRequest, view: Any) -> str:
+        """One count for each address, whoever is logged in there."""
+        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
+
+
+def throttled(view: View) -> View:
+    """Answer 429 with a sentence to an address that has sent too much."""
+
+    @wraps(view)
+    def counting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        throttle = PagePosts()
+        if request.method != "POST" or throttle.allow_request(request, view):
+            return view(request, *args, **kwargs)
+        seconds = math.ceil(throttle.wait() or 1)
+        response = render(request, "bookings/too_many.html", {"seconds": seconds}, status=429)
+        response["Retry-After"] = str(seconds)
+        return response
+
+    return counting

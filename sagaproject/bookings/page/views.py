@@ -1,0 +1,96 @@
+"""The page's views; a booking is found by its token, which nobody guesses."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from sagaproject.bookings import services
+from sagaproject.bookings.models import Booking
+from sagaproject.bookings.page.forms import BookingForm, CancelForm, PaymentForm
+from sagaproject.bookings.page.progress import Progress
+from sagaproject.bookings.page.throttling import throttled
+from sagas.operations import By
+
+CUSTOMER = By(name="customer", source="page")
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@throttled
+def book(request: HttpRequest) -> HttpResponse:
+    """Ask what is to be booked, and book it."""
+    form = BookingForm(request.POST) if request.method == "POST" else BookingForm()
+    booking = form.book() if form.is_bound else None
+    return _to(booking) if booking else render(request, "bookings/book.html", {"form": form})
+
+
+@never_cache
+@require_safe
+def show(request: HttpRequest, token: UUID) -> HttpResponse:
+    """How the booking stands, and what can be done about it."""
+    return render(request, "bookings/booking.html", _context(_booking(token)))
+
+
+@never_cache
+@require_safe
+def progress(request: HttpRequest, token: UUID) -> HttpResponse:
+    """The part of that page that changes; 304 while it has not."""
+    context = _context(_booking(token))
+    etag = context["progress"].etag
+    unchanged = get_conditional_response(request, etag=etag)
+    response = unchanged or render(request, "bookings/_progress.html", context)
+    response["ETag"] = etag
+    return response
+
+
+@never_cache
+@require_POST
+@throttled
+def pay(request: HttpRequest, token: UUID) -> HttpResponse:
+    """Charge the card that was chosen."""
+    booking, form = _booking(token), PaymentForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, form.errors["payment_method"][0])
+        return _to(booking)
+    try:
+        services.pay(booking.sale_id, form.cleaned_data["payment_method"])
+    except services.NotPossible as refusal:
+        messages.error(request, str(refusal.sentence))
+    return _to(booking)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@throttled
+def cancel(request: HttpRequest, token: UUID) -> HttpResponse:
+    """Ask whether the customer means it, then cancel."""
+    booking, form = _booking(token), CancelForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return render(request, "bookings/cancel.html", {"booking": booking, "form": form})
+    reason = form.cleaned_data["reason"] or _("The customer has cancelled on the booking page.")
+    try:
+        services.cancel(booking.sale_id, reason=reason, by=CUSTOMER)
+    except services.NotPossible as refusal:
+        messages.error(request, str(refusal.sentence))
+    return _to(booking)
+
+
+def _booking(token: UUID) -> Booking:
+    return get_object_or_404(Booking, token=token)
+
+
+def _to(booking: Booking) -> HttpResponseRedirect:
+    return redirect(reverse("bookings:show", args=[booking.token]))
+
+
+def _context(booking: Booking) -> dict[str, Any]:
+    seen = Progress(booking)
+    return {"booking": seen.sale, "progress": seen, "payment_form": PaymentForm() if seen.may_pay else None}

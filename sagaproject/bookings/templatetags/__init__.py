@@ -1,0 +1,1 @@
+"""What the page's templates need beside Django's own."""

@@ -1,0 +1,9 @@
+"""Filters of the booking page's templates."""
+
+from django import template
+
+from sagas.filling import money
+
+register = template.Library()
+register.filter("money", money)
+
