@@ -97,7 +97,9 @@ class Progress:
     def __init__(self, booking: Booking) -> None:
         self.token = booking.token
         ids = [booking.booking_saga_id, booking.payment_saga_id]
-        found = {execution.saga_id: execution for execution in SagaExecution.objects.filter(saga_id__in=filter(None, ids))}
+        found = {
+            execution.saga_id: execution for execution in SagaExecution.objects.filter(saga_id__in=filter(None, ids))
+        }
         self._booking_saga, self._payment_saga = (found.get(saga_id) for saga_id in ids)
         # Read after the executions, which are written first: it is never older than what they say.
         self.sale = Booking.objects.get(pk=booking.pk)

@@ -6,4 +6,3 @@ from sagas.filling import money
 
 register = template.Library()
 register.filter("money", money)
-

@@ -1,0 +1,1 @@
+"""The booking page in a real browser: what only a browser can tell."""

@@ -1,0 +1,71 @@
+"""A browser, a server and workers, which end with their test."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.core.cache import cache
+from django.db import connections
+
+from sagas.testing import drain
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = ["--no-sandbox", "--headless", "--disable-background-networking"]
+LOOK_EVERY = 0.05
+PATIENCE = 15_000
+
+
+def pytest_collection_modifyitems(items):
+    """They take long; and on a machine without a browser there is nothing to see."""
+    for item in items:
+        if "/browser/" in str(item.path):
+            item.add_marker(pytest.mark.prove)
+            if not CHROMIUM and "CI" not in os.environ:
+                item.add_marker(pytest.mark.skip(reason="There is no chromium here: install it to see the page in it."))
+
+
+@pytest.fixture
+def workers(live_server) -> Iterator[None]:
+    """A thread that runs what is due, as workers would."""
+    stop = threading.Event()
+
+    def work():
+        while not stop.wait(LOOK_EVERY):
+            drain()
+        connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@pytest.fixture
+def open_page(live_server, monkeypatch):
+    """Opens the booking page in a new browser window: open_page(locale="pt-BR", width=360)."""
+    from playwright.sync_api import sync_playwright
+
+    cache.clear()
+    # Its event loop runs in this thread, where Django would not let the test use the database.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        complaints: list[str] = []
+
+        def opened(*, locale="en-US", width=1280, path="/book/", **options):
+            context = browser.new_context(
+                base_url=live_server.url, locale=locale, viewport={"width": width, "height": 900}, **options
+            )
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE)
+            page.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.goto(path)
+            return page
+
+        yield opened
+        browser.close()
+        assert complaints == []
