@@ -5,6 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class BookingStatus(models.TextChoices):
@@ -24,7 +25,7 @@ class PaymentStatus(models.TextChoices):
     PAID = "paid", _("paid")
     PAYMENT_FAILED = "payment_failed", _("payment failed")
     CHECKING = "checking", _("being checked")
-    REFUNDED = "refunded", _("refunded")
+    REFUNDED = "refunded", pgettext_lazy("payment", "refunded")
     CANCELLED = "cancelled", _("cancelled before anything was charged")
 
 

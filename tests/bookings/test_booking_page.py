@@ -2,6 +2,7 @@
 
 import html
 import re
+from pathlib import Path
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -14,6 +15,7 @@ from sagas import SagaState
 from sagas.models import SagaEvent, SagaExecution
 from sagas.operations import Act, By, perform
 from sagas.testing import drain
+from sagas.wording import StepStatus
 from tests.bookings.conftest import BOOKING
 
 pytest_plugins = ["sagas.testing.fixtures"]
@@ -85,7 +87,7 @@ def test_the_form_books_and_leads_to_the_bookings_own_page(client, saga_clock):
     assert booking.starts_at.isoformat() == "2030-12-01T13:00:00+00:00"
     assert "We are making your booking" in words(client.get(response.url))
     drain(saga_clock)
-    assert "Your booking is confirmed: City tour, Dec. 1, 2030, 10 a.m." in words(client.get(response.url))
+    assert "Your booking of City tour on Dec. 1, 2030, 10 a.m. is confirmed." in words(client.get(response.url))
 
 
 def test_every_question_has_a_label_and_browsers_can_fill_in_what_they_know(client):
@@ -181,11 +183,18 @@ def test_a_token_that_nobody_has_leads_nowhere(client, booking):
 
 def test_each_step_is_told_with_a_word_and_a_sentence(client, booking):
     assert lines(page(client, booking)) == [
-        ("Create nf has not begun yet.", "Waiting"),
-        ("Send email has not begun yet.", "Waiting"),
-        ("Send whatsapp has not begun yet.", "Waiting"),
-        ("Add calendar has not begun yet.", "Waiting"),
+        ("Invoice", "Waiting"),
+        ("Confirmation by e-mail", "Waiting"),
+        ("Confirmation by WhatsApp", "Waiting"),
+        ("Calendar", "Waiting"),
     ]
+
+
+def test_who_has_no_telephone_is_told_of_no_message_to_it(client, saga_clock):
+    booking = services.book(BOOKING | {"customer_phone": ""})
+    drain(saga_clock)
+
+    assert "WhatsApp" not in words(page(client, booking))
 
 
 def test_a_confirmed_booking_shows_what_was_done_and_offers_to_pay(client, confirmed):
@@ -253,7 +262,8 @@ def test_a_declined_card_is_told_with_its_reason_and_another_may_be_tried(
     drain(saga_clock)
     told = words(page(client, confirmed))
 
-    assert f"Your payment did not go through {reason}" in told
+    assert f"Your payment did not go through {reason} The payment of R$ 420.00 did not go through;" in told
+    assert "Waiting" not in told
     assert "Try another card" in told
 
     pay(client, confirmed)
@@ -441,10 +451,8 @@ def test_staff_find_the_administration(client, admin_client):
 
 
 def test_each_status_of_a_step_has_an_icon():
-    from sagas.wording import StepStatus
+    icons = re.findall(r'<symbol id="(\w+)"', Path(finders.find("bookings/icons.svg")).read_text())
 
-    with open(finders.find("bookings/icons.svg")) as file:
-        icons = re.findall(r'<symbol id="(\w+)"', file.read())
     assert sorted(icons) == sorted(StepStatus)
 
 

@@ -167,8 +167,8 @@ def test_an_error_takes_the_reader_to_it(open_page):
 def test_in_portuguese_everything_is_portuguese(open_page):
     page = open_page(locale="pt-BR")
     page.get_by_label("O que você gostaria de reservar?").fill("Passeio por São Paulo")
-    page.get_by_label("De", exact=True).fill("2030-12-01T10:00")
-    page.get_by_label("Até").fill("2030-12-01T12:00")
+    page.get_by_label("Início").fill("2030-12-01T10:00")
+    page.get_by_label("Término").fill("2030-12-01T12:00")
     page.get_by_label("Preço em reais").fill("1.420,50")
     page.get_by_label("Nome").fill("Ana Souza")
     page.get_by_label("E-mail").fill("ana.souza@example.com")
@@ -177,7 +177,7 @@ def test_in_portuguese_everything_is_portuguese(open_page):
 
     expect_headline(page, "Sua reserva está confirmada")
     page.get_by_role("button", name="Pagar R$ 1.420,50").click()
-    expect_headline(page, "Pago, obrigado")
+    expect_headline(page, "Pagamento recebido")
     page.get_by_role("button", name="English").click()
     expect_headline(page, "Paid, thank you")
 

@@ -16,8 +16,8 @@ from sagas import InvalidInput, SagaConflict
 SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 SALES = signing.Signer(salt="sagaproject.bookings.sale")
 TEST_CARDS = {
-    "pm_card_visa": _("Visa, is accepted"),
-    "pm_card_mastercard": _("Mastercard, is accepted"),
+    "pm_card_visa": _("Visa (is accepted)"),
+    "pm_card_mastercard": _("Mastercard (is accepted)"),
     "pm_card_chargeDeclined": _("A card that is declined"),
     "pm_card_chargeDeclinedInsufficientFunds": _("A card without enough money"),
     "pm_card_chargeDeclinedExpiredCard": _("A card that has expired"),

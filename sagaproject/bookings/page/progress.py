@@ -13,12 +13,13 @@ from django.utils.translation import gettext_lazy as _
 
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagaproject.bookings.services import WHY_NOT_PAY
+from sagas import Saga
 from sagas.models import SagaExecution
 from sagas.operations import Act
 from sagas.registry import get_saga
 from sagas.states import TERMINAL, Direction, Ending, SagaState
 from sagas.tenure import history_of
-from sagas.wording import StepStatus, customer_state, message, steps_told
+from sagas.wording import StepStatus, StepTold, customer_state, message, steps_told
 
 
 class Stand(StrEnum):
@@ -59,6 +60,19 @@ STATUS_WORDS = {
     StepStatus.UNDONE: _("Undone"),
     StepStatus.NOT_UNDONE: _("Not undone"),
 }
+# What is told of a step in a word and not in a sentence: nothing has happened yet, or it is being taken back.
+TITLES = {
+    "create_nf": _("Invoice"),
+    "send_email": _("Confirmation by e-mail"),
+    "send_whatsapp": _("Confirmation by WhatsApp"),
+    "add_calendar": _("Calendar"),
+    "process_payment": _("Charge"),
+    "create_invoice": _("Our books"),
+    "send_receipt": _("Receipt by e-mail"),
+    "log_analytics": _("Our statistics"),
+}
+TITLED = (StepStatus.WAITING, StepStatus.UNDOING, StepStatus.NOT_UNDONE)
+NOTHING_DONE = (StepStatus.WAITING, StepStatus.REFUSED)
 MOVING = (StepStatus.DOING, StepStatus.UNDOING)
 ASKED_FOR = {SagaState.COMPENSATING: Stand.CANCELLING, SagaState.FAILED: Stand.CANCELLED}
 # What a payment gateway says of a card; of other refusals the saga's own words must do.
@@ -146,7 +160,7 @@ class Progress:
         told = self.payment or self.booking
         if told is None:
             return ""
-        moving = [line.sentence for line in told.lines if line.status in MOVING]
+        moving = [f"{line.word}: {line.sentence}" for line in told.lines if line.status in MOVING]
         return moving[0] if moving else f"{told.headline}. {told.reason}"
 
     @property
@@ -155,16 +169,32 @@ class Progress:
 
 
 def _told(execution: SagaExecution, headlines: Mapping[Stand, Any]) -> Told:
-    saga, history, stand = get_saga(execution.saga_name), history_of(execution), _stand(execution)
+    saga, stand = get_saga(execution.saga_name), _stand(execution)
     asked = stand in (Stand.CANCELLING, Stand.CANCELLED)
-    steps = steps_told(execution, saga, history, personal=True)
     return Told(
         stand=stand,
         headline=str(headlines[stand]),
         sentence="" if asked else message(execution, saga, personal=True),
         reason=_why_declined(execution) if stand is Stand.NOT_BOOKED else "",
-        lines=[Line(step.status, str(STATUS_WORDS[step.status]), step.sentence) for step in steps],
+        lines=[_line(step) for step in _steps(execution, saga)],
     )
+
+
+def _steps(execution: SagaExecution, saga: Saga) -> list[StepTold]:
+    """The steps that matter to the customer: not those that were never begun, nor a message to no telephone."""
+    steps = steps_told(execution, saga, history_of(execution), personal=True)
+    if not execution.input.get("customer_phone"):
+        steps = [step for step in steps if step.name != "send_whatsapp"]
+    if execution.state not in TERMINAL:
+        return steps
+    if all(step.status in NOTHING_DONE for step in steps):
+        return []
+    return [step for step in steps if step.status is not StepStatus.WAITING]
+
+
+def _line(step: StepTold) -> Line:
+    sentence = TITLES.get(step.name, step.sentence) if step.status in TITLED else step.sentence
+    return Line(step.status, str(STATUS_WORDS[step.status]), str(sentence))
 
 
 def _stand(execution: SagaExecution) -> Stand:
