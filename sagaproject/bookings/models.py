@@ -54,6 +54,9 @@ class Booking(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    # Whether its saga was started by the call that has returned this object.
+    just_made = False
+
     class Meta:
         verbose_name = _("booking")
         verbose_name_plural = _("bookings")

@@ -1,6 +1,7 @@
 """What the business does for whoever books: book, pay, cancel. The booking page and the API both come here."""
 
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,9 @@ from sagas.orchestrator import get_saga_orchestrator
 from sagas.querysets import fold
 
 # A sale's id becomes part of its sagas' ids and of the API's addresses.
-SALE_ID = re.compile(r"[A-Za-z0-9._:~-]+")
+SALE_ID = re.compile(r"\A[A-Za-z0-9._:~-]+\Z")
+# Without signs that are mistaken for others when they are read out.
+SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 PAYING = _("A payment of this booking is in progress.")
 CHECKING_PAYMENT = _("We are checking an earlier payment of this booking; please do not pay again.")
@@ -35,12 +38,11 @@ UNDOES = {
 }
 
 
-class NotPossible(Exception):
-    """How the booking stands does not allow it; `sentence` tells the customer why."""
+class NotPossible(ActRefused):
+    """How the booking stands does not allow it; `sentence` tells the customer why, in the active language."""
 
-    def __init__(self, sentence: Any) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+    def __init__(self, act: str, sale_id: str, sentence: Any) -> None:
+        super().__init__(act, sale_id, str(sentence))
 
 
 def book(sale: Mapping[str, Any], *, owner: Any = None, saga_id: str | None = None) -> Booking:
@@ -57,7 +59,13 @@ def book(sale: Mapping[str, Any], *, owner: Any = None, saga_id: str | None = No
         booking = existing or _made_by(execution, owner)
         if booking.booking_saga_id != execution.saga_id or booking.owner != owner:
             raise SagaConflict(execution.saga_id, execution.saga_name)
+    booking.just_made = execution.just_started
     return booking
+
+
+def new_sale_id() -> str:
+    """An id that no other sale has, short enough to be read out."""
+    return "SALE-" + "".join(secrets.choice(SIGNS) for _ in range(8))
 
 
 def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
@@ -88,7 +96,7 @@ def cancel(sale_id: str, *, reason: str, by: operations.By) -> Booking:
         execution = SagaExecution.objects.with_id(booking.booking_saga_id).first()
         _refuse_cancellation(booking, execution)
         for unwanted in [*_payments(sale_id), execution]:
-            _undo(unwanted, reason, by)
+            _undo(booking, unwanted, reason, by)
         booking.refresh_from_db()
     return booking
 
@@ -133,10 +141,10 @@ def _payments(sale_id: str) -> list[SagaExecution]:
 
 def _refuse_payment(booking: Booking, payments: list[SagaExecution]) -> None:
     if booking.status != BookingStatus.CONFIRMED:
-        raise NotPossible(_("Only a confirmed booking can be paid."))
+        raise NotPossible("pay", booking.sale_id, _("Only a confirmed booking can be paid."))
     for payment in payments:
         if payment.state in WHY_NOT_PAY:
-            raise NotPossible(WHY_NOT_PAY[payment.state])
+            raise NotPossible("pay", booking.sale_id, WHY_NOT_PAY[payment.state])
 
 
 def _payment_input(booking: Booking, payment_method: str) -> dict[str, str]:
@@ -153,16 +161,17 @@ def _payment_input(booking: Booking, payment_method: str) -> dict[str, str]:
 
 def _refuse_cancellation(booking: Booking, execution: SagaExecution | None) -> None:
     if execution is None or booking.status == BookingStatus.NOT_BOOKED:
-        raise NotPossible(_("Nothing was booked, so there is nothing to cancel."))
+        raise NotPossible("cancel", booking.sale_id, _("Nothing was booked, so there is nothing to cancel."))
     if execution.state is SagaState.PARTIALLY_COMPENSATED:
-        raise NotPossible(_("We are checking this booking already, and will write to you."))
+        raise NotPossible("cancel", booking.sale_id, _("We are checking this booking already, and will write to you."))
 
 
-def _undo(execution: SagaExecution, reason: str, by: operations.By) -> None:
+def _undo(booking: Booking, execution: SagaExecution, reason: str, by: operations.By) -> None:
     act = UNDOES.get(execution.state)
     if act is None or execution.wants == Act.CANCEL:
         return
     try:
         operations.perform(act, execution.saga_id, reason=reason, by=by)
     except ActRefused as error:
-        raise NotPossible(_("This cannot be cancelled right now; please try again in a moment.")) from error
+        sentence = _("This cannot be cancelled right now; please try again in a moment.")
+        raise NotPossible("cancel", booking.sale_id, sentence) from error

@@ -46,7 +46,7 @@ def cancel():
 def refusal_of(act) -> str:
     with pytest.raises(NotPossible) as caught:
         act()
-    return str(caught.value)
+    return caught.value.sentence
 
 
 def statuses():
@@ -328,7 +328,7 @@ def at_once(*acts, times=1) -> list[str]:
         try:
             act()
         except NotPossible as refusal:
-            return str(refusal)
+            return refusal.sentence
         finally:
             connections.close_all()
         return ""

@@ -1,6 +1,5 @@
 """The page's forms. What is wrong with an answer is said by the sagas' own schemas, not twice."""
 
-import secrets
 from typing import Any
 
 from django import forms
@@ -12,8 +11,6 @@ from sagaproject.bookings import services
 from sagaproject.bookings.models import Booking
 from sagas import InvalidInput, SagaConflict
 
-# Without signs that are mistaken for others when they are read out.
-SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 SALES = signing.Signer(salt="sagaproject.bookings.sale")
 TEST_CARDS = {
     "pm_card_visa": _("Visa (is accepted)"),
@@ -56,7 +53,7 @@ class BookingForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.sale_id = self._sent_sale_id() or new_sale_id()
+        self.sale_id = self._sent_sale_id() or services.new_sale_id()
 
     @property
     def signed_sale_id(self) -> str:
@@ -73,7 +70,7 @@ class BookingForm(forms.Form):
             for key, sentence in refusal.errors.items():
                 self.add_error(key if key in self.fields else None, sentence)
         except SagaConflict:
-            self.sale_id = new_sale_id()
+            self.sale_id = services.new_sale_id()
             self.add_error(None, _("You have sent this form before, with other answers. Send it again to book twice."))
         return None
 
@@ -108,11 +105,6 @@ class CancelForm(forms.Form):
     reason = forms.CharField(
         label=_("Why? (optional)"), required=False, max_length=500, widget=forms.Textarea({"rows": 3})
     )
-
-
-def new_sale_id() -> str:
-    """An id that nobody else has, short enough to be read out."""
-    return "SALE-" + "".join(secrets.choice(SIGNS) for _ in range(8))
 
 
 def plain_number(text: str) -> str:

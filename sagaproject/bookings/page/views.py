@@ -61,9 +61,9 @@ def pay(request: HttpRequest, token: UUID) -> HttpResponse:
         messages.error(request, form.errors["payment_method"][0])
         return _to(booking)
     try:
-        services.pay(booking.sale_id, form.cleaned_data["payment_method"])
+        services.pay(booking.sale_id, form.cleaned_data["payment_method"], owner=booking.owner)
     except services.NotPossible as refusal:
-        messages.error(request, str(refusal.sentence))
+        messages.error(request, refusal.sentence)
     return _to(booking)
 
 
@@ -79,7 +79,7 @@ def cancel(request: HttpRequest, token: UUID) -> HttpResponse:
     try:
         services.cancel(booking.sale_id, reason=reason, by=CUSTOMER)
     except services.NotPossible as refusal:
-        messages.error(request, str(refusal.sentence))
+        messages.error(request, refusal.sentence)
     return _to(booking)
 
 

@@ -1,0 +1,232 @@
+"""The API of bookings: the same three acts as on the booking page, for clients with a token or a session."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.http import Http404
+from django.urls import path
+from drf_spectacular.utils import OpenApiResponse
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from sagaproject.bookings import services
+from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
+from sagaproject.bookings.sagas.schemas import CreateBookingInput
+from sagas import InvalidInput
+from sagas.api import answers, documents, representation, starts, throttles
+from sagas.api.etags import conditional
+from sagas.api.serializers import Strict
+from sagas.api.views import LOOK_AGAIN, SagaView
+from sagas.models import SagaExecution
+from sagas.operations import Act, By
+
+FACTS = ("sale_id", "status", "payment_status", "description", "amount", "currency", "starts_at", "ends_at")
+
+
+class NewBooking(CreateBookingInput):
+    """A booking to make; without a sale_id it gets one."""
+
+    sale_id = serializers.RegexField(services.SALE_ID, max_length=64, required=False)
+
+
+class Payment(Strict):
+    """Which stored payment method is charged."""
+
+    payment_method = serializers.CharField(max_length=64)
+
+
+class Cancellation(Strict):
+    """Why the booking is cancelled."""
+
+    reason = serializers.CharField(max_length=2000)
+
+
+class BookingAnswer(serializers.ModelSerializer):
+    """A booking, its two sagas, and its customer's page, whose address is told to its owner alone."""
+
+    status = serializers.ChoiceField(choices=BookingStatus.values)
+    payment_status = serializers.ChoiceField(choices=PaymentStatus.values)
+    starts_at = serializers.DateTimeField(allow_null=True)
+    ends_at = serializers.DateTimeField(allow_null=True)
+    booking = answers.Detail(allow_null=True)
+    payment = answers.Detail(allow_null=True)
+    page = serializers.URLField(allow_null=True)
+
+    class Meta:
+        model = Booking
+        fields = [*FACTS, "booking", "payment", "page"]
+
+
+BOOK = documents.document(
+    BookingAnswer,
+    *(*documents.WITH_A_BODY, 409, 422),
+    status=202,
+    also={200: OpenApiResponse(BookingAnswer, "It had been made before.")},
+    operation_id="book",
+    request=NewBooking,
+    parameters=[documents.IDEMPOTENCY_KEY],
+    tags=["bookings"],
+)
+SHOW = documents.document(
+    BookingAnswer,
+    404,
+    also={304: OpenApiResponse(None, documents.SAYS[304])},
+    operation_id="booking",
+    parameters=[documents.IF_NONE_MATCH],
+    tags=["bookings"],
+)
+PAY = documents.document(
+    BookingAnswer,
+    *(*documents.WITH_A_BODY, 403, 404, 409, 422),
+    status=202,
+    operation_id="pay",
+    request=Payment,
+    parameters=[documents.IDEMPOTENCY_KEY],
+    tags=["bookings"],
+)
+CANCEL = documents.document(
+    BookingAnswer,
+    *(*documents.WITH_A_BODY, 403, 404, 409),
+    status=202,
+    operation_id="cancel_booking",
+    request=Cancellation,
+    tags=["bookings"],
+)
+
+
+class BookingView(SagaView):
+    """What the routes of bookings have in common."""
+
+    def booking(self, sale_id: str) -> Booking:
+        """The client's own, or anybody's for those who see all; Http404 tells nobody that there is another's."""
+        found = Booking.objects.filter(sale_id=sale_id).first() if services.SALE_ID.fullmatch(sale_id) else None
+        if found is None or not (self.reader.sees_all or self.owns(found)):
+            raise Http404
+        return found
+
+    def owns(self, booking: Booking) -> bool:
+        """Whether it was this client who booked."""
+        return booking.owner_id == self.request.user.pk
+
+    def told(self, booking: Booking) -> dict[str, Any]:
+        """The booking as this client may see it."""
+        shown: dict[str, Any] = {
+            **{fact: getattr(booking, fact) for fact in FACTS},
+            "booking": self._saga(booking.booking_saga_id),
+            "payment": self._saga(booking.payment_saga_id),
+            "page": None,
+        }
+        if self.owns(booking):
+            shown["page"] = reverse("bookings:show", args=[booking.token], request=self.request)
+        return BookingAnswer(shown).data
+
+    def begun(self, booking: Booking, status: int = 202) -> Response:
+        """What the workers carry out from now on, and where to look at it."""
+        where = reverse("bookings-api:booking", args=[booking.sale_id], request=self.request)
+        return Response(self.told(booking), status, headers={"Location": where, "Retry-After": LOOK_AGAIN})
+
+    def once(self, request: Any, begin: Callable[[], starts.Started]) -> starts.Started:
+        """Begin it, or find what the same Idempotency-Key has begun."""
+        key = self.request.headers.get("Idempotency-Key", "")
+        return starts.once(self.request.user, key, request, begin, _execution)
+
+    def _saga(self, saga_id: str) -> dict[str, Any] | None:
+        execution = SagaExecution.objects.with_id(saga_id).first()
+        return representation.detail(execution, self.reader) if execution else None
+
+
+class Bookings(BookingView):
+    """The door through which bookings are made."""
+
+    throttle_scope = throttles.START
+
+    @BOOK
+    def post(self, request: Request) -> Response:
+        """Make a booking, once: the same Idempotency-Key, or the same sale_id with the same content, finds it."""
+        sale = _mapping(request.data)
+        execution, fresh = self.once(["bookings", sale], lambda: self._book(sale))
+        booking = Booking.objects.get(booking_saga_id=execution.saga_id)
+        return self.begun(booking, 202 if fresh else 200)
+
+    def _book(self, sale: Mapping[str, Any]) -> starts.Started:
+        numbered = {"sale_id": services.new_sale_id(), **sale}
+        try:
+            booking = services.book(numbered, owner=self.request.user)
+        except InvalidInput as refusal:
+            raise ValidationError(refusal.errors) from refusal
+        return _execution(booking.booking_saga_id), booking.just_made
+
+
+class OneBooking(BookingView):
+    """One booking."""
+
+    @SHOW
+    def get(self, request: Request, sale_id: str) -> Response:
+        """How it stands; with If-None-Match, 304 while nothing has changed."""
+        return conditional(request, self.told(self.booking(sale_id)))
+
+
+class PaymentOfBooking(BookingView):
+    """The door through which a booking is paid."""
+
+    throttle_scope = throttles.START
+
+    @PAY
+    def post(self, request: Request, sale_id: str) -> Response:
+        """Charge the payment method, once: 409 while a payment is in progress, and after it has succeeded."""
+        booking = self.booking(sale_id)
+        if not self.owns(booking):
+            raise PermissionDenied("Only whoever has booked may pay.")
+        wanted = Payment(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        method = wanted.validated_data["payment_method"]
+        self.once(["payment", sale_id, method], lambda: self._pay(booking, method))
+        booking.refresh_from_db()
+        return self.begun(booking)
+
+    def _pay(self, booking: Booking, method: str) -> starts.Started:
+        try:
+            paid = services.pay(booking.sale_id, method, owner=self.request.user)
+        except InvalidInput as refusal:
+            raise ValidationError(refusal.errors) from refusal
+        return _execution(paid.payment_saga_id), True
+
+
+class CancellationOfBooking(BookingView):
+    """The door through which a booking is cancelled."""
+
+    throttle_scope = throttles.ACT
+
+    @CANCEL
+    def post(self, request: Request, sale_id: str) -> Response:
+        """Give the money back and undo the booking; somebody else's needs both permissions to do so."""
+        booking = self.booking(sale_id)
+        if not self.owns(booking):
+            self.reader.check_may(Act.CANCEL)
+            self.reader.check_may(Act.COMPENSATE)
+        wanted = Cancellation(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        by = By(user=request.user, source="api")
+        return self.begun(services.cancel(sale_id, reason=wanted.validated_data["reason"], by=by))
+
+
+app_name = "bookings-api"
+urlpatterns = [
+    path("bookings/", Bookings.as_view(), name="bookings"),
+    path("bookings/<str:sale_id>/", OneBooking.as_view(), name="booking"),
+    path("bookings/<str:sale_id>/payment/", PaymentOfBooking.as_view(), name="payment"),
+    path("bookings/<str:sale_id>/cancel/", CancellationOfBooking.as_view(), name="cancel"),
+]
+
+
+def _execution(saga_id: str) -> SagaExecution:
+    return SagaExecution.objects.get(saga_id=saga_id)
+
+
+def _mapping(data: Any) -> Mapping[str, Any]:
+    if not isinstance(data, dict):
+        raise ValidationError("Send an object.")
+    return data
