@@ -5,7 +5,7 @@ import re
 
 import pytest
 from babel.messages.mofile import write_mo
-from django.utils.translation import gettext, ngettext, override
+from django.utils.translation import gettext, ngettext, override, pgettext
 
 from sagas import phrasing
 from tests.messages import SOURCES, folder, marked, messages_in, stored
@@ -69,10 +69,14 @@ def test_what_is_compiled_is_what_is_written(name):
 def test_django_shows_what_the_catalog_says(name):
     for message in messages(stored(name)).values():
         with override("pt-br"):
-            shown = (
-                [ngettext(*message.id, number) for number in (1, 2)] if message.pluralizable else [gettext(message.id)]
-            )
-        assert shown == list(forms(message.string))
+            assert shown(message) == list(forms(message.string))
+
+
+def shown(message):
+    """What Django makes of the message, in the active language."""
+    if message.pluralizable:
+        return [ngettext(*message.id, number) for number in (1, 2)]
+    return [pgettext(message.context, message.id) if message.context else gettext(message.id)]
 
 
 TEMPLATE = """

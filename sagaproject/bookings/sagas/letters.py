@@ -67,6 +67,5 @@ def _words(sale: Sale) -> dict[str, str]:
         start = timezone.localtime(moment(sale["starts_at"]))
         words["start"] = formats.date_format(start, "DATETIME_FORMAT")
     if "currency" in sale:
-        amount = formats.number_format(Decimal(sale["amount"]), 2, force_grouping=True)
-        words["money"] = f"{SYMBOLS[sale['currency']]} {amount}"
+        words["money"] = money(sale["amount"], sale["currency"])
     return words
