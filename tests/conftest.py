@@ -11,7 +11,7 @@ import pytest
 pytest_plugins = ["integrations.pytest_plugin"]
 
 TOOLS = ["lint-imports", "coverage"]
-MODULES = ["psycopg", "hypothesis", "factory"]
+MODULES = ["psycopg", "hypothesis", "factory", "playwright", "axe_playwright_python"]
 
 
 def pytest_sessionstart() -> None:

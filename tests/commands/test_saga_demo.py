@@ -108,13 +108,14 @@ def nothing_is_left_of(child, groups):
 
 def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_keeps_what_is_there(shell, demo):
     process = demo("--port", "0", lease=2)
-    told = told_by(process, len(ALL) + 5)
+    told = told_by(process, len(ALL) + 6)
     page = logged_in(told[-3].removeprefix("Open "), LOGIN.fullmatch(told[-2])[1])
     workers = workers_of(process)
     process.send_signal(signal.SIGINT)
     said = shell.end(process)
 
-    assert told[:-3] == [*lines_of(SCENES), STARTED, *lines_of(QUEUED), KILLED, *lines_of(RESCUED)]
+    assert re.fullmatch(r"Book something at http://127\.0\.0\.1:\d+/book/", told[-4])
+    assert told[:-4] == [*lines_of(SCENES), STARTED, *lines_of(QUEUED), KILLED, *lines_of(RESCUED)]
     assert dict(SagaExecution.objects.values_list("saga_id", "state")) == {
         key: state for key, (state, _) in ALL.items()
     }

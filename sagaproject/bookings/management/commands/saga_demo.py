@@ -17,6 +17,7 @@ from django.core.servers.basehttp import WSGIServer
 
 from integrations.conf import PORTS, choose
 from sagaproject.bookings.demo import scenes
+from sagaproject.bookings.demo.pace import slow_down_for_visitors
 from sagaproject.bookings.demo.workers import Workers, running_workers
 
 HOST = "127.0.0.1"
@@ -63,6 +64,7 @@ class Command(BaseCommand):
                 self._tell(f"{scene.saga_id}: {scenes.played(scene)}")
         with running_workers() as workers:
             self._show(workers)
+            slow_down_for_visitors()
             password = _make_login()
             if port is None:
                 self._tell(_login(password))
@@ -106,7 +108,8 @@ class DemoServer(runserver.Command):
     password = ""
 
     def on_bind(self, server_port: int) -> None:
-        """Tell the address and the login."""
+        """Tell the addresses and the login."""
+        self.stdout.write(f"Book something at http://{HOST}:{server_port}/book/")
         self.stdout.write(f"Open http://{HOST}:{server_port}/admin/sagas/sagaexecution/")
         self.stdout.write(_login(self.password))
         self.stdout.write("Ctrl-C stops the server and the workers.")
