@@ -237,6 +237,13 @@ def test_the_administration_works_under_the_same_policy(open_page, django_user_m
     expect(page.get_by_role("heading", name="Select booking to view")).to_be_visible()
 
 
+def test_the_page_of_the_api_works_under_the_same_policy(open_page):
+    page = open_page(path="/api/docs/")
+
+    page.get_by_role("button", name="/api/v1/bookings/", exact=False).first.click()
+    expect(page.get_by_text("Idempotency-Key").first).to_be_visible()
+
+
 def press(page: Page, *keys: str) -> None:
     for key in keys:
         page.keyboard.press(key)

@@ -73,7 +73,6 @@ TITLES = {
 }
 TITLED = (StepStatus.WAITING, StepStatus.UNDOING, StepStatus.NOT_UNDONE)
 NOTHING_DONE = (StepStatus.WAITING, StepStatus.REFUSED)
-MOVING = (StepStatus.DOING, StepStatus.UNDOING)
 ASKED_FOR = {SagaState.COMPENSATING: Stand.CANCELLING, SagaState.FAILED: Stand.CANCELLED}
 # What a payment gateway says of a card; of other refusals the saga's own words must do.
 DECLINES = {
@@ -157,11 +156,9 @@ class Progress:
     @property
     def announcement(self) -> str:
         """What a screen reader says of the latest news: the step that is being made, else how all stands."""
-        told = self.payment or self.booking
-        if told is None:
-            return ""
-        moving = [f"{line.word}: {line.sentence}" for line in told.lines if line.status in MOVING]
-        return moving[0] if moving else f"{told.headline}. {told.reason}"
+        told = [part for part in (self.payment, self.booking) if part]
+        doing = [line.sentence for part in told for line in part.lines if line.status == StepStatus.DOING]
+        return doing[0] if doing else " ".join(f"{part.headline}. {part.reason}".strip() for part in told)
 
     @property
     def _sagas(self) -> list[SagaExecution]:
