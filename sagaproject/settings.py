@@ -245,6 +245,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENFORCE_NON_BLANK_FIELDS": True,
     "ENUM_NAME_OVERRIDES": {
         "Outcome": "sagas.api.answers.OUTCOMES",
         "Resolution": "sagas.api.serializers.RESOLUTIONS",

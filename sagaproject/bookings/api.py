@@ -18,7 +18,7 @@ from sagaproject.bookings.sagas.schemas import CreateBookingInput
 from sagas import InvalidInput
 from sagas.api import answers, documents, representation, starts, throttles
 from sagas.api.etags import conditional
-from sagas.api.serializers import Strict
+from sagas.api.serializers import Strict, Text
 from sagas.api.views import LOOK_AGAIN, SagaView
 from sagas.models import SagaExecution
 from sagas.operations import Act, By
@@ -35,13 +35,13 @@ class NewBooking(CreateBookingInput):
 class Payment(Strict):
     """Which stored payment method is charged."""
 
-    payment_method = serializers.CharField(max_length=64)
+    payment_method = Text(max_length=64)
 
 
 class Cancellation(Strict):
     """Why the booking is cancelled."""
 
-    reason = serializers.CharField(max_length=2000)
+    reason = Text(max_length=2000)
 
 
 class BookingAnswer(serializers.ModelSerializer):

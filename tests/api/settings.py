@@ -8,3 +8,5 @@ from sagaproject.settings import INSTALLED_APPS, Q_CLUSTER
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.api.shop"]
 Q_CLUSTER = {**Q_CLUSTER, **json.loads(os.environ.get("SHOP_CLUSTER", "{}"))}
+# On loopback nobody ends TLS before us.
+SECURE_SSL_REDIRECT = False
