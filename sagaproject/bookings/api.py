@@ -130,7 +130,7 @@ class BookingView(SagaView):
 
     def once(self, request: Any, begin: Callable[[], starts.Started]) -> starts.Started:
         """Begin it, or find what the same Idempotency-Key has begun."""
-        key = self.request.headers.get("Idempotency-Key", "")
+        key = self.request.headers.get("Idempotency-Key")
         return starts.once(self.request.user, key, request, begin, _execution)
 
     def _saga(self, saga_id: str) -> dict[str, Any] | None:

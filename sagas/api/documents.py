@@ -68,7 +68,7 @@ def _header(name: str, says: str, kind: Any = OpenApiTypes.STR) -> OpenApiParame
 IDEMPOTENCY_KEY = _header(
     "Idempotency-Key",
     "The same key again answers with what the first request has started.",
-    {"type": "string", "pattern": "^[!#-~]{1,255}$"},
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
 )
 PREFER = _header("Prefer", "`wait=N`: the answer may take up to N seconds (at most 30), for the outcome to be in it.")
 IF_NONE_MATCH = _header("If-None-Match", "The ETag of an earlier answer; 304 while nothing has changed.")

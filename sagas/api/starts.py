@@ -44,13 +44,17 @@ def start(reader: Reader, wanted: dict[str, Any]) -> Started:
 
 
 def once(
-    client: Any, key: str, request: Any, begin: Callable[[], Started], find: Callable[[str], SagaExecution]
+    client: Any,
+    key: str | None,
+    request: Any,
+    begin: Callable[[], Started],
+    find: Callable[[str], SagaExecution],
 ) -> Started:
     """Begin what the client asks for under this key, or find what the key has begun before.
 
     `request` is what the same key must repeat: another one raises KeyReused. What fails uses no key up.
     """
-    if not key:
+    if key is None:
         return begin()
     fingerprint = _fingerprint(request)
     with database.one_commit():
@@ -68,10 +72,10 @@ def once(
 
 def _checked(key: str) -> str:
     """The key without the quotes that RFC 8941 gives a string."""
-    bare = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
-    if not KEY.fullmatch(bare):
+    if not KEY.fullmatch(key):
         raise ValidationError({"Idempotency-Key": "Use 1 to 255 visible ASCII characters without spaces."})
-    return bare
+    quoted = len(key) > 2 and key[0] == key[-1] == '"'
+    return key[1:-1] if quoted else key
 
 
 def _fingerprint(request: Any) -> str:

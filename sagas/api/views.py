@@ -88,7 +88,7 @@ class Executions(SagaView):
         reader = self.reader
         execution, fresh = starts.once(
             request.user,
-            request.headers.get("Idempotency-Key", ""),
+            request.headers.get("Idempotency-Key"),
             ["executions", request.data],
             lambda: starts.start(reader, wanted.validated_data),
             reader.execution,

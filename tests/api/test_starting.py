@@ -85,11 +85,13 @@ def test_a_start_that_fails_uses_no_key_up(ana, order):
 
 def test_a_key_may_be_quoted_but_must_be_plain(ana, order):
     assert post(ana, START, '"one"').json() == post(ana, START, "one").json()
-    assert problem(post(ana, START, "o ne")) == (
-        "invalid",
-        400,
-        {"#/Idempotency-Key": "Use 1 to 255 visible ASCII characters without spaces."},
-    )
+    for key in ("o ne", "", "x" * 256):
+        response = ana.post(EXECUTIONS, START, format="json", headers={"Idempotency-Key": key})
+        assert problem(response) == (
+            "invalid",
+            400,
+            {"#/Idempotency-Key": "Use 1 to 255 visible ASCII characters without spaces."},
+        )
 
 
 def test_the_same_id_with_the_same_input_is_the_same_execution(ana, order):
