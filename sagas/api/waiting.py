@@ -33,6 +33,11 @@ def wait(execution: SagaExecution, seconds: float) -> SagaExecution | None:
         return get_saga_orchestrator().wait(execution.saga_id, seconds) if free else None
 
 
+def places_taken() -> int:
+    """How many requests of this process wait."""
+    return _waiting
+
+
 @contextmanager
 def _place() -> Iterator[bool]:
     global _waiting
