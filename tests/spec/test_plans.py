@@ -1,15 +1,14 @@
 """What is asked again and again reads a few rows, however many wait or are due: asserted from the database's plans."""
 
 import datetime as dt
-import json
-from collections.abc import Iterator
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
 from sagas import Saga, SagaStep, journal, registry
 from sagas.models import SagaExecution
 from sagas.worker.unknown import hold_what_nobody_knows
+from tests.plans import rows_read, scans, statements_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,6 +46,12 @@ def claim(least: int, most: int) -> list[SagaExecution]:
     return journal.claim_due(8, list(registry.all_sagas()), worker="host:1:abc", lease=60, deaths=(least, most))
 
 
+QUICK = (
+    "USING INDEX sagas_execution_due (priority=? AND due_at<?)",
+    "USING INDEX sagas_execution_due (ANY(priority) AND due_at<?)",
+    "USING INDEX sagas_execution_suspects",
+    "USING INTEGER PRIMARY KEY (rowid=?)",
+)
 QUESTIONS = {
     "claim": (lambda: claim(0, 1), FEW),
     "claim of suspects": (lambda: claim(2, journal.MAX_DEATHS), FEW),
@@ -69,55 +74,4 @@ def test_a_question_reads_a_few_rows_of_many(question, most, seconds):
         if connection.vendor == "postgresql":
             assert rows_read(sql, parameters) <= most, sql
         else:
-            assert scans(sql, parameters) == [], sql
-
-
-def statements_of(question) -> Iterator[tuple[str, object]]:
-    """The statements about executions that it sends."""
-    asked = []
-
-    def watch(execute, sql, params, many, context):
-        asked.append((sql, params))
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(watch):
-        question()
-    return ((sql, params) for sql, params in asked if "sagas_execution" in sql)
-
-
-def rows_read(sql: str, parameters: object) -> int:
-    """How many rows of executions PostgreSQL reads for it, those that it finds to be of no use among them."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters)
-        found = cursor.fetchone()[0]
-        transaction.set_rollback(True)
-    plan = json.loads(found) if isinstance(found, str) else found
-    return sum(_rows_of(node) for node in _nodes(plan[0]["Plan"]) if node.get("Relation Name") == "sagas_execution")
-
-
-def _nodes(node: dict) -> Iterator[dict]:
-    yield node
-    for child in node.get("Plans", []):
-        yield from _nodes(child)
-
-
-def _rows_of(node: dict) -> int:
-    useless = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
-    return round((node["Actual Rows"] + sum(node.get(key, 0) for key in useless)) * node["Actual Loops"])
-
-
-def scans(sql: str, parameters: object) -> list[str]:
-    """The steps of SQLite's plan that are not known to be quick: they may read all executions."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
-        steps = [row[3] for row in cursor.fetchall() if "sagas_execution" in row[3]]
-    assert steps
-    return [step for step in steps if not any(quick in step for quick in QUICK)]
-
-
-QUICK = (
-    "USING INDEX sagas_execution_due (priority=? AND due_at<?)",
-    "USING INDEX sagas_execution_due (ANY(priority) AND due_at<?)",
-    "USING INDEX sagas_execution_suspects",
-    "USING INTEGER PRIMARY KEY (rowid=?)",
-)
+            assert scans(sql, parameters, QUICK) == [], sql

@@ -1,0 +1,91 @@
+"""Lists read little more than they show, however many executions there are: asserted from the database's plans."""
+
+import datetime as dt
+
+import pytest
+from django.db import connection
+
+from sagas.models import SagaExecution, SagaReference
+from sagas.querysets import fold
+from tests.plans import rows_read, scans, statements_of
+
+from .conftest import EXECUTIONS
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROWS = 20_000
+RARE = 2_000  # one in so many is rare in every respect
+FEW = 200
+QUICK = (
+    "USING INDEX sagas_execution_",
+    "USING COVERING INDEX sagas_execution_",
+    "USING COVERING INDEX sqlite_autoindex_sagas_execution_1 (saga_id=?)",
+    "USING INTEGER PRIMARY KEY (rowid=?)",
+)
+QUERIES = {
+    "": "everything",
+    "?ordering=created_at": "oldest first",
+    "?state=failed": "a state",
+    "?state=failed&state=partially_compensated": "two states",
+    "?state=succeeded": "what most are",
+    "?saga=rare": "a saga",
+    "?needs_attention=true": "what needs attention",
+    "?needs_attention=false": "what does not",
+    "?created_after=2026-01-01T00:00:00Z&created_before=2026-01-01T06:00:00Z": "a morning",
+    "?search=rare@example.com": "a reference",
+    "?search=x-4000": "an id",
+    "?search=nothing": "what is not there",
+    "?saga=rare&state=failed&needs_attention=true&search=rare@example.com": "all at once",
+}
+
+
+@pytest.fixture
+def many(ana, bia):
+    """Executions of two clients, a minute apart."""
+    first = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    rows = []
+    for number in range(ROWS):
+        rare = number % RARE == 0
+        rows.append(
+            SagaExecution(
+                saga_id=f"x-{number}",
+                saga_name="rare" if rare else "order",
+                state="failed" if rare else "succeeded",
+                needs_attention=rare,
+                owner=bia.user if rare else ana.user,
+                created_at=first + dt.timedelta(minutes=number),
+            )
+        )
+    made = SagaExecution.objects.bulk_create(rows, batch_size=2000)
+    SagaReference.objects.bulk_create(
+        [
+            SagaReference(
+                execution=row, key="email", value=fold("rare@example.com" if row.needs_attention else f"{row.pk}@x.org")
+            )
+            for row in made
+        ],
+        batch_size=2000,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def test_every_list_of_every_reader_reads_few_rows(many, bia, support):
+    for client in (bia, support):
+        for query in QUERIES:
+            for sql, parameters in statements_of(lambda url=f"{EXECUTIONS}{query}", who=client: who.get(url)):
+                if connection.vendor == "postgresql":
+                    assert rows_read(sql, parameters) <= FEW, (query, sql)
+                else:
+                    assert scans(sql, parameters, QUICK) == [], (query, sql)
+
+
+def test_the_last_page_reads_no_more_than_the_first(many, support):
+    page = support.get(f"{EXECUTIONS}?ordering=created_at").json()
+    url = support.get(page["next"]).json()["previous"]
+
+    for sql, parameters in statements_of(lambda: support.get(url)):
+        if connection.vendor == "postgresql":
+            assert rows_read(sql, parameters) <= FEW, sql
+        else:
+            assert scans(sql, parameters, QUICK) == [], sql

@@ -1,0 +1,49 @@
+"""How the database answers a question: what it sends, and how many rows it reads for it."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from django.db import connection, transaction
+
+
+def statements_of(question) -> Iterator[tuple[str, object]]:
+    """The statements about executions that it sends."""
+    asked = []
+
+    def watch(execute, sql, params, many, context):
+        asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(watch):
+        question()
+    return ((sql, params) for sql, params in asked if "sagas_execution" in sql)
+
+
+def rows_read(sql: str, parameters: object) -> int:
+    """How many rows of executions PostgreSQL reads for it, those that it finds to be of no use among them."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters)
+        found = cursor.fetchone()[0]
+        transaction.set_rollback(True)
+    plan = json.loads(found) if isinstance(found, str) else found
+    return sum(_rows_of(node) for node in _nodes(plan[0]["Plan"]) if node.get("Relation Name") == "sagas_execution")
+
+
+def _nodes(node: dict) -> Iterator[dict]:
+    yield node
+    for child in node.get("Plans", []):
+        yield from _nodes(child)
+
+
+def _rows_of(node: dict) -> int:
+    useless = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
+    return round((node["Actual Rows"] + sum(node.get(key, 0) for key in useless)) * node["Actual Loops"])
+
+
+def scans(sql: str, parameters: object, quick: Sequence[str]) -> list[str]:
+    """The steps of SQLite's plan that are not known to be quick: they may read all executions."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        steps = [row[3] for row in cursor.fetchall() if "sagas_execution" in row[3]]
+    assert steps
+    return [step for step in steps if not any(known in step for known in quick)]
