@@ -1,0 +1,92 @@
+"""Who may do what over HTTP: each role, each act, each route."""
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+
+from sagas.models import SagaEvent, SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+
+from .conftest import EXECUTIONS, client_named
+
+ACTS = ["retry", "cancel", "compensate", "hold", "release", "verify", "acknowledge", "steps/ship/resolve"]
+FOR_SUPPORT = {"retry", "hold", "release", "verify", "acknowledge", "steps/ship/resolve"}
+MAY = {
+    "Support": FOR_SUPPORT,
+    "Supervisor": set(ACTS),
+    "Auditor": set(),
+    "": set(),  # a client, of its own execution
+}
+WANTED = {"reason": "to see whether I may"}
+RESOLUTION = WANTED | {"outcome": "done", "evidence": "none"}
+
+
+@pytest.fixture
+def clients(db):
+    """One client of each role, by the role's name; and a client without any."""
+    call_command("saga_roles", verbosity=0)
+    made = {}
+    for role in MAY:
+        made[role] = client_named(role or "client")
+        made[role].user.groups.set(Group.objects.filter(name=role))
+    return made
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("role", MAY)
+def test_a_role_does_what_it_may_and_nothing_else(clients, start, role, act):
+    client = clients[role]
+    saga_id = start(clients[""])
+    response = client.post(f"{EXECUTIONS}{saga_id}/{act}/", RESOLUTION if "resolve" in act else WANTED, format="json")
+
+    if act in MAY[role]:
+        assert response.status_code in (202, 409)
+    else:
+        assert response.status_code == 403
+        assert SagaExecution.objects.get().version == 1
+        assert not SagaEvent.objects.exists()
+
+
+@pytest.mark.parametrize("route", ["", "history/", "preview/?action=hold"])
+@pytest.mark.parametrize("role", MAY)
+def test_a_role_sees_what_it_may(clients, bia, start, role, route):
+    theirs = start(bia)
+    response = clients[role].get(f"{EXECUTIONS}{theirs}/{route}")
+
+    if not role:
+        assert response.status_code == 404
+    elif role == "Auditor" and route.startswith("preview"):
+        assert response.status_code == 403
+    else:
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("role", "told"),
+    [
+        ("Support", "[email]"),
+        ("Supervisor", "ana@example.com"),
+        ("Auditor", "ana@example.com"),
+        ("", "[email]"),
+    ],
+)
+def test_personal_values_are_for_those_who_may_see_them(clients, order, start, stage, role, told):
+    order(stage.step("write", {"to": "ana@example.com"}), personal=["email"])
+    saga_id = start(clients[""], context={"email": "ana@example.com"})
+    get_saga_orchestrator().resume(saga_id)
+
+    assert clients[role].get(f"{EXECUTIONS}{saga_id}/").json()["result"] == {"write": {"to": told}}
+
+
+@pytest.mark.parametrize("role", ["Support", ""])
+def test_no_route_tells_a_personal_value_to_who_may_not_see_it(clients, order, start, stage, role):
+    canary = "canary@example.com"
+    failure = stage.step("write", RuntimeError(f"cannot write to {canary}"), retry_count=0, undo=None)
+    order(stage.step("pack", {"label": f"for {canary}"}), failure, personal=["email"], references=["email"])
+    saga_id = start(clients[""], context={"email": canary})
+    get_saga_orchestrator().resume(saga_id)
+    routes = ["", f"{saga_id}/", f"{saga_id}/history/", f"{saga_id}/preview/?action=retry"]
+    told = "".join(clients[role].get(f"{EXECUTIONS}{route}").content.decode() for route in routes)
+
+    assert saga_id in told
+    assert canary not in told
