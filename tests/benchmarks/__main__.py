@@ -23,6 +23,7 @@ AIMS = {"booking": 50.0, "payment": 70.0, "undos": 30.0, "concurrent": 100.0}
 LINEAR = 1.2
 THROUGHPUT = {"sqlite": 300.0, "postgresql": 350.0}
 IDLE = 25.0
+LIST, AFTER_THE_END = 100.0, 100.0
 LINE = "{:<44} {:>12} {:>12}   {}"
 
 
@@ -90,6 +91,13 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     add("  p95", _of_workers("idle_p95"))
     add("4 steps of 50 ms, 16 threads each: a second", _of_workers("naps_per_second"), "ideal: 160")
     add("  of the ideal", _of_workers("naps_of_ideal"), "0.8 postgresql")
+    lines += ["", LINE.format("the API", *_columns(results, lambda name, _: name), "aim"), "-" * 86]
+    add("SELECT 1, p95", lambda _, r: _number(r["api"]["baseline"]))
+    for name in next(iter(results.values()))["api"]["lists"]:
+        add(f"list of 200,000 by {name}, p95", lambda _, r, name=name: _number(r["api"]["lists"][name]), f"{LIST:g}")
+    add("Prefer: wait, answered after the end, p50", lambda _, r: _number(r["api"]["after_the_end_p50"]))
+    add("  p95", lambda _, r: _number(r["api"]["after_the_end_p95"]), f"{AFTER_THE_END:g}")
+    add("starts by 16 clients for 60 s: a second", lambda _, r: _number(r["api"]["starts_per_second"]))
     return "\n".join(lines)
 
 

@@ -57,6 +57,7 @@ def measure() -> dict[str, Any]:
     """Everything, on one database; times are milliseconds."""
     from django.db import connections
 
+    from tests.benchmarks.api import measure_api
     from tests.benchmarks.workers import measure_workers
 
     connections["default"].ensure_connection()
@@ -69,6 +70,7 @@ def measure() -> dict[str, Any]:
         "concurrent": measure_concurrent(),
         "sequence": measure_sequence(),
         "workers": measure_workers(),
+        "api": measure_api(),
     }
 
 
