@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,9 +28,12 @@ class MomentField(IsoDateTimeField):
             moment = super().clean(value)
         except OverflowError as error:
             raise DjangoValidationError(OUT_OF_RANGE) from error
-        if moment is not None and not 1 < moment.year < 9999:
+        if moment is None:
+            return None
+        if not 1 < moment.year < 9999:
             raise DjangoValidationError(OUT_OF_RANGE)
-        return moment
+        # PostgreSQL knows no time zone that is more than 16 hours off.
+        return moment.astimezone(dt.UTC)
 
 
 class MomentFilter(filters.IsoDateTimeFilter):

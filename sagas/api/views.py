@@ -121,7 +121,7 @@ class PreviewOfAct(SagaView):
     @documents.PREVIEW
     def get(self, request: Request, saga_id: str) -> Response:
         """The calls that it would make, those it would not repeat, and the version that it was looked up for."""
-        wanted = Preview(data=request.query_params)
+        wanted = Preview(data=request.query_params.dict())
         wanted.is_valid(raise_exception=True)
         execution, act = self.reader.execution(saga_id), Act(wanted.validated_data["action"])
         self.reader.check_may(act)

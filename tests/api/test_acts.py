@@ -80,7 +80,7 @@ def test_a_preview_of_what_is_not_possible_says_why(support, start):
     assert response.json()["allowed"] == ["cancel", "hold"]
 
 
-@pytest.mark.parametrize("query", ["", "?action=burn", "?action=retry&force=1"])
+@pytest.mark.parametrize("query", ["", "?action=burn", "?action=retry&force=1", "?action=retry&outcome="])
 def test_a_preview_of_nothing_is_refused(support, failed, query):
     assert support.get(f"{EXECUTIONS}{failed}/preview/{query}").status_code == 400
 

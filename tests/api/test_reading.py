@@ -108,6 +108,14 @@ def test_the_list_is_narrowed_down_by_each_filter_and_all_together(ana, order, s
     assert listed(ana, f"?created_before={moment}") == [first]
 
 
+def test_a_moment_may_be_told_in_any_time_zone(ana, start):
+    saga_id = start()
+
+    assert listed(ana, "?created_after=1342-10-01T18:40:15.9%2B20:35&created_before=2999-11-11T03:23:29-23:07") == [
+        saga_id
+    ]
+
+
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [
