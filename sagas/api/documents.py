@@ -74,7 +74,9 @@ PREFER = _header("Prefer", "`wait=N`: the answer may take up to N seconds (at mo
 IF_NONE_MATCH = _header("If-None-Match", "The ETag of an earlier answer; 304 while nothing has changed.")
 SOMETHING = {"type": "string", "pattern": r"^[^\x00]*\S[^\x00]*$", "maxLength": 255}
 PAGES = [
-    _query("cursor", SOMETHING, "From `next` or `previous` of another page."),
+    _query(
+        "cursor", {"type": "string", "pattern": "^[A-Za-z0-9+/=]{1,255}$"}, "From `next` or `previous` of another page."
+    ),
     _query("page_size", {"type": "integer", "minimum": 1, "maximum": ExecutionPages.max_page_size}, "Rows to a page."),
     _query("ordering", OpenApiTypes.STR, "By creation, newest or oldest first.", enum=list(ExecutionPages.orders)),
     _query("state", OpenApiTypes.STR, "May come several times.", enum=[value for value, _ in STATES], many=True),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.pagination import CursorPagination
+
+CURSOR = re.compile(r"[A-Za-z0-9+/=]{1,255}")
 
 
 class ExecutionPages(CursorPagination):
@@ -35,6 +38,9 @@ class ExecutionPages(CursorPagination):
 
     def decode_cursor(self, request: Any) -> Any:
         """The cursor, whose position must be a moment."""
+        # The decoder skips signs that it does not know, and would take a cursor of nothing else for the first page.
+        if not CURSOR.fullmatch(request.query_params.get(self.cursor_query_param, "=")):
+            raise NotFound(self.invalid_cursor_message)
         cursor = super().decode_cursor(request)
         if cursor is not None and cursor.position is not None and parsed(str(cursor.position)) is None:
             raise NotFound(self.invalid_cursor_message)

@@ -135,7 +135,7 @@ def test_a_filter_that_makes_no_sense_is_named(ana, start, query, pointer):
     assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("cursor", ["x", "cD1nYXJiYWdl", "cD0wMDAxLTAxLTAx"])
+@pytest.mark.parametrize("cursor", ["x", "{{{{", "cD1nYXJiYWdl", "cD0wMDAxLTAxLTAx"])
 def test_a_cursor_that_leads_nowhere_is_not_found(ana, start, cursor):
     assert ana.get(f"{EXECUTIONS}?cursor={cursor}").status_code == 404
 
