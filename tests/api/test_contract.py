@@ -17,7 +17,8 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 
-def test_nothing_that_is_sent_breaks_the_api_or_what_its_document_says(tmp_path):
+@pytest.mark.parametrize("phases", ["examples,coverage", "fuzzing", "stateful"])
+def test_nothing_that_is_sent_breaks_the_api_or_what_its_document_says(tmp_path, phases):
     """All checks, each operation by itself and in sequences, while workers run what is started."""
     root = get_user_model().objects.create_superuser("root")
     token = Token.objects.create(user=root).key
@@ -26,7 +27,7 @@ def test_nothing_that_is_sent_breaks_the_api_or_what_its_document_says(tmp_path)
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION)),
             *("run", f"{site}/api/schema/?format=json"),
             *("--header", f"Authorization: Token {token}"),
-            *("--max-examples", EXAMPLES, "--checks", "all", "--workers", "1"),
+            *("--phases", phases, "--max-examples", EXAMPLES, "--checks", "all", "--workers", "1"),
         ]
         ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 

@@ -70,6 +70,7 @@ def many(ana, bia):
         cursor.execute("ANALYZE")
 
 
+@pytest.mark.prove
 def test_every_list_of_every_reader_reads_few_rows(many, bia, support):
     for client in (bia, support):
         for query in QUERIES:
@@ -80,6 +81,7 @@ def test_every_list_of_every_reader_reads_few_rows(many, bia, support):
                     assert scans(sql, parameters, QUICK) == [], (query, sql)
 
 
+@pytest.mark.prove
 def test_the_last_page_reads_no_more_than_the_first(many, support):
     page = support.get(f"{EXECUTIONS}?ordering=created_at").json()
     url = support.get(page["next"]).json()["previous"]

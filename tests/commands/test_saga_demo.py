@@ -106,6 +106,7 @@ def nothing_is_left_of(child, groups):
     return child not in parents_in_group(os.getpgrp()) and not any(parents_in_group(group) for group in groups)
 
 
+@pytest.mark.prove
 def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_keeps_what_is_there(shell, demo):
     process = demo("--port", "0", lease=2)
     told = told_by(process, len(ALL) + 6)
@@ -145,6 +146,7 @@ def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_k
     assert authenticate(username="demo", password=passwords[1]).is_superuser
 
 
+@pytest.mark.prove
 def test_interrupted_in_the_middle_it_ends_the_workers(shell, demo):
     process = demo("--no-server", lease=60)
     told = told_by(process, len(SCENES) + len(QUEUED) + 2)
@@ -158,6 +160,7 @@ def test_interrupted_in_the_middle_it_ends_the_workers(shell, demo):
     assert nothing_is_left_of(*workers)
 
 
+@pytest.mark.prove
 def test_workers_that_end_by_themselves_end_it(shell, demo):
     process = demo("--no-server", lease=60)
     told = told_by(process, len(SCENES) + len(QUEUED) + 2)

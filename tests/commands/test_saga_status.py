@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
@@ -108,6 +110,7 @@ def test_one_whose_saga_is_gone_is_still_told(command, registered, stage):
     assert said.code == 5
 
 
+@pytest.mark.prove
 def test_it_is_watched_to_its_end(shell, booking, plant):
     plant("invoices", "issue", "latency", latency_ms=5_000)
     watched = shell.start("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1")

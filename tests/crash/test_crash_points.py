@@ -39,6 +39,7 @@ def test_a_booking_succeeds_wherever_its_process_dies():
     assert statuses_of_bookings() == {("confirmed", "pending")}
 
 
+@pytest.mark.prove
 def test_a_payment_succeeds_wherever_its_process_dies():
     trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, payment_input, SandboxWorld())
 
@@ -67,6 +68,7 @@ def test_a_payment_whose_receipt_is_refused_is_all_undone_wherever_its_process_d
     assert statuses_of_bookings() == {("pending", "payment_failed")}
 
 
+@pytest.mark.prove
 def test_a_declined_card_is_charged_nothing_wherever_the_process_dies():
     declined = partial(payment_input, **TO_DECLINE)
 

@@ -26,6 +26,7 @@ def work(process):
             get_saga_orchestrator().execute(f"{saga}-{name}", saga, context=given(name))
 
 
+@pytest.mark.prove
 def test_eight_processes_on_one_database_lose_no_work():
     assert exit_codes([partial(work, process) for process in range(PROCESSES)]) == [0] * PROCESSES
 

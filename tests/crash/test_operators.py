@@ -56,6 +56,7 @@ def test_a_saga_cancelled_at_any_moment_is_undone(saga, given, places):
         assert (execution.failed_step, execution.needs_attention) == ("", False)
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize(("saga", "given", "places"), SAGAS, ids=IDS)
 def test_a_saga_held_at_any_moment_is_held_and_goes_on_when_released(saga, given, places):
     for place in range(places):

@@ -27,6 +27,7 @@ def test_a_step_that_must_not_run_twice_does_not_run_twice():
     assert states_of(trials) == {SagaState.SUCCEEDED, SagaState.FAILED}
 
 
+@pytest.mark.prove
 def test_a_step_that_must_not_run_twice_and_can_be_asked_about_succeeds():
     trials = survives(step("launch", act, idempotent=False, verify=look), step("last"))
 
@@ -37,6 +38,7 @@ def test_a_step_that_must_not_run_twice_and_can_be_asked_about_succeeds():
     assert {run.outcome for run in runs} == {Outcome.FAILED}
 
 
+@pytest.mark.prove
 def test_nothing_is_undone_after_the_point_of_no_return():
     trials = survives(step("first"), step("turn", compensation=None, pivot=True), step("last", compensation=None))
 
@@ -50,6 +52,7 @@ def test_a_failure_after_the_point_of_no_return_is_held():
     assert not SagaExecution.objects.filter(held="").exists()
 
 
+@pytest.mark.prove
 def test_a_pending_step_goes_on_from_what_it_last_reported():
     trials = survives(step("slow", act_slowly), step("last"))
 
@@ -63,12 +66,14 @@ def test_a_pending_step_is_undone_when_a_later_one_fails():
     assert states_of(trials) == {SagaState.FAILED}
 
 
+@pytest.mark.prove
 def test_an_optional_step_that_fails_is_passed_over():
     trials = survives(step("first"), step("extra", refuse, None, optional=True), step("last"))
 
     assert states_of(trials) == {SagaState.SUCCEEDED}
 
 
+@pytest.mark.prove
 def test_an_undo_that_is_refused_leaves_what_it_reports():
     trials = survives(step("first"), step("stuck", compensation=refuse), step("last", refuse))
 

@@ -83,6 +83,7 @@ def assert_worked(workers: int) -> None:
     assert Booking.objects.count() == len(names)
 
 
+@pytest.mark.prove
 def test_sixteen_threads_start_and_execute_at_once():
     results = at_once([partial(work, worker) for worker in range(THREADS)])
 

@@ -103,6 +103,7 @@ def test_a_recycled_worker_parks_what_it_has_and_is_replaced_without_alarm(clust
     assert "cluster.replaced" not in one.said
 
 
+@pytest.mark.prove
 def test_what_a_step_does_with_processes_and_brokers_is_not_the_clusters_business(cluster):
     one = cluster("saga_workers", workers=1, DRAIN_SECONDS=5)
     group = one.group

@@ -150,6 +150,7 @@ def test_a_cluster_holds_what_nobody_knows(cluster, overdue):
     assert (held.held, held.needs_attention, held.due_at, held.leased) == (HELD, True, None, False)
 
 
+@pytest.mark.prove
 def test_an_ordinary_restart_of_those_who_know_a_saga_holds_none_of_it(cluster, overdue):
     """The other cluster shares the database, and sees that nobody knows what is overdue."""
     cluster("qcluster", workers=1)

@@ -165,6 +165,7 @@ def test_a_worker_paused_past_its_lease_writes_nothing_when_it_wakes(cluster):
     assert violations_of(registry.get_saga("collect_payment"), "p", SandboxWorld().effects(execution)) == []
 
 
+@pytest.mark.prove
 def test_two_clusters_with_other_code_hold_what_one_of_them_cannot_know(cluster):
     start("r", "renamed", {"seconds": 0.0})
     SagaExecution.objects.filter(saga_id="r").update(plan=["former", "after"])
@@ -198,6 +199,7 @@ def claim(count):
     return Counter(str(execution.saga_id).split("-")[0] for execution in claimed)
 
 
+@pytest.mark.prove
 def test_high_goes_before_twenty_thousand_others_and_low_waits_its_time_only(strange):
     many_due(10_000, Priority.LOW, age=300)
     many_due(10_000, Priority.NORMAL, age=300)
