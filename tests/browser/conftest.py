@@ -71,4 +71,6 @@ def open_page(live_server, monkeypatch):
 
         yield opened
         browser.close()
+        # While its event loop runs, this thread has connections of its own, which nobody could close afterwards.
+        connections.close_all()
         assert [said for said in complaints if OFFLINE not in said] == []
