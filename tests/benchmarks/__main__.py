@@ -42,7 +42,12 @@ def main() -> int:
 def measure(database: str) -> dict[str, Any]:
     """The measurements on one database, by a process that sees no other."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
-    environment |= {"DEBUG": "0", "SECRET_KEY": "benchmark", "SAGAS_LOG_LEVEL": "WARNING"}
+    environment |= {
+        "DEBUG": "0",
+        "SECRET_KEY": "benchmark",
+        "SAGAS_LOG_LEVEL": "WARNING",
+        "ALLOWED_HOSTS": "testserver",
+    }
     environment["DJANGO_SETTINGS_MODULE"] = "tests.worker.settings"
     with contextlib.ExitStack() as stack:
         if database == "postgresql":

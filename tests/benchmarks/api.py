@@ -88,7 +88,7 @@ def _fill(owner: Any) -> None:
 
 
 def _look(client: Any, query: str) -> None:
-    response = client.get(f"/api/v1/executions/{query}")
+    response = client.get(f"/api/v1/executions/{query}", secure=True)
     if response.status_code != 200:
         raise SystemExit(response.content.decode())
 
