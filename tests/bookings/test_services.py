@@ -188,6 +188,21 @@ def test_after_a_declined_card_another_one_is_tried(booked, saga_clock):
     assert Booking.objects.get().payment_saga_id == "payment-SALE-001-2"
 
 
+def test_an_old_payment_that_is_tried_again_takes_no_money_twice(booked, saga_clock, plant):
+    plant("payments", "create", "refuse")
+    pay()
+    drain(saga_clock)
+    pay()
+    drain(saga_clock)
+
+    get_saga_orchestrator().retry_failed("payment-SALE-001-1")
+
+    attempt = SagaExecution.objects.get(saga_id="payment-SALE-001-1").step_executions.get()
+    assert attempt.error_message == "SALE-001 is paid already, by another payment"
+    assert statuses() == ("confirmed", "paid")
+    assert SandboxEffect.objects.filter(port="payments", state="succeeded").count() == 1
+
+
 def test_while_an_earlier_payment_is_in_doubt_nobody_pays_again(booked, saga_clock, plant):
     plant("payments", "refund", "refuse")
     plant("email", "send", "refuse")
