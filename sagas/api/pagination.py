@@ -48,9 +48,10 @@ class ExecutionPages(CursorPagination):
 
 
 def parsed(text: str) -> dt.datetime | None:
-    """The moment that the text tells; None if it tells none that a database could hold."""
+    """The moment that the text tells; None if it tells none in UTC, as our cursors do, that a database could hold."""
     try:
         moment = parse_datetime(text)
     except ValueError:
         return None
-    return moment if moment and 1 < moment.year < 9999 else None
+    # PostgreSQL knows no time zone that is more than 16 hours off.
+    return moment if moment and moment.utcoffset() == dt.timedelta() and 1 < moment.year < 9999 else None

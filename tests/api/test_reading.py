@@ -1,5 +1,7 @@
 """Clients see how their executions stand, and nobody else's."""
 
+from base64 import b64encode
+
 import pytest
 
 from sagas import OutcomeUnknown, StepFailed
@@ -138,6 +140,11 @@ def test_a_filter_that_makes_no_sense_is_named(ana, start, query, pointer):
 @pytest.mark.parametrize("cursor", ["x", "{{{{", "cD1nYXJiYWdl", "cD0wMDAxLTAxLTAx"])
 def test_a_cursor_that_leads_nowhere_is_not_found(ana, start, cursor):
     assert ana.get(f"{EXECUTIONS}?cursor={cursor}").status_code == 404
+
+
+@pytest.mark.parametrize("position", ["2026-01-01 00:00:00%2B23:59", "2026-01-01 00:00:00"])
+def test_a_cursor_that_is_none_of_ours_is_not_found(ana, start, position):
+    assert ana.get(EXECUTIONS, {"cursor": b64encode(f"p={position}".encode())}).status_code == 404
 
 
 @pytest.mark.parametrize("query", ["ordering=owner", "page_size=0", "page_size=201", "page_size=many", "page_size="])
