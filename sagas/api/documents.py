@@ -72,7 +72,7 @@ IDEMPOTENCY_KEY = _header(
 )
 PREFER = _header("Prefer", "`wait=N`: the answer may take up to N seconds (at most 30), for the outcome to be in it.")
 IF_NONE_MATCH = _header("If-None-Match", "The ETag of an earlier answer; 304 while nothing has changed.")
-SOMETHING = {"type": "string", "pattern": r"^[^\x00]*\S[^\x00]*$", "maxLength": 255}
+SOMETHING = {"type": "string", "pattern": r"^\s*[^\s\x00][^\x00]*$", "maxLength": 255}
 PAGES = [
     _query(
         "cursor", {"type": "string", "pattern": "^[A-Za-z0-9+/=]{1,255}$"}, "From `next` or `previous` of another page."

@@ -1,6 +1,7 @@
 """A saga is started once, however often the request arrives."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -156,6 +157,14 @@ def test_what_is_not_valid_is_refused_and_named(ana, order, wanted, pointer):
     assert (name, status) == ("invalid", 400)
     assert list(faults) == [pointer]
     assert not SagaExecution.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["a" * 50_000 + "\x00\x00", " " * 50_000 + "\x00", " " * 50_000])
+def test_a_long_text_is_refused_as_quickly_as_a_short_one(ana, order, text):
+    before = time.process_time()
+
+    assert problem(post(ana, {"saga": text}))[:2] == ("invalid", 400)
+    assert time.process_time() - before < 5
 
 
 @pytest.mark.parametrize(
