@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from sagas.exceptions import ActOutdated, ActRefused, InvalidInput, SagaConflict, UnknownExecution, UnknownSaga
+from sagas.values import clean_text
 
 CONTENT_TYPE = "application/problem+json"
 NAMES = "urn:sagas:problem:"
@@ -144,7 +145,8 @@ def _faults(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
 
 
 def _fault(pointer: str, text: str) -> dict[str, str]:
-    return {"pointer": pointer, "detail": text}
+    # Either may quote what was sent: a lone surrogate could not be sent back.
+    return {"pointer": clean_text(pointer), "detail": clean_text(text)}
 
 
 def _pointer_of(key: str) -> str:

@@ -147,6 +147,8 @@ def test_input_that_is_not_valid_is_named_by_a_pointer(ana, order):
         ({"saga": "order", "context": {"a": {"b": ["\x00"]}}}, "#/context/a/b/0"),
         ({"saga": "order", "context": {"a": "\ud800"}}, "#/context/a"),
         ({"saga": "or\x00der"}, "#/saga"),
+        ({"saga": "order", "\ud800": 1}, "#/\ufffd"),
+        ({"saga": "order", "priority": "\ud800"}, "#/priority"),
         ([], "#"),
     ],
 )
