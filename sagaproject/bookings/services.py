@@ -75,6 +75,8 @@ def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
     and Booking.DoesNotExist.
     """
     with _alone_with(sale_id) as booking:
+        # A payment that an operator tries again at this moment takes this row, too, after its own: see follow_payment.
+        Booking.objects.select_for_update().get(pk=booking.pk)
         payments = _payments(sale_id)
         _refuse_payment(booking, payments)
         saga_id = f"payment-{sale_id}-{len(payments) + 1}"

@@ -1,6 +1,6 @@
 """Keeps a booking's own statuses true to its sagas, in the transaction in which a saga's state changes.
 
-A booking that one saga has confirmed, or paid, no longer listens to another saga of the same sale: a second
+A booking that one saga has confirmed, or pays, does not listen to another saga of the same sale: a second
 attempt that fails does not take back what the first one did.
 
 A saga that FAILED without a failed step was undone because somebody asked for it: that is told in other words.
@@ -8,8 +8,11 @@ A saga that FAILED without a failed step was undone because somebody asked for i
 
 from typing import Any
 
+from django.db import transaction
+
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagas import SagaState
+from sagas.models import SagaExecution
 
 BOOKING_STATUS = {
     SagaState.PENDING: BookingStatus.PENDING,
@@ -27,6 +30,8 @@ PAYMENT_STATUS = {
     SagaState.FAILED: PaymentStatus.PAYMENT_FAILED,
     SagaState.PARTIALLY_COMPENSATED: PaymentStatus.CHECKING,
 }
+# The payment that a booking names has the money in one of these, or may: no other one takes any.
+TAKEN = (PaymentStatus.PENDING, PaymentStatus.PAID, PaymentStatus.CHECKING)
 # What a saga's input may tell of a booking; a payment's input has fewer of them.
 FIELDS = (
     "customer_name",
@@ -56,11 +61,26 @@ def follow_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
 def follow_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
     """Bring the sale's payment to what its collect_payment saga says; make the booking if nobody has."""
     booking = _get_or_make(execution)
-    if booking.payment_status == PaymentStatus.PAID and booking.payment_saga_id != execution.saga_id:
+    if _is_anothers_to_pay(booking, execution.saga_id):
         return
     booking.payment_saga_id = execution.saga_id
     booking.payment_status = _payment_status(execution, new)
     booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
+
+
+def why_not_charge(sale_id: str, saga_id: str) -> str:
+    """Why this payment may take no money, a clause; "" when it may, and then no other one of the sale may."""
+    with transaction.atomic():
+        booking = Booking.objects.select_for_update().filter(sale_id=sale_id).first()
+        if booking is None:
+            return ""
+        if _is_anothers_to_pay(booking, saga_id):
+            return "another payment has been taken for it, or may have been"
+        if _is_undone(booking):
+            return "it is not booked any more"
+        booking.payment_saga_id, booking.payment_status = saga_id, PaymentStatus.PENDING
+        booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
+    return ""
 
 
 def _get_or_make(execution: Any) -> Booking:
@@ -68,6 +88,16 @@ def _get_or_make(execution: Any) -> Booking:
     bookings = Booking.objects.select_for_update()
     booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=told_by(execution))
     return booking
+
+
+def _is_anothers_to_pay(booking: Booking, saga_id: str) -> bool:
+    return booking.payment_saga_id not in ("", saga_id) and booking.payment_status in TAKEN
+
+
+def _is_undone(booking: Booking) -> bool:
+    """Whether the booking was not made, or is being taken back or was."""
+    sagas = SagaExecution.objects.with_id(booking.booking_saga_id)
+    return sagas.in_state(SagaState.COMPENSATING, SagaState.FAILED).exists()
 
 
 def told_by(execution: Any) -> dict[str, Any]:

@@ -43,6 +43,10 @@ def cancel():
     return services.cancel("SALE-001", reason="I am ill", by=CUSTOMER)
 
 
+def payment_of(booking):
+    return services._payment_input(booking, "pm_card_visa")
+
+
 def refusal_of(act) -> str:
     with pytest.raises(NotPossible) as caught:
         act()
@@ -163,14 +167,14 @@ def test_nobody_pays_while_a_payment_is_in_progress_or_twice(booked, saga_clock)
 
 
 def test_a_payment_that_somebody_else_has_started_counts(booked):
-    payment = services._payment_input(booked, "pm_card_visa")
+    payment = payment_of(booked)
     get_saga_orchestrator().start("by-hand", "collect_payment", context=payment)
 
     assert refusal_of(pay) == "A payment of this booking is in progress."
 
 
 def test_a_sale_whose_id_differs_in_case_only_is_another_sale(booked, saga_clock):
-    payment = services._payment_input(booked, "pm_card_visa") | {"sale_id": "sale-001"}
+    payment = payment_of(booked) | {"sale_id": "sale-001"}
     get_saga_orchestrator().start("by-hand", "collect_payment", context=payment)
 
     pay()
@@ -198,9 +202,43 @@ def test_an_old_payment_that_is_tried_again_takes_no_money_twice(booked, saga_cl
     get_saga_orchestrator().retry_failed("payment-SALE-001-1")
 
     attempt = SagaExecution.objects.get(saga_id="payment-SALE-001-1").step_executions.get()
-    assert attempt.error_message == "SALE-001 is paid already, by another payment"
+    assert attempt.error_message == ("SALE-001 is not charged: another payment has been taken for it, or may have been")
     assert statuses() == ("confirmed", "paid")
     assert SandboxEffect.objects.filter(port="payments", state="succeeded").count() == 1
+
+
+def test_an_old_payment_that_is_tried_again_takes_no_money_beside_one_that_is_being_made(booked, saga_clock, plant):
+    plant("payments", "create", "refuse")
+    pay()
+    drain(saga_clock)
+    plant("email", "send", "throttle", latency_ms=10_000)
+    pay()
+    get_saga_orchestrator().resume("payment-SALE-001-2", max_seconds=1)
+    assert SandboxEffect.objects.filter(port="payments", state="succeeded").count() == 1
+
+    get_saga_orchestrator().retry_failed("payment-SALE-001-1")
+    drain(saga_clock)
+
+    assert SandboxEffect.objects.filter(port="payments", state="succeeded").count() == 1
+    assert statuses() == ("confirmed", "paid")
+    assert Booking.objects.get().payment_saga_id == "payment-SALE-001-2"
+
+
+@pytest.mark.parametrize("undone", [True, False], ids=["cancelled", "being cancelled"])
+def test_an_old_payment_that_is_tried_again_takes_no_money_for_a_cancelled_booking(booked, saga_clock, undone):
+    pay(DECLINED)
+    drain(saga_clock)
+    cancel()
+    if undone:
+        drain(saga_clock)
+
+    get_saga_orchestrator().correct_input("payment-SALE-001-1", payment_of(booked), reason="Another card")
+    get_saga_orchestrator().retry_failed("payment-SALE-001-1")
+    drain(saga_clock)
+
+    attempt = SagaExecution.objects.get(saga_id="payment-SALE-001-1").step_executions.get()
+    assert attempt.error_message == "SALE-001 is not charged: it is not booked any more"
+    assert statuses() == ("cancelled", "payment_failed")
 
 
 def test_while_an_earlier_payment_is_in_doubt_nobody_pays_again(booked, saga_clock, plant):

@@ -9,10 +9,10 @@ from django.utils import timezone
 from integrations import analytics as counting
 from integrations.payments import ChargeRequest
 from integrations.registry import analytics, email, payments
-from sagaproject.bookings.models import AnalyticsEvent, Booking, Invoice, InvoiceStatus, PaymentStatus
+from sagaproject.bookings.models import AnalyticsEvent, Invoice, InvoiceStatus
 from sagaproject.bookings.sagas import letters, wording
 from sagaproject.bookings.sagas.schemas import CollectPaymentInput
-from sagaproject.bookings.status import follow_payment
+from sagaproject.bookings.status import follow_payment, why_not_charge
 from sagaproject.outcomes import reports_outcome
 from sagas import OutcomeUnknown, Priority, Saga, SagaStep, StepContext, StepFailed, register
 
@@ -21,10 +21,9 @@ Output = Mapping[str, Any]
 
 @reports_outcome
 def charge(context: StepContext) -> Output:
-    """Charge the customer, unless another saga has: an old payment that is tried again must not take money twice."""
-    paid = Booking.objects.filter(sale_id=context["sale_id"], payment_status=PaymentStatus.PAID)
-    if paid.exclude(payment_saga_id=context.saga_id).exists():
-        raise StepFailed(f"{context['sale_id']} is paid already, by another payment")
+    """Charge the customer, unless this is an old payment, tried again, of what is paid otherwise or booked no more."""
+    if why_not := why_not_charge(context["sale_id"], context.saga_id):
+        raise StepFailed(f"{context['sale_id']} is not charged: {why_not}")
     charged = payments().charge(_charge_request(context), key=context.idempotency_key, deadline=context.deadline)
     return {"payment_id": charged.value.id}
 
