@@ -112,10 +112,10 @@ def _checked_sale_id(sale: Mapping[str, Any]) -> str:
 
 
 def _made_by(execution: SagaExecution, owner: Any) -> Booking:
-    """The sale's booking as this saga's input tells it; one that a payment has made before is taken over."""
+    """The sale's booking as this saga's input tells it; one that this client's payment has made is taken over."""
     told = {**told_by(execution), "owner": owner, "booking_saga_id": execution.saga_id}
     booking, made = Booking.objects.get_or_create(sale_id=execution.input["sale_id"], defaults=told)
-    if not made and not booking.booking_saga_id:
+    if not made and not booking.booking_saga_id and booking.owner in (None, owner):
         booking.owner, booking.booking_saga_id = owner, execution.saga_id
         booking.save(update_fields=["owner", "booking_saga_id", "updated_at"])
     return booking

@@ -1,7 +1,7 @@
 """Keeps a booking's own statuses true to its sagas, in the transaction in which a saga's state changes.
 
 A booking that one saga has confirmed, or pays, does not listen to another saga of the same sale: a second
-attempt that fails does not take back what the first one did.
+attempt that fails does not take back what the first one did. Nor does it listen to another client's saga.
 
 A saga that FAILED without a failed step was undone because somebody asked for it: that is told in other words.
 """
@@ -49,7 +49,8 @@ FIELDS = (
 def follow_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
     """Bring the sale's booking to what its create_booking saga says; make it if the front end has not."""
     booking = _get_or_make(execution)
-    if booking.status == BookingStatus.CONFIRMED and booking.booking_saga_id != execution.saga_id:
+    confirmed = booking.status == BookingStatus.CONFIRMED and booking.booking_saga_id != execution.saga_id
+    if confirmed or _is_another_clients(booking, execution):
         return
     for field, value in told_by(execution).items():
         setattr(booking, field, value)
@@ -61,7 +62,7 @@ def follow_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
 def follow_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
     """Bring the sale's payment to what its collect_payment saga says; make the booking if nobody has."""
     booking = _get_or_make(execution)
-    if _is_anothers_to_pay(booking, execution.saga_id):
+    if _is_anothers_to_pay(booking, execution.saga_id) or _is_another_clients(booking, execution):
         return
     booking.payment_saga_id = execution.saga_id
     booking.payment_status = _payment_status(execution, new)
@@ -74,6 +75,8 @@ def why_not_charge(sale_id: str, saga_id: str) -> str:
         booking = Booking.objects.select_for_update().filter(sale_id=sale_id).first()
         if booking is None:
             return ""
+        if _is_another_clients(booking, SagaExecution.objects.get(saga_id=saga_id)):
+            return "somebody else has booked it"
         if _is_anothers_to_pay(booking, saga_id):
             return "another payment has been taken for it, or may have been"
         if _is_undone(booking):
@@ -86,8 +89,14 @@ def why_not_charge(sale_id: str, saga_id: str) -> str:
 def _get_or_make(execution: Any) -> Booking:
     """The sale's booking, locked: two sagas of one sale may end at the same time."""
     bookings = Booking.objects.select_for_update()
-    booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=told_by(execution))
+    told = {**told_by(execution), "owner_id": execution.owner_id}
+    booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=told)
     return booking
+
+
+def _is_another_clients(booking: Booking, execution: Any) -> bool:
+    """Whether a client has started the saga that has not booked; what no client has started is ours."""
+    return execution.owner_id not in (None, booking.owner_id)
 
 
 def _is_anothers_to_pay(booking: Booking, saga_id: str) -> bool:

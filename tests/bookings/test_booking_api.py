@@ -8,8 +8,9 @@ from rest_framework.test import APIClient
 
 from sagaproject.bookings.models import Booking
 from sagas.models import SagaEvent, SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import drain
-from tests.bookings.conftest import BOOKING
+from tests.bookings.conftest import BOOKING, PAYMENT
 
 pytest_plugins = ["sagas.testing.fixtures"]
 pytestmark = pytest.mark.django_db
@@ -59,6 +60,11 @@ def confirmed(ana, saga_clock):
 
 def post(client, url, data, **headers):
     return client.post(url, data, format="json", headers=headers)
+
+
+def start(client, saga, context):
+    """Start the saga itself, past the bookings' own doors; its id."""
+    return post(client, "/api/v1/executions/", {"saga": saga, "context": context}).json()["saga_id"]
 
 
 def problem(response):
@@ -297,3 +303,25 @@ def test_bookings_are_in_the_document_of_the_api(client):
     assert set(paths["/api/v1/bookings/{sale_id}/"]["get"]["responses"]) == {"200", "304", "401", "404", "429"}
     for act in ("payment", "cancel"):
         assert {"202", "403", "404", "409"} <= set(paths[f"/api/v1/bookings/{{sale_id}}/{act}/"]["post"]["responses"])
+
+
+def test_another_clients_sagas_change_nothing_about_a_booking(ana, bia, saga_clock):
+    post(ana, URL, BOOKING)
+    hers = {"customer_name": "Bia", "customer_email": "bia@example.com", "description": "Hers", "amount": "0.01"}
+    get_saga_orchestrator().resume(start(bia, "create_booking", BOOKING | hers))
+    drain(saga_clock)
+    told = ana.get(SALE).json()
+    start(bia, "collect_payment", PAYMENT | hers)
+    drain(saga_clock)
+
+    assert ana.get(SALE).json() == told
+    assert (told["status"], told["payment_status"], told["description"]) == ("confirmed", "pending", "City tour")
+    assert post(ana, f"{SALE}payment/", VISA).status_code == 202
+
+
+def test_a_client_that_has_paid_before_it_books_is_not_asked_to_pay_again(ana, bia, saga_clock):
+    start(ana, "collect_payment", PAYMENT)
+    drain(saga_clock)
+
+    assert post(bia, URL, BOOKING).status_code == 409
+    assert post(ana, URL, BOOKING).json()["payment_status"] == "paid"

@@ -15,12 +15,13 @@ pytestmark = pytest.mark.django_db
 
 
 def booking_saga(saga_id="b1", failed_step="add_calendar", **changes):
-    return SimpleNamespace(saga_id=saga_id, failed_step=failed_step, input=BOOKING | changes)
+    return SimpleNamespace(saga_id=saga_id, owner_id=None, failed_step=failed_step, input=BOOKING | changes)
 
 
 def payment_saga(saga_id="p1", failed_step="process_payment", completed=(), context=None, **changes):
     return SimpleNamespace(
         saga_id=saga_id,
+        owner_id=None,
         failed_step=failed_step,
         steps_completed=list(completed),
         context=context or {},
