@@ -96,8 +96,9 @@ def cancel(sale_id: str, *, reason: str, by: operations.By) -> Booking:
     """
     with _alone_with(sale_id) as booking:
         execution = SagaExecution.objects.with_id(booking.booking_saga_id).first()
-        _refuse_cancellation(booking, execution)
-        for unwanted in [*_payments(sale_id), execution]:
+        payments = _payments(sale_id)
+        _refuse_cancellation(booking, execution, payments)
+        for unwanted in [*payments, *([execution] if execution else [])]:
             _undo(booking, unwanted, reason, by)
         booking.refresh_from_db()
     return booking
@@ -161,10 +162,12 @@ def _payment_input(booking: Booking, payment_method: str) -> dict[str, str]:
     }
 
 
-def _refuse_cancellation(booking: Booking, execution: SagaExecution | None) -> None:
-    if execution is None or booking.status == BookingStatus.NOT_BOOKED:
+def _refuse_cancellation(booking: Booking, execution: SagaExecution | None, payments: list[SagaExecution]) -> None:
+    """What was not booked is not cancelled, unless there is money to give back."""
+    booked = execution is not None and booking.status != BookingStatus.NOT_BOOKED
+    if not booked and not any(payment.state in UNDOES for payment in payments):
         raise NotPossible("cancel", booking.sale_id, _("Nothing was booked, so there is nothing to cancel."))
-    if execution.state is SagaState.PARTIALLY_COMPENSATED:
+    if execution is not None and execution.state is SagaState.PARTIALLY_COMPENSATED:
         raise NotPossible("cancel", booking.sale_id, _("We are checking this booking already, and will write to you."))
 
 

@@ -14,6 +14,7 @@ from sagaproject.bookings.models import Booking
 from sagas import SagaState
 from sagas.models import SagaEvent, SagaExecution
 from sagas.operations import Act, By, perform
+from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import drain
 from sagas.wording import StepStatus
 from tests.bookings.conftest import BOOKING
@@ -310,6 +311,21 @@ def test_a_paid_booking_that_is_cancelled_says_that_the_money_is_back(client, co
     assert "Your booking is cancelled" in told
     assert "Your money has been given back" in told
     assert SagaEvent.objects.latest("pk").reason == "The customer has cancelled on the booking page."
+
+
+def test_who_has_paid_for_what_is_cancelled_otherwise_can_have_the_money_back(client, confirmed, saga_clock):
+    pay(client, confirmed)
+    drain(saga_clock)
+    get_saga_orchestrator().compensate("booking-SALE-001")
+    assert 'id="cancel"' in page(client, confirmed).content.decode()
+
+    send(client, confirmed, "cancel")
+    drain(saga_clock)
+
+    shown = page(client, confirmed)
+    assert "Your booking is cancelled" in words(shown)
+    assert "Your money has been given back" in words(shown)
+    assert 'id="cancel"' not in shown.content.decode()
 
 
 def test_a_booking_that_is_still_made_can_be_cancelled(client, booking):

@@ -14,7 +14,7 @@ from sagas.models import SagaEvent, SagaExecution
 from sagas.operations import By
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import drain
-from tests.bookings.conftest import BOOKING
+from tests.bookings.conftest import BOOKING, PAYMENT
 
 pytest_plugins = ["sagas.testing.fixtures"]
 pytestmark = pytest.mark.django_db
@@ -326,6 +326,31 @@ def test_what_was_not_booked_is_not_cancelled(saga_clock, plant):
     drain(saga_clock)
 
     assert refusal_of(cancel) == "Nothing was booked, so there is nothing to cancel."
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["not booked any more", "cancelled"])
+def test_what_was_paid_is_given_back_also_where_the_booking_is_gone(booked, saga_clock, plant, refused):
+    pay()
+    drain(saga_clock)
+    get_saga_orchestrator().compensate("booking-SALE-001")
+    if refused:
+        plant("calendar", "add", "refuse")
+        get_saga_orchestrator().retry_failed("booking-SALE-001")
+
+    cancel()
+    drain(saga_clock)
+
+    assert statuses() == ("not_booked" if refused else "cancelled", "refunded")
+
+
+def test_a_payment_without_a_booking_is_given_back(saga_clock):
+    get_saga_orchestrator().start("by-hand", "collect_payment", context=PAYMENT)
+    drain(saga_clock)
+
+    cancel()
+    drain(saga_clock)
+
+    assert statuses() == ("pending", "refunded")
 
 
 def test_what_a_payment_alone_has_made_is_not_cancelled():

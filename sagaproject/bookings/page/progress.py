@@ -73,6 +73,8 @@ TITLES = {
 }
 TITLED = (StepStatus.WAITING, StepStatus.UNDOING, StepStatus.NOT_UNDONE)
 NOTHING_DONE = (StepStatus.WAITING, StepStatus.REFUSED)
+STANDING = frozenset({Stand.PROCESSING, Stand.CONFIRMED})
+GONE = frozenset({Stand.NOT_BOOKED, Stand.CANCELLED})
 ASKED_FOR = {SagaState.COMPENSATING: Stand.CANCELLING, SagaState.FAILED: Stand.CANCELLED}
 # What a payment gateway says of a card; of other refusals the saga's own words must do.
 DECLINES = {
@@ -150,8 +152,11 @@ class Progress:
 
     @property
     def may_cancel(self) -> bool:
-        """Whether to offer it."""
-        return bool(self.booking) and self.booking.stand in (Stand.PROCESSING, Stand.CONFIRMED)
+        """Whether to offer it: also where the booking is gone already, and the money is not back."""
+        if self.booking is None:
+            return False
+        paid = self.payment is not None and self.payment.stand is Stand.CONFIRMED
+        return self.booking.stand in (STANDING | GONE if paid else STANDING)
 
     @property
     def announcement(self) -> str:
