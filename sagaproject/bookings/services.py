@@ -79,7 +79,7 @@ def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
         Booking.objects.select_for_update().get(pk=booking.pk)
         payments = _payments(sale_id)
         _refuse_payment(booking, payments)
-        saga_id = f"payment-{sale_id}-{len(payments) + 1}"
+        saga_id = _free_id(f"payment-{sale_id}", len(payments) + 1)
         get_saga_orchestrator().start(
             saga_id, "collect_payment", context=_payment_input(booking, payment_method), owner=owner
         )
@@ -148,6 +148,13 @@ def _refuse_payment(booking: Booking, payments: list[SagaExecution]) -> None:
     for payment in payments:
         if payment.state in WHY_NOT_PAY:
             raise NotPossible("pay", booking.sale_id, WHY_NOT_PAY[payment.state])
+
+
+def _free_id(name: str, number: int) -> str:
+    """The first id of this name, from the number on, that no saga has: a client may have taken one for its own."""
+    while SagaExecution.objects.with_id(f"{name}-{number}").exists():
+        number += 1
+    return f"{name}-{number}"
 
 
 def _payment_input(booking: Booking, payment_method: str) -> dict[str, str]:

@@ -241,6 +241,15 @@ def test_an_old_payment_that_is_tried_again_takes_no_money_for_a_cancelled_booki
     assert statuses() == ("cancelled", "payment_failed")
 
 
+def test_a_payments_id_that_another_saga_has_keeps_nobody_from_paying(booked, saga_clock):
+    other = payment_of(booked) | {"sale_id": "SALE-002"}
+    get_saga_orchestrator().start("payment-SALE-001-1", "collect_payment", context=other)
+
+    pay()
+
+    assert Booking.objects.get().payment_saga_id == "payment-SALE-001-2"
+
+
 def test_while_an_earlier_payment_is_in_doubt_nobody_pays_again(booked, saga_clock, plant):
     plant("payments", "refund", "refuse")
     plant("email", "send", "refuse")
