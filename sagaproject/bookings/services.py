@@ -145,6 +145,9 @@ def _payments(sale_id: str) -> list[SagaExecution]:
 def _refuse_payment(booking: Booking, payments: list[SagaExecution]) -> None:
     if booking.status != BookingStatus.CONFIRMED:
         raise NotPossible("pay", booking.sale_id, _("Only a confirmed booking can be paid."))
+    # Its saga may be gone by now: what has ended is not kept for ever.
+    if booking.payment_status == PaymentStatus.PAID:
+        raise NotPossible("pay", booking.sale_id, WHY_NOT_PAY[SagaState.SUCCEEDED])
     for payment in payments:
         if payment.state in WHY_NOT_PAY:
             raise NotPossible("pay", booking.sale_id, WHY_NOT_PAY[payment.state])

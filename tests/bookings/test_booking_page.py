@@ -272,6 +272,12 @@ def test_a_declined_card_is_told_with_its_reason_and_another_may_be_tried(
     assert "Paid, thank you" in words(page(client, confirmed))
 
 
+def test_what_is_paid_offers_no_payment_also_when_its_saga_is_not_kept_any_more(client, confirmed):
+    Booking.objects.update(payment_status="paid", payment_saga_id="payment-SALE-001-1")
+
+    assert 'id="pay"' not in page(client, confirmed).content.decode()
+
+
 def test_a_payment_that_is_sent_twice_is_made_once(client, confirmed):
     pay(client, confirmed)
 

@@ -166,6 +166,12 @@ def test_nobody_pays_while_a_payment_is_in_progress_or_twice(booked, saga_clock)
     assert SagaExecution.objects.of_sagas(["collect_payment"]).count() == 1
 
 
+def test_what_was_paid_is_not_paid_again_when_the_payments_saga_is_not_kept_any_more(booked):
+    Booking.objects.update(payment_status="paid", payment_saga_id="payment-SALE-001-1")
+
+    assert refusal_of(pay) == "This booking is paid already."
+
+
 def test_a_payment_that_somebody_else_has_started_counts(booked):
     payment = payment_of(booked)
     get_saga_orchestrator().start("by-hand", "collect_payment", context=payment)

@@ -148,7 +148,8 @@ class Progress:
     def may_pay(self) -> bool:
         """Whether to offer it; whether it is possible is decided when it is tried."""
         paying = self._payment_saga and self._payment_saga.state in WHY_NOT_PAY
-        return self.sale.status == BookingStatus.CONFIRMED and not paying
+        paid = self.sale.payment_status == PaymentStatus.PAID
+        return self.sale.status == BookingStatus.CONFIRMED and not paying and not paid
 
     @property
     def may_cancel(self) -> bool:
