@@ -126,6 +126,13 @@ def test_an_empty_form_is_told_what_it_lacks(client):
     assert told.count("This field is required.") == 2 * (len(FORM) - 1)
 
 
+def test_a_date_in_the_last_hours_of_time_is_refused(client):
+    response = client.post(reverse("bookings:book"), FORM | {"ends_at": "9999-12-31T23:59"})
+
+    assert "This date is out of range." in words(response)
+    assert not Booking.objects.exists()
+
+
 def test_an_end_before_the_start_is_refused(client):
     told = words(client.post("/book/", FORM | {"ends_at": FORM["starts_at"]}))
 

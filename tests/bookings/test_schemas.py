@@ -74,6 +74,8 @@ def test_a_payment_is_in_reais_unless_it_says_otherwise():
         ({"amount": "NaN"}, "amount", "A valid number is required."),
         ({"ends_at": BOOKING["starts_at"]}, "ends_at", "The end must be after the start."),
         ({"starts_at": None}, "starts_at", "This field may not be null."),
+        ({"starts_at": "0001-01-01T10:00:00Z"}, "starts_at", "This date is out of range."),
+        ({"ends_at": "9999-12-31T22:00:00-03:00"}, "ends_at", "This date is out of range."),
     ],
 )
 def test_a_booking_that_cannot_be_is_refused_by_field(changes, field, message):

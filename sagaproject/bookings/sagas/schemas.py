@@ -1,5 +1,6 @@
 """What a saga's input must look like; valid input is in one form, whatever form it was given in."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,22 @@ from integrations.identifiers import parse_phone, parse_tax_id
 CURRENCIES = ["BRL", "EUR", "USD"]
 ONE_WORD = RegexValidator(r"\A\S+\Z", gettext_lazy("Use no spaces."))
 ONE_LINE = RegexValidator(r"\A[^\r\n]*\Z", gettext_lazy("Use one line."))
+
+
+class Moment(serializers.DateTimeField):
+    """A moment that is one in every time zone: the last hours of the year 9999 are not."""
+
+    default_error_messages = {"overflow": gettext_lazy("This date is out of range.")}
+
+    def to_internal_value(self, value: Any) -> datetime:
+        """The moment, in the current time zone."""
+        try:
+            moment: datetime = super().to_internal_value(value)
+        except OverflowError:
+            self.fail("overflow")
+        if not 1 < moment.year < 9999:
+            self.fail("overflow")
+        return moment
 
 
 class SaleInput(serializers.Serializer):
@@ -30,8 +47,8 @@ class CreateBookingInput(SaleInput):
 
     customer_phone = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=30)
     customer_document = serializers.CharField(max_length=20)
-    starts_at = serializers.DateTimeField()
-    ends_at = serializers.DateTimeField()
+    starts_at = Moment()
+    ends_at = Moment()
 
     def validate_customer_phone(self, number: str | None) -> str:
         """E.164, or empty for somebody who has no telephone."""
