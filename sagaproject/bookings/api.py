@@ -131,7 +131,7 @@ class BookingView(SagaView):
     def once(self, request: Any, begin: Callable[[], starts.Started]) -> starts.Started:
         """Begin it, or find what the same Idempotency-Key has begun."""
         key = self.request.headers.get("Idempotency-Key")
-        return starts.once(self.request.user, key, request, begin, _execution)
+        return starts.once(self.request.user, key, request, begin, self.reader.execution)
 
     def _saga(self, saga_id: str) -> dict[str, Any] | None:
         execution = SagaExecution.objects.with_id(saga_id).first()
@@ -148,7 +148,7 @@ class Bookings(BookingView):
         """Make a booking, once: the same Idempotency-Key, or the same sale_id with the same content, finds it."""
         sale = _mapping(request.data)
         execution, fresh = self.once(["bookings", sale], lambda: self._book(sale))
-        booking = Booking.objects.get(booking_saga_id=execution.saga_id)
+        booking = Booking.objects.get(sale_id=execution.input["sale_id"])
         return self.begun(booking, 202 if fresh else 200)
 
     def _book(self, sale: Mapping[str, Any]) -> starts.Started:

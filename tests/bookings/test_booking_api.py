@@ -7,7 +7,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from sagaproject.bookings.models import Booking
-from sagas.models import SagaEvent, SagaExecution
+from sagas.models import IdempotencyKey, SagaEvent, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import drain
 from tests.bookings.conftest import BOOKING, PAYMENT
@@ -122,6 +122,28 @@ def test_the_same_key_again_is_the_same_booking(ana):
     assert (first.status_code, again.status_code) == (202, 200)
     assert first.json()["sale_id"] == again.json()["sale_id"]
     assert Booking.objects.count() == 1
+
+
+def test_the_same_key_again_is_the_same_booking_also_when_another_saga_has_made_it(ana, saga_clock, plant):
+    plant("calendar", "add", "refuse")
+    key = {"Idempotency-Key": "one"}
+    post(ana, URL, BOOKING, **key)
+    drain(saga_clock)
+    again = start(ana, "create_booking", BOOKING)
+    drain(saga_clock)
+
+    response = post(ana, URL, BOOKING, **key)
+
+    assert response.status_code == 200
+    assert (response.json()["status"], response.json()["booking"]["saga_id"]) == ("confirmed", again)
+
+
+def test_a_key_whose_saga_is_not_kept_any_more_leads_nowhere(ana, confirmed):
+    key = {"Idempotency-Key": "one"}
+    post(ana, f"{SALE}payment/", VISA, **key)
+    IdempotencyKey.objects.update(saga_id="gone")
+
+    assert problem(post(ana, f"{SALE}payment/", VISA, **key))[:2] == (404, "not-found")
 
 
 def test_the_same_key_for_another_sale_is_refused(ana):
