@@ -28,8 +28,10 @@ class SagaStep:
     """One step of a saga: an action and, where it can be undone, its compensation.
 
     Durations (`timeout`, `retry_delay`, `max_delay`, `patience`, `compensation_timeout`) are in seconds.
-    `wording` maps doing, done, undone, in_doubt and refused (it certainly did not happen) to the sentences that people
-    read: templates, lazily translated, with keys of the context as placeholders. A bad value raises DefinitionError.
+    `money` is the context key of the amount that the action takes from the customer and its compensation gives back.
+    `wording` maps doing, done, undone, in_doubt, refused (it certainly did not happen), to_do and to_undo (what a call
+    would do) to the sentences that people read: templates, lazily translated, with keys of the context as
+    placeholders. A bad value raises DefinitionError.
     """
 
     name: str
@@ -50,6 +52,7 @@ class SagaStep:
     pivot: bool = False
     optional: bool = False
     breaker: str | None = None
+    money: str | None = None
     wording: Mapping[str, Any] | None = dataclasses.field(default=None, hash=False)
 
     def __post_init__(self) -> None:
@@ -116,6 +119,9 @@ class SagaStep:
         breaker: Any = self.breaker
         if breaker is not None and (not isinstance(breaker, str) or not breaker):
             raise self._error("breaker", "must be the name of a circuit breaker")
+        money: Any = self.money
+        if money is not None and (not isinstance(money, str) or not money):
+            raise self._error("money", "must be the context key of an amount")
         fault = phrasing.fault_in(self.wording, phrasing.OF_A_STEP)
         if fault:
             raise self._error("wording", fault)

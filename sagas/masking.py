@@ -31,6 +31,17 @@ def mask(text: str, keys: Sequence[str], *contexts: Mapping[str, Any]) -> str:
     return values.without_card_numbers(text)
 
 
+def masked(value: Any, keys: Sequence[str], *contexts: Mapping[str, Any]) -> Any:
+    """The same for a JSON value: each text in it, and in place of what a personal key maps to its key in brackets."""
+    if isinstance(value, str):
+        return mask(value, keys, *contexts)
+    if isinstance(value, Mapping):
+        return {key: f"[{key}]" if key in keys else masked(inner, keys, *contexts) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [masked(inner, keys, *contexts) for inner in value]
+    return value
+
+
 def _texts_in(value: Any) -> Iterator[str]:
     """All texts and numbers in a value, however deep; a failed attempt may have left anything there."""
     waiting, seen = [value], set()

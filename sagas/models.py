@@ -140,6 +140,11 @@ class SagaExecution(models.Model):
             models.Index(fields=["state", "created_at"], name="sagas_execution_state"),
             models.Index(fields=["saga_name", "created_at"], name="sagas_execution_saga"),
             models.Index(
+                fields=["failed_step", "created_at"],
+                name="sagas_execution_failed",
+                condition=~models.Q(failed_step=""),
+            ),
+            models.Index(
                 fields=["owner", "created_at"],
                 name="sagas_execution_owner",
                 condition=models.Q(owner__isnull=False),
@@ -226,6 +231,8 @@ class SagaEvent(models.Model):
         RESOLVE = "resolve", _("Resolve by hand")
         ACKNOWLEDGE = "acknowledge", _("Acknowledge")
         CORRECT = "correct", _("Correct the input")
+        NOTE = "note", _("Note")
+        REVEAL = "reveal", _("Personal data looked at")
         HELD = "held", _("Held by the engine")
         LOST_LEASE = "lost_lease", _("Worker lost")
         CANCELLED = "cancelled", _("Cancel carried out")
@@ -354,3 +361,97 @@ class MissingSaga(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Operations(SagaExecution):
+    """The operations home, as an entry of the admin's index: what needs people, and how things go."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("operations")
+        verbose_name_plural = _("operations")
+        default_permissions = ()
+
+
+class Compensation(SagaExecution):
+    """The undos that are open, as an entry of the admin's index."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("compensation")
+        verbose_name_plural = _("compensations")
+        default_permissions = ()
+
+
+class Provider(SagaExecution):
+    """What steps call, as an entry of the admin's index."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("provider")
+        verbose_name_plural = _("providers")
+        default_permissions = ()
+
+
+class Definition(SagaExecution):
+    """The registered sagas, as an entry of the admin's index."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("definition")
+        verbose_name_plural = _("definitions")
+        default_permissions = ()
+
+
+class SagaBatch(models.Model):
+    """One act on many executions, as somebody has confirmed it; its rows are carried out a few at a time."""
+
+    id = models.BigAutoField(primary_key=True)
+    token = models.UUIDField(_("token"), unique=True)
+    act = models.CharField(_("act"), max_length=16)
+    reason = models.TextField(_("reason"))
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("actor")
+    )
+    actor_name = models.CharField(_("who"), max_length=150)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    class Meta:
+        db_table = "sagas_batch"
+        verbose_name = _("bulk act")
+        verbose_name_plural = _("bulk acts")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.act} {self.pk}"
+
+
+class SagaBatchRow(models.Model):
+    """What a bulk act is to do to one execution, as it was at `version`, and what has become of that."""
+
+    class Status(models.TextChoices):
+        """How far it is."""
+
+        WAITING = "waiting", _("Waiting")
+        DONE = "done", _("Done")
+        REFUSED = "refused", _("Refused")
+
+    id = models.BigAutoField(primary_key=True)
+    batch = models.ForeignKey(SagaBatch, models.CASCADE, related_name="rows", db_index=False)
+    execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="+")
+    version = models.BigIntegerField(_("version"))
+    status = models.CharField(_("status"), max_length=16, choices=Status.choices, default=Status.WAITING)
+    sentence = models.TextField(_("what came of it"), default="", blank=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
+
+    class Meta:
+        db_table = "sagas_batchrow"
+        verbose_name = _("row of a bulk act")
+        verbose_name_plural = _("rows of bulk acts")
+        default_permissions = ("view",)
+        constraints: ClassVar = [models.UniqueConstraint(fields=["batch", "execution"], name="sagas_batchrow_once")]
+        indexes: ClassVar = [models.Index(fields=["batch", "status"], name="sagas_batchrow_status")]
+
+    def __str__(self) -> str:
+        return f"{self.batch} {self.execution}"

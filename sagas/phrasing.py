@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .states import CustomerState
 
-OF_A_STEP = ("doing", "done", "undone", "in_doubt", "refused")
+OF_A_STEP = ("doing", "done", "undone", "in_doubt", "refused", "to_do", "to_undo")
 OF_A_SAGA = tuple(state.value for state in CustomerState)
 FORMATS = ("money", "datetime", "date", "time")
 

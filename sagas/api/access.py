@@ -10,21 +10,8 @@ from rest_framework.exceptions import PermissionDenied
 from sagas.exceptions import UnknownExecution
 from sagas.models import SagaExecution
 from sagas.operations import Act
+from sagas.operations.permissions import NEEDS, PERSONAL, VIEW
 from sagas.querysets import ExecutionQuerySet
-
-VIEW = "sagas.view_sagaexecution"
-PERSONAL = "sagas.view_personal_data"
-NEEDS = {
-    Act.RETRY: "sagas.retry_saga",
-    Act.CANCEL: "sagas.cancel_saga",
-    Act.COMPENSATE: "sagas.compensate_saga",
-    Act.HOLD: "sagas.hold_saga",
-    Act.RELEASE: "sagas.hold_saga",
-    Act.VERIFY: "sagas.retry_saga",
-    Act.RESOLVE: "sagas.resolve_step",
-    Act.ACKNOWLEDGE: "sagas.retry_saga",
-    Act.CORRECT: "sagas.edit_context",
-}
 
 
 @dataclass(frozen=True)

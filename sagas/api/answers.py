@@ -7,10 +7,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from sagas.operations.permissions import NEEDS
 from sagas.states import Direction, Ending, Outcome, SagaState
 from sagas.wording import CustomerState, StepStatus
 
-from .access import NEEDS
 from .serializers import PRIORITIES, RESOLUTIONS
 
 

@@ -20,8 +20,8 @@ from rest_framework.response import Response
 
 from sagas import metrics
 from sagas.database import connection
+from sagas.operations.permissions import VIEW
 
-from .access import VIEW
 from .documents import document
 from .views import SagaView
 

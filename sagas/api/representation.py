@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 from sagas import histories, masking, operations, wording
@@ -129,13 +128,4 @@ def _masked(value: Any, execution: SagaExecution, saga: Saga | None, reader: Rea
     """The value without what is personal, unless the reader may see that."""
     if reader.sees_personal_data:
         return value
-    keys = saga.personal if saga else ()
-    if isinstance(value, str):
-        return masking.mask(value, keys, execution.input, execution.context)
-    if isinstance(value, Mapping):
-        return {
-            key: f"[{key}]" if key in keys else _masked(inner, execution, saga, reader) for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_masked(inner, execution, saga, reader) for inner in value]
-    return value
+    return masking.masked(value, saga.personal if saga else (), execution.input, execution.context)

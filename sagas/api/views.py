@@ -16,10 +16,11 @@ from rest_framework.views import APIView
 from sagas import operations, stats
 from sagas.models import SagaExecution
 from sagas.operations import Act, By
+from sagas.operations.permissions import VIEW
 from sagas.states import TERMINAL
 
 from . import definitions, documents, problems, representation, starts, throttles, waiting
-from .access import VIEW, Reader
+from .access import Reader
 from .etags import conditional
 from .filters import ExecutionFilters
 from .pagination import ExecutionPages

@@ -184,6 +184,6 @@ def test_every_step_has_a_name_in_portuguese():
 @pytest.mark.parametrize("saga", SAGAS, ids=lambda saga: saga.name)
 def test_every_step_has_words_for_all_that_can_become_of_it(saga):
     for step in saga:
-        never = {"undone"} if step.compensation is None else {"in_doubt"} if step.transactional else set()
-        assert set(step.wording) == {"doing", "done", "undone", "in_doubt", "refused"} - never
+        never = {"undone", "to_undo"} if step.compensation is None else {"in_doubt"} if step.transactional else set()
+        assert set(step.wording) == {"doing", "done", "undone", "in_doubt", "refused", "to_do", "to_undo"} - never
     assert set(saga.wording) == {"processing", "confirmed", "not_booked", "checking"}

@@ -137,6 +137,7 @@ COLLECT_PAYMENT_SAGA = register(
                 timeout=15.0,
                 retry_count=3,
                 verify=find_charge,
+                money="amount",
                 wording=wording.PROCESS_PAYMENT,
             ),
             SagaStep(

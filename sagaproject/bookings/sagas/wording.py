@@ -30,6 +30,8 @@ CREATE_NF = {
     "undone": _("There is no valid invoice for {amount:money} any more."),
     "in_doubt": _("It is not certain yet whether the invoice for {amount:money} was issued."),
     "refused": _("The invoice for {amount:money} could not be issued."),
+    "to_do": _("An invoice for {amount:money} is issued."),
+    "to_undo": _("The invoice for {amount:money} is cancelled."),
 }
 SEND_EMAIL = {
     "doing": _("The confirmation is being sent to {customer_email}."),
@@ -37,6 +39,8 @@ SEND_EMAIL = {
     "undone": _("A cancellation was sent to {customer_email}."),
     "in_doubt": _("It is not certain yet whether the confirmation was sent to {customer_email}."),
     "refused": _("The confirmation could not be sent to {customer_email}."),
+    "to_do": _("A confirmation is sent to {customer_email}."),
+    "to_undo": _("A cancellation is sent to {customer_email}."),
 }
 SEND_WHATSAPP = {
     "doing": _("The confirmation is being sent by WhatsApp to {customer_phone}."),
@@ -44,6 +48,8 @@ SEND_WHATSAPP = {
     "undone": _("A cancellation was sent by WhatsApp to {customer_phone}."),
     "in_doubt": _("It is not certain yet whether the confirmation was sent by WhatsApp to {customer_phone}."),
     "refused": _("The confirmation could not be sent by WhatsApp to {customer_phone}."),
+    "to_do": _("A confirmation is sent by WhatsApp to {customer_phone}."),
+    "to_undo": _("A cancellation is sent by WhatsApp to {customer_phone}."),
 }
 ADD_CALENDAR = {
     "doing": _("{description} on {starts_at:datetime} is being put into the calendar."),
@@ -51,6 +57,8 @@ ADD_CALENDAR = {
     "undone": _("{description} is not in the calendar any more."),
     "in_doubt": _("It is not certain yet whether {description} is in the calendar."),
     "refused": _("{description} could not be put into the calendar."),
+    "to_do": _("{description} on {starts_at:datetime} is put into the calendar."),
+    "to_undo": _("{description} is taken out of the calendar."),
 }
 
 PAYMENT = {
@@ -65,6 +73,8 @@ PROCESS_PAYMENT = {
     "undone": _("The payment of {amount:money} was reversed; nothing stays charged."),
     "in_doubt": _("It is not certain yet whether {amount:money} was charged."),
     "refused": _("The payment of {amount:money} did not go through; nothing is charged."),
+    "to_do": _("{amount:money} is charged to the customer."),
+    "to_undo": _("{amount:money} is given back to the customer."),
 }
 # It is in one transaction with its checkpoint, so it is never in doubt.
 CREATE_INVOICE = {
@@ -72,6 +82,8 @@ CREATE_INVOICE = {
     "done": _("The payment of {amount:money} is in the books as {invoice_number}."),
     "undone": _("The entry {invoice_number} in the books was voided."),
     "refused": _("The payment of {amount:money} could not be entered into the books."),
+    "to_do": _("The payment of {amount:money} is entered into the books."),
+    "to_undo": _("The entry of {amount:money} in the books is voided."),
 }
 # What cannot be taken back has no words for that.
 SEND_RECEIPT = {
@@ -79,10 +91,12 @@ SEND_RECEIPT = {
     "done": _("The receipt was sent to {customer_email}."),
     "in_doubt": _("It is not certain yet whether the receipt was sent to {customer_email}."),
     "refused": _("The receipt could not be sent to {customer_email}."),
+    "to_do": _("A receipt is sent to {customer_email}."),
 }
 LOG_ANALYTICS = {
     "doing": _("The payment is being reported to analytics."),
     "done": _("The payment was reported to analytics."),
     "in_doubt": _("It is not certain yet whether the payment was reported to analytics."),
     "refused": _("The payment could not be reported to analytics."),
+    "to_do": _("The payment is reported to analytics."),
 }

@@ -1,30 +1,14 @@
-"""Read-only views of the rows; people never add, change or delete them by hand."""
+"""The list of executions, and the file of each case."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 
-from .models import SagaEvent, SagaExecution, SagaWorker, StepRun
+from sagas.models import SagaEvent, SagaExecution, StepRun
 
-
-class ReadOnly:
-    """Nothing can be added, changed or deleted."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
+from .readonly import ReadOnly
 
 
 class StepRunInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -61,11 +45,3 @@ class SagaExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[SagaExecution]:
         """Without what is not shown: one row that cannot be read would take the whole list with it."""
         return super().get_queryset(request).defer("input", "context", "plan", "steps_completed")
-
-
-@admin.register(SagaWorker)
-class SagaWorkerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    """Worker processes, as they last reported themselves."""
-
-    list_display = ("name", "cluster", "running", "free", "stuck", "draining", "started_at", "seen_at")
-    ordering = ("cluster", "name")

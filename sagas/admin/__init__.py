@@ -1,0 +1,8 @@
+"""The operators' desk: stock Django admin, with the sagas' own pages.
+
+Rows are made, changed and deleted by sagas alone; what people may do goes through sagas.operations.
+"""
+
+from . import compensations, definitions, executions, home, providers, workers
+
+__all__ = ["compensations", "definitions", "executions", "home", "providers", "workers"]

@@ -1,0 +1,24 @@
+"""The operations home: what needs people, and how things go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+
+from sagas.models import Operations
+
+from .readonly import Desk
+
+
+@admin.register(Operations)
+class OperationsAdmin(Desk):
+    """The operations home: what needs people, and how things go."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The page."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self.page(request, "admin/sagas/home.html")

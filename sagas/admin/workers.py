@@ -1,0 +1,17 @@
+"""Worker processes, as they last reported themselves."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from sagas.models import SagaWorker
+
+from .readonly import ReadOnly
+
+
+@admin.register(SagaWorker)
+class SagaWorkerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Worker processes, as they last reported themselves."""
+
+    list_display = ("name", "cluster", "running", "free", "stuck", "draining", "started_at", "seen_at")
+    ordering = ("cluster", "name")
