@@ -9,6 +9,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext
+
 from sagas import checkpoints, histories, values
 from sagas.exceptions import ActOutdated, ActRefused
 from sagas.logs import log
@@ -68,7 +70,8 @@ def perform(
         except Stale:
             continue
         except checkpoints.Unsettled as error:
-            raise ActRefused(act, saga_id, f"what follows from it could not be written down: {error}") from error
+            sentence = gettext("what follows from it could not be written down: %(error)s") % {"error": error}
+            raise ActRefused(act, saga_id, sentence) from error
         log(
             logging.INFO,
             "act.performed",
@@ -78,7 +81,7 @@ def perform(
             source=by.source,
         )
         return execution
-    raise ActRefused(act, saga_id, "it keeps moving; look again and try then.")
+    raise ActRefused(act, saga_id, gettext("it keeps moving; look again and try then."))
 
 
 def _checked(act: Act, saga_id: str, version: int | None, parameters: Mapping[str, Any]) -> Situation:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db.models import Q
+from django.utils.translation import gettext
 
 from sagas import checkpoints, database, histories, journal, planner, starting, values
 from sagas.clock import CLOCK
@@ -77,10 +78,16 @@ def _compensate(situation: Situation, by: By, reason: str) -> SagaExecution:
 def _hold(situation: Situation, by: By, reason: str) -> SagaExecution:
     if situation.execution.leased:
         return _request(situation, Act.HOLD, by, reason, Q(wants=None) | Q(wants="verify"))
-    held = f"Held by {by.told_name or 'an operator'}: {reason}"
+    held = _held_by(by, reason)
     told = {"held": held, "cause": "operator"}
     fields = {"held": held, "needs_attention": True, "due_at": None, "rank_at": None}
     return _move(situation, Act.HOLD, by, reason, fields, told)
+
+
+def _held_by(by: By, reason: str) -> str:
+    if by.told_name:
+        return gettext("Held by %(name)s: %(reason)s") % {"name": by.told_name, "reason": reason}
+    return gettext("Held by an operator: %(reason)s") % {"reason": reason}
 
 
 def _release(situation: Situation, by: By, reason: str) -> SagaExecution:
@@ -123,7 +130,7 @@ def _resolution(situation: Situation, step: str, resolution: Resolution, output:
     execution, now = situation.execution, CLOCK.by_host()
     limit = get_settings().MAX_CONTEXT_BYTES
     if output is not None and (not isinstance(output, Mapping) or resolution is not Resolution.DONE):
-        raise InvalidInput({"output": "must be a mapping, and goes with the outcome done"})
+        raise InvalidInput({"output": gettext("must be a mapping, and goes with the outcome done")})
     stored = json.loads(values.to_json(output, limit=limit)) if output is not None else None
     context = json.loads(values.to_json(execution.context | (stored or {}), limit=limit))
     direction = Direction.COMPENSATION if resolution is Resolution.UNDONE else Direction.ACTION

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from django.utils.translation import gettext
+
 from sagas import histories, planner
 from sagas.histories import History
 from sagas.planner import Attempt
@@ -17,10 +19,11 @@ Told = tuple[str, list[Call]]
 
 def _preview_retry(situation: Situation) -> Told:
     if situation.state is SagaState.PARTIALLY_COMPENSATED:
-        return "Tries again to undo what is not undone.", _undo_calls(_as_retried(situation))
+        return gettext("Tries again to undo what is not undone."), _undo_calls(_as_retried(situation))
     history = next_run(situation)
     steps = [Call(name, Direction.ACTION, histories.key_of(history, name, Direction.ACTION)) for name in history.plan]
-    return f"Starts run {history.run} from the first step, with new idempotency keys.", steps
+    sentence = gettext("Starts run %(run)d from the first step, with new idempotency keys.")
+    return sentence % {"run": history.run}, steps
 
 
 def _preview_cancel(situation: Situation) -> Told:
@@ -28,26 +31,27 @@ def _preview_cancel(situation: Situation) -> Told:
     running = _running(situation)
     if running and running not in calls:
         calls.insert(0, running)
-    return "Stops the saga and undoes what was done.", calls
+    return gettext("Stops the saga and undoes what was done."), calls
 
 
 def _preview_compensate(situation: Situation) -> Told:
-    return "Undoes the finished saga, last step first.", _undo_calls(situation.rolling())
+    return gettext("Undoes the finished saga, last step first."), _undo_calls(situation.rolling())
 
 
 def _preview_hold(situation: Situation) -> Told:
-    when = "after the attempt that is running" if situation.execution.leased else "now"
-    return f"Parks the saga {when}; nothing is undone and nothing goes on until it is released.", []
+    if situation.execution.leased:
+        return gettext(
+            "Parks the saga after the attempt that is running; "
+            "nothing is undone and nothing goes on until it is released."
+        ), []
+    return gettext("Parks the saga now; nothing is undone and nothing goes on until it is released."), []
 
 
 def _preview_release(situation: Situation) -> Told:
     saga, history = situation.saga, released(situation)
     move = planner.next_move(saga, history, planner.FOREVER) if saga else None
     calls = [Call(move.step.name, move.direction, move.key)] if isinstance(move, Attempt) else []
-    return (
-        "Goes on from where it stands, with a fresh budget of retries and the same idempotency keys.",
-        calls,
-    )
+    return gettext("Goes on from where it stands, with a fresh budget of retries and the same idempotency keys."), calls
 
 
 def _preview_verify(situation: Situation) -> Told:
@@ -55,20 +59,21 @@ def _preview_verify(situation: Situation) -> Told:
     names = histories.in_doubt(situation.history)
     steps = [step for step in situation.saga or () if step.verify and step.name in names]
     calls = [Call(s.name, Direction.VERIFY, key(situation.history, s.name, Direction.VERIFY)) for s in steps]
-    return "Asks the providers what really happened; changes nothing there.", calls
+    return gettext("Asks the providers what really happened; changes nothing there."), calls
 
 
 def _preview_resolve(_: Situation) -> Told:
-    return "Puts down, with your evidence, what has become of the step; no provider is called for it.", []
+    return gettext("Puts down, with your evidence, what has become of the step; no provider is called for it."), []
 
 
 def _preview_acknowledge(_: Situation) -> Told:
-    return "Takes the saga off the list of those that need attention; nothing else changes.", []
+    return gettext("Takes the saga off the list of those that need attention; nothing else changes."), []
 
 
 def _preview_correct(situation: Situation) -> Told:
-    when = "the next run" if situation.state is SagaState.FAILED else "its release"
-    return f"Replaces the input; it takes effect with {when}.", []
+    if situation.state is SagaState.FAILED:
+        return gettext("Replaces the input; it takes effect with the next run."), []
+    return gettext("Replaces the input; it takes effect with its release."), []
 
 
 PREVIEWS: dict[Act, Callable[[Situation], Told]] = {

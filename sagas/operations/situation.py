@@ -99,9 +99,7 @@ class Situation:
     @property
     def cause_of_hold(self) -> str:
         """Who held it: operator, engine or on_change."""
-        kinds = [SagaEvent.Kind.HELD, SagaEvent.Kind.HOLD]
-        events = self.execution.events.using(database.alias()).filter(kind__in=kinds).order_by("-id")
-        return next((event.data["cause"] for event in events[:10] if "cause" in event.data), "operator")
+        return cause_of_hold(self.execution)
 
     def rolling(self) -> Situation:
         """The same, once a rollback that nobody's failure began is on its way."""
@@ -114,3 +112,10 @@ def look(saga_id: str, *, bound: bool = False) -> Situation:
     if execution is None:
         raise UnknownExecution(saga_id)
     return Situation(execution, history_of(execution), all_sagas().get(execution.saga_name), bound)
+
+
+def cause_of_hold(execution: SagaExecution) -> str:
+    """Who held it last: operator, engine or on_change."""
+    kinds = [SagaEvent.Kind.HELD, SagaEvent.Kind.HOLD]
+    events = execution.events.using(database.alias()).filter(kind__in=kinds).order_by("-id")
+    return next((event.data["cause"] for event in events[:10] if "cause" in event.data), "operator")
