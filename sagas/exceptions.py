@@ -17,7 +17,8 @@ What we raise at callers (`SagaError`)::
     ├── UnknownExecution  (LookupError)  no execution has that id
     ├── SagaConflict                     the id is taken by a saga with another name or input
     ├── ActRefused                       the execution's state does not allow the act
-    │   └── ActOutdated              it was meant for a version that is behind it
+    │   ├── ActOutdated              it was meant for a version that is behind it
+    │   └── ActHalfDone              the first of two acts went through, and this one, the second, did not
     ├── UnreadableRow     (ValueError)   a stored value is not what we write
     ├── InsideTransaction                an inline run was asked for inside an open transaction
     └── SettingsError                    settings.SAGAS has a key or value that we do not know
@@ -130,6 +131,10 @@ class ActOutdated(ActRefused):
 
     def __init__(self, act: str, saga_id: str, allowed: Iterable[str] = ()) -> None:
         super().__init__(act, saga_id, "it has moved since you looked; look again and decide then.", allowed)
+
+
+class ActHalfDone(ActRefused):
+    """The first of two acts went through, and the second did not; the sentence says both."""
 
 
 class UnreadableRow(SagaError, ValueError):

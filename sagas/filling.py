@@ -30,12 +30,14 @@ def fill(template: Any, contexts: Contexts, masked: Sequence[str] = ()) -> str |
         return None
 
 
-def money(amount: Any, currency: str) -> str:
+def money(value: Any, currency: str) -> str:
     """An amount as people write it, R$ 1.234,50; a ValueError or ArithmeticError where it is none."""
-    number = Decimal(str(amount))
-    if not number.is_finite():
-        raise ValueError(f"{number} is no amount")
-    return f"{SYMBOLS.get(currency, currency)} {formats.number_format(number, 2, force_grouping=True)}"
+    return f"{SYMBOLS.get(currency, currency)} {formats.number_format(_finite(value), 2, force_grouping=True)}"
+
+
+def amount(key: str, contexts: Contexts) -> tuple[Decimal, str]:
+    """The amount under that key, and its currency; LookupError, ValueError or ArithmeticError where there is none."""
+    return _finite(_value(key, contexts)), _currency(contexts)
 
 
 def _shown(part: Part, contexts: Contexts, masked: Sequence[str]) -> str:
@@ -59,9 +61,20 @@ def _value(key: str, contexts: Contexts) -> Any:
 
 def _written(value: Any, form: str, contexts: Contexts) -> str:
     if form == "money":
-        named = [context["currency"] for context in contexts if context.get("currency")]
-        return money(value, str(named[0] if named else DEFAULT_CURRENCY))
+        return money(value, _currency(contexts))
     return formats.date_format(_moment(value), DATE_FORMATS[form]) if form else str(value)
+
+
+def _finite(value: Any) -> Decimal:
+    number = Decimal(str(value))
+    if not number.is_finite():
+        raise ValueError(f"{number} is no amount")
+    return number
+
+
+def _currency(contexts: Contexts) -> str:
+    named = (context["currency"] for context in contexts if context.get("currency"))
+    return str(next(named, DEFAULT_CURRENCY))
 
 
 def _moment(value: Any) -> dt.datetime:

@@ -18,6 +18,7 @@ from .tenure import record_of
 
 Kind = SagaEvent.Kind
 BY_THE_ENGINE = frozenset({Kind.HELD, Kind.LOST_LEASE, Kind.CANCELLED})
+REMARKS = frozenset({Kind.NOTE, Kind.REVEAL})  # of people, who changed nothing by them
 FRESH_BUDGET = frozenset({Kind.RETRY, Kind.RELEASE, Kind.COMPENSATE})
 
 
@@ -58,6 +59,7 @@ def fold(saga: Saga, execution: SagaExecution, runs: Sequence[StepRun], events: 
 
     Its input is taken from the row, as is the plan of its first run: both were there before anything happened.
     """
+    events = [event for event in events if event.kind not in REMARKS]
     plan = next((event.data["plan"] for event in events if "plan" in event.data), execution.plan)
     history = History(execution.saga_id, _run_of(events), SagaState.IN_PROGRESS, tuple(plan))
     folded = Fold(saga, history, _input_at_start(execution, events))

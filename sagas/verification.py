@@ -13,7 +13,7 @@ from django.db import models
 
 from . import database, values
 from .definition import Saga
-from .folding import fold, started
+from .folding import REMARKS, fold, started
 from .models import SagaEvent, SagaExecution, StepRun
 from .querysets import ExecutionQuerySet
 from .registry import all_sagas
@@ -119,7 +119,8 @@ def _look_closely(key: int) -> Finding | None:
 
 
 def _stood_still(account: Account) -> bool:
-    """Whether row and history are of one moment: whatever is added to the history raises the row's version."""
+    """Whether row and history are of one moment: whatever is added to the history, but for remarks, raises the row's
+    version."""
     return _executions().filter(pk=account.execution.pk, version=account.execution.version).exists()
 
 
@@ -169,8 +170,12 @@ def _runs_that_never_began(account: Account) -> Iterator[str]:
 
 
 def _order_of_versions(account: Account) -> Iterator[str]:
-    """Versions go on, and runs with them; a lost lease is put down by its finder, who may be late."""
-    events = [event for event in account.events if event.kind != Kind.LOST_LEASE]
+    """Versions go on, and runs with them; a lost lease is put down by its finder, who may be late.
+
+    A remark has the version that its writer saw, which may be behind by then.
+    """
+    moves = [event for event in account.events if event.kind not in REMARKS]
+    events = [event for event in moves if event.kind != Kind.LOST_LEASE]
     if any(before > after for before, after in pairwise(event.version for event in events)):
         yield f"the events' versions {[event.version for event in events]} go back"
     rows = [(run.sequence, run.run) for run in account.runs] + [(event.version, event.run) for event in events]

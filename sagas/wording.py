@@ -22,7 +22,16 @@ from .histories import History, View, views_of
 from .models import SagaExecution
 from .states import CustomerState, Direction, Ending, Outcome, Resolution, SagaState
 
-__all__ = ["CustomerState", "StepStatus", "StepTold", "customer_state", "message", "steps_told"]
+__all__ = [
+    "CustomerState",
+    "StepStatus",
+    "StepTold",
+    "customer_state",
+    "message",
+    "name_in_words",
+    "sentence_of",
+    "steps_told",
+]
 
 
 class StepStatus(StrEnum):
@@ -119,11 +128,24 @@ def steps_told(
     """Each planned step in order, in the active language; `personal` shows the values of personal keys."""
     told = []
     for name in history.plan:
-        step = saga.step(name) if saga else None
         case = _case_of(execution, saga, history, name)
-        words = _own_words(step.wording if step else None, case.key, execution, saga, personal=personal)
-        told.append(StepTold(name, case.status, words or str(case.sentence) % {"step": _name_in_words(name)}))
+        sentence = sentence_of(name, case.key, case.sentence, execution, saga, personal=personal)
+        told.append(StepTold(name, case.status, sentence))
     return told
+
+
+def sentence_of(
+    name: str, key: str, without: Promise, execution: SagaExecution, saga: Saga | None, *, personal: bool
+) -> str:
+    """What the step's own wording says under this key; the sentence `without`, with its name, where it says nothing."""
+    step = saga.step(name) if saga else None
+    words = _own_words(step.wording if step else None, key, execution, saga, personal=personal)
+    return words or str(without) % {"step": name_in_words(name)}
+
+
+def name_in_words(name: str) -> str:
+    """The step's name as people write it, translated where a catalog has it."""
+    return gettext(name.replace("_", " ").capitalize())
 
 
 def _own_words(
@@ -149,11 +171,6 @@ def _was_refused(execution: SagaExecution, saga: Saga | None, step: SagaStep, hi
     if history is not None and step.name in history.plan:
         return _case_of(execution, saga, history, step.name) is REFUSED
     return step.transactional or (step.compensation is not None and not execution.compensation_performed)
-
-
-def _name_in_words(name: str) -> str:
-    """The step's name as people write it, translated where a catalog has it."""
-    return gettext(name.replace("_", " ").capitalize())
 
 
 def _case_of(execution: SagaExecution, saga: Saga | None, history: History, name: str) -> Case:

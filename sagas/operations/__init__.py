@@ -15,14 +15,28 @@ from sagas import checkpoints, histories, values
 from sagas.exceptions import ActOutdated, ActRefused
 from sagas.logs import log
 from sagas.models import SagaExecution
-from sagas.states import SagaState
+from sagas.states import Resolution, SagaState
 
 from .performers import PERFORMERS, Stale
 from .previews import PREVIEWS
 from .refusals import REFUSALS, why_not_resolve_step
+from .remarks import note, reveal
 from .situation import PYTHON, Act, By, Call, Preview, Situation, look
 
-__all__ = ["PYTHON", "Act", "By", "Call", "Preview", "allowed", "perform", "plan", "refusals"]
+__all__ = [
+    "PYTHON",
+    "Act",
+    "By",
+    "Call",
+    "Preview",
+    "allowed",
+    "note",
+    "perform",
+    "plan",
+    "refusals",
+    "resolutions",
+    "reveal",
+]
 
 TRIES = 20
 
@@ -36,6 +50,13 @@ def refusals(saga_id: str) -> dict[Act, str]:
     """Each act with the sentence why it is not possible now, "" for those that are."""
     situation = look(saga_id)
     return {act: refusal(situation) for act, refusal in REFUSALS.items()}
+
+
+def resolutions(saga_id: str) -> tuple[tuple[str, Resolution], ...]:
+    """Each step with each word of a person on it that would be taken now, where any would be."""
+    situation = look(saga_id)
+    pairs = [(step, word) for step in situation.history.plan for word in Resolution]
+    return tuple(pair for pair in pairs if not why_not_resolve_step(situation, *pair))
 
 
 def plan(act: Act, saga_id: str, **parameters: Any) -> Preview:

@@ -1,0 +1,73 @@
+"""Correcting the input of a saga and going on with it: what would change and follow, and doing both."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext
+
+from sagas import operations, starting, values
+from sagas.exceptions import ActHalfDone, ActOutdated, ActRefused
+from sagas.models import SagaExecution
+from sagas.states import SagaState
+
+from .performers import defined
+from .situation import PYTHON, Act, By, Preview, look
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a correction would change, and what would follow: `execution` as it would be, and the preview of that."""
+
+    former: Mapping[str, Any]
+    execution: SagaExecution
+    preview: Preview
+
+    @property
+    def changed(self) -> list[str]:
+        """The keys with another value than before, or without one."""
+        changes = values.changes_between(self.former, self.execution.input)
+        return [*changes.get("set", ()), *changes.get("deleted", ())]
+
+
+def what_follows(execution: SagaExecution) -> Act:
+    """The act that makes a correction take effect."""
+    return Act.RETRY if execution.state is SagaState.FAILED else Act.RELEASE
+
+
+def plan_correction(saga_id: str, context: Mapping[str, Any]) -> Correction:
+    """What `correct_and_go_on` would do; raises as that does. Writes nothing."""
+    operations.plan(Act.CORRECT, saga_id)
+    situation = look(saga_id)
+    execution = situation.execution
+    corrected = copy.copy(execution)
+    corrected.input = json.loads(starting.input_text(defined(situation), context))
+    changes = values.changes_between(execution.input, corrected.input)
+    corrected.context = values.apply_changes(execution.context, changes)
+    return Correction(execution.input, corrected, operations.plan(what_follows(execution), saga_id))
+
+
+def correct_and_go_on(
+    saga_id: str, context: Mapping[str, Any], *, reason: str, by: By = PYTHON, version: int | None = None
+) -> SagaExecution:
+    """Replace the input, then retry what has failed or release what is held; each is an act with its own event.
+
+    Raises as `perform` does, and ActHalfDone when the input was replaced and nothing followed.
+    """
+    corrected = operations.perform(Act.CORRECT, saga_id, reason=reason, by=by, version=version, context=context)
+    act = what_follows(corrected)
+    try:
+        return operations.perform(act, saga_id, reason=reason, by=by, version=corrected.version)
+    except ActRefused as refusal:
+        raise ActHalfDone(act, saga_id, _half_done(refusal), refusal.allowed) from refusal
+
+
+def _half_done(refusal: ActRefused) -> str:
+    if isinstance(refusal, ActOutdated):
+        return gettext("the input is corrected, but somebody else has moved the saga on meanwhile; look again.")
+    sentence = gettext("the input is corrected, but the saga does not go on with it yet: %(why)s")
+    return sentence % {"why": refusal.sentence}

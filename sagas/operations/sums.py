@@ -1,0 +1,50 @@
+"""A sum of money that an act would move, and whether somebody has typed just that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.conf import settings
+from django.utils import formats, translation
+
+from sagas import filling
+from sagas.definition import SagaStep
+
+
+def moved_by(steps: Sequence[SagaStep], contexts: filling.Contexts, hidden: Sequence[str] = ()) -> Sum | None:
+    """What these steps move together; None where that is nothing, cannot be read, or is under a hidden key."""
+    keys = [step.money for step in steps if step.money]
+    if not keys or set(keys) & set(hidden):
+        return None
+    try:
+        amounts = [filling.amount(key, contexts) for key in keys]
+    except (LookupError, ValueError, ArithmeticError):
+        return None
+    return Sum(sum((amount for amount, _ in amounts), Decimal(0)), amounts[0][1])
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An amount in a currency; its text is what people read."""
+
+    amount: Decimal
+    currency: str
+
+    def __str__(self) -> str:
+        return filling.money(self.amount, self.currency)
+
+    def is_meant_by(self, typed: str) -> bool:
+        """Whether this is the sum as any of the site's languages writes it, with its currency or without."""
+        bare = "".join(typed.split()).upper()
+        for sign in (filling.SYMBOLS.get(self.currency, ""), self.currency):
+            bare = bare.removeprefix(sign.upper()).removesuffix(sign.upper())
+        return bare in set(self._written())
+
+    def _written(self) -> Iterator[str]:
+        for language, _ in settings.LANGUAGES:
+            with translation.override(language):
+                for grouped in (True, False):
+                    number = formats.number_format(self.amount, 2, force_grouping=grouped)
+                    yield "".join(str(number).split())

@@ -1,0 +1,167 @@
+"""A preview in words: what an act calls and does not call again, the money it moves, what cannot be taken back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from sagas import histories, planner, wording
+from sagas.definition import Saga, SagaStep
+from sagas.histories import History
+from sagas.models import SagaExecution
+from sagas.states import Direction
+
+from .situation import Act, Call, Preview
+from .sums import Sum, moved_by
+
+HARMLESS = frozenset({Act.VERIFY})  # they ask, and change nothing: nobody needs to see a preview first
+
+TO_DO = _("%(step)s is done.")
+TO_UNDO = _("%(step)s is undone.")
+TO_ASK = _("The provider is asked whether %(step)s was done.")
+CHARGED = _("%(sum)s is charged to the customer.")
+BACK = _("%(sum)s goes back to the customer.")
+BACK_IF_CHARGED = _("%(sum)s goes back to the customer, if it was charged.")
+WORDS = {
+    Direction.ACTION: ("to_do", TO_DO),
+    Direction.COMPENSATION: ("to_undo", TO_UNDO),
+    Direction.VERIFY: ("", TO_ASK),
+}
+
+
+@dataclass(frozen=True)
+class ToldCall:
+    """A call, and the sentence that says what it does."""
+
+    call: Call
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """What people read before they decide; `refund` is what goes back to the customer, where that is known."""
+
+    calls: tuple[ToldCall, ...]
+    not_repeated: tuple[str, ...]
+    money: tuple[str, ...]
+    irreversible: tuple[str, ...]
+    in_doubt: tuple[str, ...]
+    refund: Sum | None
+
+
+def tell(
+    preview: Preview, execution: SagaExecution, saga: Saga | None, history: History, *, personal: bool = False
+) -> Told:
+    """The preview in the active language; `personal` shows the values of personal keys."""
+    teller = _Teller(preview, _as_it_will_be(preview, execution), saga, history, personal)
+    calls = tuple(ToldCall(call, teller.sentence(call)) for call in teller.calls)
+    again = {call.step for call in teller.calls}
+    told = wording.steps_told(execution, saga, history, personal=personal)
+    return Told(
+        calls,
+        tuple(step.sentence for step in told if step.name in preview.not_repeated and step.name not in again),
+        tuple(teller.money()),
+        tuple(teller.irreversible()),
+        tuple(teller.doubt(name) for name in preview.in_doubt),
+        teller.refund(),
+    )
+
+
+def _as_it_will_be(preview: Preview, execution: SagaExecution) -> SagaExecution:
+    """The execution as the calls will find it: a new run knows the input only."""
+    if preview.act is not Act.RETRY or any(call.direction is not Direction.ACTION for call in preview.calls):
+        return execution
+    fresh = copy.copy(execution)
+    fresh.context = execution.input
+    return fresh
+
+
+@dataclass(frozen=True)
+class _Teller:
+    """Finds the words for one preview."""
+
+    preview: Preview
+    execution: SagaExecution
+    saga: Saga | None
+    history: History
+    personal: bool
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls of the preview, and those that follow if all goes well."""
+        return [*self.preview.calls, *_calls_to_follow(self.preview, self.saga, self.history)]
+
+    def sentence(self, call: Call) -> str:
+        """What the call does."""
+        key, without = WORDS[call.direction]
+        return wording.sentence_of(call.step, key, without, self.execution, self.saga, personal=self.personal)
+
+    def doubt(self, name: str) -> str:
+        """That nobody knows of the step whether it took effect."""
+        case = wording.IN_DOUBT
+        return wording.sentence_of(name, case.key, case.sentence, self.execution, self.saga, personal=self.personal)
+
+    def money(self) -> Iterator[str]:
+        """What is charged, and what goes back."""
+        if steps := self._paying(Direction.ACTION):
+            yield CHARGED % {"sum": self._shown(steps)}
+        if steps := self._paying(Direction.COMPENSATION):
+            known = any(step.name not in self.preview.in_doubt for step in steps)
+            yield (BACK if known else BACK_IF_CHARGED) % {"sum": self._shown(steps)}
+
+    def irreversible(self) -> Iterator[str]:
+        """What no undo takes back."""
+        for call in self.calls:
+            step = self._step(call)
+            if call.direction is not Direction.ACTION or step is None:
+                continue
+            if step.compensation is None:
+                yield gettext("This cannot be taken back: %(call)s") % {"call": self.sentence(call)}
+            if step.pivot:
+                name = wording.name_in_words(call.step)
+                yield gettext("Once %(step)s is done, nothing of this can be undone any more.") % {"step": name}
+        if any(call.direction is Direction.COMPENSATION for call in self.calls):
+            yield gettext("An undo is for good: what it takes back can only be started anew.")
+
+    def refund(self) -> Sum | None:
+        """What goes back to the customer, where that is known and may be seen."""
+        return self._sum(self._paying(Direction.COMPENSATION))
+
+    def _shown(self, steps: Sequence[SagaStep]) -> str:
+        return str(self._sum(steps) or f"[{steps[0].money}]")
+
+    def _sum(self, steps: Sequence[SagaStep]) -> Sum | None:
+        hidden = self.saga.personal if self.saga and not self.personal else ()
+        return moved_by(steps, (self.execution.context, self.execution.input), hidden)
+
+    def _paying(self, direction: Direction) -> list[SagaStep]:
+        steps = [self._step(call) for call in self.calls if call.direction is direction]
+        return [step for step in steps if step and step.money]
+
+    def _step(self, call: Call) -> SagaStep | None:
+        return self.saga.step(call.step) if self.saga else None
+
+
+def _calls_to_follow(preview: Preview, saga: Saga | None, history: History) -> Iterator[Call]:
+    """A released saga does not stop at the first call."""
+    if preview.act is not Act.RELEASE or saga is None or not preview.calls:
+        return
+    first = preview.calls[0]
+    if first.direction is Direction.COMPENSATION:
+        names = [name for name in planner.remaining(saga, history) if name != first.step]
+    elif first.direction is Direction.ACTION:
+        names = _steps_after(first.step, history)
+    else:
+        names = []
+    for name in names:
+        yield Call(name, first.direction, histories.key_of(history, name, first.direction))
+
+
+def _steps_after(name: str, history: History) -> list[str]:
+    views = histories.views_of(history)
+    later = history.plan[history.plan.index(name) + 1 :]
+    return [step for step in later if not views[step].done]
