@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
+from django.urls import URLPattern
 
 from sagas.models import SagaEvent, SagaExecution, StepRun
 
+from . import acts
 from .readonly import ReadOnly
 
 
@@ -45,3 +47,7 @@ class SagaExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[SagaExecution]:
         """Without what is not shown: one row that cannot be read would take the whole list with it."""
         return super().get_queryset(request).defer("input", "context", "plan", "steps_completed")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Our own pages before the stock ones."""
+        return [*acts.urls(self), *super().get_urls()]

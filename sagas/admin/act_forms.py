@@ -1,0 +1,89 @@
+"""What an act asks of whoever does it: why, at which version and, for a refund, the amount once more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from sagas.operations.sums import Sum
+
+LONGEST = 2000
+
+
+class ActForm(forms.Form):
+    """A reason, bound to the version that the preview was made of."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=LONGEST,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("Why you do this. It is kept with your name and the time."),
+    )
+    version = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, refund: Sum | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.refund = refund
+        if refund:
+            self.fields["amount"] = forms.CharField(
+                label=gettext("Type %(sum)s to confirm that it goes back to the customer") % {"sum": refund},
+                max_length=40,
+                widget=forms.TextInput(attrs={"autocomplete": "off"}),
+            )
+
+    def clean_amount(self) -> str:
+        """The amount that goes back, and no other."""
+        typed: str = self.cleaned_data["amount"]
+        if self.refund and not self.refund.is_meant_by(typed):
+            raise forms.ValidationError(
+                gettext("This is not the amount that goes back: %(sum)s.") % {"sum": self.refund}
+            )
+        return typed
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the act needs besides the reason, once the form is valid."""
+        return {}
+
+
+class ResolveForm(ActForm):
+    """A person's word on a step, with the evidence."""
+
+    word = forms.ChoiceField(label=_("What has become of it?"), widget=forms.RadioSelect)
+    evidence = forms.CharField(
+        label=_("How do you know?"),
+        max_length=LONGEST,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("What others can look up: the provider's number, a link, who told you and when."),
+    )
+    output = forms.CharField(
+        label=_("What the step would have reported"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text=_('Only for what was done, and only if a later step needs it: JSON such as {"payment_id": "pi_1"}.'),
+    )
+    field_order = ("word", "evidence", "output", "reason")
+
+    def __init__(self, *args: Any, words: Sequence[tuple[str, Any]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["word"].choices = words  # type: ignore[attr-defined]
+        self.fields["reason"].label = gettext("What happened?")
+
+    def clean_output(self) -> Any:
+        """The output as it is to be stored; None for none."""
+        try:
+            return json.loads(self.cleaned_data["output"]) if self.cleaned_data["output"] else None
+        except ValueError as error:
+            raise forms.ValidationError(gettext("This is not JSON.")) from error
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The word, taken apart."""
+        step, _, outcome = self.cleaned_data["word"].partition(":")
+        output = self.cleaned_data["output"]
+        return {"step": step, "outcome": outcome, "output": output, "evidence": self.cleaned_data["evidence"]}

@@ -1,0 +1,46 @@
+"""What operators can do to an execution: the buttons, what they are called, and the pages behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_http_methods
+
+from sagas.models import SagaExecution
+from sagas.operations import Act
+
+from .act_pages import ActPage
+from .act_words import name_of
+from .correcting import CorrectPage
+from .offers import Button, Refusal, may, offered
+from .resolving import ResolvePage
+
+__all__ = ["Button", "Refusal", "name_of", "offered", "urls"]
+
+PAGES: dict[Act, type[ActPage]] = {Act.RESOLVE: ResolvePage, Act.CORRECT: CorrectPage}
+
+
+def urls(model_admin: admin.ModelAdmin[SagaExecution]) -> list[URLPattern]:
+    """The page of each act on an execution."""
+
+    @require_http_methods(["GET", "HEAD", "POST"])
+    def view(request: HttpRequest, pk: int, act: str) -> HttpResponse:
+        return _page(model_admin, request, pk, act).answer()
+
+    site = model_admin.admin_site
+    return [path("<int:pk>/act/<slug:act>/", site.admin_view(view), name="sagas_sagaexecution_act")]
+
+
+def _page(model_admin: Any, request: HttpRequest, pk: int, act: str) -> ActPage:
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    execution = model_admin.get_queryset(request).filter(pk=pk).first()
+    if execution is None or act not in list(Act):
+        raise Http404
+    if not may(request, Act(act), execution):
+        raise PermissionDenied
+    return PAGES.get(Act(act), ActPage)(model_admin.admin_site, request, execution, Act(act))

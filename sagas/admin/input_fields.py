@@ -1,0 +1,97 @@
+"""Fields of the admin's forms for the fields of a saga's schema: they take what was typed, the schema validates it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.utils import dateparse, timezone
+from django.utils.translation import gettext
+from rest_framework import serializers
+
+
+def field_for(field: Any, stored: Any) -> forms.Field:
+    """A field that shows the stored value."""
+    make = next((make for kinds, make in KINDS if isinstance(field, kinds)), json_field)
+    return make(field, stored)
+
+
+def json_field(_: Any, stored: Any, rows: int = 4) -> forms.Field:
+    """Where nothing better is known."""
+    area = forms.Textarea(attrs={"rows": rows, "spellcheck": "false", "class": "saga-json"})
+    return JSONText(initial=None if stored is None else json.dumps(stored, indent=2, ensure_ascii=False), widget=area)
+
+
+class Text(forms.CharField):
+    """Text with the line ends that were stored, which browsers send as two characters."""
+
+    def to_python(self, value: Any) -> str:
+        """The text."""
+        return (super().to_python(value) or "").replace("\r\n", "\n")
+
+
+class JSONText(Text):
+    """Text that is JSON."""
+
+    def clean(self, value: Any) -> Any:
+        """The value that it stands for; "" for none."""
+        text = super().clean(value)
+        try:
+            return json.loads(text) if text else ""
+        except ValueError as error:
+            raise forms.ValidationError(gettext("This is not JSON.")) from error
+
+
+def _text(_: Any, stored: Any) -> forms.Field:
+    lines = isinstance(stored, str) and "\n" in stored
+    return Text(initial=stored, widget=forms.Textarea(attrs={"rows": 4}) if lines else forms.TextInput)
+
+
+def _email(_: Any, stored: Any) -> forms.Field:
+    return Text(initial=stored, widget=forms.EmailInput)
+
+
+def _number(_: Any, stored: Any) -> forms.Field:
+    return Text(initial=stored, widget=forms.NumberInput(attrs={"step": "any"}))
+
+
+def _date(_: Any, stored: Any) -> forms.Field:
+    return Text(initial=stored, widget=forms.TextInput(attrs={"type": "date"}))
+
+
+def _moment(_: Any, stored: Any) -> forms.Field:
+    """In the local time zone, to the second, as the browser's calendar takes it."""
+    moment = dateparse.parse_datetime(stored) if isinstance(stored, str) else None
+    if stored is not None and (moment is None or moment.microsecond):
+        return _text(_, stored)
+    local = timezone.localtime(moment) if moment and timezone.is_aware(moment) else moment
+    shown = local and local.strftime("%Y-%m-%dT%H:%M:%S").removesuffix(":00")
+    return Text(initial=shown, widget=forms.TextInput(attrs={"type": "datetime-local", "step": "1"}))
+
+
+def _yes_or_no(_: Any, stored: Any) -> forms.Field:
+    shown = {True: "true", False: "false"}.get(stored)
+    return _selection([("true", gettext("Yes")), ("false", gettext("No"))], shown)
+
+
+def _choice(field: Any, stored: Any) -> forms.Field:
+    return _selection([(str(key), str(label)) for key, label in field.choices.items()], stored)
+
+
+def _selection(choices: list[tuple[str, str]], stored: Any) -> forms.Field:
+    return forms.ChoiceField(choices=[("", "---------"), *choices], initial=stored)
+
+
+# The first that fits; what is in none of them is JSON.
+KINDS: tuple[tuple[Any, Callable[[Any, Any], forms.Field]], ...] = (
+    (serializers.MultipleChoiceField, json_field),
+    (serializers.ChoiceField, _choice),
+    (serializers.BooleanField, _yes_or_no),
+    (serializers.EmailField, _email),
+    ((serializers.IntegerField, serializers.FloatField, serializers.DecimalField), _number),
+    (serializers.DateTimeField, _moment),
+    (serializers.DateField, _date),
+    ((serializers.CharField, serializers.UUIDField, serializers.TimeField, serializers.DurationField), _text),
+)

@@ -1,0 +1,103 @@
+"""A form for a saga's input, made from the schema that validates it; without a schema, its JSON in one field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from sagas import masking
+from sagas.definition import Saga
+from sagas.exceptions import InvalidInput
+from sagas.models import SagaExecution
+
+from .input_fields import field_for, json_field
+
+PREFIX = "input"
+WHOLE = "json"
+KEPT = _("Your role may not see what is there; it is kept where you leave this empty.")
+ALL_KEPT = _("Values that your role may not see are left out here, and kept.")
+
+
+class InputForm(forms.Form):
+    """Today's input, to be corrected. What the user may not see is left out, and kept where it stays empty."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, saga: Saga, execution: SagaExecution, *, personal: bool, data: Any = None) -> None:
+        super().__init__(data, prefix=PREFIX, initial={"version": execution.version})
+        self.stored, self.schema = dict(execution.input), _writable(saga)
+        self.hidden = set() if personal else _hidden_keys(saga, execution)
+        self.fields.update(self._whole() if self.schema is None else self._by_schema(self.schema))
+
+    def corrected(self) -> dict[str, Any]:
+        """The input as the user wants it, once the form is valid; what was not touched is as it was."""
+        if self.schema is None:
+            kept = {key: value for key, value in self.stored.items() if key in self.hidden}
+            return kept | (self.cleaned_data[WHOLE] or {})
+        given = {name: value for name, value in self.stored.items() if name in self.schema}
+        for name in self.changed_data:
+            if name in self.schema:
+                _put(given, name, self.cleaned_data[name], self.schema[name])
+        return given
+
+    def clean_json(self) -> Any:
+        """The whole input is a mapping."""
+        value = self.cleaned_data[WHOLE]
+        if value and not isinstance(value, dict):
+            raise forms.ValidationError(gettext("This must be a JSON object, with a value for each name."))
+        return value
+
+    def add_errors(self, error: InvalidInput) -> None:
+        """Each sentence beside its field; a dotted key is of the field that it begins with."""
+        for key, sentence in error.errors.items():
+            name, _, rest = key.partition(".")
+            known, path = (name, rest) if name in self.fields else (None, key)
+            self.add_error(known, f"{path}: {sentence}" if path else sentence)
+
+    def _whole(self) -> dict[str, forms.Field]:
+        seen = {key: value for key, value in self.stored.items() if key not in self.hidden}
+        field = json_field(None, seen, rows=12)
+        field.label, field.required = gettext("Input, as JSON"), False
+        field.help_text = str(ALL_KEPT) if self.hidden else ""
+        return {WHOLE: field}
+
+    def _by_schema(self, schema: Mapping[str, Any]) -> dict[str, forms.Field]:
+        return {name: self._field(name, field) for name, field in schema.items()}
+
+    def _field(self, name: str, field: Any) -> forms.Field:
+        hidden = name in self.hidden
+        made = field_for(field, None if hidden else self.stored.get(name))
+        made.label, made.required = gettext(str(field.label or name)), False  # the schema knows what is required
+        made.help_text = str(KEPT if hidden else field.help_text or "")
+        return made
+
+
+def _writable(saga: Saga) -> dict[str, Any] | None:
+    """The schema's fields that take input; None where there is no schema."""
+    if saga.schema is None:
+        return None
+    fields = saga.schema().fields
+    return {n: f for n, f in fields.items() if not (f.read_only or isinstance(f, serializers.HiddenField))}
+
+
+def _hidden_keys(saga: Saga, execution: SagaExecution) -> set[str]:
+    """The keys whose values are personal, or quote what is."""
+    seen = masking.masked(execution.input, saga.personal, execution.input, execution.context)
+    return {key for key, value in execution.input.items() if key in saga.personal or seen[key] != value}
+
+
+def _put(given: dict[str, Any], name: str, value: Any, field: Any) -> None:
+    """What was typed; nothing at all is what the schema takes for nothing, or else its own error."""
+    if value != "" or getattr(field, "allow_blank", False):
+        given[name] = value
+    elif field.allow_null:
+        given[name] = None
+    elif not field.required:
+        given.pop(name, None)
+    else:
+        given[name] = ""

@@ -1,0 +1,49 @@
+"""Those who work in the admin, each in their role, logged in."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.test import Client
+
+from tests.support import Registered, Stage
+
+
+def logged_in(name, *roles):
+    """The client of a member of staff in these roles."""
+    call_command("saga_roles", verbosity=0)
+    user = get_user_model().objects.create_user(name, is_staff=True)
+    user.groups.set(Group.objects.filter(name__in=roles))
+    client = Client()
+    client.force_login(user)
+    client.user = user
+    return client
+
+
+@pytest.fixture
+def support(db):
+    return logged_in("sara", "Support")
+
+
+@pytest.fixture
+def supervisor(db):
+    return logged_in("vera", "Supervisor")
+
+
+@pytest.fixture
+def auditor(db):
+    return logged_in("aldo", "Auditor")
+
+
+@pytest.fixture
+def stage():
+    """Makes steps that follow a script, and keeps their calls."""
+    return Stage()
+
+
+@pytest.fixture
+def registered():
+    """Registers sagas; they are forgotten after the test."""
+    sagas = Registered()
+    yield sagas
+    sagas.forget()
