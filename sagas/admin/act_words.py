@@ -46,7 +46,7 @@ def outcome_of(act: Act, execution: SagaExecution) -> str:
 
 OUTCOMES = {
     Act.VERIFY: _("The provider is asked now what really happened; this page shows the answer when it is there."),
-    Act.RELEASE: _("It is released and goes on now; this page shows how."),
+    Act.RELEASE: _("It is released, and goes on from where it stood; this page shows how."),
     Act.ACKNOWLEDGE: _("It is off the list of those that need attention."),
     Act.COMPENSATE: _("It is being undone now, last step first; this page shows how."),
 }

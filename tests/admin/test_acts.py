@@ -1,0 +1,382 @@
+"""Each act from its page to its end, on the real sagas: what it makes of the execution, and what is kept of it."""
+
+import pytest
+from django.db.models.expressions import RawSQL
+from django.test import Client
+
+from sagas import SagaState, StepFailed
+from sagas.models import SagaEvent, SagaExecution
+from sagas.operations import Act, perform
+from sagas.orchestrator import get_saga_orchestrator
+from tests.support import let_wait_pass, lost, run
+
+from .cases import act_url, case_url, do, scene, text_of, told, what_was_done
+
+MOVED = "It has moved since you looked, and nothing was done. Look again, and decide then."
+
+
+def go_on(execution):
+    """What the workers make of it."""
+    return get_saga_orchestrator().resume(execution.saga_id, max_seconds=5)
+
+
+def test_a_payment_is_tried_again_from_the_start(support):
+    execution = scene("collect_payment", "declined")
+
+    response = do(support, execution, "retry", "she has another card now")
+
+    assert (response.status_code, response["Location"]) == (302, case_url(execution))
+    assert told(support, execution) == "It starts again from the first step now; this page shows how."
+    assert what_was_done(execution) == ("retry", "sara", "admin", "she has another card now")
+    event = execution.events.get()
+    assert (event.actor, event.data["from"], event.data["to"], event.data["run"]) == (
+        support.user, "failed", "pending", 2,
+    )  # fmt: skip
+    assert go_on(execution).state is SagaState.FAILED
+    assert execution.step_runs.filter(run=2).exists()
+
+
+def test_a_refund_that_failed_is_tried_again(support):
+    execution = scene("collect_payment", "partial")
+
+    do(support, execution, "retry", amount="R$ 420,00")
+
+    assert told(support, execution) == "What is not undone yet is tried again now; this page shows how."
+    assert what_was_done(execution) == ("retry", "sara", "admin", "she called")
+    assert go_on(execution).state is SagaState.FAILED
+
+
+@pytest.mark.parametrize(
+    "typed", ["420,00", "420.00", "R$ 420,00", "R$420.00", " r$ 420.00 ", "BRL 420.00", "R$\xa0420,00"]
+)
+def test_an_undo_that_gives_money_back_takes_the_amount_as_anybody_writes_it(supervisor, typed):
+    execution = scene("collect_payment", "succeeded")
+
+    assert do(supervisor, execution, "compensate", "a double sale", amount=typed).status_code == 302
+
+    assert told(supervisor, execution) == "It is being undone now, last step first; this page shows how."
+    assert what_was_done(execution) == ("compensate", "vera", "admin", "a double sale")
+    assert go_on(execution).state is SagaState.FAILED
+
+
+@pytest.mark.parametrize("typed", ["42,00", "420", "yes", "R$", "US$ 420.00", "-420.00", "4.20,00"])
+def test_another_amount_than_the_one_that_goes_back_undoes_nothing(supervisor, typed):
+    execution = scene("collect_payment", "succeeded")
+
+    page = do(supervisor, execution, "compensate", amount=typed)
+
+    assert page.status_code == 200
+    assert "This is not the amount that goes back: R$ 420.00." in text_of(page)
+    assert not SagaEvent.objects.exists()
+
+
+def test_an_undo_that_moves_no_money_asks_for_no_amount(supervisor):
+    execution = scene("create_booking", "succeeded")
+
+    assert do(supervisor, execution, "compensate").status_code == 302
+    assert go_on(execution).state is SagaState.FAILED
+
+
+def test_a_waiting_payment_is_cancelled(supervisor):
+    execution = scene("collect_payment", "waiting")
+
+    do(supervisor, execution, "cancel", "she changed her mind")
+
+    assert told(supervisor, execution) == "It is cancelled; there was nothing to undo."
+    assert what_was_done(execution) == ("cancel", "vera", "admin", "she changed her mind")
+    execution.refresh_from_db()
+    assert execution.state is SagaState.FAILED
+
+
+def test_a_cancel_undoes_what_was_done(supervisor, stage, registered):
+    saga = registered(stage.step("a"), stage.step("b", lost(), idempotent=False, verify=[{}]))
+    execution = get_saga_orchestrator().execute("x", "trip", saga, max_seconds=0.3)
+
+    do(supervisor, execution, "cancel")
+
+    assert told(supervisor, execution) == "It is cancelled, and what was done is being undone now; this page shows how."
+    assert go_on(execution).state is SagaState.FAILED
+    assert stage.told == ["a", "b", "b.undo", "a.undo"]
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        ("hold", "It will be held as soon as the step that is under way has ended."),
+        ("cancel", "It will be cancelled as soon as the step that is under way has ended; this page shows how."),
+    ],
+)
+def test_what_a_worker_has_in_hand_ends_its_step_first(supervisor, stage, registered, act, said):
+    heard = []
+
+    def running(context):
+        execution = get_saga_orchestrator().get_status("x")
+        do(supervisor, execution, act)
+        heard.append(told(supervisor, execution))
+
+    execution = get_saga_orchestrator().execute("x", "trip", registered(stage.step("a", running), stage.step("b")))
+
+    assert heard == [said]
+    assert execution.held == ("Held by vera: she called" if act == "hold" else "")
+    assert stage.told == ["a"] if act == "hold" else ["a", "a.undo"]
+
+
+def test_a_booking_is_held_and_released(support):
+    execution = scene("create_booking", "waiting")
+
+    do(support, execution, "hold", "the address is wrong")
+
+    assert told(support, execution) == "It is held: nothing goes on until somebody releases it."
+    assert what_was_done(execution) == ("hold", "sara", "admin", "the address is wrong")
+    execution.refresh_from_db()
+    assert execution.held == "Held by sara: the address is wrong"
+
+    do(support, execution, "release", "it is right now")
+
+    assert told(support, execution) == "It is released, and goes on from where it stood; this page shows how."
+    assert what_was_done(execution) == ("release", "sara", "admin", "it is right now")
+    get_saga_orchestrator().resume(execution.saga_id, max_seconds=0.3)
+    let_wait_pass(execution)  # the issuer's hour is kept to
+    assert go_on(execution).state is SagaState.SUCCEEDED
+
+
+def test_a_provider_is_asked_with_one_click_on_the_case(support, stage, registered):
+    saga = registered(stage.step("pay", lost(), idempotent=False, verify=[{"id": 7}]))
+    execution = get_saga_orchestrator().execute("x", "trip", saga, max_seconds=0)
+
+    do(support, execution, "verify", "To know what really happened")
+
+    assert told(support, execution) == (
+        "The provider is asked now what really happened; this page shows the answer when it is there."
+    )
+    assert what_was_done(execution) == ("verify", "sara", "admin", "To know what really happened")
+    let_wait_pass(execution)
+    assert go_on(execution).state is SagaState.SUCCEEDED
+
+
+def test_what_needs_attention_is_acknowledged(support, stage, registered):
+    saga = registered(stage.step("a", ValueError("odd"), retry_count=0))
+    execution = get_saga_orchestrator().execute("x", "trip", saga)
+
+    do(support, execution, "acknowledge", "known, and mended")
+
+    assert told(support, execution) == "It is off the list of those that need attention."
+    assert what_was_done(execution) == ("acknowledge", "sara", "admin", "known, and mended")
+    execution.refresh_from_db()
+    assert not execution.needs_attention
+
+
+# A person's word.
+
+
+def test_an_invoice_that_was_cancelled_by_hand_is_put_down(support):
+    execution = scene("create_booking", "partial")
+
+    page = support.get(act_url(execution, "resolve"))
+    assert "Create nf" in text_of(page)
+    assert "There is no valid invoice for R$ 420.00 any more." in text_of(page)
+    assert "Send email" not in text_of(page)
+
+    do(support, execution, "resolve", "the city hall cancelled it", word="create_nf:undone", evidence="protocol 77")
+
+    assert told(support, execution) == "Your word is put down, and nothing is left to be undone."
+    assert what_was_done(execution) == ("resolve", "sara", "admin", "the city hall cancelled it")
+    data = execution.events.get().data
+    assert (data["step"], data["outcome"], data["evidence"]) == ("create_nf", "undone", "protocol 77")
+    execution.refresh_from_db()
+    assert execution.state is SagaState.FAILED
+
+
+def test_a_word_with_what_the_step_would_have_reported(support, stage, registered):
+    saga = registered(stage.step("pay", pivot=True, undo=None), stage.step("mail", StepFailed("no"), undo=None))
+    execution = get_saga_orchestrator().execute("x", "trip", saga)
+    word = {"word": "mail:done", "evidence": "she showed it to me"}
+
+    for output, said in [("{", "This is not JSON."), ("[1]", "must be a mapping, and goes with the outcome done")]:
+        page = do(support, execution, "resolve", output=output, **word)
+        assert said in text_of(page)
+    page = do(support, execution, "resolve", output='{"note": {"cvv": "123"}}', **word)
+    assert "note.cvv: secrets do not belong in a context; pass a token or a reference" in text_of(page)
+    assert not execution.events.filter(kind="resolve").exists()
+
+    do(support, execution, "resolve", output='{"message": "m-1"}', **word)
+
+    assert told(support, execution) == "Your word is put down, and the saga goes on now; this page shows how."
+    execution = go_on(execution)
+    assert (execution.state, execution.context) == (SagaState.SUCCEEDED, {"message": "m-1"})
+
+
+def test_a_word_that_nobody_offered_is_not_taken(support):
+    execution = scene("create_booking", "partial")
+
+    page = do(support, execution, "resolve", word="send_email:undone", evidence="none")
+
+    assert page.status_code == 200
+    assert "Select a valid choice. send_email:undone is not one of the available choices." in text_of(page)
+    assert not execution.events.exists()
+
+
+def test_a_word_needs_evidence(support):
+    execution = scene("create_booking", "partial")
+
+    page = do(support, execution, "resolve", word="create_nf:undone", evidence=" ")
+
+    assert "This field is required." in text_of(page)
+    assert not execution.events.exists()
+
+
+def test_of_an_undo_that_failed_a_person_may_say_that_the_step_stays(support):
+    page = support.get(act_url(scene("collect_payment", "partial"), "resolve"))
+
+    assert "Process payment was done, and stays as it is." in text_of(page)
+
+
+def test_a_word_on_what_a_person_holds_leaves_it_held(support):
+    execution = scene("create_booking", "held")
+
+    do(support, execution, "resolve", word="create_nf:done", evidence="invoice 9", output='{"invoice_number": "9"}')
+
+    assert told(support, execution) == "Your word is put down; the saga is still held."
+
+
+def test_where_others_are_not_undone_that_is_said(support, stage, registered):
+    no = StepFailed("no")
+    saga = registered(stage.step("a", undo=[no]), stage.step("b", undo=[no]), stage.step("c", no))
+    execution = get_saga_orchestrator().execute("x", "trip", saga)
+
+    do(support, execution, "resolve", word="b:undone", evidence="seen")
+
+    assert told(support, execution) == "Your word is put down; there are other steps that are not undone."
+
+
+# What keeps an act from being done.
+
+
+def test_an_act_needs_a_reason(support):
+    execution = scene("collect_payment", "declined")
+
+    page = do(support, execution, "retry", "  ")
+
+    assert page.status_code == 200
+    assert "This field is required." in text_of(page)
+    assert not execution.events.exists()
+
+
+def test_what_has_moved_meanwhile_is_shown_anew_and_nothing_is_done(support):
+    execution = scene("create_booking", "waiting")
+    seen = execution.version
+    perform(Act.HOLD, execution.saga_id, reason="a colleague")
+
+    page = support.post(act_url(execution, "release"), {"version": seen, "reason": "typed with care"})
+
+    assert page.status_code == 409
+    assert MOVED in text_of(page)
+    assert "typed with care" in text_of(page)
+    execution.refresh_from_db()
+    assert execution.held
+    assert f'name="version" value="{execution.version}"' in page.content.decode()
+
+
+def test_the_same_form_twice_does_it_once(support):
+    execution = scene("collect_payment", "declined")
+    form = {"version": execution.version, "reason": "again"}
+
+    assert support.post(act_url(execution, "retry"), form).status_code == 302
+    page = support.post(act_url(execution, "retry"), form)
+
+    assert page.status_code == 409
+    assert MOVED in text_of(page)
+    assert "Only a failed saga can be retried, and this one is pending." in text_of(page)
+    assert "What is possible now Hold" in text_of(page)
+    assert execution.events.count() == 1
+
+
+@pytest.mark.parametrize("version", ["", "x", "-1", "9" * 30])
+def test_a_version_that_never_was_does_nothing(support, version):
+    execution = scene("collect_payment", "declined")
+
+    page = support.post(act_url(execution, "retry"), {"version": version, "reason": "again"})
+
+    assert page.status_code == 409
+    assert not execution.events.exists()
+
+
+def test_an_act_that_its_consequences_forbid_says_why_without_personal_words(support, stage, registered):
+    def objects(execution, old, new):
+        if old is SagaState.FAILED:
+            raise ValueError(f"no booking of {execution.input['name']}")
+
+    saga = registered(stage.step("a", StepFailed("no")), personal=["name"], on_change=objects)
+    execution = get_saga_orchestrator().execute("x", "trip", saga, context={"name": "Ana Souza"})
+
+    page = do(support, execution, "retry")
+
+    assert page.status_code == 409
+    assert "What follows from it could not be written down: ValueError: no booking of [name]" in text_of(page)
+    assert not execution.events.exists()
+
+
+def test_a_page_of_an_act_that_is_not_possible_says_why_and_what_is(support):
+    execution = scene("collect_payment", "declined")
+
+    page = support.get(act_url(execution, "release"))
+
+    assert page.status_code == 409
+    assert "It is not held." in text_of(page)
+    assert MOVED not in text_of(page)
+    assert "What is possible now Try again from the start" in text_of(page)
+
+
+def test_what_cannot_be_read_is_left_alone(support, stage):
+    broken = run(stage.step("a"), saga_id="broken")
+    SagaExecution.objects.filter(pk=broken.pk).update(context=RawSQL("%s", ["{"]))
+
+    page = support.get(act_url(broken, "hold"))
+
+    assert page.status_code == 409
+    assert "What is stored of it cannot be read: it was changed by hand, or damaged." in text_of(page)
+
+
+def test_a_saga_that_is_not_registered_any_more_can_still_be_held(support, stage, registered):
+    saga = registered(stage.step("a", lost(), idempotent=False, verify=[{}]))
+    execution = get_saga_orchestrator().execute("x", "trip", saga, max_seconds=0)
+    registered.forget()
+
+    assert "No saga named 'trip' is registered here." in text_of(support.get(act_url(execution, "verify")))
+    assert do(support, execution, "hold").status_code == 302
+
+
+def test_there_are_no_other_pages(supervisor, support):
+    execution = scene("collect_payment", "declined")
+
+    assert supervisor.get(act_url(execution, "explode")).status_code == 404
+    assert supervisor.post(act_url(execution, "note")).status_code == 404
+    assert supervisor.put(act_url(execution, "retry")).status_code == 405
+    assert supervisor.delete(act_url(execution, "retry")).status_code == 405
+    execution.pk += 1000
+    assert support.get(act_url(execution, "retry")).status_code == 404
+    assert support.get(act_url(execution, "retry").replace(str(execution.pk), "9" * 30)).status_code == 404
+
+
+def test_acts_are_guarded_against_forged_forms(support):
+    execution = scene("collect_payment", "declined")
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(support.user)
+
+    response = client.post(act_url(execution, "retry"), {"version": execution.version, "reason": "forged"})
+
+    assert response.status_code == 403
+    assert not execution.events.exists()
+
+
+def test_what_others_have_written_is_shown_as_text(supervisor, stage, registered):
+    evil = "<script>alert(1)</script>"
+    saga = registered(stage.step("a", StepFailed(evil), wording={"to_do": "{who} is written to."}))
+    execution = get_saga_orchestrator().execute("x", "trip", saga, context={"who": evil})
+
+    previewed = supervisor.post(act_url(execution, "retry"), {"version": "0", "reason": evil}).content.decode()
+    form = supervisor.get(act_url(execution, "correct")).content.decode()
+
+    assert evil not in previewed + form
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; is written to." in previewed
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in form

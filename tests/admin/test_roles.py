@@ -1,0 +1,164 @@
+"""Who may do what in the admin: each role, each act; a button where it may, a sentence where it may not."""
+
+import pytest
+from django.test import Client, RequestFactory
+
+from sagas import StepFailed
+from sagas.admin.acts import offered
+from sagas.models import SagaEvent
+from sagas.operations import Act, perform
+from sagas.orchestrator import get_saga_orchestrator
+from tests.support import lost
+
+from .cases import act_url, do
+from .conftest import logged_in
+
+FOR_SUPPORT = {"verify", "release", "retry", "resolve", "acknowledge", "hold"}
+MAY = {
+    "Support": FOR_SUPPORT,
+    "Supervisor": {act.value for act in Act},
+    "Auditor": set(),
+    "": set(),
+}
+ASK_A_SUPERVISOR = "Your role may not do this: ask a supervisor."
+
+
+@pytest.fixture
+def ready(stage, registered):
+    """An execution for which the act is possible."""
+    no, execute = StepFailed("no"), get_saga_orchestrator().execute
+
+    def doubtful():
+        saga = registered(stage.step("a", lost(), idempotent=False, verify=[{}]))
+        return execute("x", "trip", saga, max_seconds=0)
+
+    def held():
+        doubtful()
+        return perform(Act.HOLD, "x", reason="look")
+
+    def failed():
+        return execute("x", "trip", registered(stage.step("a", ValueError("odd"), retry_count=0)))
+
+    def stuck():
+        return execute("x", "trip", registered(stage.step("a", undo=[no]), stage.step("b", no)))
+
+    def succeeded():
+        return execute("x", "trip", registered(stage.step("a")))
+
+    return {
+        "verify": doubtful, "hold": doubtful, "cancel": doubtful, "release": held, "retry": failed,
+        "acknowledge": failed, "correct": failed, "resolve": stuck, "compensate": succeeded,
+    }  # fmt: skip
+
+
+def offers(user, execution):
+    """The acts that have a button, and the sentences on the others by their label."""
+    request = RequestFactory().get("/")
+    request.user = user
+    execution.refresh_from_db()
+    buttons, refusals = offered(request, execution)
+    return {button.act: button for button in buttons}, {refusal.label: refusal.sentence for refusal in refusals}
+
+
+WORDS = {"word": "a:undone", "evidence": "seen", "input-json": '{"n": 1}'}
+
+
+@pytest.mark.parametrize("act", [act.value for act in Act])
+@pytest.mark.parametrize("role", MAY)
+def test_a_role_does_what_it_may_and_nothing_else(db, ready, role, act):
+    client, execution = logged_in("somebody", role), ready[act]()
+    version, events = execution.version, SagaEvent.objects.count()
+    buttons, refusals = offers(client.user, execution)
+
+    response = do(client, execution, act, **WORDS, **{"input-version": execution.version})
+
+    execution.refresh_from_db()
+    if act in MAY[role]:
+        assert act in buttons
+        assert response.status_code == 302
+        assert SagaEvent.objects.count() > events
+    else:
+        assert act not in buttons
+        assert ASK_A_SUPERVISOR in refusals.values()
+        assert response.status_code == client.get(act_url(execution, act)).status_code == 403
+        assert (execution.version, SagaEvent.objects.count()) == (version, events)
+
+
+@pytest.mark.parametrize("act", [act.value for act in Act])
+def test_nobody_in_particular_is_asked_who_they_are(db, ready, act):
+    execution = ready[act]()
+    version, events = execution.version, SagaEvent.objects.count()
+
+    response = do(Client(), execution, act, **WORDS)
+
+    assert response.status_code == 302
+    assert response["Location"].startswith("/admin/login/?next=")
+    execution.refresh_from_db()
+    assert (execution.version, SagaEvent.objects.count()) == (version, events)
+
+
+def test_each_act_is_a_button_or_a_sentence(support, ready):
+    buttons, refusals = offers(support.user, ready["retry"]())
+
+    assert {act: button.label for act, button in buttons.items()} == {
+        "retry": "Try again from the start",
+        "acknowledge": "Acknowledge",
+    }
+    assert refusals == {
+        "Check with the provider": "No step is in doubt that its provider can be asked about.",
+        "Release": "It is not held.",
+        "Correct the input and try again": ASK_A_SUPERVISOR,
+        "Resolve a step by hand": "A step is resolved by hand while the saga is held or partially compensated.",
+        "Hold": "It is failed.",
+        "Cancel and undo": "It is failed.",
+        "Undo everything": "Only a finished saga can be undone, and this one is failed.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("act", "label", "primary"),
+    [
+        ("verify", "Check with the provider", "verify"),
+        ("release", "Release", "release"),
+        ("retry", "Try again from the start", "retry"),
+        ("resolve", "Resolve a step by hand", "retry"),
+        ("compensate", "Undo everything", None),
+    ],
+)
+def test_the_safe_button_is_the_first(supervisor, ready, act, label, primary):
+    buttons, _ = offers(supervisor.user, ready[act]())
+
+    assert buttons[act].label == label
+    assert [act for act, button in buttons.items() if button.primary] == ([primary] if primary else [])
+
+
+def test_an_undo_that_failed_is_undone_again(support, ready):
+    buttons, _ = offers(support.user, ready["resolve"]())
+
+    assert buttons["retry"].label == "Undo again"
+
+
+def test_what_the_engine_held_at_a_failed_step_goes_on_from_there(support, stage, registered):
+    saga = registered(stage.step("pay", pivot=True, undo=None), stage.step("mail", StepFailed("no"), undo=None))
+    buttons, _ = offers(support.user, get_saga_orchestrator().execute("x", "trip", saga))
+
+    assert buttons["release"].label == "Continue from the failed step"
+
+
+def test_what_the_engine_held_before_a_step_is_released(support, stage, registered):
+    saga = registered(stage.step("a"), stage.step("b", lost(), {}, retry_delay=3600, max_delay=3600))
+    get_saga_orchestrator().execute("x", "trip", saga, max_seconds=0)
+    registered(stage.step("a"))
+    held = get_saga_orchestrator().resume("x", max_seconds=1)
+    assert held.held
+
+    buttons, _ = offers(support.user, held)
+
+    assert buttons["release"].label == "Release"
+
+
+def test_who_may_not_see_executions_sees_no_page_of_theirs(db, ready):
+    client = logged_in("nobody")
+    client.user.user_permissions.set([])
+
+    assert client.get(act_url(ready["retry"](), "retry")).status_code == 403
