@@ -13,7 +13,7 @@ from sagas import histories, planner, wording
 from sagas.definition import Saga, SagaStep
 from sagas.histories import History
 from sagas.models import SagaExecution
-from sagas.states import Direction
+from sagas.states import Direction, SagaState
 
 from .situation import Act, Call, Preview
 from .sums import Sum, moved_by
@@ -45,6 +45,7 @@ class ToldCall:
 class Told:
     """What people read before they decide; `refund` is what goes back to the customer, where that is known."""
 
+    sentence: str
     calls: tuple[ToldCall, ...]
     not_repeated: tuple[str, ...]
     money: tuple[str, ...]
@@ -62,6 +63,7 @@ def tell(
     again = {call.step for call in teller.calls}
     told = wording.steps_told(execution, saga, history, personal=personal)
     return Told(
+        teller.lead(),
         calls,
         tuple(step.sentence for step in told if step.name in preview.not_repeated and step.name not in again),
         tuple(teller.money()),
@@ -73,7 +75,7 @@ def tell(
 
 def _as_it_will_be(preview: Preview, execution: SagaExecution) -> SagaExecution:
     """The execution as the calls will find it: a new run knows the input only."""
-    if preview.act is not Act.RETRY or any(call.direction is not Direction.ACTION for call in preview.calls):
+    if preview.act is not Act.RETRY or execution.state is not SagaState.FAILED:
         return execution
     fresh = copy.copy(execution)
     fresh.context = execution.input
@@ -94,6 +96,14 @@ class _Teller:
     def calls(self) -> list[Call]:
         """The calls of the preview, and those that follow if all goes well."""
         return [*self.preview.calls, *_calls_to_follow(self.preview, self.saga, self.history)]
+
+    def lead(self) -> str:
+        """What it is about, without the words of the trade that the preview's own sentence may have."""
+        if self.preview.act is Act.RELEASE:
+            return gettext("It goes on from where it stands.")
+        if self.preview.act is Act.RETRY and self.execution.state is SagaState.FAILED:
+            return gettext("It is done once more, from the first step; nothing of the last time counts.")
+        return self.preview.sentence
 
     def sentence(self, call: Call) -> str:
         """What the call does."""
@@ -120,7 +130,7 @@ class _Teller:
             if call.direction is not Direction.ACTION or step is None:
                 continue
             if step.compensation is None:
-                yield gettext("This cannot be taken back: %(call)s") % {"call": self.sentence(call)}
+                yield self.sentence(call)
             if step.pivot:
                 name = wording.name_in_words(call.step)
                 yield gettext("Once %(step)s is done, nothing of this can be undone any more.") % {"step": name}

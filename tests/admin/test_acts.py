@@ -327,6 +327,18 @@ def test_a_page_of_an_act_that_is_not_possible_says_why_and_what_is(support):
     assert "What is possible now Try again from the start" in text_of(page)
 
 
+def test_a_check_takes_one_click_with_a_reason_that_is_there_already(support, stage, registered):
+    saga = registered(stage.step("pay", lost(), idempotent=False, verify=[{}]))
+    execution = get_saga_orchestrator().execute("x", "trip", saga, max_seconds=0)
+    page = support.get(act_url(execution, "retry")).content.decode()
+
+    form = page[page.index(f'<form method="post" action="{act_url(execution, "verify")}"') :]
+    form = form[: form.index("</form>")]
+    assert f'<input type="hidden" name="version" value="{execution.version}">' in form
+    assert 'name="reason" maxlength="2000" required value="To know what really happened"' in form
+    assert "Check with the provider</button>" in form
+
+
 def test_what_cannot_be_read_is_left_alone(support, stage):
     broken = run(stage.step("a"), saga_id="broken")
     SagaExecution.objects.filter(pk=broken.pk).update(context=RawSQL("%s", ["{"]))
