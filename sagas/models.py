@@ -99,6 +99,8 @@ class SagaExecution(models.Model):
     claimed_at: dt.datetime
     # Whether this is the object that its row was made from.
     just_started = False
+    # The columns that could not be read, where a page is shown all the same.
+    unreadable: tuple[str, ...] = ()
 
     objects = ExecutionQuerySet.as_manager()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sagas import masking
+from sagas.cases import error_in_words
 from sagas.definition import Saga
-from sagas.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
-from sagas.models import LOST_LEASE, SagaExecution, StepRun
+from sagas.models import SagaExecution, StepRun
 from sagas.states import Direction, Ending, Outcome
 
 LONGEST_MESSAGE = 300
@@ -34,8 +34,6 @@ ENDINGS = {
     Ending.IMPATIENT: " (it was waited for long enough)",
     Ending.POISON: " (it keeps killing its worker)",
 }
-# Their messages are sentences; of other errors the type often says more than the message.
-SPOKEN = {LOST_LEASE, *(kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout))}
 
 
 def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None) -> str:
@@ -59,10 +57,7 @@ def skipped(run: StepRun, execution: SagaExecution, saga: Saga | None) -> str:
 
 def error_of(run: StepRun) -> str:
     """The attempt's error on one line."""
-    message = one_line(run.error_message)
-    if run.error_type in SPOKEN:
-        return message or run.error_type
-    return ": ".join(part for part in (run.error_type, message) if part)
+    return error_in_words(run.error_type, one_line(run.error_message))
 
 
 def impersonal(text: Any, execution: SagaExecution, saga: Saga | None) -> str:

@@ -1,0 +1,81 @@
+"""Each step of a case as a line: the sentence, since when, what it is known by elsewhere, and the last answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sagas import database
+from sagas.definition import Saga
+from sagas.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
+from sagas.histories import History, Record, views_of
+from sagas.models import LOST_LEASE, SagaExecution
+from sagas.states import Direction, Outcome
+from sagas.wording import StepStatus, steps_told
+
+from .veil import Veil
+
+# Their messages are sentences; of other errors the type often says more than the message.
+SPOKEN = {LOST_LEASE, *(kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout))}
+SETTLED = frozenset({StepStatus.DONE, StepStatus.UNDONE})
+
+
+@dataclass(frozen=True)
+class Line:
+    """A step: how it stands and since when, the references it reported, by key, and the last answer where it is not
+    done or not undone."""
+
+    step: str
+    status: StepStatus
+    sentence: str
+    at: dt.datetime | None
+    references: tuple[tuple[str, str], ...]
+    why: str
+
+
+def lines_of(execution: SagaExecution, saga: Saga | None, history: History, veil: Veil) -> tuple[Line, ...]:
+    """A line for each planned step, in order."""
+    told = steps_told(execution, saga, history, personal=veil.personal)
+    last = {record.step: record for record in history.records}
+    open_ends = [last[step.name] for step in told if step.name in last and step.status not in SETTLED]
+    answers = _answers(execution, [record for record in open_ends if record.outcome is not Outcome.SUCCEEDED])
+    return tuple(
+        Line(
+            step=step.name,
+            status=step.status,
+            sentence=step.sentence,
+            at=last[step.name].finished_at if step.name in last else None,
+            references=tuple(_references(saga, history, step.name, veil)),
+            why=veil(answers.get(step.name, "")),
+        )
+        for step in told
+    )
+
+
+def error_in_words(error_type: str, message: str) -> str:
+    """An error as people read it: what a step itself has said without the name of its class."""
+    if error_type in SPOKEN:
+        return message or error_type
+    return ": ".join(part for part in (error_type, message) if part)
+
+
+def _answers(execution: SagaExecution, records: Iterable[Record]) -> dict[str, str]:
+    """The errors that these attempts ended with, by step."""
+    sequences = [record.sequence for record in records]
+    if not sequences:
+        return {}
+    runs = execution.step_runs.using(database.alias()).filter(sequence__in=sequences)
+    errors = runs.values_list("step", "error_type", "error_message")
+    return {step: error_in_words(kind, message) for step, kind, message in errors}
+
+
+def _references(saga: Saga | None, history: History, name: str, veil: Veil) -> Iterable[tuple[str, str]]:
+    """What the action and the undo have reported under the keys that people search by."""
+    view = views_of(history)[name]
+    undo = view.last.get(Direction.COMPENSATION)
+    reported: Mapping[str, Any] = {**(view.output or {}), **(undo.output or {} if undo else {})}
+    found = {key: reported.get(key) for key in (saga.references if saga else ())}
+    usable = {key: str(value) for key, value in found.items() if isinstance(value, (str, int)) and str(value).strip()}
+    return (veil(usable) or {}).items()

@@ -1,0 +1,188 @@
+"""The situations that a case can be in: for each a headline, and what a person should do about it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from sagas.conf import get_settings
+from sagas.definition import SagaStep
+from sagas.histories import aside_since, views_of
+from sagas.models import SagaEvent, SagaExecution
+from sagas.states import TERMINAL, SagaState
+from sagas.wording import StepStatus, name_in_words
+
+from .holds import verdict_of_hold
+from .moments import moment_in_words
+from .stands import BAD, BUSY, DOUBT, GOOD, Stands, Verdict, names_in_words, who
+
+Kind = SagaEvent.Kind
+TONES = {SagaState.SUCCEEDED: GOOD, SagaState.FAILED: BAD, SagaState.PARTIALLY_COMPENSATED: BAD}
+
+
+def verdict_of(stands: Stands) -> Verdict:
+    """What has become of it and, where a person has to act, what to do."""
+    return verdict_of_hold(stands) if stands.execution.held else VERDICTS[stands.execution.state](stands)
+
+
+def verdict_without_saga(execution: SagaExecution) -> Verdict:
+    """What can be said where the definition is not known: its state, and why there is no more."""
+    told = {"saga": execution.saga_name, "state": execution.get_state_display()}
+    advice = _(
+        "What follows is told from its history alone; personal values cannot be told from others and are left out."
+    )
+    if execution.state in TERMINAL:
+        headline = _("It has ended: %(state)s. Its saga, %(saga)s, is not registered here.") % told
+        return Verdict(TONES[execution.state], headline, advice)
+    return Verdict(BAD, _("It cannot go on here: its saga, %(saga)s, is not registered.") % told, advice)
+
+
+def _pending(_stands: Stands) -> Verdict:
+    advice = _("A worker takes it up by itself. If that takes minutes, look whether workers are running.")
+    return Verdict(BUSY, _("It is waiting for a worker; nothing has begun yet."), advice)
+
+
+def _in_progress(stands: Stands) -> Verdict:
+    if doubt := stands.names(StepStatus.IN_DOUBT):
+        return _in_doubt(stands, doubt)
+    if stands.execution.wants == "cancel":
+        advice = _("As soon as the step under way has ended, what was done is undone.")
+        return Verdict(BUSY, _("It is about to be cancelled."), advice)
+    attempt, until = stands.next_attempt, stands.waits_until
+    if attempt and until:
+        told = {"step": name_in_words(attempt.step.name), "at": moment_in_words(until)}
+        advice = _("You need not do anything: it goes on by itself.")
+        return Verdict(BUSY, _("It waits: the next attempt of “%(step)s” is at %(at)s.") % told, advice)
+    return Verdict(BUSY, _how_far(stands), _("You need not do anything: it goes on by itself."))
+
+
+def _in_doubt(stands: Stands, doubt: str) -> Verdict:
+    headline = _("Nobody knows yet whether %(steps)s was done.") % {"steps": doubt}
+    until = stands.waits_until
+    if until is None:
+        return Verdict(DOUBT, headline, _("It is finding out by itself. Do not do it again by another way."))
+    advice = _("It finds out by itself, next at %(at)s. Do not do it again by another way.")
+    return Verdict(DOUBT, headline, advice % {"at": moment_in_words(until)})
+
+
+def _how_far(stands: Stands) -> str:
+    planned, done = len(stands.lines), len(stands.those(StepStatus.DONE))
+    headline = ngettext(
+        "It is running: %(done)s of %(planned)s step is done.",
+        "It is running: %(done)s of %(planned)s steps are done.",
+        planned,
+    )
+    return headline % {"done": done, "planned": planned}
+
+
+def _compensating(stands: Stands) -> Verdict:
+    aside = [(step, since) for step in stands.saga if (since := _aside_since(stands, step))]
+    if aside:
+        return _set_aside(stands, [step.name for step, _since in aside], min(since for _step, since in aside))
+    attempt, until = stands.next_attempt, stands.waits_until
+    if attempt and until:
+        told = {"step": name_in_words(attempt.step.name), "at": moment_in_words(until)}
+        headline = _("It is being undone: the next attempt to undo “%(step)s” is at %(at)s.") % told
+    else:
+        headline = _("It is being undone: %(steps)s.") % {"steps": stands.names(StepStatus.UNDOING)}
+    return Verdict(BUSY, headline, _why_undone(stands))
+
+
+def _aside_since(stands: Stands, step: SagaStep) -> dt.datetime | None:
+    view = views_of(stands.history).get(step.name)
+    return aside_since(step, view) if view and view.to_undo and not view.undo_ending else None
+
+
+def _set_aside(stands: Stands, names: list[str], since: dt.datetime) -> Verdict:
+    headline = _("The undo of %(steps)s does not get through.") % {"steps": names_in_words(names)}
+    last = since + dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
+    told = {"until": moment_in_words(last)}
+    if stands.waits_until is None:
+        return Verdict(DOUBT, headline, _("It is tried again now, and then again and again until %(until)s.") % told)
+    told["at"] = moment_in_words(stands.waits_until)
+    advice = _(
+        "It is tried again by itself at %(at)s, and again until %(until)s; after that a person has to see to it."
+    )
+    return Verdict(DOUBT, headline, advice % told)
+
+
+def _why_undone(stands: Stands) -> str:
+    if stands.execution.failed_step:
+        advice = _("“%(step)s” failed for good, so what was done before is undone, last step first.")
+        return advice % {"step": name_in_words(stands.execution.failed_step)}
+    return _("Somebody asked for it; what was done is undone, last step first.")
+
+
+def _succeeded(stands: Stands) -> Verdict:
+    if doubt := stands.names(StepStatus.IN_DOUBT):
+        headline = _("It has ended well, but nobody knows whether %(steps)s was done.") % {"steps": doubt}
+        return Verdict(DOUBT, headline, _("That step is optional: nothing else depends on it."))
+    if missing := stands.names(StepStatus.REFUSED, StepStatus.WAITING):
+        headline = _("It has ended well, without %(steps)s.") % {"steps": missing}
+        return Verdict(GOOD, headline, _("That step is optional: nothing else depends on it."))
+    return Verdict(GOOD, _("Everything has been done."), _("There is nothing to do."))
+
+
+def _failed(stands: Stands) -> Verdict:
+    failed, doubt = stands.execution.failed_step, stands.names(StepStatus.IN_DOUBT)
+    if doubt:
+        headline = _("It has failed, and nobody knows whether %(steps)s was done.") % {"steps": doubt}
+        return Verdict(DOUBT, headline, _("There is no undo for it. Find out at the provider what has become of it."))
+    if not failed:
+        return _ended_by_a_person(stands)
+    told = {"step": name_in_words(failed), "left": names_in_words(step.name for step in stands.left_standing)}
+    if told["left"]:
+        headline = _("It failed at “%(step)s”; %(left)s cannot be undone and stays as it is.")
+    elif stands.those(StepStatus.UNDONE):
+        headline = _("It failed at “%(step)s”; everything that was done before is undone.")
+    else:
+        headline = _("It failed at “%(step)s”; there was nothing to undo.")
+    return Verdict(BAD, headline % told, _what_to_do_about_a_failure(stands))
+
+
+def _what_to_do_about_a_failure(stands: Stands) -> str:
+    if stands.execution.needs_attention:
+        return _("Look at the last answer below. Mend the cause and try again from the start, or acknowledge it.")
+    return _("There is nothing to clean up. It can be tried again from the start.")
+
+
+def _ended_by_a_person(stands: Stands) -> Verdict:
+    acts = stands.events(Kind.CANCEL, Kind.COMPENSATE)
+    act = acts[0] if acts else None
+    told = {"who": who(act), "left": names_in_words(step.name for step in stands.left_standing)}
+    on_request = act is not None and act.kind == Kind.COMPENSATE
+    reason = stands.veil(act.reason) if act else ""
+    advice = _("The reason given: %(reason)s") % {"reason": reason} if reason else _("There is nothing to do.")
+    return Verdict(BAD, _end_in_words(on_request=on_request, left=bool(told["left"])) % told, advice)
+
+
+def _end_in_words(*, on_request: bool, left: bool) -> str:
+    if on_request and left:
+        return _("It was undone, as %(who)s asked; %(left)s cannot be undone and stays as it is.")
+    if on_request:
+        return _("It was undone, as %(who)s asked; nothing of it stands.")
+    if left:
+        return _("It was cancelled by %(who)s; %(left)s cannot be undone and stays as it is.")
+    return _("It was cancelled by %(who)s; nothing of it stands.")
+
+
+def _partially_compensated(stands: Stands) -> Verdict:
+    headline = _("It could not be undone altogether: %(steps)s stands, or may stand.")
+    advice = _(
+        "A person has to see to it: below is what the provider answered, and what can be done there. "
+        "When it is done, resolve the step by hand with the evidence; or have the undo tried again."
+    )
+    return Verdict(BAD, headline % {"steps": stands.names(StepStatus.NOT_UNDONE)}, advice)
+
+
+VERDICTS: dict[SagaState, Callable[[Stands], Verdict]] = {
+    SagaState.PENDING: _pending,
+    SagaState.IN_PROGRESS: _in_progress,
+    SagaState.COMPENSATING: _compensating,
+    SagaState.SUCCEEDED: _succeeded,
+    SagaState.FAILED: _failed,
+    SagaState.PARTIALLY_COMPENSATED: _partially_compensated,
+}
