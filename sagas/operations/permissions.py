@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .situation import Act
 
 VIEW = "sagas.view_sagaexecution"
@@ -18,3 +20,8 @@ NEEDS = {
     Act.ACKNOWLEDGE: "sagas.retry_saga",
     Act.CORRECT: "sagas.edit_context",
 }
+
+
+def may_note(user: Any) -> bool:
+    """Whether the user may write notes: whoever may do anything may say something."""
+    return any(map(user.has_perm, NEEDS.values()))

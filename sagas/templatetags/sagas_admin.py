@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django import template
 from django.utils.translation import gettext_lazy as _
 
+from sagas.cases import moment_in_words
 from sagas.models import SagaExecution
+from sagas.wording import name_in_words
 
 register = template.Library()
 
@@ -19,3 +22,15 @@ def state_badge(execution: SagaExecution) -> dict[str, Any]:
     """The execution's state as an icon and a word; held goes before all else, for nothing goes on."""
     kind, word = HELD if execution.held else (execution.state.value, execution.get_state_display())
     return {"kind": kind, "word": word}
+
+
+@register.filter
+def in_words(name: str) -> str:
+    """The name of a step, a saga or a key as people write it."""
+    return name_in_words(name)
+
+
+@register.filter
+def moment(at: dt.datetime) -> str:
+    """The time to the second; before it the date, where that is not today's."""
+    return moment_in_words(at)

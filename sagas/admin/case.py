@@ -1,0 +1,133 @@
+"""The file of a case: the page that tells what has become of an execution, and keeps telling while it goes on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.cache import get_conditional_response
+from django.utils.translation import get_language, gettext
+
+from sagas import database
+from sagas.models import SagaExecution
+from sagas.operations import By, note, reveal
+from sagas.operations.permissions import PERSONAL, may_note
+from sagas.wording import name_in_words
+
+from . import acts
+from .casefile import is_live, live_part, other_parts, waits
+from .reading import File, read
+
+if TYPE_CHECKING:
+    Admin = admin.ModelAdmin[SagaExecution]
+
+FOR_THE_LOOK = ("version", "wants", "due_at", "leased", "state", "held")
+
+
+def urls(model_admin: Admin) -> list[URLPattern]:
+    """The page, its live part, and what is posted to it."""
+    views = {"change": _page, "live": _live, "note": _note, "reveal": _reveal}
+    wrap = model_admin.admin_site.admin_view
+    return [
+        path(f"<int:pk>/{what}/", wrap(partial(view, model_admin)), name=f"sagas_sagaexecution_{what}")
+        for what, view in views.items()
+    ]
+
+
+def _page(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
+    """The page; nobody changes anything by posting to it."""
+    if request.method not in ("GET", "HEAD"):
+        raise PermissionDenied
+    return _rendered(model_admin, request, _file(model_admin, request, pk))
+
+
+def _live(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
+    """The part that changes while the execution goes on; 304 while it has not."""
+    _check(model_admin, request)
+    tag = _tag(request, SagaExecution.objects.using(database.alias()).only(*FOR_THE_LOOK).filter(pk=pk).first())
+    unchanged = get_conditional_response(request, etag=tag)
+    if unchanged is not None:
+        return unchanged
+    context = _live_context(request, _file(model_admin, request, pk))
+    return TemplateResponse(request, "admin/sagas/_case.html", context, headers={"ETag": tag})
+
+
+def _note(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
+    """Keep what somebody writes about it."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    execution = _file(model_admin, request, pk).execution
+    if not may_note(request.user):
+        raise PermissionDenied
+    text = request.POST.get("text", "").strip()
+    if text:
+        note(execution.saga_id, text, by=By(user=request.user, source="admin"))
+        messages.success(request, gettext("The note is kept."))
+    else:
+        messages.error(request, gettext("The note is empty."))
+    return HttpResponseRedirect(reverse("admin:sagas_sagaexecution_change", args=[pk]))
+
+
+def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
+    """The page with the personal values in it, this once, for a reason that is kept."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    execution = _file(model_admin, request, pk).execution
+    if not request.user.has_perm(PERSONAL):
+        raise PermissionDenied
+    reason = request.POST.get("reason", "").strip()
+    if not reason:
+        messages.error(request, gettext("Say why you need to see the personal data; the reason is kept."))
+        return HttpResponseRedirect(reverse("admin:sagas_sagaexecution_change", args=[pk]))
+    reveal(execution.saga_id, reason, by=By(user=request.user, source="admin"))
+    return _rendered(model_admin, request, _file(model_admin, request, pk), revealed=True)
+
+
+def _check(model_admin: Admin, request: HttpRequest) -> None:
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+
+
+def _file(model_admin: Admin, request: HttpRequest, pk: int) -> File:
+    _check(model_admin, request)
+    before = request.GET.get("before", "")
+    file = read(pk, before=int(before) if before.isdecimal() else None)
+    if file is None:
+        raise Http404(gettext("There is no such execution."))
+    return file
+
+
+def _rendered(model_admin: Admin, request: HttpRequest, file: File, *, revealed: bool = False) -> HttpResponse:
+    personal = request.user.has_perm(PERSONAL)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        **_live_context(request, file),
+        **other_parts(file, personal=personal, revealed=revealed),
+        "title": str(file.execution),
+        "what": name_in_words(file.execution.saga_name),
+        "opts": model_admin.opts,
+        "tag": _tag(request, file.execution),
+        "may_note": may_note(request.user),
+        "may_reveal": personal,
+    }
+    return TemplateResponse(request, "admin/sagas/case.html", context)
+
+
+def _live_context(request: HttpRequest, file: File) -> dict[str, Any]:
+    buttons, refusals = acts.offered(request, file.execution)
+    told = live_part(file, personal=request.user.has_perm(PERSONAL))
+    return {**told, "buttons": buttons, "refusals": refusals}
+
+
+def _tag(request: HttpRequest, execution: SagaExecution | None) -> str:
+    """What the live part depends on: the row, and for whom it is told."""
+    if execution is None:
+        raise Http404(gettext("There is no such execution."))
+    of_the_row = (execution.version, execution.wants, is_live(execution), waits(execution))
+    parts = (*of_the_row, get_language(), request.user.pk)
+    return '"{}"'.format("-".join(map(str, parts)))

@@ -1,0 +1,120 @@
+"""What people and the engine did to a case, in words: who, when, from where, why, and what it changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from sagas.cases import Veil, moment_in_words
+from sagas.models import STATES, SagaEvent
+from sagas.wording import name_in_words
+
+from .reading import File
+
+Kind = SagaEvent.Kind
+SENTENCES = {
+    Kind.RETRY: _("%(who)s had it tried again."),
+    Kind.CANCEL: _("%(who)s cancelled it."),
+    Kind.COMPENSATE: _("%(who)s had it undone."),
+    Kind.HOLD: _("%(who)s held it."),
+    Kind.RELEASE: _("%(who)s released it."),
+    Kind.VERIFY: _("%(who)s had the provider asked."),
+    Kind.RESOLVE: _("%(who)s resolved a step by hand."),
+    Kind.ACKNOWLEDGE: _("%(who)s acknowledged it."),
+    Kind.CORRECT: _("%(who)s corrected the input."),
+    Kind.NOTE: _("%(who)s wrote a note."),
+    Kind.REVEAL: _("%(who)s looked at the personal data."),
+    Kind.HELD: _("The engine held it."),
+    Kind.LOST_LEASE: _("A worker was lost, with what it was about."),
+    Kind.CANCELLED: _("The cancel was carried out."),
+}
+RESOLVED = {
+    "done": _("%(who)s says that “%(step)s” is done."),
+    "not_done": _("%(who)s says that “%(step)s” is not done."),
+    "undone": _("%(who)s says that “%(step)s” is undone."),
+}
+SOURCES = {
+    "admin": _("admin"),
+    "api": _("API"),
+    "cli": _("command line"),
+    "python": _("program"),
+    "engine": _("engine"),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event: `changes` are whole sentences, or the technical words of what was changed."""
+
+    at: str
+    who: str
+    sentence: str
+    source: str | Promise
+    why: str
+    evidence: str
+    changes: list[str]
+    is_note: bool
+
+
+def events_of(file: File, veil: Veil) -> list[Event]:
+    """Each event that is shown, newest first."""
+    return [_event(event, veil) for event in file.events]
+
+
+def _event(event: SagaEvent, veil: Veil) -> Event:
+    return Event(
+        at=moment_in_words(event.at),
+        who=event.actor_name or gettext("Somebody"),
+        sentence=_sentence(event),
+        source=SOURCES.get(event.source, event.source),
+        why=veil(event.reason or event.data.get("held") or ""),
+        evidence=veil(event.data.get("evidence") or ""),
+        changes=[*_moves(event.data), *_corrections(veil(event.data.get("former")), veil(event.data.get("changes")))],
+        is_note=event.kind == Kind.NOTE,
+    )
+
+
+def _sentence(event: SagaEvent) -> str:
+    told = {"who": event.actor_name or gettext("Somebody")}
+    if event.kind == Kind.RESOLVE and event.data.get("outcome") in RESOLVED:
+        told["step"] = name_in_words(str(event.data.get("step", "")))
+        return str(RESOLVED[event.data["outcome"]]) % told
+    return str(SENTENCES[Kind(event.kind)]) % told
+
+
+def _moves(data: Mapping[str, Any]) -> list[str]:
+    """How the state changed, and that a new run began."""
+    words = {state: str(word) for state, word in STATES}
+    before, after = data.get("from"), data.get("to")
+    told = []
+    if data.get("requested"):
+        told.append(gettext("A worker had it in hand; it was asked to do so after its step."))
+    if before in words and after in words and before != after:
+        told.append(
+            gettext("It went from “%(before)s” to “%(after)s”.") % {"before": words[before], "after": words[after]}
+        )
+    if "run" in data:
+        told.append(gettext("Run %(run)s began.") % {"run": data["run"]})
+    return told
+
+
+def _corrections(former: Any, changes: Any) -> list[str]:
+    """Each key that was corrected, as it was and as it is."""
+    if not isinstance(former, Mapping) or not isinstance(changes, Mapping):
+        return []
+    old, new = former.get("set", {}), changes.get("set", {})
+    keys = dict.fromkeys([*new, *changes.get("deleted", ()), *old])
+    return [f"{name_in_words(key)}: {_value(old, key)} → {_value(new, key)}" for key in keys]
+
+
+def _value(values: Mapping[str, Any], key: str) -> str:
+    if key not in values:
+        return "–"
+    value = values[key]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,86 @@
+"""Reads what belongs to a case in a fixed number of queries, also where a column holds what cannot be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db import models
+from django.db.models.functions import Cast
+
+from sagas import database
+from sagas.definition import Saga
+from sagas.exceptions import UnreadableRow
+from sagas.histories import History
+from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.registry import all_sagas
+from sagas.tenure import history_of, record_of
+
+Row = TypeVar("Row", bound=models.Model)
+
+OF_EXECUTIONS = ("input", "context", "plan", "steps_completed")
+OF_STEP_RUNS = ("output", "changes")
+ATTEMPTS_SHOWN = 300
+EVENTS_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class File:
+    """All that a case's page tells of; `attempts` are the newest of `all_attempts` before a sequence, oldest first."""
+
+    execution: SagaExecution
+    saga: Saga | None
+    history: History
+    attempts: list[StepRun]
+    all_attempts: int
+    events: list[SagaEvent]
+    before: int | None
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether anything is left out because it cannot be read."""
+        rows = (self.execution, *self.attempts, *self.events)
+        return any(getattr(row, "unreadable", ()) for row in rows)
+
+
+def read(pk: int, *, before: int | None = None) -> File | None:
+    """The file; None if there is no such execution."""
+    rows = _read(SagaExecution.objects.using(database.alias()).filter(pk=pk), OF_EXECUTIONS)
+    if not rows:
+        return None
+    execution, runs = rows[0], rows[0].step_runs.using(database.alias())
+    now = _read(runs.filter(run=execution.run).defer("changes").order_by("sequence"), ("output",))
+    shown = runs.filter(sequence__lt=before) if before else runs
+    attempts = _read(shown.order_by("-sequence")[:ATTEMPTS_SHOWN], OF_STEP_RUNS)
+    return File(
+        execution=execution,
+        saga=all_sagas().get(execution.saga_name),
+        history=history_of(execution, tuple(record_of(run) for run in now)),
+        attempts=attempts[::-1],
+        all_attempts=runs.count(),
+        events=_read(execution.events.using(database.alias()).order_by("-id")[:EVENTS_SHOWN], ("data",)),
+        before=before,
+    )
+
+
+def _read(rows: models.QuerySet[Row], columns: tuple[str, ...]) -> list[Row]:
+    """The rows; where one of them cannot be read, all of them with these columns only where they can be."""
+    try:
+        return list(rows)
+    except UnreadableRow:
+        raw = {f"raw_{name}": Cast(name, models.TextField()) for name in columns}
+        return [_mended(row, columns) for row in rows.defer(*columns).annotate(**raw)]
+
+
+def _mended(row: Row, columns: tuple[str, ...]) -> Row:
+    """The row with empty values in the columns that cannot be read, and their names in `unreadable`."""
+    unreadable = []
+    for name in columns:
+        field: Any = row._meta.get_field(name)
+        try:
+            setattr(row, name, field.from_db_value(getattr(row, f"raw_{name}"), None, None))
+        except UnreadableRow:
+            setattr(row, name, field.get_default())
+            unreadable.append(name)
+    row.unreadable = tuple(unreadable)  # type: ignore[attr-defined]
+    return row

@@ -1,0 +1,171 @@
+"""The attempts of a case: in words for a table, and as bars for a picture of the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from sagas.cases import Veil, error_in_words, moment_in_words, span_in_words
+from sagas.models import StepRun
+from sagas.states import Direction, Ending, Outcome
+from sagas.wording import name_in_words
+
+from .reading import File
+
+DIRECTIONS = {
+    Direction.ACTION: _("Action"),
+    Direction.COMPENSATION: _("Undo"),
+    Direction.VERIFY: _("Check with the provider"),
+    Direction.RESOLVED: _("Resolved by hand"),
+}
+OUTCOMES = {
+    (Direction.ACTION, Outcome.SUCCEEDED): _("Done"),
+    (Direction.ACTION, Outcome.FAILED): _("Not done"),
+    (Direction.ACTION, Outcome.UNCERTAIN): _("In doubt"),
+    (Direction.ACTION, Outcome.PENDING): _("Accepted, not finished"),
+    (Direction.COMPENSATION, Outcome.SUCCEEDED): _("Undone"),
+    (Direction.COMPENSATION, Outcome.FAILED): _("Not undone"),
+    (Direction.COMPENSATION, Outcome.UNCERTAIN): _("In doubt"),
+    (Direction.COMPENSATION, Outcome.PENDING): _("Accepted, not finished"),
+    (Direction.VERIFY, Outcome.SUCCEEDED): _("It was done"),
+    (Direction.VERIFY, Outcome.FAILED): _("It was not done"),
+    (Direction.VERIFY, Outcome.UNCERTAIN): _("Still not known"),
+}
+RESOLUTIONS = {"done": _("Done"), "not_done": _("Not done"), "undone": _("Undone")}
+ENDINGS: dict[Ending, str | Promise] = {
+    Ending.NONE: "",
+    Ending.REFUSED: _("Refused for good"),
+    Ending.SPENT: _("No retry is left"),
+    Ending.IMPATIENT: _("It was waited for long enough"),
+    Ending.POISON: _("It keeps breaking its worker down"),
+}
+MARKS = {Outcome.SUCCEEDED: "✓", Outcome.FAILED: "✗", Outcome.UNCERTAIN: "?", Outcome.PENDING: "…"}
+
+LABELS, LANE, BAR, HEAD, END = 190, 34, 20, 26, 12
+NARROWEST, GAP, LONG_GAP, ROOM_FOR_A_WORD, LEAST = 24.0, 6.0, 1.0, 30.0, 600.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt in words."""
+
+    run: StepRun
+    step: str
+    direction: str | Promise
+    outcome: str | Promise
+    then: str | Promise
+    started: str
+    took: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An attempt in the picture: a shape by its direction, a mark by its outcome, and both in words."""
+
+    direction: str
+    outcome: str
+    x: int
+    y: int
+    width: int
+    middle: int
+    text: int
+    mark: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The bars on their lanes; longer ones are wider, but not in proportion, so that short ones can be seen."""
+
+    width: int
+    height: int
+    lanes: list[tuple[int, int, str]]
+    bars: list[Bar]
+    gaps: list[tuple[int, str]]
+
+
+def attempts_of(file: File, veil: Veil) -> list[Attempt]:
+    """Each attempt that is shown, oldest first."""
+    return [_attempt(run, veil) for run in file.attempts]
+
+
+def picture_of(file: File, attempts: Sequence[Attempt]) -> Picture | None:
+    """The attempts of this run, each step on a lane of its own; None if there was none."""
+    attempts = [attempt for attempt in attempts if attempt.run.run == file.execution.run]
+    if not attempts:
+        return None
+    names = list(dict.fromkeys([*file.history.plan, *(attempt.run.step for attempt in attempts)]))
+    tops = {name: HEAD + place * LANE for place, name in enumerate(names)}
+    places, gaps, end = _places([attempt.run for attempt in attempts])
+    lanes = [(top + LANE - 7, top + BAR, name_in_words(name)) for name, top in tops.items()]
+    bars = [_bar(one, x, width, tops[one.run.step] + 5) for one, (x, width) in zip(attempts, places, strict=True)]
+    return Picture(end + END, HEAD + LANE * len(names), lanes, bars, gaps)
+
+
+def _attempt(run: StepRun, veil: Veil) -> Attempt:
+    direction, outcome = Direction(run.direction), Outcome(run.outcome)
+    resolved = RESOLUTIONS.get(run.resolution, "")
+    error = error_in_words(run.error_type, run.error_message)
+    return Attempt(
+        run=run,
+        step=name_in_words(run.step),
+        direction=DIRECTIONS[direction],
+        outcome=resolved if direction is Direction.RESOLVED else OUTCOMES[direction, outcome],
+        then=_then(run),
+        started=moment_in_words(run.started_at),
+        took=span_in_words(run.duration()),
+        error=veil(error),
+    )
+
+
+def _then(run: StepRun) -> str | Promise:
+    if run.retry_at:
+        return gettext("Next attempt at %(at)s") % {"at": moment_in_words(run.retry_at)}
+    return ENDINGS[Ending(run.ending)]
+
+
+def _places(runs: Sequence[StepRun]) -> tuple[list[tuple[int, int]], list[tuple[int, str]], int]:
+    """Where each bar begins and how wide it is; the waits that are worth a word, with their middle; and the end."""
+    waits = [0.0, *(_seconds(before.finished_at, after.started_at) for before, after in pairwise(runs))]
+    gaps = [GAP + 12 * math.log2(1 + wait) + (ROOM_FOR_A_WORD if wait >= LONG_GAP else 0) for wait in waits]
+    widths = [NARROWEST + 12 * math.log2(1 + 4 * run.duration()) for run in runs]
+    scale = max(1.0, LEAST / (sum(gaps) + sum(widths)))
+    ends = [LABELS + scale * end for end in accumulate(gap + width for gap, width in zip(gaps, widths, strict=True))]
+    places = [(round(end - scale * width), round(scale * width)) for end, width in zip(ends, widths, strict=True)]
+    middles = [start - round(scale * gap / 2) for (start, _width), gap in zip(places, gaps, strict=True)]
+    words = [(middle, span_in_words(wait)) for middle, wait in zip(middles, waits, strict=True) if wait >= LONG_GAP]
+    return places, words, round(ends[-1])
+
+
+def _seconds(start: dt.datetime, end: dt.datetime) -> float:
+    return max(0.0, (end - start).total_seconds())
+
+
+def _bar(attempt: Attempt, x: int, width: int, y: int) -> Bar:
+    told = {
+        "step": attempt.step,
+        "direction": attempt.direction,
+        "attempt": attempt.run.attempt,
+        "outcome": attempt.outcome,
+        "at": attempt.started,
+        "took": attempt.took,
+    }
+    title = gettext("%(step)s, %(direction)s, attempt %(attempt)s: %(outcome)s; at %(at)s, took %(took)s") % told
+    mark = MARKS[Outcome(attempt.run.outcome)]
+    return Bar(attempt.run.direction, attempt.run.outcome, x, y, width, x + width // 2, y + 15, mark, title)
+
+
+def by_run(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
+    """The attempts of each run, the newest run first."""
+    runs: dict[int, list[Attempt]] = {}
+    for attempt in attempts:
+        runs.setdefault(attempt.run.run, []).append(attempt)
+    return dict(sorted(runs.items(), reverse=True))

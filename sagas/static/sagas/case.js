@@ -1,0 +1,67 @@
+"use strict";
+
+// Keeps the file of a case up to date while its execution goes on. Without it there is the link "Refresh".
+(() => {
+  const OFTEN = 2000;
+  const SELDOM = 30000;
+  const live = document.getElementById("saga-live");
+  let tag = live.dataset.tag;
+  let pause = OFTEN;
+
+  // Whoever has unfolded something, or is in a form, is reading or writing there.
+  const isInUse = () =>
+    live.querySelector("details[open]") !== null ||
+    (document.activeElement !== null && live.contains(document.activeElement) && document.activeElement.closest("form") !== null) ||
+    [...live.querySelectorAll("textarea, input:not([type=hidden])")].some((field) => field.value !== field.defaultValue);
+
+  const goesOn = () => live.querySelector("[data-live]").dataset.live === "yes";
+
+  const stops = (part) => [...part.querySelectorAll("a, button, summary, [tabindex]")];
+
+  // Part by part, and only what differs: a new verdict is read out, and what had the focus gets it back.
+  const take = (text) => {
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    for (const part of fresh.querySelectorAll("[data-part]")) {
+      const old = document.getElementById(part.id);
+      const place = stops(old).indexOf(document.activeElement);
+      old.className = part.className;
+      Object.assign(old.dataset, part.dataset);
+      if (old.innerHTML !== part.innerHTML) {
+        old.replaceChildren(...part.childNodes);
+        stops(old)[place]?.focus({ preventScroll: true });
+      }
+    }
+  };
+
+  const look = async () => {
+    const answer = await fetch(live.dataset.url, { headers: { "If-None-Match": tag }, cache: "no-store", redirect: "error" });
+    if (answer.status === 304) {
+      return;
+    }
+    if (!answer.ok) {
+      throw new Error(`The server answered ${answer.status}.`);
+    }
+    const text = await answer.text();
+    if (!isInUse()) {
+      take(text);
+      tag = answer.headers.get("ETag");
+    }
+  };
+
+  const lookAgain = async () => {
+    if (!goesOn()) {
+      return;
+    }
+    if (!document.hidden && !isInUse()) {
+      try {
+        await look();
+        pause = OFTEN;
+      } catch {
+        pause = Math.min(pause * 2, SELDOM);
+      }
+    }
+    window.setTimeout(lookAgain, pause);
+  };
+
+  window.setTimeout(lookAgain, pause);
+})();
