@@ -20,7 +20,7 @@ def verdict_of_hold(stands: Stands) -> Verdict:
     cause, event = _cause(stands)
     doubt = stands.names(StepStatus.IN_DOUBT)
     if doubt:
-        headline = _("It is held, and nobody knows whether %(steps)s was done.") % {"steps": doubt}
+        headline = _("It is held, and nobody knows whether this was done: %(steps)s.") % {"steps": doubt}
         return Verdict(DOUBT, headline, _("Find out at the provider, then resolve the step by hand with the evidence."))
     if cause == "operator":
         return _held_by_a_person(stands, event)
@@ -51,7 +51,7 @@ def _why_held(stands: Stands, cause: str) -> str:
         return _("It is held: what follows from it could not be entered into our own records.")
     gone = [name for name in stands.history.plan if stands.saga.step(name) is None]
     if gone:
-        headline = _("It is held: %(steps)s, which it was planned with, does not exist any more.")
+        headline = _("It is held: it was planned with what does not exist any more, %(steps)s.")
         return headline % {"steps": names_in_words(gone)}
     views = views_of(stands.history)
     poison = [name for name in stands.history.plan if views[name].undo_ending is Ending.POISON]

@@ -60,7 +60,7 @@ def _in_progress(stands: Stands) -> Verdict:
 
 
 def _in_doubt(stands: Stands, doubt: str) -> Verdict:
-    headline = _("Nobody knows yet whether %(steps)s was done.") % {"steps": doubt}
+    headline = _("Nobody knows yet whether this was done: %(steps)s.") % {"steps": doubt}
     until = stands.waits_until
     if until is None:
         return Verdict(DOUBT, headline, _("It is finding out by itself. Do not do it again by another way."))
@@ -118,24 +118,24 @@ def _why_undone(stands: Stands) -> str:
 
 def _succeeded(stands: Stands) -> Verdict:
     if doubt := stands.names(StepStatus.IN_DOUBT):
-        headline = _("It has ended well, but nobody knows whether %(steps)s was done.") % {"steps": doubt}
-        return Verdict(DOUBT, headline, _("That step is optional: nothing else depends on it."))
+        headline = _("It has ended well, but nobody knows whether this was done: %(steps)s.") % {"steps": doubt}
+        return Verdict(DOUBT, headline, _("It is optional: nothing else depends on it."))
     if missing := stands.names(StepStatus.REFUSED, StepStatus.WAITING):
         headline = _("It has ended well, without %(steps)s.") % {"steps": missing}
-        return Verdict(GOOD, headline, _("That step is optional: nothing else depends on it."))
+        return Verdict(GOOD, headline, _("It is optional: nothing else depends on it."))
     return Verdict(GOOD, _("Everything has been done."), _("There is nothing to do."))
 
 
 def _failed(stands: Stands) -> Verdict:
     failed, doubt = stands.execution.failed_step, stands.names(StepStatus.IN_DOUBT)
     if doubt:
-        headline = _("It has failed, and nobody knows whether %(steps)s was done.") % {"steps": doubt}
+        headline = _("It has failed, and nobody knows whether this was done: %(steps)s.") % {"steps": doubt}
         return Verdict(DOUBT, headline, _("There is no undo for it. Find out at the provider what has become of it."))
     if not failed:
         return _ended_by_a_person(stands)
     told = {"step": name_in_words(failed), "left": names_in_words(step.name for step in stands.left_standing)}
     if told["left"]:
-        headline = _("It failed at “%(step)s”; %(left)s cannot be undone and stays as it is.")
+        headline = _("It failed at “%(step)s”; this has no undo and stays as it is: %(left)s.")
     elif stands.those(StepStatus.UNDONE):
         headline = _("It failed at “%(step)s”; everything that was done before is undone.")
     else:
@@ -161,16 +161,16 @@ def _ended_by_a_person(stands: Stands) -> Verdict:
 
 def _end_in_words(*, on_request: bool, left: bool) -> str:
     if on_request and left:
-        return _("It was undone, as %(who)s asked; %(left)s cannot be undone and stays as it is.")
+        return _("It was undone, as %(who)s asked; this has no undo and stays as it is: %(left)s.")
     if on_request:
         return _("It was undone, as %(who)s asked; nothing of it stands.")
     if left:
-        return _("It was cancelled by %(who)s; %(left)s cannot be undone and stays as it is.")
+        return _("It was cancelled by %(who)s; this has no undo and stays as it is: %(left)s.")
     return _("It was cancelled by %(who)s; nothing of it stands.")
 
 
 def _partially_compensated(stands: Stands) -> Verdict:
-    headline = _("It could not be undone altogether: %(steps)s stands, or may stand.")
+    headline = _("It could not be undone altogether. This stands, or may stand: %(steps)s.")
     advice = _(
         "A person has to see to it: below is what the provider answered, and what can be done there. "
         "When it is done, resolve the step by hand with the evidence; or have the undo tried again."

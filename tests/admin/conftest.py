@@ -6,6 +6,7 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.test import Client
 
+from integrations.models import SandboxFault
 from tests.support import Registered, Stage
 
 
@@ -47,3 +48,13 @@ def registered():
     sagas = Registered()
     yield sagas
     sagas.forget()
+
+
+@pytest.fixture
+def plant(db):
+    """Orders a fault of the sandbox: plant("payments", "charge", "refuse", remaining=2)."""
+
+    def order(port, operation, mode, **values):
+        return SandboxFault.objects.create(port=port, operation=operation, mode=mode, **values)
+
+    return order
