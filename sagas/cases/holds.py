@@ -31,7 +31,7 @@ def verdict_of_hold(stands: Stands) -> Verdict:
 def _cause(stands: Stands) -> tuple[str, SagaEvent | None]:
     """Who held it last: operator, engine or on_change; and the act, if it was a person's."""
     try:
-        events = stands.events(Kind.HELD, Kind.HOLD)
+        events = list(stands.events(Kind.HELD, Kind.HOLD))
     except UnreadableRow:
         return "operator", None
     cause = next((event.data["cause"] for event in events if "cause" in event.data), "operator")

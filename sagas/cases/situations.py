@@ -150,8 +150,7 @@ def _what_to_do_about_a_failure(stands: Stands) -> str:
 
 
 def _ended_by_a_person(stands: Stands) -> Verdict:
-    acts = stands.events(Kind.CANCEL, Kind.COMPENSATE)
-    act = acts[0] if acts else None
+    act = next(iter(stands.events(Kind.CANCEL, Kind.COMPENSATE).defer("data")), None)
     told = {"who": who(act), "left": names_in_words(step.name for step in stands.left_standing)}
     on_request = act is not None and act.kind == Kind.COMPENSATE
     reason = stands.veil(act.reason) if act else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from sagas import database, planner
@@ -68,10 +69,10 @@ class Stands:
         steps = [self.saga.step(name) for name in self.those(StepStatus.DONE)]
         return [step for step in steps if step and step.compensation is None]
 
-    def events(self, *kinds: SagaEvent.Kind) -> list[SagaEvent]:
+    def events(self, *kinds: SagaEvent.Kind) -> QuerySet[SagaEvent]:
         """The newest events of these kinds in this run, newest first."""
         events = self.execution.events.using(database.alias()).filter(kind__in=kinds, run=self.execution.run)
-        return list(events.order_by("-id")[:FEW])
+        return events.order_by("-id")[:FEW]
 
 
 def names_in_words(names: Iterable[str]) -> str:

@@ -4,7 +4,17 @@ import html
 import re
 
 from sagaproject.bookings.demo.scenes import SCENES, played
+from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
+from sagas.cases import case_of
+from sagas.models import SagaExecution
+from sagas.operations import By
 from sagas.orchestrator import get_saga_orchestrator
+from sagas.registry import all_sagas
+from sagas.tenure import history_of
+from tests.bookings.conftest import BOOKING, PAYMENT
+from tests.support import new_id, run_saga
+
+ANA = By(name="ana", source="cli")
 
 
 def scene(saga, outcome):
@@ -12,6 +22,40 @@ def scene(saga, outcome):
     found = next(scene for scene in SCENES if (scene.saga, scene.outcome) == (saga, outcome))
     played(found)
     return get_saga_orchestrator().get_status(found.saga_id)
+
+
+def book(max_seconds=None, **changes):
+    return run_saga(CREATE_BOOKING_SAGA, new_id(), context=BOOKING | changes, max_seconds=max_seconds)
+
+
+def pay(max_seconds=None, **changes):
+    return run_saga(COLLECT_PAYMENT_SAGA, new_id(), context=PAYMENT | changes, max_seconds=max_seconds)
+
+
+def waiting(plant):
+    """A booking whose invoice issuer asked for an hour's patience."""
+    plant("invoices", "issue", "throttle", latency_ms=3_600_000)
+    return book(max_seconds=0)
+
+
+def case(execution, *, personal=False):
+    """What is said of the case, for who may see personal values or not."""
+    execution = SagaExecution.objects.get(pk=execution.pk)
+    return case_of(execution, all_sagas().get(execution.saga_name), history_of(execution), personal=personal)
+
+
+def verdict(execution, **options):
+    found = case(execution, **options)
+    return found.tone, found.headline, found.advice
+
+
+def sentences(lines):
+    return [line.sentence for line in lines]
+
+
+def url(execution, what):
+    """The address of a part of the case file."""
+    return f"/admin/sagas/sagaexecution/{execution.pk}/{what}/"
 
 
 def case_url(execution):
@@ -41,6 +85,18 @@ def items(response, heading):
     found = re.search(rf"<h2[^>]*>{re.escape(heading)}</h2>\s*<[ou]l[^>]*>(.*?)</[ou]l>", page, re.DOTALL)
     sentences = re.findall(r"<li>(.*?)</li>", found.group(1)) if found else []
     return [html.unescape(sentence) for sentence in sentences]
+
+
+def group(response, heading):
+    """The sentences of the group under that heading of a case file."""
+    found = re.search(rf"<h2>{heading}</h2>(.*?)</section>", response.content.decode(), re.DOTALL)
+    sentences = re.findall(r'<p class="saga-sentence">(.*?)</p>', found.group(1))
+    return [html.unescape(sentence) for sentence in sentences]
+
+
+def marks(response):
+    """The bars of the picture: direction, outcome."""
+    return re.findall(r'class="saga-bar saga-bar-(\w+) saga-outcome-(\w+)"', response.content.decode())
 
 
 def told(client, execution):

@@ -7,6 +7,8 @@ from django.core.management import call_command
 from django.test import Client
 
 from integrations.models import SandboxFault
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.testing import FakeClock
 from tests.support import Registered, Stage
 
 
@@ -48,6 +50,18 @@ def registered():
     sagas = Registered()
     yield sagas
     sagas.forget()
+
+
+@pytest.fixture
+def orchestrator():
+    return get_saga_orchestrator()
+
+
+@pytest.fixture
+def clock():
+    """A clock that jumps over whatever a saga waits for."""
+    with FakeClock() as clock:
+        yield clock
 
 
 @pytest.fixture

@@ -1,0 +1,105 @@
+"""How the page of a case follows what goes on, and how it bears very many attempts."""
+
+import html
+import re
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sagas.models import SagaExecution, StepRun
+from tests.bookings.conftest import BOOKING
+from tests.support import new_id
+
+from .cases import ANA, book, case_url, marks, text_of, url, waiting
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_live_part_tells_the_same_until_something_happens(support, plant, orchestrator):
+    execution = waiting(plant)
+    page = support.get(case_url(execution))
+    tag = re.search(r'data-tag="(.*?)"', page.content.decode()).group(1)
+
+    first = support.get(url(execution, "live"), headers={"If-None-Match": html.unescape(tag)})
+    orchestrator.cancel(execution.saga_id, by=ANA)
+    then = support.get(url(execution, "live"), headers={"If-None-Match": html.unescape(tag)})
+
+    assert (first.status_code, first.content) == (304, b"")
+    assert then.status_code == 200
+    assert "It was cancelled by ana; nothing of it stands." in html.unescape(then.content.decode())
+    assert then["ETag"] != html.unescape(tag)
+    assert "<html" not in then.content.decode()
+
+
+def follows(client, execution):
+    """Whether the page looks again by itself."""
+    [said] = re.findall(r'data-live="(\w+)"', client.get(url(execution, "live")).content.decode())
+    return said == "yes"
+
+
+def test_the_page_follows_what_goes_on_soon_and_nothing_else(support, plant, orchestrator):
+    begun = orchestrator.start(new_id(), "create_booking", context=BOOKING)
+    late = waiting(plant)
+    in_hand = waiting(plant)
+    SagaExecution.objects.filter(pk=in_hand.pk).update(leased=True)
+    held = orchestrator.start(new_id(), "create_booking", context=BOOKING)
+    orchestrator.hold(held.saga_id)
+
+    assert follows(support, begun)
+    assert follows(support, in_hand)
+    assert not follows(support, late)
+    assert not follows(support, held)
+    assert not follows(support, book())
+
+
+def test_only_the_verdict_is_read_out(support):
+    page = support.get(case_url(book())).content.decode()
+
+    assert re.findall(r'id="([\w-]+)"[^>]* aria-live="polite"', page) == ["saga-state"]
+
+
+def many_attempts(execution, number):
+    """So many failed attempts of its first step before what it has."""
+    moment = timezone.now()
+    StepRun.objects.bulk_create(
+        StepRun(
+            execution=execution, step="create_nf", direction="action", run=1, attempt=attempt, outcome="failed",
+            error_type="RetryLater", error_message="later", idempotency_key="key", started_at=moment,
+            finished_at=moment, sequence=1000 + attempt,
+        )
+        for attempt in range(2, number + 2)
+    )  # fmt: skip
+    return execution
+
+
+def queries(client, path):
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(path).status_code == 200
+    return len(captured)
+
+
+@pytest.mark.parametrize("what", ["change", "live"])
+def test_the_number_of_queries_does_not_grow_with_the_attempts(support, plant, what):
+    few, many = waiting(plant), many_attempts(waiting(plant), 1000)
+    queries(support, url(few, what))
+
+    assert queries(support, url(many, what)) == queries(support, url(few, what))
+
+
+def test_of_very_many_attempts_the_newest_are_shown_and_the_older_ones_linked(support, plant):
+    execution = many_attempts(waiting(plant), 700)
+    page = support.get(case_url(execution))
+
+    assert "300 of 701 attempts are shown. Older attempts" in text_of(page)
+    assert len(marks(page)) == 300
+    [older] = re.findall(r'href="([^"]*\?before=\d+)"', page.content.decode())
+    page = support.get(older)
+    assert "300 of 701 attempts are shown." in text_of(page)
+    [older] = re.findall(r'href="([^"]*\?before=\d+)"', page.content.decode())
+    page = support.get(older)
+    assert "101 of 701 attempts are shown. Newest attempts" in text_of(page)
+    assert 'data-live="no"' in page.content.decode()

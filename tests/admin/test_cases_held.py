@@ -1,0 +1,100 @@
+"""What is said of a case that is held: by whom, why, and what helps."""
+
+import pytest
+
+from sagas import StepFailed
+from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.states import Direction
+from tests.bookings.conftest import BOOKING
+from tests.support import lost, new_id
+from tests.tampering import unguarded
+
+from .cases import ANA, verdict, waiting
+
+pytestmark = pytest.mark.django_db
+
+MEND = "Mend the cause, then release it; or resolve the step by hand. What the engine said: "
+
+
+def test_a_booking_that_a_person_holds(plant, orchestrator):
+    execution = waiting(plant)
+    orchestrator.hold(execution.saga_id, reason="waiting for +55 11 98765-4321", by=ANA)
+
+    assert verdict(execution) == (
+        "bad",
+        "It is held by ana: nothing goes on until a person releases it.",
+        "Release it when it may go on. The reason given: waiting for [customer_phone]",
+    )
+
+
+def test_a_reason_is_told_without_what_was_a_personal_value_before_it_was_corrected(orchestrator):
+    execution = orchestrator.start(new_id(), "create_booking", context=BOOKING)
+    orchestrator.hold(execution.saga_id, reason="customer@example.com is wrong", by=ANA)
+    orchestrator.correct_input(execution.saga_id, BOOKING | {"customer_email": "other@example.com"}, by=ANA)
+
+    advice = "Release it when it may go on. The reason given: [customer_email] is wrong"
+    assert verdict(execution)[2] == advice
+
+
+def test_a_booking_held_by_somebody_who_gave_no_reason(orchestrator):
+    execution = orchestrator.start(new_id(), "create_booking", context=BOOKING)
+    orchestrator.hold(execution.saga_id)
+
+    headline = "It is held by somebody: nothing goes on until a person releases it."
+    assert verdict(execution) == ("bad", headline, "Release it when it may go on.")
+
+
+def test_what_the_engine_holds_in_doubt(stage, registered, orchestrator):
+    saga = registered(stage.step("a"), stage.step("pay", lost(), pivot=True, idempotent=False, undo=None))
+    execution = orchestrator.execute(new_id(), "trip", saga)
+
+    assert verdict(execution) == (
+        "doubt",
+        "It is held, and nobody knows whether this was done: “Pay”.",
+        "Find out at the provider, then resolve the step by hand with the evidence.",
+    )
+
+
+def test_what_failed_after_the_point_of_no_return(stage, registered, orchestrator):
+    saga = registered(stage.step("pay", pivot=True, undo=None), stage.step("mail", StepFailed("no"), undo=None))
+    execution = orchestrator.execute(new_id(), "trip", saga)
+
+    headline = "It is held: “Mail” failed for good, after the point of no return."
+    assert verdict(execution) == ("bad", headline, MEND + execution.held)
+
+
+def test_what_cannot_be_entered_into_our_own_records(stage, registered, orchestrator):
+    def refuse(*_):
+        raise ValueError("no such booking")
+
+    saga = registered(stage.step("a"), on_change=refuse)
+    execution = orchestrator.execute(new_id(), "trip", saga)
+
+    headline = "It is held: what follows from it could not be entered into our own records."
+    assert verdict(execution) == ("bad", headline, MEND + execution.held)
+
+
+def test_a_step_that_is_not_defined_any_more(stage, registered, orchestrator):
+    saga = registered(stage.step("a", KeyError("x"), retry_delay=60, max_delay=60), stage.step("b"))
+    execution = orchestrator.execute(new_id(), "trip", saga, max_seconds=0)
+    registered(stage.step("a"))
+    SagaExecution.objects.filter(pk=execution.pk).update(due_at="2020-01-01T00:00Z")
+    execution = orchestrator.resume(execution.saga_id)
+
+    headline = "It is held: it was planned with what does not exist any more, “B”."
+    assert verdict(execution) == ("bad", headline, MEND + execution.held)
+
+
+def test_an_undo_that_keeps_killing_its_worker(stage, registered, orchestrator):
+    """The rows that are left when a worker has died of it three times."""
+    saga = registered(
+        stage.step("a", undo=[KeyError("x")], retry_delay=60, max_delay=60), stage.step("b", StepFailed(""))
+    )
+    execution = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.3)
+    held, kind = "The undo of step 'a' keeps killing its worker.", SagaEvent.Kind.HELD
+    with unguarded():
+        StepRun.objects.filter(execution=execution, direction=Direction.COMPENSATION).update(ending="poison")
+    SagaEvent.objects.create(execution=execution, kind=kind, version=9, data={"held": held, "cause": "engine"})
+    SagaExecution.objects.filter(pk=execution.pk).update(held=held)
+
+    assert verdict(execution) == ("bad", "It is held: the undo of “A” keeps breaking down.", MEND + held)
