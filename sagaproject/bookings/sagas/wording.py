@@ -17,6 +17,22 @@ STEPS = (
     gettext_noop("Send receipt"),
     gettext_noop("Log analytics"),
 )
+# The same goes for sagas, and for the keys by which people know a case.
+NAMES = (
+    gettext_noop("Create booking"),
+    gettext_noop("Collect payment"),
+    gettext_noop("Sale id"),
+    gettext_noop("Customer name"),
+    gettext_noop("Customer email"),
+    gettext_noop("Customer phone"),
+    gettext_noop("Customer document"),
+    gettext_noop("Invoice ref"),
+    gettext_noop("Invoice number"),
+    gettext_noop("Event id"),
+    gettext_noop("Payment id"),
+    gettext_noop("Amount"),
+    gettext_noop("Description"),
+)
 
 BOOKING = {
     "processing": _("Your booking of {description} is being made."),

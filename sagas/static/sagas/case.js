@@ -16,19 +16,26 @@
 
   const goesOn = () => live.querySelector("[data-live]").dataset.live === "yes";
 
-  const stops = (part) => [...part.querySelectorAll("a, button, summary, [tabindex]")];
+  // The same link, button or fold as before; where it is gone, the part itself, so that no other act gets the focus.
+  const giveFocusBack = (part, had) => {
+    const alike = [...part.querySelectorAll(had.localName)].find((one) => one.textContent === had.textContent);
+    part.tabIndex = -1;
+    (alike || part).focus({ preventScroll: true });
+  };
 
-  // Part by part, and only what differs: a new verdict is read out, and what had the focus gets it back.
+  // Part by part, and only what differs: a new verdict is read out, and the rest stays as it is.
   const take = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const part of fresh.querySelectorAll("[data-part]")) {
       const old = document.getElementById(part.id);
-      const place = stops(old).indexOf(document.activeElement);
+      const had = old.contains(document.activeElement) ? document.activeElement : null;
       old.className = part.className;
       Object.assign(old.dataset, part.dataset);
       if (old.innerHTML !== part.innerHTML) {
         old.replaceChildren(...part.childNodes);
-        stops(old)[place]?.focus({ preventScroll: true });
+        if (had) {
+          giveFocusBack(old, had);
+        }
       }
     }
   };
@@ -48,14 +55,16 @@
     }
   };
 
+  // Not more than a part of the time is spent on looking, and less when the server is in trouble.
   const lookAgain = async () => {
     if (!goesOn()) {
       return;
     }
     if (!document.hidden && !isInUse()) {
+      const start = performance.now();
       try {
         await look();
-        pause = OFTEN;
+        pause = Math.max(OFTEN, 4 * (performance.now() - start));
       } catch {
         pause = Math.min(pause * 2, SELDOM);
       }
