@@ -26,7 +26,7 @@ from .reading import File, read
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[SagaExecution]
 
-FOR_THE_LOOK = ("version", "wants", "due_at", "leased", "state", "held")
+FOR_THE_LOOK = ("saga_id", "version", "wants", "due_at", "leased", "state", "held")
 
 
 def urls(model_admin: Admin) -> list[URLPattern]:
@@ -48,8 +48,7 @@ def _page(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
 
 def _live(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     """The part that changes while the execution goes on; 304 while it has not."""
-    _check(model_admin, request)
-    tag = _tag(request, SagaExecution.objects.using(database.alias()).only(*FOR_THE_LOOK).filter(pk=pk).first())
+    tag = _tag(request, _row(model_admin, request, pk))
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None:
         return unchanged
@@ -61,7 +60,7 @@ def _note(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     """Keep what somebody writes about it."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    execution = _file(model_admin, request, pk).execution
+    execution = _row(model_admin, request, pk)
     if not may_note(request.user):
         raise PermissionDenied
     text = request.POST.get("text", "").strip()
@@ -77,7 +76,7 @@ def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     """The page with the personal values in it, this once, for a reason that is kept."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    execution = _file(model_admin, request, pk).execution
+    execution = _row(model_admin, request, pk)
     if not request.user.has_perm(PERSONAL):
         raise PermissionDenied
     reason = request.POST.get("reason", "").strip()
@@ -88,17 +87,23 @@ def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     return _rendered(model_admin, request, _file(model_admin, request, pk), revealed=True)
 
 
-def _check(model_admin: Admin, request: HttpRequest) -> None:
+def _row(model_admin: Admin, request: HttpRequest, pk: int) -> SagaExecution:
+    """The execution, with what can be read of any."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
+    row = SagaExecution.objects.using(database.alias()).only(*FOR_THE_LOOK).filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    return row
 
 
 def _file(model_admin: Admin, request: HttpRequest, pk: int) -> File:
-    _check(model_admin, request)
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
     before = request.GET.get("before", "")
     file = read(pk, before=int(before) if before.isdecimal() else None)
     if file is None:
-        raise Http404(gettext("There is no such execution."))
+        raise Http404
     return file
 
 
@@ -124,10 +129,8 @@ def _live_context(request: HttpRequest, file: File) -> dict[str, Any]:
     return {**told, "buttons": buttons, "refusals": refusals}
 
 
-def _tag(request: HttpRequest, execution: SagaExecution | None) -> str:
+def _tag(request: HttpRequest, execution: SagaExecution) -> str:
     """What the live part depends on: the row, and for whom it is told."""
-    if execution is None:
-        raise Http404(gettext("There is no such execution."))
     of_the_row = (execution.version, execution.wants, is_live(execution), waits(execution))
     parts = (*of_the_row, get_language(), request.user.pk)
     return '"{}"'.format("-".join(map(str, parts)))

@@ -49,7 +49,8 @@ ENDINGS: dict[Ending, str | Promise] = {
 MARKS = {Outcome.SUCCEEDED: "✓", Outcome.FAILED: "✗", Outcome.UNCERTAIN: "?", Outcome.PENDING: "…"}
 
 LABELS, LANE, BAR, HEAD, END = 190, 34, 20, 26, 12
-NARROWEST, GAP, LONG_GAP, ROOM_FOR_A_WORD, LEAST = 24.0, 6.0, 1.0, 30.0, 600.0
+NARROWEST, GAP, LONG_GAP, ROOM_FOR_A_WORD = 24.0, 6.0, 1.0, 30.0
+LEAST, MOST = 600.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _attempt(run: StepRun, veil: Veil) -> Attempt:
 
 def _then(run: StepRun) -> str | Promise:
     if run.retry_at:
-        return gettext("Next attempt at %(at)s") % {"at": moment_in_words(run.retry_at)}
+        return gettext("Another attempt was planned for %(at)s") % {"at": moment_in_words(run.retry_at)}
     return ENDINGS[Ending(run.ending)]
 
 
@@ -137,7 +138,7 @@ def _places(runs: Sequence[StepRun]) -> tuple[list[tuple[int, int]], list[tuple[
     waits = [0.0, *(_seconds(before.finished_at, after.started_at) for before, after in pairwise(runs))]
     gaps = [GAP + 12 * math.log2(1 + wait) + (ROOM_FOR_A_WORD if wait >= LONG_GAP else 0) for wait in waits]
     widths = [NARROWEST + 12 * math.log2(1 + 4 * run.duration()) for run in runs]
-    scale = max(1.0, LEAST / (sum(gaps) + sum(widths)))
+    scale = min(MOST, max(1.0, LEAST / (sum(gaps) + sum(widths))))
     ends = [LABELS + scale * end for end in accumulate(gap + width for gap, width in zip(gaps, widths, strict=True))]
     places = [(round(end - scale * width), round(scale * width)) for end, width in zip(ends, widths, strict=True)]
     middles = [start - round(scale * gap / 2) for (start, _width), gap in zip(places, gaps, strict=True)]

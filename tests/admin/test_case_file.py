@@ -61,7 +61,9 @@ def test_each_attempt_is_in_the_table_with_its_answer(support, stage, registered
     page = text_of(support.get(case_url(orchestrator.execute(new_id(), "trip", saga))))
 
     rows = page[page.index("The attempts of this run Step") :]
-    assert re.search(r"Pay Action 1 Not done Next attempt at [\d:]+ [\d:]+ [\d.]+ s Show KeyError: 'id'", rows)
+    assert re.search(
+        r"Pay Action 1 Not done Another attempt was planned for [\d:]+ [\d:]+ [\d.]+ s Show KeyError: 'id'", rows
+    )
     assert re.search(r"Pay Action 2 Not done Refused for good [\d:]+ [\d.]+ s Show declined", rows)
     assert re.search(r"A Undo 1 Undone [\d:]+ [\d.]+ s", rows)
 
