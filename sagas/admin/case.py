@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from .reading import File, read
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[SagaExecution]
 
+SEQUENCE = re.compile("[0-9]{1,18}")
 FOR_THE_LOOK = ("saga_id", "version", "wants", "due_at", "leased", "state", "held")
 
 
@@ -101,7 +103,7 @@ def _file(model_admin: Admin, request: HttpRequest, pk: int) -> File:
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     before = request.GET.get("before", "")
-    file = read(pk, before=int(before) if before.isdecimal() else None)
+    file = read(pk, before=int(before) if SEQUENCE.fullmatch(before) else None)
     if file is None:
         raise Http404
     return file

@@ -103,3 +103,8 @@ def test_of_very_many_attempts_the_newest_are_shown_and_the_older_ones_linked(su
     page = support.get(older)
     assert "101 of 701 attempts are shown. Newest attempts" in text_of(page)
     assert 'data-live="no"' in page.content.decode()
+
+
+@pytest.mark.parametrize("before", ["x", "-1", "٣", "9" * 18, "9" * 5000])
+def test_an_address_that_somebody_has_written_shows_what_there_is(support, plant, before):
+    assert support.get(case_url(waiting(plant)), {"before": before}).status_code == 200
