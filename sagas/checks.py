@@ -11,9 +11,8 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
-from django.db.models import Count
 
-from . import conf, database, journal
+from . import conf, database, health, journal
 from .models import SagaExecution
 from .registry import all_sagas
 
@@ -156,15 +155,8 @@ def _check_stranded(here: Any) -> list[CheckMessage]:
     """Executions in flight that were planned with a step which today's definitions do not have (promise 14)."""
     if SagaExecution._meta.db_table not in here.introspection.table_names():
         return []
-    rows = SagaExecution.objects.using(here.alias).unfinished().order_by("saga_name")
-    planned = rows.values_list("saga_name", "plan").annotate(count=Count("id"))
-    return [_stranded(name, gone, count) for name, plan, count in planned if (gone := _gone(name, plan))]
-
-
-def _gone(saga_name: str, plan: list[str]) -> str:
-    """The first planned step that is not defined any more, "" if there is none."""
-    saga = all_sagas().get(saga_name)
-    return next((step for step in plan if saga is None or saga.step(step) is None), "")
+    found = health.in_flight(SagaExecution.objects.using(here.alias).unfinished())
+    return [_stranded(each.saga_name, each.gone, each.count) for each in found if each.gone]
 
 
 def _stranded(saga_name: str, step: str, count: int) -> CheckMessage:

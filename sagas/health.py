@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +10,7 @@ from enum import StrEnum
 from django.core import checks
 from django.db import Error as DatabaseError
 from django.db import connections, models
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Cast, Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import ngettext
 
@@ -41,6 +42,23 @@ class Finding:
     cure: str = ""
 
 
+@dataclass(frozen=True)
+class InFlight:
+    """Unfinished executions of a saga with one plan, and the first planned step that today's code lacks, if any."""
+
+    saga_name: str
+    count: int
+    gone: str
+
+
+def in_flight(executions: models.QuerySet[SagaExecution]) -> list[InFlight]:
+    """These unfinished executions, by saga and plan; those with a step that is gone will be held (promise 14)."""
+    # As text, for one plan that cannot be read would hide the others.
+    plan = Cast("plan", models.TextField())
+    rows = executions.order_by("saga_name").values_list("saga_name", plan).annotate(count=models.Count("id"))
+    return [InFlight(name, count, _gone(name, plan)) for name, plan, count in rows]
+
+
 def examine() -> list[Finding]:
     """All findings; a database that cannot be asked is the last of them."""
     found: list[Finding] = []
@@ -51,6 +69,20 @@ def examine() -> list[Finding]:
             sentence = f"The database cannot be asked: {_first_line(error)}."
             return [*found, Finding("database", Level.BROKEN, sentence, "Bring it up, and run the migrations.")]
     return found
+
+
+def _gone(saga_name: str, plan: str) -> str:
+    """The first planned step that is not defined any more, "" if there is none."""
+    saga = all_sagas().get(saga_name)
+    return next((step for step in _steps(plan) if saga is None or saga.step(step) is None), "")
+
+
+def _steps(plan: str) -> list[str]:
+    try:
+        steps = json.loads(plan)
+    except (ValueError, RecursionError):
+        return []
+    return [step for step in steps if isinstance(step, str)] if isinstance(steps, list) else []
 
 
 def _first_line(error: Exception) -> str:

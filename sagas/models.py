@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 import random
 import time
@@ -35,6 +36,11 @@ def time_ordered_uuid() -> uuid.UUID:
     millis = time.time_ns() // 1_000_000
     high, low = _random.getrandbits(12), _random.getrandbits(62)
     return uuid.UUID(int=(millis << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low)
+
+
+def first_uuid_at(moment: dt.datetime) -> uuid.UUID:
+    """The least that such an id made at that moment can be: rows since then are a range of the primary key."""
+    return uuid.UUID(int=math.floor(moment.timestamp() * 1000) << 80)
 
 
 # Of our own, for a test may seed everybody's; seeded by the system once a process, for asking it for each id costs more

@@ -19,14 +19,14 @@ def statements_of(question) -> Iterator[tuple[str, object]]:
     return ((sql, params) for sql, params in asked if "sagas_execution" in sql)
 
 
-def rows_read(sql: str, parameters: object) -> int:
-    """How many rows of executions PostgreSQL reads for it, those that it finds to be of no use among them."""
+def rows_read(sql: str, parameters: object, table: str = "sagas_execution") -> int:
+    """How many rows of that table PostgreSQL reads for it, those that it finds to be of no use among them."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters)
         found = cursor.fetchone()[0]
         transaction.set_rollback(True)
     plan = json.loads(found) if isinstance(found, str) else found
-    return sum(_rows_of(node) for node in _nodes(plan[0]["Plan"]) if node.get("Relation Name") == "sagas_execution")
+    return sum(_rows_of(node) for node in _nodes(plan[0]["Plan"]) if node.get("Relation Name") == table)
 
 
 def _nodes(node: dict) -> Iterator[dict]:
@@ -40,10 +40,12 @@ def _rows_of(node: dict) -> int:
     return round((node["Actual Rows"] + sum(node.get(key, 0) for key in useless)) * node["Actual Loops"])
 
 
-def scans(sql: str, parameters: object, quick: Sequence[str]) -> list[str]:
-    """The steps of SQLite's plan that are not known to be quick: they may read all executions."""
+def scans(
+    sql: str, parameters: object, quick: Sequence[str], tables: Sequence[str] = ("sagas_execution",)
+) -> list[str]:
+    """The steps of SQLite's plan that are not known to be quick: they may read all rows of these tables, or aliases."""
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
-        steps = [row[3] for row in cursor.fetchall() if "sagas_execution" in row[3]]
+        steps = [row[3] for row in cursor.fetchall() if any(table in row[3] for table in tables)]
     assert steps
     return [step for step in steps if not any(known in step for known in quick)]

@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.http import urlencode
 
+from sagas.definition import Saga, SagaStep
 from sagas.models import Provider
+from sagas.wording import name_in_words
 
+from .calls import Standing, Tally, numbers, steps_by_provider
 from .readonly import Desk
+
+WIDTH, LEAST = 1000, 10
+KINDS = ("good", "refused", "failed", "uncertain")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a bar."""
+
+    kind: str
+    x: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span of time as the page shows it."""
+
+    tally: Tally
+    bar: list[Part]
+
+    @property
+    def slowest(self) -> str:
+        """The step with the highest percentile, in words."""
+        return name_in_words(self.tally.slowest)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A provider as the page shows it; `steps` are those that call it, with the address of the executions that failed
+    there."""
+
+    title: str
+    steps: list[tuple[str, str]]
+    standing: Standing
+    day: Span
+    hour: Span
 
 
 @admin.register(Provider)
@@ -21,4 +66,39 @@ class ProviderAdmin(Desk):
         """The page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self.page(request, "admin/sagas/providers.html")
+        now = numbers()
+        shown = list(_shown(now.providers))
+        return self.page(request, "admin/sagas/providers.html", numbers=now, providers=shown, width=WIDTH)
+
+
+def _shown(providers: Mapping[str, Standing]) -> Iterator[Shown]:
+    """Those that are registered here and were when they were looked at."""
+    for name, steps in steps_by_provider().items():
+        standing = providers.get(name)
+        if standing:
+            told = [(_step_in_words(saga, step), _failures(saga, step)) for saga, step in steps]
+            yield Shown(_title(name, steps), told, standing, _span(standing.day), _span(standing.hour))
+
+
+def _title(name: str, steps: list[tuple[Saga, SagaStep]]) -> str:
+    """A step's own name in words where it has no breaker."""
+    return name_in_words(name) if steps[0][1].breaker else name_in_words(steps[0][1].name)
+
+
+def _step_in_words(saga: Saga, step: SagaStep) -> str:
+    return f"{name_in_words(saga.name)}: {name_in_words(step.name)}"
+
+
+def _failures(saga: Saga, step: SagaStep) -> str:
+    asked = {"saga_name__exact": saga.name, "failed_step__exact": step.name}
+    return f"{reverse('admin:sagas_sagaexecution_changelist')}?{urlencode(asked)}"
+
+
+def _span(tally: Tally) -> Span:
+    """With a bar in which also the least can be seen: the largest part makes room for the others."""
+    counts = {kind: getattr(tally, kind) for kind in KINDS if getattr(tally, kind)}
+    widths = {kind: max(LEAST, WIDTH * count // tally.calls) for kind, count in counts.items()}
+    if widths:
+        widths[max(widths, key=widths.__getitem__)] -= sum(widths.values()) - WIDTH
+    starts = accumulate(widths.values(), initial=0)
+    return Span(tally, [Part(kind, x, width) for x, (kind, width) in zip(starts, widths.items(), strict=False)])

@@ -1,5 +1,8 @@
 """Those who work in the admin, each in their role, logged in."""
 
+import html
+import re
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
@@ -72,3 +75,10 @@ def plant(db):
         return SandboxFault.objects.create(port=port, operation=operation, mode=mode, **values)
 
     return order
+
+
+def words_of(response) -> str:
+    """What a desk says, without its markup, on one line."""
+    assert response.status_code == 200
+    main = response.content.decode().partition('id="content-main"')[2]
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", main)).split())

@@ -1,4 +1,4 @@
-"""saga_demo brings each saga to each outcome, lets workers run some, makes a login and serves."""
+"""saga_demo brings each saga to each outcome, lets workers run some, makes logins and serves."""
 
 import json
 import os
@@ -27,6 +27,18 @@ SCENES = {
     "demo-create-booking-partial": (
         "partially_compensated",
         "partially compensated: the invoice could not be cancelled",
+    ),
+    "demo-create-booking-too-late": (
+        "partially_compensated",
+        "partially compensated: the invoice is past its cancellation window",
+    ),
+    "demo-create-booking-aside": (
+        "compensating",
+        "being undone: the invoice's cancellation is set aside, for the invoice issuer sends us away",
+    ),
+    "demo-create-booking-doubt": (
+        "in_progress",
+        "held in doubt: the invoice issuer's answer was lost, and a person has to find out",
     ),
     "demo-create-booking-waiting": (
         "in_progress",
@@ -60,7 +72,8 @@ RESCUED = {
 ALL = SCENES | QUEUED | RESCUED
 STARTED = "Workers have been started."
 KILLED = "Now one of them is killed in the middle of a saga."
-LOGIN = re.compile(r"Login: demo  Password: (\S+)")
+NAMES = ["demo", "support", "supervisor", "auditor"]
+LOGIN = re.compile(r"Login: (\S+)  Password: (\S+)")
 
 
 @pytest.fixture
@@ -109,21 +122,28 @@ def nothing_is_left_of(child, groups):
 @pytest.mark.prove
 def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_keeps_what_is_there(shell, demo):
     process = demo("--port", "0", lease=2)
-    told = told_by(process, len(ALL) + 6)
-    page = logged_in(told[-3].removeprefix("Open "), LOGIN.fullmatch(told[-2])[1])
+    told = told_by(process, len(ALL) + 9)
+    logins = logins_of(told[-5:-1])
+    page = logged_in(told[-6].removeprefix("Open "), logins["demo"])
+    desk = logged_in(
+        told[-6].removeprefix("Open ").replace("sagaexecution", "compensation"), logins["support"], "support"
+    )
     workers = workers_of(process)
     process.send_signal(signal.SIGINT)
     said = shell.end(process)
 
-    assert re.fullmatch(r"Book something at http://127\.0\.0\.1:\d+/book/", told[-4])
-    assert told[:-4] == [*lines_of(SCENES), STARTED, *lines_of(QUEUED), KILLED, *lines_of(RESCUED)]
+    assert re.fullmatch(r"Book something at http://127\.0\.0\.1:\d+/book/", told[-7])
+    assert told[:-7] == [*lines_of(SCENES), STARTED, *lines_of(QUEUED), KILLED, *lines_of(RESCUED)]
     assert dict(SagaExecution.objects.values_list("saga_id", "state")) == {
         key: state for key, (state, _) in ALL.items()
     }
     held = SagaExecution.objects.exclude(held="").values_list("saga_id", flat=True)
-    assert set(held) == {"demo-create-booking-held", "demo-collect-payment-held"}
+    assert set(held) == {"demo-create-booking-held", "demo-collect-payment-held", "demo-create-booking-doubt"}
     assert SandboxEffect.objects.filter(port="calendar", idempotency_key__contains="rescued").count() == 1
     assert "demo-create-booking-partial" in page
+    assert "It is too late to cancel invoice" in desk
+    assert "(E523)" in desk
+    assert "Set aside" in desk
     assert (told[-1], said.out) == ("Ctrl-C stops the server and the workers.", "Stopped.\n")
     assert said.code == 0
     assert nothing_is_left_of(*workers)
@@ -137,13 +157,21 @@ def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_k
     there = lines_of(SCENES, " (it was there)")
     told_again = plainly(again.lines)
     assert told_again[: len(SCENES)] == [moved if "booking-waiting" in line else line for line in there]
-    assert told_again[len(SCENES) : -1] == [STARTED, *lines_of(QUEUED | RESCUED, " (it was there)")]
+    assert told_again[len(SCENES) : -4] == [STARTED, *lines_of(QUEUED | RESCUED, " (it was there)")]
     assert again.code == 0
     assert SandboxEffect.objects.count() == effects
     assert not SagaWorker.objects.exists()
-    passwords = [LOGIN.fullmatch(line)[1] for line in (told[-2], told_again[-1])]
-    assert authenticate(username="demo", password=passwords[0]) is None
-    assert authenticate(username="demo", password=passwords[1]).is_superuser
+    logins_again = logins_of(told_again[-4:])
+    assert list(logins) == list(logins_again) == NAMES
+    assert not any(authenticate(username=name, password=password) for name, password in logins.items())
+    people = [authenticate(username=name, password=password) for name, password in logins_again.items()]
+    assert [person.is_superuser for person in people] == [True, False, False, False]
+    assert [[group.name for group in person.groups.all()] for person in people] == [
+        [],
+        ["Support"],
+        ["Supervisor"],
+        ["Auditor"],
+    ]
 
 
 @pytest.mark.prove
@@ -225,13 +253,18 @@ def test_somebody_takes_the_port_while_the_data_is_made(transactional_db, at_hom
     assert error.value.returncode == 2
 
 
-def logged_in(address: str, password: str) -> str:
+def logins_of(lines):
+    """The password of each login that is told."""
+    return dict(LOGIN.fullmatch(line).groups() for line in lines)
+
+
+def logged_in(address: str, password: str, name: str = "demo") -> str:
     """The page behind the login form."""
     cookies = CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
     with opener.open(address, timeout=30) as form:
         login = form.geturl()
     token = next(cookie.value for cookie in cookies if cookie.name == "csrftoken")
-    fields = {"username": "demo", "password": password, "csrfmiddlewaretoken": token}
+    fields = {"username": name, "password": password, "csrfmiddlewaretoken": token}
     with opener.open(login, urlencode(fields).encode(), timeout=30) as page:
         return page.read().decode()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from django.core.management.base import CommandError
 
 from integrations.models import FaultMode, SandboxFault
+from sagaproject.bookings.demo.pace import ALWAYS
 from sagaproject.bookings.demo.workers import Workers
 from sagas import SagaState
 from sagas.management.verdicts import process_of
@@ -16,7 +17,7 @@ from sagas.orchestrator import get_saga_orchestrator
 from sagas.states import TERMINAL
 
 OPERATOR = "demo"
-AN_HOUR = 3_600_000
+A_MOMENT, AN_HOUR = 100, 3_600_000
 
 BOOKING = {
     "customer_name": "Ana Souza",
@@ -37,6 +38,10 @@ PAYMENT = {
     "description": "City tour of Sao Paulo",
 }
 REFUSED_MAIL = {"customer_email": "refuse@example.com"}
+# The sandbox's city does not cancel an invoice for what is called so.
+TOO_LATE = {"description": "Boat trip to Ilhabela, past-window"}
+
+Play = Callable[[str, str, dict[str, Any]], SagaExecution]
 
 
 class Fault(NamedTuple):
@@ -46,6 +51,7 @@ class Fault(NamedTuple):
     operation: str
     mode: FaultMode
     latency_ms: int = 0
+    remaining: int = 1
 
 
 def _run(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
@@ -57,10 +63,16 @@ def _run_until_it_waits(saga_id: str, saga: str, context: dict[str, Any]) -> Sag
     return get_saga_orchestrator().execute(saga_id, saga, context=context, max_seconds=0)
 
 
-def _run_and_hold(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
-    _run_until_it_waits(saga_id, saga, context)
-    by = By(name=OPERATOR, source="cli")
-    return get_saga_orchestrator().hold(saga_id, reason="The customer called; waiting for her answer", by=by)
+def _run_and_hold(reason: str) -> Play:
+    def play(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
+        _run_until_it_waits(saga_id, saga, context)
+        return get_saga_orchestrator().hold(saga_id, reason=reason, by=By(name=OPERATOR, source="cli"))
+
+    return play
+
+
+SHE_CALLED = "The customer called; waiting for her answer"
+NOBODY_ANSWERS = "The invoice issuer broke off in the middle; find out in its portal whether the invoice exists"
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ class Scene:
     there: Callable[[SagaExecution], bool]
     differs: dict[str, str] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
-    play: Callable[[str, str, dict[str, Any]], SagaExecution] = _run
+    play: Play = _run
 
     @property
     def saga_id(self) -> str:
@@ -102,6 +114,10 @@ def _is_held(execution: SagaExecution) -> bool:
     return bool(execution.held)
 
 
+def _is_aside(execution: SagaExecution) -> bool:
+    return execution.state is SagaState.COMPENSATING and not execution.held
+
+
 def _was_rescued(execution: SagaExecution) -> bool:
     lost = execution.step_executions.filter(error_type=LOST_LEASE)
     return execution.state is SagaState.SUCCEEDED and lost.exists()
@@ -125,6 +141,32 @@ SCENES = (
     ),
     Scene(
         "create_booking",
+        "too-late",
+        "partially compensated: the invoice is past its cancellation window",
+        _is(SagaState.PARTIALLY_COMPENSATED),
+        differs=TOO_LATE,
+        faults=(Fault("calendar", "add", FaultMode.REFUSE),),
+    ),
+    Scene(
+        "create_booking",
+        "aside",
+        "being undone: the invoice's cancellation is set aside, for the invoice issuer sends us away",
+        _is_aside,
+        faults=(
+            Fault("calendar", "add", FaultMode.REFUSE),
+            Fault("invoices", "cancel", FaultMode.THROTTLE, A_MOMENT, ALWAYS),
+        ),
+    ),
+    Scene(
+        "create_booking",
+        "doubt",
+        "held in doubt: the invoice issuer's answer was lost, and a person has to find out",
+        _is_held,
+        faults=(Fault("invoices", "issue", FaultMode.EFFECT_THEN_LOSE_REPLY),),
+        play=_run_and_hold(NOBODY_ANSWERS),
+    ),
+    Scene(
+        "create_booking",
         "waiting",
         "waiting for a retry: the invoice issuer asked for an hour's patience",
         _is_waiting,
@@ -137,7 +179,7 @@ SCENES = (
         "held by an operator",
         _is_held,
         faults=(Fault("invoices", "issue", FaultMode.THROTTLE, AN_HOUR),),
-        play=_run_and_hold,
+        play=_run_and_hold(SHE_CALLED),
     ),
     Scene("collect_payment", "succeeded", "succeeded", _is(SagaState.SUCCEEDED)),
     Scene(
@@ -176,7 +218,7 @@ SCENES = (
         "held by an operator",
         _is_held,
         faults=(Fault("payments", "create", FaultMode.THROTTLE, AN_HOUR),),
-        play=_run_and_hold,
+        play=_run_and_hold(SHE_CALLED),
     ),
 )
 QUEUED = (

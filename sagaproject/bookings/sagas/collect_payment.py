@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from integrations import analytics as counting
 from integrations.payments import ChargeRequest
@@ -137,6 +138,7 @@ COLLECT_PAYMENT_SAGA = register(
                 timeout=15.0,
                 retry_count=3,
                 verify=find_charge,
+                breaker="payments",
                 money="amount",
                 wording=wording.PROCESS_PAYMENT,
             ),
@@ -149,13 +151,26 @@ COLLECT_PAYMENT_SAGA = register(
                 transactional=True,
                 wording=wording.CREATE_INVOICE,
             ),
-            SagaStep("send_receipt", send_receipt, timeout=5.0, retry_count=2, wording=wording.SEND_RECEIPT),
             SagaStep(
-                "log_analytics", log_analytics, timeout=2.0, retry_count=1, optional=True, wording=wording.LOG_ANALYTICS
+                "send_receipt",
+                send_receipt,
+                timeout=5.0,
+                retry_count=2,
+                breaker="email",
+                wording=wording.SEND_RECEIPT,
+            ),
+            SagaStep(
+                "log_analytics",
+                log_analytics,
+                timeout=2.0,
+                retry_count=1,
+                optional=True,
+                breaker="analytics",
+                wording=wording.LOG_ANALYTICS,
             ),
         ],
         schema=CollectPaymentInput,
-        description="Charges a customer and enters the payment into the books.",
+        description=gettext_noop("Charges a customer and enters the payment into the books."),
         priority=Priority.HIGH,
         references=("sale_id", "customer_email", "payment_id", "invoice_number"),
         personal=("customer_name", "customer_email"),

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from integrations.calendar import EventRequest
 from integrations.invoices import InvoiceRequest
 from integrations.registry import calendar, email, invoices, whatsapp
@@ -119,13 +121,22 @@ CREATE_BOOKING_SAGA = register(
     Saga(
         "create_booking",
         [
-            SagaStep("create_nf", issue_nf, cancel_nf, timeout=NF_TIMEOUT, retry_count=3, wording=wording.CREATE_NF),
+            SagaStep(
+                "create_nf",
+                issue_nf,
+                cancel_nf,
+                timeout=NF_TIMEOUT,
+                retry_count=3,
+                breaker="invoices",
+                wording=wording.CREATE_NF,
+            ),
             SagaStep(
                 "send_email",
                 send_confirmation,
                 send_cancellation,
                 timeout=5.0,
                 retry_count=2,
+                breaker="email",
                 wording=wording.SEND_EMAIL,
             ),
             SagaStep(
@@ -134,12 +145,21 @@ CREATE_BOOKING_SAGA = register(
                 notify_of_cancellation,
                 timeout=5.0,
                 retry_count=2,
+                breaker="whatsapp",
                 wording=wording.SEND_WHATSAPP,
             ),
-            SagaStep("add_calendar", add_event, remove_event, timeout=5.0, retry_count=1, wording=wording.ADD_CALENDAR),
+            SagaStep(
+                "add_calendar",
+                add_event,
+                remove_event,
+                timeout=5.0,
+                retry_count=1,
+                breaker="calendar",
+                wording=wording.ADD_CALENDAR,
+            ),
         ],
         schema=CreateBookingInput,
-        description="Books what a customer has chosen: invoice, messages, calendar.",
+        description=gettext_noop("Books what a customer has chosen: invoice, messages, calendar."),
         references=("sale_id", "customer_email", "invoice_ref", "invoice_number", "event_id"),
         personal=("customer_name", "customer_email", "customer_phone", "customer_document"),
         on_change=follow_booking,

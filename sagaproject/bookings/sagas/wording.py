@@ -116,3 +116,19 @@ LOG_ANALYTICS = {
     "refused": _("The payment could not be reported to analytics."),
     "to_do": _("The payment is reported to analytics."),
 }
+
+# What the desks name besides: the providers, and the rest of what a saga takes.
+PROVIDERS = (
+    gettext_noop("Invoices"),
+    gettext_noop("Email"),
+    gettext_noop("Whatsapp"),
+    gettext_noop("Calendar"),
+    gettext_noop("Payments"),
+    gettext_noop("Analytics"),
+)
+INPUTS = (
+    gettext_noop("Starts at"),
+    gettext_noop("Ends at"),
+    gettext_noop("Currency"),
+    gettext_noop("Payment method"),
+)

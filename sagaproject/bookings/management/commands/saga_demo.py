@@ -1,15 +1,18 @@
-"""manage.py saga_demo: a world to look at. Each saga in each outcome, workers, a login, and the web server."""
+"""manage.py saga_demo: a world to look at. Each saga in each outcome, workers, logins, and the web server."""
 
 import logging
 import secrets
 import signal
 import socket
 from argparse import ArgumentTypeError
+from collections.abc import Sequence
 from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.contrib.staticfiles.management.commands import runserver
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -19,6 +22,7 @@ from integrations.conf import PORTS, choose
 from sagaproject.bookings.demo import scenes
 from sagaproject.bookings.demo.pace import slow_down_for_visitors
 from sagaproject.bookings.demo.workers import Workers, running_workers
+from sagas.management.commands.saga_roles import ROLES
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
@@ -27,12 +31,12 @@ LOGIN = scenes.OPERATOR
 
 
 class Command(BaseCommand):
-    """Brings each saga to each outcome, lets workers run some, makes a login and starts the web server."""
+    """Brings each saga to each outcome, lets workers run some, makes logins and starts the web server."""
 
     help = (
-        "Runs each saga into each outcome on the sandbox providers, starts workers that run some too, makes a login "
-        "for the admin and starts Django's development server on a free port of this machine. Run again, it keeps "
-        "what is there."
+        "Runs each saga into each outcome on the sandbox providers, starts workers that run some too, makes logins "
+        "for the admin, one for each role, and starts Django's development server on a free port of this machine. "
+        "Run again, it keeps what is there."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -44,11 +48,11 @@ class Command(BaseCommand):
             help=f"serve here; without it the first free one from {DEFAULT_PORT}",
         )
         parser.add_argument(
-            "--no-server", action="store_true", help="only make the data and the login; the workers end too"
+            "--no-server", action="store_true", help="only make the data and the logins; the workers end too"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Refuse where it would do harm, make the data and the login, serve."""
+        """Refuse where it would do harm, make the data and the logins, serve."""
         _refuse_outside_a_sandbox()
         port = None if options["no_server"] else _free_port(options["port"])
         # SIGTERM, from a supervisor, shall do what Ctrl-C does: end all that was started.
@@ -65,11 +69,11 @@ class Command(BaseCommand):
         with running_workers() as workers:
             self._show(workers)
             slow_down_for_visitors()
-            password = _make_login()
+            logins = _make_logins()
             if port is None:
-                self._tell(_login(password))
+                self._tell("\n".join(logins))
             else:
-                self._serve(port, password)
+                self._serve(port, logins)
 
     def _show(self, workers: Workers) -> None:
         self._tell("Workers have been started.")
@@ -84,9 +88,9 @@ class Command(BaseCommand):
         self.stdout.write(line)
         self.stdout.flush()
 
-    def _serve(self, port: int, password: str) -> None:
+    def _serve(self, port: int, logins: list[str]) -> None:
         server = DemoServer(stdout=self.stdout, stderr=self.stderr)
-        server.password = password
+        server.logins = logins
         call_command(server, f"{HOST}:{port}", use_reloader=False, shutdown_message="Stopped.")
 
 
@@ -105,13 +109,13 @@ class DemoServer(runserver.Command):
     """Django's development server, which says where it is and how to get in once it listens."""
 
     server_cls = FreePortServer
-    password = ""
+    logins: Sequence[str] = ()
 
     def on_bind(self, server_port: int) -> None:
-        """Tell the addresses and the login."""
+        """Tell the addresses and the logins."""
         self.stdout.write(f"Book something at http://{HOST}:{server_port}/book/")
         self.stdout.write(f"Open http://{HOST}:{server_port}/admin/sagas/sagaexecution/")
-        self.stdout.write(_login(self.password))
+        self.stdout.write("\n".join(self.logins))
         self.stdout.write("Ctrl-C stops the server and the workers.")
         self.stdout.flush()
 
@@ -169,14 +173,21 @@ def _quiet_sagas():
         logger.setLevel(level)
 
 
-def _make_login() -> str:
-    """A new password for the demo's administrator at each run: none is kept anywhere."""
-    user, _ = get_user_model().objects.get_or_create(username=LOGIN, defaults={"is_staff": True, "is_superuser": True})
+def _make_logins() -> list[str]:
+    """The demo's administrator, and one person of each role; a line to tell each."""
+    call_command("saga_roles", stdout=StringIO(), stderr=StringIO())
+    told = [_make_login(LOGIN, is_superuser=True)]
+    for role in ROLES:
+        told.append(_make_login(role.lower()))
+        get_user_model().objects.get(username=role.lower()).groups.set(Group.objects.filter(name=role))
+    return told
+
+
+def _make_login(name: str, *, is_superuser: bool = False) -> str:
+    """A new password at each run: none is kept anywhere."""
+    usual = {"is_staff": True, "is_superuser": is_superuser}
+    user, _ = get_user_model().objects.get_or_create(username=name, defaults=usual)
     password = secrets.token_urlsafe(12)
     user.set_password(password)
     user.save(update_fields=["password"])
-    return password
-
-
-def _login(password: str) -> str:
-    return f"Login: {LOGIN}  Password: {password}"
+    return f"Login: {name}  Password: {password}"

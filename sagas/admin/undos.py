@@ -1,0 +1,227 @@
+"""The undos that are open: what each would do, how it stands, and what its provider has answered last."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.utils import formats, timezone
+from django.utils.translation import gettext_lazy as _
+
+from sagas import masking, planner
+from sagas.conf import get_settings
+from sagas.definition import SagaStep
+from sagas.histories import View, aside_since, views_of
+from sagas.models import SagaExecution, StepRun
+from sagas.states import Direction, Ending, Outcome, SagaState
+from sagas.wording import name_in_words, sentence_of
+
+from .looking import Looked
+
+
+class Kind(StrEnum):
+    """What people ask for: undos that go on by themselves or will, and those that do not."""
+
+    PENDING = "pending"
+    ASIDE = "aside"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+
+
+class Status(StrEnum):
+    """How an open undo stands."""
+
+    WAITING = "waiting"
+    IN_HAND = "in_hand"
+    AGAIN = "again"
+    ACCEPTED = "accepted"
+    UNKNOWN = "unknown"
+    HELD = "held"
+    ASIDE = "aside"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+
+
+WORDS = {
+    Status.WAITING: _("Waiting for its turn"),
+    Status.IN_HAND: _("Being made"),
+    Status.AGAIN: _("Tried again"),
+    Status.ACCEPTED: _("Accepted, not finished"),
+    Status.UNKNOWN: _("Waiting for a worker"),
+    Status.HELD: _("Held"),
+    Status.ASIDE: _("Set aside"),
+    Status.FAILED: _("Failed for good"),
+    Status.IN_DOUBT: _("In doubt"),
+}
+SENTENCES = {
+    Status.WAITING: _("It waits for its turn; nobody has to do anything."),
+    Status.IN_HAND: _("A worker is making it now."),
+    Status.AGAIN: _("It has not worked yet; at %(at)s it is tried again."),
+    Status.ACCEPTED: _("The provider has accepted it and has not finished; at %(at)s it is asked again."),
+    Status.UNKNOWN: _("It waits for a worker that knows the saga %(saga)s."),
+    Status.HELD: _("It waits for a person, because the saga is held."),
+    Status.ASIDE: _(
+        "It is set aside while the provider does not help; at %(at)s it is tried again, and until %(until)s if need be."
+    ),
+    Status.FAILED: _("It has failed for good; a person has to see to it."),
+    Status.IN_DOUBT: _("Nobody knows whether it took effect; a person has to find out."),
+}
+
+
+# Where a step has no wording of its own.
+WHAT = _("%(step)s is undone.")
+DOUBT = _("%(step)s may have been done or not; it is not known yet.")
+KINDS = {Status.ASIDE: Kind.ASIDE, Status.FAILED: Kind.FAILED, Status.IN_DOUBT: Kind.IN_DOUBT}
+ICONS = {
+    Status.IN_HAND: "in_progress",
+    Status.HELD: "held",
+    Status.ASIDE: "compensating",
+    Status.FAILED: "partially_compensated",
+    Status.IN_DOUBT: "in_doubt",
+}
+
+
+@dataclass(frozen=True)
+class Undo:
+    """An open undo. `doubt` says so where it is not even certain that there is something to undo; `held` is why nothing
+    goes on; `about` has the customer and the references as pairs of a label and a value."""
+
+    execution: SagaExecution
+    step: str
+    status: Status
+    what: str
+    doubt: str
+    stands: str
+    held: str
+    attempts: int
+    answer: str
+    hidden: bool
+    since: dt.datetime
+    about: tuple[tuple[str, str], ...]
+
+    @property
+    def kind(self) -> Kind:
+        """What people would look for it under."""
+        return KINDS.get(self.status, Kind.PENDING)
+
+    @property
+    def icon(self) -> str:
+        """The name of its icon."""
+        return ICONS.get(self.status, "pending")
+
+    @property
+    def word(self) -> str:
+        """The status in a word or two."""
+        return str(WORDS[self.status])
+
+
+def undos_of(looked: Looked, *, personal: bool) -> list[Undo]:
+    """The execution's open undos, last step first; `personal` shows the values of personal keys."""
+    return [_undo(looked, name, personal=personal) for name in _open(looked)]
+
+
+def _open(looked: Looked) -> list[str]:
+    """Where the definition is not known here, the step runs tell: what took effect, or may have, and stands."""
+    if looked.saga:
+        return planner.remaining(looked.saga, looked.history)
+    views, tried_all = views_of(looked.history), looked.execution.state is SagaState.PARTIALLY_COMPENSATED
+    standing = [name for name in reversed(looked.history.plan) if views[name].to_undo]
+    return [name for name in standing if Direction.COMPENSATION in views[name].last or not tried_all]
+
+
+def _undo(looked: Looked, name: str, *, personal: bool) -> Undo:
+    view = views_of(looked.history)[name]
+    step = looked.saga.step(name) if looked.saga else None
+    status = _status(looked, step, view, name)
+    answer = next((run.error_message for run in reversed(looked.runs) if _is_undo(run, name)), "")
+    return Undo(
+        execution=looked.execution,
+        step=name,
+        status=status,
+        what=sentence_of(name, "to_undo", WHAT, looked.execution, looked.saga, personal=personal),
+        doubt=sentence_of(name, "in_doubt", DOUBT, looked.execution, looked.saga, personal=personal)
+        if view.doubt
+        else "",
+        stands=str(SENTENCES[status]) % _times(looked, step, view),
+        held=_shown(looked.execution.held, looked, personal=personal) if status is Status.HELD else "",
+        attempts=view.counts.get(Direction.COMPENSATION, 0),
+        answer=_shown(answer, looked, personal=personal),
+        hidden=bool(answer) and not (personal or looked.saga),
+        since=_since(looked),
+        about=_about(looked, personal=personal),
+    )
+
+
+def _is_undo(run: StepRun, step: str) -> bool:
+    return run.step == step and run.direction == Direction.COMPENSATION
+
+
+def _status(looked: Looked, step: SagaStep | None, view: View, name: str) -> Status:
+    execution = looked.execution
+    ended = view.undo_ending not in (Ending.NONE, Ending.POISON)
+    if ended or execution.state is SagaState.PARTIALLY_COMPENSATED:
+        return Status.IN_DOUBT if view.undo_doubt else Status.FAILED
+    if execution.held:
+        return Status.HELD
+    if looked.saga is None:
+        return Status.UNKNOWN
+    if execution.leased and _is_next(looked, name):
+        return Status.IN_HAND
+    if step and aside_since(step, view):
+        return Status.ASIDE
+    last = view.last.get(Direction.COMPENSATION)
+    if last is None or last.retry_at is None:
+        return Status.WAITING
+    return Status.ACCEPTED if last.outcome is Outcome.PENDING else Status.AGAIN
+
+
+def _is_next(looked: Looked, name: str) -> bool:
+    attempt = planner.in_flight(looked.saga, looked.history) if looked.saga else None
+    return attempt is not None and attempt.step.name == name
+
+
+def _times(looked: Looked, step: SagaStep | None, view: View) -> Mapping[str, str]:
+    """What the sentences have places for; a moment that there is none of is not asked for."""
+    patience = dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
+    since = aside_since(step, view) if step else None
+    until = since + patience if since else None
+    at = view.retry_at(Direction.COMPENSATION)
+    return {"at": _moment(at), "until": _moment(until), "saga": looked.execution.saga_name}
+
+
+def _moment(moment: dt.datetime | None) -> str:
+    return formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else ""
+
+
+def _shown(text: str, looked: Looked, *, personal: bool) -> str:
+    """The text without what is personal, unless that may be seen; all of it where nobody knows what is."""
+    if personal or not text:
+        return text
+    if looked.saga is None:
+        return ""
+    return masking.mask(text, looked.saga.personal, looked.execution.input, looked.execution.context)
+
+
+def _since(looked: Looked) -> dt.datetime:
+    """When the first undo of the run began; before that, when the last attempt ended."""
+    begun = [run.started_at for run in looked.runs if run.direction == Direction.COMPENSATION]
+    ended = [run.finished_at for run in looked.runs]
+    return min(begun) if begun else max(ended, default=looked.execution.created_at)
+
+
+def _about(looked: Looked, *, personal: bool) -> tuple[tuple[str, str], ...]:
+    """The customer, who is what the first personal key names, and what people search by."""
+    saga, execution = looked.saga, looked.execution
+    if saga is None:
+        return ()
+    keys = dict.fromkeys([*saga.personal[:1], *saga.references])
+    values = {key: execution.context.get(key) or execution.input.get(key) for key in keys}
+    hidden = () if personal else saga.personal
+    told = [
+        (key, f"[{key}]" if key in hidden else _shown(str(value), looked, personal=personal))
+        for key, value in values.items()
+        if value and isinstance(value, (str, int))
+    ]
+    return tuple((name_in_words(key), value) for key, value in told)

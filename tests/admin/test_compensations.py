@@ -1,0 +1,360 @@
+"""The desk of open undos: what each would do, how it stands, what its provider said, what may be done."""
+
+import datetime as dt
+import re
+
+import pytest
+from django.db import connection
+from django.db.models.expressions import RawSQL
+from django.test.utils import CaptureQueriesContext
+from django.utils import formats, timezone
+
+from integrations import sandbox
+from integrations.models import FaultMode
+from sagas import OutcomeUnknown, RetryLater, StepFailed, registry
+from sagas.models import MissingSaga, SagaExecution
+from sagas.operations import By
+from sagas.orchestrator import get_saga_orchestrator
+from tests.admin.conftest import words_of
+from tests.bookings.conftest import BOOKING, PAYMENT
+from tests.plans import rows_read, scans, statements_of
+from tests.support import run_saga
+
+DESK = "/admin/sagas/compensation/"
+ALWAYS = 10_000
+QUICK = (
+    "sagas_execution USING INDEX sagas_execution_state (state=?",
+    "sagas_execution USING COVERING INDEX sagas_execution_state (state=?",
+    "sagas_execution USING INTEGER PRIMARY KEY (rowid=?)",
+)
+CANCEL_INVOICE = "What the undo would do: The invoice for R$ 420.00 is cancelled."
+REFUND = "What the undo would do: R$ 420.00 is given back to the customer."
+AGAIN_NOT_NOW = "Undo again: Only a failed saga can be retried, and this one is compensating."
+RESOLVE_NOT_NOW = "Resolve a step by hand: A step is resolved by hand while the saga is held or partially compensated."
+
+pytestmark = pytest.mark.django_db
+
+
+def booking(saga_id="b-1", **options):
+    return get_saga_orchestrator().execute(saga_id, "create_booking", context=BOOKING, **options)
+
+
+def payment(saga_id="p-1", **options):
+    unwritable = PAYMENT | {"customer_email": "refuse@example.com"}
+    return get_saga_orchestrator().execute(saga_id, "collect_payment", context=unwritable, **options)
+
+
+@pytest.fixture
+def no_calendar(plant):
+    """Whatever is booked is undone."""
+    plant("calendar", "add", FaultMode.REFUSE, remaining=ALWAYS)
+
+
+def shown(client, query=""):
+    return client.get(DESK + query)
+
+
+def cards(response):
+    """The open undos in order, each as it is told."""
+    parts = response.content.decode().split('<article class="saga-card">')[1:]
+    return [words_of_html(part.partition("</article>")[0]) for part in parts]
+
+
+def words_of_html(text):
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split()).replace("&#x27;", "'")
+
+
+def moment(at):
+    return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
+
+
+def test_without_any_it_says_so(support):
+    assert words_of(shown(support)).endswith("No such undo is open.")
+
+
+def test_an_undo_that_failed_for_good_is_told_with_the_providers_answer_and_the_ways_out(support, plant, no_calendar):
+    plant("invoices", "cancel", FaultMode.REFUSE)
+    execution = booking()
+    response = shown(support)
+    refused = execution.step_executions.get(step="create_nf", direction="compensation")
+
+    (told,) = cards(response)
+    assert told == (
+        f"{CANCEL_INVOICE} Failed for good It has failed for good; a person has to see to it. "
+        f"The provider's last answer {refused.error_message} "
+        "Customer name [customer_name] Sale id SALE-001 Customer email [customer_email] "
+        f"Invoice ref {execution.context['invoice_ref']} Invoice number {execution.context['invoice_number']} "
+        f"Attempts 1 Since {moment(first_undo(execution))} Saga create_booking, b-1 "
+        "Case file Undo again Resolve a step by hand"
+    )
+    assert re.search(r"E523.*portal\. At the latest on .* UTC\. https://portal", refused.error_message)
+    page = response.content.decode()
+    case = f"/admin/sagas/sagaexecution/{execution.pk}/"
+    assert f'href="{case}change/"' in page
+    assert f'href="{case}act/retry/"' in page
+    assert f'href="{case}act/resolve/?step=create_nf"' in page
+    number = execution.context["invoice_number"]
+    assert f'<a href="https://portal.invoices.example/nfse/{number}"' in page
+
+
+def test_an_undo_that_is_set_aside_is_told_with_when_it_is_tried_and_until_when(support, plant, no_calendar, clock):
+    plant("invoices", "cancel", FaultMode.THROTTLE, remaining=ALWAYS)
+    execution = booking()
+    undos = execution.step_executions.filter(step="create_nf", direction="compensation")
+    aside, again = undos.last().finished_at, undos.last().retry_at
+
+    (told,) = cards(shown(support))
+    assert told.startswith(
+        f"{CANCEL_INVOICE} Set aside It is set aside while the provider does not help; "
+        f"at {moment(again)} it is tried again, and until {moment(aside + dt.timedelta(hours=24))} if need be. "
+        "The provider's last answer The provider asks for fewer requests (rate_limit) "
+    )
+    assert "Attempts 4 " in told
+    assert told.endswith(f"Case file {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
+
+
+def test_an_undo_that_nobody_answered_to_is_in_doubt(support, plant, clock, settings):
+    settings.SAGAS = settings.SAGAS | {"COMPENSATION_PATIENCE": 2}
+    plant("payments", "refund", FaultMode.EFFECT_THEN_LOSE_REPLY, remaining=ALWAYS)
+    payment()
+    clock.advance(3600)
+    get_saga_orchestrator().resume("p-1")
+
+    (told,) = cards(shown(support))
+    assert told.startswith(
+        f"{REFUND} In doubt Nobody knows whether it took effect; a person has to find out. "
+        "The provider's last answer The connection broke before the provider's answer came (reply_lost) "
+    )
+
+
+def test_an_undo_that_has_not_worked_yet_is_tried_again_and_the_others_wait_for_their_turn(
+    support, plant, no_calendar, clock
+):
+    plant("email", "send", FaultMode.THROTTLE, match=":undo", latency_ms=3_600_000)
+    execution = booking(max_seconds=60)
+    again = execution.step_executions.last().retry_at
+
+    mail, invoice = cards(shown(support))
+    assert mail.startswith(
+        f"What the undo would do: A cancellation is sent to [customer_email]. Tried again "
+        f"It has not worked yet; at {moment(again)} it is tried again. "
+    )
+    assert invoice.startswith(
+        f"{CANCEL_INVOICE} Waiting for its turn It waits for its turn; nobody has to do anything. Customer name"
+    )
+    assert "Attempts 0 " in invoice
+
+
+def test_an_undo_is_told_as_being_made_while_it_is(support, no_calendar, monkeypatch):
+    seen = []
+
+    def look(moment, port, operation, key):
+        if (moment, port, operation) == ("before", "invoices", "cancel"):
+            seen.extend(cards(shown(support)))
+
+    monkeypatch.setattr(sandbox, "probes", [look])
+    booking()
+
+    (told,) = seen
+    assert told.startswith(f"{CANCEL_INVOICE} Being made A worker is making it now. ")
+
+
+def test_an_undo_that_the_provider_has_accepted_is_told_so(support, plant, clock):
+    plant("invoices", "", FaultMode.PENDING_N, remaining=ALWAYS)
+    booking(max_seconds=2)
+    get_saga_orchestrator().cancel("b-1")
+    execution = booking(max_seconds=2)
+    asked = execution.step_executions.last().retry_at
+
+    (told,) = cards(shown(support))
+    assert told.startswith(
+        f"{CANCEL_INVOICE} Accepted, not finished "
+        f"The provider has accepted it and has not finished; at {moment(asked)} it is asked again. "
+        "It is not certain yet whether the invoice for R$ 420.00 was issued. "
+    )
+
+
+def test_an_undo_of_a_held_saga_waits_for_a_person_and_says_why(support, plant, no_calendar, clock):
+    plant("invoices", "cancel", FaultMode.THROTTLE, latency_ms=3_600_000)
+    booking(max_seconds=60)
+    by = By(name="Bia", source="cli")
+    get_saga_orchestrator().hold("b-1", reason="Ana Souza called <b>again</b>", by=by)
+
+    (told,) = cards(shown(support))
+    assert told.startswith(
+        f"{CANCEL_INVOICE} Held It waits for a person, because the saga is held. "
+        "Held by Bia: [customer_name] called &lt;b&gt;again&lt;/b&gt; The provider's last answer "
+    )
+    assert told.endswith(f"{AGAIN_NOT_NOW} Resolve a step by hand")
+
+
+def test_an_auditor_sees_personal_values_and_is_told_that_acts_are_not_theirs(auditor, plant, no_calendar):
+    plant("invoices", "cancel", FaultMode.REFUSE)
+    booking()
+
+    (told,) = cards(shown(auditor))
+    assert "Customer name Ana Souza" in told
+    assert "Customer email customer@example.com" in told
+    no = "Your role may not do this: ask a supervisor."
+    assert told.endswith(f"Case file Undo again: {no} Resolve a step by hand: {no}")
+
+
+def test_who_may_not_see_executions_does_not_see_it(client, django_user_model):
+    client.force_login(django_user_model.objects.create_user("guest", is_staff=True))
+
+    assert shown(client).status_code == 403
+
+
+def test_nothing_personal_is_told_to_who_may_not_see_it_and_nothing_is_markup(support, supervisor, registered, stage):
+    canary = "canary <script>alert(1)</script> @example.com"
+    answer = StepFailed(f"cannot write to {canary} <img src=x onerror=alert(2)>")
+    saga = registered(
+        stage.step("write", undo=[answer], wording={"to_undo": "A letter to {email} is taken back."}),
+        stage.step("pay", StepFailed("no")),
+        personal=["email"],
+        references=["email"],
+    )
+    run_saga(saga, context={"email": canary})
+
+    hidden, open_to = shown(support).content.decode(), shown(supervisor).content.decode()
+    assert "canary" not in hidden
+    assert "A letter to [email] is taken back." in hidden
+    assert "cannot write to [email] &lt;img src=x onerror=alert(2)&gt;" in hidden
+    assert "canary &lt;script&gt;alert(1)&lt;/script&gt;" in open_to
+    for page in (hidden, open_to):
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+
+
+def test_a_saga_that_is_not_registered_any_more_is_shown_by_its_step_runs(
+    support, supervisor, registered, stage, clock
+):
+    saga = registered(
+        stage.step("pack"),
+        stage.step("ship", undo=[RetryLater(5, "the courier of Ana sleeps")]),
+        stage.step("pay", StepFailed("no")),
+        name="gone",
+    )
+    run_saga(saga, "g-1")
+    run_saga(saga.with_steps([*saga.steps[1:2], stage.step("pay", StepFailed("no"))]), "g-2")
+    SagaExecution.objects.filter(saga_id="g-2").update(state="partially_compensated")
+    MissingSaga.objects.create(name="gone", since=timezone.now(), seen_at=timezone.now())
+    registry.unregister("gone")
+
+    waiting, failed = cards(shown(support, "?saga=gone"))
+    assert waiting.startswith(
+        "What the undo would do: Ship is undone. Waiting for a worker It waits for a worker that knows the saga gone. "
+        "The provider's last answer is hidden: what is personal in it is not known here. Attempts 4 "
+    )
+    assert waiting.endswith(f"Saga gone, g-1 Case file {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
+    assert failed.startswith(
+        "What the undo would do: Ship is undone. Failed for good It has failed for good; a person has to see to it. "
+    )
+    nobody_knows = "No saga named 'gone' is registered here."
+    assert failed.endswith(
+        f"Saga gone, g-2 Case file Undo again: {nobody_knows} Resolve a step by hand: {nobody_knows}"
+    )
+    assert "the courier of Ana sleeps" in cards(shown(supervisor))[0]
+
+
+def test_a_row_that_cannot_be_read_takes_nothing_with_it(support, plant, no_calendar):
+    plant("invoices", "cancel", FaultMode.REFUSE, remaining=2)
+    broken = booking("broken")
+    booking("fine")
+    SagaExecution.objects.filter(pk=broken.pk).update(context=RawSQL("%s", ["{"]))
+
+    said = words_of(shown(support))
+    assert "The row of broken (create_booking) cannot be read; a technician has to look at it. Case file" in said
+    assert "Saga create_booking, fine" in said
+
+
+@pytest.fixture
+def one_of_each(registered, stage, clock):
+    """One undo of each kind, of a saga of its own."""
+    undos = {
+        "aside": [RetryLater(5, "not now")],
+        "failed": [StepFailed("never")],
+        "waits": [RetryLater(3600, "later")],
+    }
+    for name, undo in undos.items():
+        saga = registered(stage.step("ship", undo=undo), stage.step("pay", StepFailed("no")), name=name)
+        run_saga(saga, name, max_seconds=60)
+    doubtful = stage.step("ship", undo=[OutcomeUnknown("gone"), StepFailed("no more")])
+    run_saga(registered(doubtful, stage.step("pay", StepFailed("no")), name="doubt"), "in_doubt")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", {"aside", "failed", "waits", "in_doubt"}),
+        ("?kind=pending", {"waits"}),
+        ("?kind=aside", {"aside"}),
+        ("?kind=failed", {"failed"}),
+        ("?kind=in_doubt", {"in_doubt"}),
+        ("?saga=aside", {"aside"}),
+        ("?saga=aside&kind=failed", set()),
+        ("?kind=nonsense&saga=%00", {"aside", "failed", "waits", "in_doubt"}),
+    ],
+)
+def test_the_filters_find_what_they_say(support, one_of_each, query, found):
+    told = cards(shown(support, query))
+
+    assert {re.search(r"Saga \w+, (\w+)", card)[1] for card in told} == found
+
+
+def test_pages_follow_one_another_the_oldest_first_in_a_constant_number_of_queries(support, registered, stage):
+    saga = registered(stage.step("ship", undo=[StepFailed("never")]), stage.step("pay", StepFailed("no")))
+    run_saga(saga, "s-00")
+    few = queries_of(support)
+    for number in range(1, 30):
+        run_saga(saga, f"s-{number:02}")
+    first = shown(support, "?kind=failed")
+    following = re.search(r'href="(\?[^"]*after=\d+)" rel="next"', first.content.decode())[1].replace("&amp;", "&")
+    second = shown(support, following)
+
+    assert [re.search(r"s-\d\d", card)[0] for card in cards(first)] == [f"s-{number:02}" for number in range(25)]
+    assert [re.search(r"s-\d\d", card)[0] for card in cards(second)] == [f"s-{number:02}" for number in range(25, 30)]
+    assert "From the beginning" in second.content.decode()
+    assert queries_of(support) == few
+
+
+def queries_of(client):
+    with CaptureQueriesContext(connection) as asked:
+        shown(client)
+    return len(asked)
+
+
+@pytest.fixture
+def history(db):
+    """Many executions, of which some are partially compensated; their rows alone."""
+    SagaExecution.objects.bulk_create(
+        SagaExecution(
+            saga_id=f"x-{number}",
+            saga_name="create_booking",
+            state="succeeded" if number % 50 else "partially_compensated",
+            created_at=timezone.now() + dt.timedelta(seconds=number),
+        )
+        for number in range(10_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+@pytest.mark.parametrize("query", ["", "?after={}", "?saga=create_booking"])
+def test_a_page_reads_little_more_than_it_shows(support, history, query):
+    query = query.format(SagaExecution.objects.in_state("partially_compensated")[100].pk)
+
+    for sql, parameters in statements_of(lambda: shown(support, query)):
+        if connection.vendor == "postgresql":
+            assert rows_read(sql, parameters) <= 100, sql
+        else:
+            assert scans(sql, parameters, QUICK) == [], sql
+
+
+@pytest.mark.parametrize("place", ["x", "999999", "²", "9" * 30])
+def test_a_place_that_is_none_is_not_found(support, place):
+    assert shown(support, f"?after={place}").status_code == 404
+
+
+def first_undo(execution):
+    return min(run.started_at for run in execution.step_executions if run.direction == "compensation")
