@@ -24,8 +24,8 @@ from sagas.operations.situation import Situation
 from sagas.registry import all_sagas
 from sagas.states import Direction, Outcome, SagaState
 
-from .offers import as_sentence, may
 from .looking import Looked, look_at
+from .offers import as_sentence, may
 from .readonly import Desk
 from .undos import Kind, Undo, undos_of
 
