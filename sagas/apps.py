@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SagasConfig(AppConfig):
-    """Registers the system checks and imports module `sagas` of each installed app."""
+    """Connects what is to be connected, and imports module `sagas` of each installed app."""
 
     name = "sagas"
     verbose_name = _("Sagas")
@@ -17,5 +17,9 @@ class SagasConfig(AppConfig):
     def ready(self) -> None:
         """Everything is loaded: look for definitions."""
         from . import checks  # noqa: F401  (registers itself)
+        from .operations import batches
+        from .signals import beat
+
+        beat.connect(batches.advance_all, dispatch_uid="sagas.batches")
 
         autodiscover_modules("sagas")

@@ -133,12 +133,12 @@ def _check_connections_are_kept(here: Any) -> list[CheckMessage]:
 
 
 def _check_enough_connections(here: Any) -> list[CheckMessage]:
-    """A connection for each thread of each worker and for three more, the pusher's two, and a few for people."""
+    """A connection for each thread of each worker and for three more, the pusher's three, and a few for people."""
     cluster = conf.saga_cluster() if apps.is_installed("django_q") and not conf.problems() else None
     if cluster is None or here.vendor != "postgresql":
         return []
     workers, threads = int(cluster.get("workers") or os.cpu_count() or 1), conf.get_settings().WORKER_THREADS
-    needed, there_are = workers * (threads + 3) + 5, journal.most_connections()
+    needed, there_are = workers * (threads + 3) + 6, journal.most_connections()
     if needed <= there_are:
         return []
     return [

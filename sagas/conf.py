@@ -74,6 +74,7 @@ class Settings:
     NOTIFY: bool = _key(True, _flag)
     WORLD: str | None = _key(None, _class)
     API_WAITERS: int = _key(4, _count(at_least=0))
+    BULK_AT_ONCE: int = _key(10, _count(at_least=1))
 
     @property
     def beat(self) -> float:

@@ -422,6 +422,8 @@ class SagaBatch(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("actor")
     )
     actor_name = models.CharField(_("who"), max_length=150)
+    source = models.CharField(_("source"), max_length=16)
+    language = models.CharField(max_length=16)  # of who confirmed it, in which its rows are told
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
@@ -430,6 +432,10 @@ class SagaBatch(models.Model):
         verbose_name = _("bulk act")
         verbose_name_plural = _("bulk acts")
         default_permissions = ("view",)
+        indexes: ClassVar = [
+            # What workers look for once a second, and mostly find nothing.
+            models.Index(fields=["id"], name="sagas_batch_open", condition=models.Q(finished_at__isnull=True))
+        ]
 
     def __str__(self) -> str:
         return f"{self.act} {self.pk}"

@@ -144,7 +144,7 @@ def sentence_of(
 
 
 def name_in_words(name: str) -> str:
-    """The step's name as people write it, translated where a catalog has it."""
+    """The name of a step, a saga or a key as people write it, translated where a catalog has it."""
     return gettext(name.replace("_", " ").capitalize())
 
 

@@ -3,6 +3,6 @@
 Rows are made, changed and deleted by sagas alone; what people may do goes through sagas.operations.
 """
 
-from . import compensations, definitions, executions, home, providers, workers
+from . import batches, compensations, definitions, executions, home, providers, workers
 
-__all__ = ["compensations", "definitions", "executions", "home", "providers", "workers"]
+__all__ = ["batches", "compensations", "definitions", "executions", "home", "providers", "workers"]

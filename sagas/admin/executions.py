@@ -9,12 +9,13 @@ from django.urls import URLPattern
 
 from sagas.models import SagaExecution
 
-from . import acts, case
+from . import acts, bulk, case
+from .bulk import Bulk
 from .readonly import ReadOnly
 
 
 @admin.register(SagaExecution)
-class SagaExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Executions with their history."""
 
     list_display = ("saga_id", "saga_name", "state", "failed_step", "needs_attention", "held", "created_at")
@@ -29,4 +30,4 @@ class SagaExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_urls(self) -> list[URLPattern]:
         """Our own pages before the stock ones."""
-        return [*acts.urls(self), *case.urls(self), *super().get_urls()]
+        return [*acts.urls(self), *bulk.urls(self), *case.urls(self), *super().get_urls()]

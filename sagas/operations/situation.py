@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,6 +15,8 @@ from sagas.models import SagaEvent, SagaExecution
 from sagas.registry import all_sagas
 from sagas.states import Direction, SagaState
 from sagas.tenure import history_of
+
+HOLDS = (SagaEvent.Kind.HELD, SagaEvent.Kind.HOLD)
 
 
 class Act(StrEnum):
@@ -73,13 +76,15 @@ class Preview:
 class Situation:
     """An execution with its history and definition; `saga` is None when it is not registered here.
 
-    `bound` says that an act is meant for this version of it only.
+    `bound` says that an act is meant for this version of it only; `holds` are the events that tell who held it, newest
+    first, where they have been loaded with many others.
     """
 
     execution: SagaExecution
     history: History
     saga: Saga | None
     bound: bool = False
+    holds: Sequence[SagaEvent] | None = None
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -99,7 +104,7 @@ class Situation:
     @property
     def cause_of_hold(self) -> str:
         """Who held it: operator, engine or on_change."""
-        return cause_of_hold(self.execution)
+        return cause_of_hold(self.execution, self.holds)
 
     def rolling(self) -> Situation:
         """The same, once a rollback that nobody's failure began is on its way."""
@@ -114,8 +119,8 @@ def look(saga_id: str, *, bound: bool = False) -> Situation:
     return Situation(execution, history_of(execution), all_sagas().get(execution.saga_name), bound)
 
 
-def cause_of_hold(execution: SagaExecution) -> str:
-    """Who held it last: operator, engine or on_change."""
-    kinds = [SagaEvent.Kind.HELD, SagaEvent.Kind.HOLD]
-    events = execution.events.using(database.alias()).filter(kind__in=kinds).order_by("-id")
-    return next((event.data["cause"] for event in events[:10] if "cause" in event.data), "operator")
+def cause_of_hold(execution: SagaExecution, holds: Iterable[SagaEvent] | None = None) -> str:
+    """Who held it last: operator, engine or on_change; `holds` are its events that tell, newest first, if at hand."""
+    if holds is None:
+        holds = execution.events.using(database.alias()).filter(kind__in=HOLDS).order_by("-id")[:10]
+    return next((event.data["cause"] for event in holds if "cause" in event.data), "operator")

@@ -28,6 +28,7 @@ from sagas.registry import all_sagas
 
 from . import orphans, process
 from .changes import Changes, changes_of
+from .pulse import Pulse
 from .reports import LINE, Report
 from .shared import CLUSTER
 
@@ -63,6 +64,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
         if not self._has_told:
             self._has_told = True
             LINE.tell(Report("pusher", os.getpid()))
+            Pulse().start()
         try:
             return self._look()
         except DatabaseError as error:

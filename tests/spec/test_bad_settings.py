@@ -17,7 +17,8 @@ from tests.support import run
 
 KNOWN = (
     "LEASE, HEARTBEAT, GRACE, WORKER_THREADS, MAX_RECOVERIES, DRAIN_SECONDS, POLL, AGEING, COMPENSATION_PATIENCE, "
-    "MAX_CONTEXT_BYTES, UNCERTAIN_EXCEPTIONS, LISTEN_DSN, NOTIFY, WORLD, API_WAITERS"
+    "MAX_CONTEXT_BYTES, UNCERTAIN_EXCEPTIONS, LISTEN_DSN, NOTIFY, WORLD, API_WAITERS, "
+    "BULK_AT_ONCE"
 )
 NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
 
@@ -35,6 +36,7 @@ NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
         ({"GRACE": True}, "SAGAS['GRACE'] must be a number of seconds, not True."),
         ({"WORKER_THREADS": 0}, "SAGAS['WORKER_THREADS'] must be a whole number of at least 1, not 0."),
         ({"WORKER_THREADS": 1.5}, "SAGAS['WORKER_THREADS'] must be a whole number of at least 1, not 1.5."),
+        ({"BULK_AT_ONCE": 0}, "SAGAS['BULK_AT_ONCE'] must be a whole number of at least 1, not 0."),
         ({"MAX_RECOVERIES": 0}, "SAGAS['MAX_RECOVERIES'] must be a whole number of at least 1, not 0."),
         ({"DRAIN_SECONDS": 0}, "SAGAS['DRAIN_SECONDS'] must be more than 0 seconds, not 0."),
         ({"POLL": 0}, "SAGAS['POLL'] must be more than 0 seconds, not 0."),
@@ -227,7 +229,7 @@ def test_more_threads_than_postgresql_has_connections_are_a_warning(settings):
         (
             "sagas.W007",
             (
-                "A saga cluster of 1000 workers with 4 threads may need 7005 connections; "
+                "A saga cluster of 1000 workers with 4 threads may need 7006 connections; "
                 f"PostgreSQL allows {allowed - reserved}."
             ),
             "Raise max_connections, or lower Q_CLUSTER['workers'] or SAGAS['WORKER_THREADS'].",

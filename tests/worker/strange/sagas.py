@@ -7,7 +7,8 @@ import sys
 import time
 
 from sagaproject.outcomes import reports_outcome
-from sagas import Priority, Saga, SagaStep, register
+from sagas import Priority, Saga, SagaStep, StepFailed, register
+from sagas.signals import beat
 from tests.crash import toys
 
 
@@ -50,9 +51,17 @@ def quit_loudly(context):
     sys.exit(f"no such customer: {context['customer']}")
 
 
+def nap_the_second_time(context):
+    """Fail in the first run."""
+    if context.run == 1:
+        raise StepFailed("not in the first run")
+    nap(context)
+
+
 NOOP = register(Saga("noop", [SagaStep(name, nothing, nothing) for name in ("one", "two", "three", "four")]))
 NAPS = register(Saga("naps", [SagaStep(name, nap, nothing) for name in ("one", "two", "three", "four")]))
 NAP = register(Saga("nap", [SagaStep("nap", nap, nothing, timeout=60)]))
+SECOND = register(Saga("second", [SagaStep("nap", nap_the_second_time, nothing)]))
 URGENT = register(Saga("urgent", [SagaStep("do", nothing)], priority=Priority.HIGH))
 QUIT = register(Saga("quit", [SagaStep("quit", quit_loudly, nothing, retry_count=0)], personal=("customer",)))
 POISON = register(Saga("poison", [SagaStep("fine", nothing, nothing), SagaStep("die", die, nothing)]))
@@ -77,3 +86,13 @@ RENAMED = register(
 # A saga that not every cluster knows.
 if name := os.environ.get("STRANGE_SAGA"):
     register(Saga(name, [SagaStep("do", nothing)]))
+
+
+def stumble(**_):
+    """A receiver that fails at each beat."""
+    raise STUMBLES[os.environ["STRANGE_BEAT"]]
+
+
+STUMBLES = {"raises": OSError("no such customer"), "exits": SystemExit("no such customer")}
+if "STRANGE_BEAT" in os.environ:
+    beat.connect(stumble)

@@ -1,0 +1,116 @@
+"""One act on many executions: chosen in the list, foretold and confirmed on a page, followed on another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, resolve_url
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from sagas.models import SagaBatch, SagaExecution
+from sagas.operations import Act, By, batches
+from sagas.operations.permissions import NEEDS
+
+from . import bulk_progress
+from .bulk_choice import FIELD, Choice, ConfirmForm, remember, remembered
+from .bulk_words import NAMES, told, too_many
+
+Admin = Any  # the ModelAdmin of executions
+Action = Callable[[Admin, HttpRequest, QuerySet[SagaExecution]], HttpResponse | None]
+
+
+def _action(act: Act) -> Action:
+    @admin.action(description=NAMES[act], permissions=[act.value])
+    def lead_to_preview(model_admin: Admin, request: HttpRequest, chosen: QuerySet[SagaExecution]) -> Any:
+        pks = list(chosen.order_by("pk").values_list("pk", flat=True)[: batches.MOST_ROWS + 1])
+        if len(pks) > batches.MOST_ROWS:
+            model_admin.message_user(request, too_many(), messages.ERROR)
+            return None
+        page = resolve_url("admin:sagas_sagaexecution_bulk")
+        return redirect(f"{page}?{FIELD}={remember(request, act, pks)}")
+
+    lead_to_preview.__name__ = f"bulk_{act.value}"
+    return lead_to_preview
+
+
+ACTIONS = [_action(act) for act in (Act.RETRY, Act.HOLD, Act.RELEASE, Act.ACKNOWLEDGE)]
+
+
+class Bulk:
+    """What an admin of executions needs for ACTIONS: who may take which."""
+
+    actions: Any = ACTIONS
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """For the action of that name."""
+        return _may(request, Act.RETRY)
+
+    def has_hold_permission(self, request: HttpRequest) -> bool:
+        """For the action of that name."""
+        return _may(request, Act.HOLD)
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        """For the action of that name."""
+        return _may(request, Act.RELEASE)
+
+    def has_acknowledge_permission(self, request: HttpRequest) -> bool:
+        """For the action of that name."""
+        return _may(request, Act.ACKNOWLEDGE)
+
+
+def urls(model_admin: Admin) -> list[URLPattern]:
+    """Confirming a bulk act, and following it."""
+    view = model_admin.admin_site.admin_view(partial(_answer, model_admin))
+    return [path("bulk/", view, name="sagas_sagaexecution_bulk"), *bulk_progress.urls(model_admin)]
+
+
+def _answer(model_admin: Admin, request: HttpRequest) -> HttpResponse:
+    """The page, or the batch that somebody confirms on it; who comes back to the page then is led to the batch."""
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    sent = request.method == "POST"
+    choice = Choice.sent_by(request) if sent else remembered(request)
+    if choice is None:
+        return redirect("admin:sagas_sagaexecution_changelist")
+    if not _may(request, choice.act):
+        raise PermissionDenied
+    batch = _confirmed(request, choice) if sent else batches.find(choice.token)
+    if batch is None:
+        return _preview(model_admin, request, choice)
+    return redirect("admin:sagas_sagaexecution_batch", batch.pk)
+
+
+def _confirmed(request: HttpRequest, choice: Choice) -> SagaBatch | None:
+    """The one batch of the page that was sent; None where it was not filled in."""
+    form = ConfirmForm(request.POST, choice=choice)
+    if not form.is_valid():
+        return None
+    by = By(user=request.user, source="admin")
+    return batches.confirm(choice.token, choice.act, choice.rows, reason=form.cleaned_data["reason"], by=by)
+
+
+def _preview(model_admin: Admin, request: HttpRequest, chosen: Choice) -> HttpResponse:
+    """What the act would do to each as it is now, with what was typed."""
+    forecast = batches.prepare(chosen.act, chosen.pks)
+    choice = replace(chosen, rows=forecast.rows, moves_money=forecast.moves_money)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": NAMES[choice.act],
+        "opts": model_admin.opts,
+        "told": told(forecast),
+        "form": ConfirmForm(request.POST or None, choice=choice),
+        "sealed": choice.sealed(request),
+    }
+    return TemplateResponse(request, "admin/sagas/bulk.html", context)
+
+
+def _may(request: HttpRequest, act: Act) -> bool:
+    return bool(request.user.has_perm(NEEDS[act]))

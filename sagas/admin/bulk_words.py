@@ -1,0 +1,134 @@
+"""What people are told of a bulk act before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext, ngettext, ngettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+from sagas.conf import get_settings
+from sagas.filling import money
+from sagas.operations import Act
+from sagas.operations.batches import CALL_NOBODY, MOST_ROWS, Forecast
+from sagas.states import Direction
+from sagas.wording import name_in_words
+
+FIRST = 20
+
+NAMES = {
+    Act.RETRY: _("Try again"),
+    Act.CANCEL: _("Cancel and undo"),
+    Act.COMPENSATE: _("Undo"),
+    Act.HOLD: _("Hold"),
+    Act.RELEASE: _("Release"),
+    Act.VERIFY: _("Check with the provider"),
+    Act.ACKNOWLEDGE: _("Acknowledge"),
+}
+LEADS = {
+    Act.RETRY: ngettext_lazy(
+        "%(count)d execution is tried again.",
+        "%(count)d executions are tried again.",
+        "count",
+    ),
+    Act.HOLD: ngettext_lazy(
+        "%(count)d execution is held: nothing is undone, and nothing goes on until it is released.",
+        "%(count)d executions are held: nothing is undone, and nothing goes on until they are released.",
+        "count",
+    ),
+    Act.RELEASE: ngettext_lazy(
+        "%(count)d execution goes on from where it stands.",
+        "%(count)d executions go on from where they stand.",
+        "count",
+    ),
+    Act.ACKNOWLEDGE: ngettext_lazy(
+        "%(count)d execution is taken off the list of those that need attention; nothing else changes.",
+        "%(count)d executions are taken off the list of those that need attention; nothing else changes.",
+        "count",
+    ),
+}
+KINDS = {
+    Direction.ACTION: _("Done"),
+    Direction.COMPENSATION: _("Undone"),
+    Direction.VERIFY: _("Checked with the provider"),
+}
+MOVES = {
+    Direction.ACTION: _("Customers are charged %(amount)s at most."),
+    Direction.COMPENSATION: _("Customers are given back %(amount)s at most."),
+}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Those that the act is not possible for, for one reason: the first of them, and how many more there are."""
+
+    sentence: str
+    count: int
+    first: list[tuple[int, str]]
+
+    @property
+    def more(self) -> int:
+        """How many are not named."""
+        return self.count - len(self.first)
+
+
+def told(forecast: Forecast) -> dict[str, Any]:
+    """The words of the page."""
+    count = len(forecast.rows)
+    return {
+        "count": count,
+        "lead": LEADS[forecast.act] % {"count": count} if count else "",
+        "pace": pace(forecast.act) if count else "",
+        "calls": [
+            {"step": name_in_words(step), "kind": KINDS[direction], "count": calls}
+            for (step, direction), calls in forecast.calls.items()
+        ],
+        "money": list(_money(forecast)),
+        "refused": list(_refused(forecast)),
+        "refused_count": sum(map(len, forecast.refused.values())) + len(forecast.unreadable),
+    }
+
+
+def pace(act: Act) -> str:
+    """How many are under way at the same time; "" where nobody is called."""
+    if act in CALL_NOBODY:
+        return ""
+    most = get_settings().BULK_AT_ONCE
+    sentence = ngettext(
+        "At most %(most)d of them is under way at the same time, so that no provider is overrun; one that is held "
+        "makes room for the next.",
+        "At most %(most)d of them are under way at the same time, so that no provider is overrun; one that is held "
+        "makes room for the next.",
+        most,
+    )
+    return sentence % {"most": most}
+
+
+def too_many() -> str:
+    """Why nothing is foretold of so many."""
+    sentence = gettext(
+        "At most %(most)d executions can be acted on at once, and more are selected. Narrow the list down first."
+    )
+    return sentence % {"most": MOST_ROWS}
+
+
+def _money(forecast: Forecast) -> Iterator[str]:
+    for (direction, currency), amount in sorted(forecast.money.items()):
+        yield str(MOVES[direction]) % {"amount": money(amount, currency)}
+    if forecast.unknown_amounts:
+        sentence = ngettext(
+            "In %(count)d case money moves, and it is not known how much.",
+            "In %(count)d cases money moves, and it is not known how much.",
+            forecast.unknown_amounts,
+        )
+        yield sentence % {"count": forecast.unknown_amounts}
+
+
+def _refused(forecast: Forecast) -> Iterator[Refused]:
+    groups = dict(forecast.refused)
+    if forecast.unreadable:
+        groups[gettext("its row in the database cannot be read.")] = forecast.unreadable
+    for sentence, who in sorted(groups.items(), key=lambda group: -len(group[1])):
+        yield Refused(sentence, len(who), who[:FIRST])

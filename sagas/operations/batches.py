@@ -1,0 +1,175 @@
+"""One act on many executions: confirmed once, then carried out row by row, a few at a time, by the workers' beat.
+
+Each row's act and what came of it are one commit, so a process that dies leaves a row that is done or one that waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db.models import Count, Q, QuerySet
+from django.utils import translation
+from django.utils.translation import gettext
+
+from sagas import database
+from sagas.clock import CLOCK
+from sagas.conf import get_settings
+from sagas.exceptions import ActRefused, SagaError
+from sagas.logs import log
+from sagas.models import SagaBatch, SagaBatchRow, SagaExecution
+from sagas.states import UNFINISHED, SagaState
+from sagas.values import clean_text
+
+from . import perform
+from .forecasts import Forecast, prepare
+from .situation import Act, By
+
+__all__ = [
+    "CALL_NOBODY",
+    "MOST_ROWS",
+    "STANDINGS",
+    "Forecast",
+    "advance",
+    "advance_all",
+    "confirm",
+    "counts",
+    "find",
+    "prepare",
+]
+
+MOST_ROWS = 1000
+AT_A_TURN = 50  # then it is another batch's turn
+CALL_NOBODY = frozenset({Act.HOLD, Act.ACKNOWLEDGE})
+
+Status = SagaBatchRow.Status
+
+_DONE = Q(status=Status.DONE)
+_GOES_ON = _DONE & Q(execution__state__in=UNFINISHED)
+STANDINGS = {
+    "waiting": Q(status=Status.WAITING),
+    "running": _GOES_ON & Q(execution__held=""),
+    "succeeded": _DONE & Q(execution__state=SagaState.SUCCEEDED),
+    "failed": _DONE & Q(execution__state=SagaState.FAILED),
+    "needs_a_person": (_GOES_ON & ~Q(execution__held=""))
+    | (_DONE & Q(execution__state=SagaState.PARTIALLY_COMPENSATED)),
+    "refused": Q(status=Status.REFUSED),
+}
+
+
+def confirm(token: UUID, act: Act, rows: Sequence[tuple[int, int]], *, reason: str, by: By) -> SagaBatch:
+    """The batch of this token, made unless it is there already; `rows` are primary keys, each with its version."""
+    confirmed = {
+        "act": act.value,
+        "reason": clean_text(reason),
+        "actor": by.user,
+        "actor_name": by.told_name,
+        "source": by.source,
+        "language": translation.get_language() or "",
+    }
+    with database.one_commit():
+        batch, is_new = _batches().get_or_create(token=token, defaults=confirmed)
+        if is_new:
+            there = set(_executions().filter(pk__in=[pk for pk, _ in rows]).values_list("pk", flat=True))
+            wanted = [SagaBatchRow(batch=batch, execution_id=pk, version=at) for pk, at in rows if pk in there]
+            SagaBatchRow.objects.using(database.alias()).bulk_create(wanted)
+    return batch
+
+
+def find(token: UUID) -> SagaBatch | None:
+    """The batch of this token, if it has been confirmed."""
+    return _batches().filter(token=token).first()
+
+
+def counts(batch: SagaBatch) -> dict[str, int]:
+    """How many rows stand in which way, now."""
+    found: dict[str, int] = _rows(batch).aggregate(**{name: Count("pk", filter=how) for name, how in STANDINGS.items()})
+    return found
+
+
+def advance_all(**_: Any) -> bool:
+    """Go on with each batch that is not finished; whether anything was done. For the signal `beat`."""
+    got_on = False
+    for batch in _batches().filter(finished_at=None).order_by("pk"):
+        got_on = _advance_safely(batch) or got_on
+    return got_on
+
+
+def _advance_safely(batch: SagaBatch) -> bool:
+    """The database's trouble with one batch is none of the others; what was not committed is done at the next beat."""
+    try:
+        return advance(batch)
+    except DatabaseError as error:
+        log(logging.WARNING, "batch.interrupted", batch=batch.pk, error_type=type(error).__name__)
+        return False
+
+
+def advance(batch: SagaBatch) -> bool:
+    """Carry out the rows that there is room for, AT_A_TURN at most; whether there were any. Any number may do so."""
+    done = 0
+    while done < AT_A_TURN and _has_room(batch) and _carry_out_next(batch):
+        done += 1
+    if not _rows(batch).filter(status=Status.WAITING).exists():
+        _batches().filter(pk=batch.pk, finished_at=None).update(finished_at=CLOCK.now())
+    return done > 0
+
+
+def _has_room(batch: SagaBatch) -> bool:
+    """Whether one more may be set going: each calls one provider at a time."""
+    if batch.act in CALL_NOBODY:
+        return True
+    return _rows(batch).filter(STANDINGS["running"]).count() < get_settings().BULK_AT_ONCE
+
+
+def _carry_out_next(batch: SagaBatch) -> bool:
+    """Do one row's act and put down what came of it; False when there is none, or when somebody else is about one.
+
+    Whoever has the batch's row locked counts and carries out; SQLite has one writer at a time anyway.
+    """
+    with database.one_commit():
+        if _batches().select_for_update(skip_locked=True).filter(pk=batch.pk, finished_at=None).first() is None:
+            return False
+        waiting = _rows(batch).filter(status=Status.WAITING)
+        row = waiting.select_related("execution").only("version", "execution__saga_id").order_by("pk").first()
+        if row is None or not _has_room(batch):
+            return False
+        if waiting.filter(pk=row.pk).update(status=Status.DONE, ended_at=CLOCK.now()):
+            sentence = _why_not_done(batch, row)
+            if sentence:
+                _rows(batch).filter(pk=row.pk).update(status=Status.REFUSED, sentence=sentence)
+    return True
+
+
+def _why_not_done(batch: SagaBatch, row: SagaBatchRow) -> str:
+    """Do the act; "" when it is done. The sentence is in the language of who wanted it."""
+    by = By(batch.actor, batch.actor_name, batch.source)
+    saga_id = row.execution.saga_id
+    with translation.override(batch.language or None):
+        try:
+            with database.one_commit():
+                perform(Act(batch.act), saga_id, reason=batch.reason, by=by, version=row.version)
+        except (OperationalError, InterfaceError):
+            raise  # trouble of the database, not of this row: all of it is done again
+        except ActRefused as refused:
+            return refused.sentence
+        except SagaError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001  (one row must not keep the others waiting for ever)
+            log(logging.ERROR, "batch.row_failed", saga_id=saga_id, error_type=type(error).__name__)
+            return gettext("it ended in an error of the program: %(error)s.") % {"error": type(error).__name__}
+    return ""
+
+
+def _batches() -> QuerySet[SagaBatch]:
+    return SagaBatch.objects.using(database.alias())
+
+
+def _rows(batch: SagaBatch) -> QuerySet[SagaBatchRow]:
+    return SagaBatchRow.objects.using(database.alias()).filter(batch=batch.pk)
+
+
+def _executions() -> QuerySet[SagaExecution]:
+    return SagaExecution.objects.using(database.alias())

@@ -1,0 +1,99 @@
+"""What one act on many executions would do: counted, and the money summed up."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from sagas import database, histories
+from sagas.filling import amount
+from sagas.models import SagaExecution
+from sagas.states import Direction, SagaState
+
+from .looking import look_at
+from .previews import PREVIEWS
+from .refusals import REFUSALS
+from .situation import Act, Situation
+
+AT_A_TIME = 100
+
+
+@dataclass
+class Forecast:
+    """What the act would do: `rows` are those that it is possible for, each with its version.
+
+    `refused` maps each reason to the executions that it keeps the act from, by primary key and id. `calls` and `money`
+    are upper limits: of what follows a step that fails, less is called. `unreadable` are no part of anything else.
+    """
+
+    act: Act
+    rows: list[tuple[int, int]] = field(default_factory=list)
+    refused: defaultdict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+    unreadable: list[tuple[int, str]] = field(default_factory=list)
+    calls: Counter[tuple[str, Direction]] = field(default_factory=Counter)
+    money: defaultdict[tuple[Direction, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    unknown_amounts: int = 0
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether somebody may be charged, or given money back."""
+        return bool(self.money) or self.unknown_amounts > 0
+
+
+def prepare(act: Act, pks: Sequence[int]) -> Forecast:
+    """What the act would do to these executions now, from three queries for each AT_A_TIME of them. Writes nothing."""
+    forecast = Forecast(act)
+    for start in range(0, len(pks), AT_A_TIME):
+        chunk = pks[start : start + AT_A_TIME]
+        situations = look_at(chunk)
+        for situation in situations:
+            _take_in(forecast, situation)
+        if missing := set(chunk) - {situation.execution.pk for situation in situations}:
+            rows = SagaExecution.objects.using(database.alias()).filter(pk__in=missing).order_by("pk")
+            forecast.unreadable += rows.values_list("pk", "saga_id")
+    return forecast
+
+
+def _take_in(forecast: Forecast, situation: Situation) -> None:
+    execution = situation.execution
+    if sentence := REFUSALS[forecast.act](situation):
+        forecast.refused[sentence].append((execution.pk, execution.saga_id))
+        return
+    forecast.rows.append((execution.pk, execution.version))
+    for step, direction in _calls(forecast.act, situation):
+        forecast.calls[step, direction] += 1
+        if direction is not Direction.VERIFY:
+            _take_in_money(forecast, situation, step, direction)
+
+
+def _take_in_money(forecast: Forecast, situation: Situation, name: str, direction: Direction) -> None:
+    step = situation.saga.step(name) if situation.saga else None
+    if step is None or step.money is None:
+        return
+    execution = situation.execution
+    # A run from the start begins with the input, whatever the one before has made of it.
+    anew = forecast.act is Act.RETRY and situation.state is SagaState.FAILED
+    try:
+        moved, currency = amount(step.money, (execution.input,) if anew else (execution.context, execution.input))
+        forecast.money[direction, currency] += moved
+    except (LookupError, ValueError, ArithmeticError):
+        forecast.unknown_amounts += 1
+
+
+def _calls(act: Act, situation: Situation) -> list[tuple[str, Direction]]:
+    """The calls of the act's preview; after a release also those that follow the first of them."""
+    _, calls = PREVIEWS[act](situation)
+    found = [(call.step, call.direction) for call in calls]
+    if act is Act.RELEASE and situation.saga:
+        found += [call for call in _to_come(situation) if call not in found]
+    return found
+
+
+def _to_come(situation: Situation) -> Iterator[tuple[str, Direction]]:
+    if situation.state is SagaState.COMPENSATING:
+        yield from ((name, Direction.COMPENSATION) for name in situation.remaining)
+        return
+    views = histories.views_of(situation.history)
+    yield from ((name, Direction.ACTION) for name in situation.history.plan if not views[name].done)

@@ -1,0 +1,408 @@
+"""One act on many executions, by the pages: chosen, foretold, confirmed, followed; nothing twice."""
+
+import html
+import re
+from collections import Counter
+
+import pytest
+from django.db.models.expressions import RawSQL
+from django.test import Client
+from django.utils import timezone
+
+from sagas import StepFailed
+from sagas.models import SagaBatch, SagaEvent, SagaExecution, SagaWorker
+from sagas.operations import Act, batches, perform
+from sagas.testing import drain
+from tests.support import run
+
+LIST = "/admin/sagas/sagaexecution/"
+BULK = f"{LIST}bulk/"
+CANARY = "zefira.canary@example.com"
+PACE = (
+    "At most 10 of them are under way at the same time, so that no provider is overrun; one that is held makes room "
+    "for the next."
+)
+NO_WORKER = "No worker is running: it goes on when one does."
+
+
+@pytest.fixture
+def failed(stage, registered, db):
+    """So many executions that failed at their last step, whose code has been mended since."""
+
+    def fail(count, **more):
+        charge, steps = stage.step("charge", money="amount"), {"personal": ("email",), **more}
+        broken = registered(charge, stage.step("ship", StepFailed("no ship")), **steps)
+        given = {"amount": "10.50", "email": CANARY}
+        pks = [run(*broken, saga_id=f"f-{number}", context=given).pk for number in range(count)]
+        registered(charge, stage.step("ship"), **steps)
+        stage.calls.clear()
+        return pks
+
+    return fail
+
+
+def choose(client, act, pks, **more):
+    """The page that the action of the list leads to."""
+    return client.post(LIST, {"action": f"bulk_{act}", "_selected_action": pks, **more}, follow=True)
+
+
+def form_of(response):
+    """What the page's form would send, with nothing typed."""
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', response.content.decode())
+    return {name: html.unescape(value) for name, value in fields if name == "choice"}
+
+
+def words(response):
+    """What the page says, in one line."""
+    content = response.content.decode()
+    main = content[content.index("content-main") :] if "content-main" in content else content
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", main)).split())
+
+
+def confirm(client, page, **typed):
+    return client.post(BULK, form_of(page) | {"reason": "the ship is back"} | typed)
+
+
+def retries():
+    return Counter(SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True))
+
+
+def test_five_hundred_failed_ones_are_retried_each_once_whatever_is_clicked_again(support, failed, stage):
+    pks = failed(500)
+    page = choose(support, "retry", pks[:100], select_across="1")
+
+    said = words(page)
+    assert "500 executions are tried again" in said
+    assert PACE in said
+    assert "Customers are charged R$ 5,250.00 at most." in said
+    assert "Charge Done 500 Ship Done 500" in said
+
+    first, second = confirm(support, page, count="500"), confirm(support, page, count="500")
+    assert first.status_code == second.status_code == 302
+    assert first["Location"] == second["Location"]
+    batch = SagaBatch.objects.get()
+    while batches.counts(batch)["waiting"]:
+        batches.advance(batch)
+        assert batches.counts(batch)["running"] <= 10
+        drain()
+
+    assert set(retries().values()) == {1}
+    assert retries().total() == 500
+    assert Counter(stage.told) == {"charge": 500, "ship": 500}
+    assert "500 of 500 have ended" in words(support.get(first["Location"]))
+
+
+def test_a_page_is_put_together_by_so_many_queries_however_many_rows(support, failed, django_assert_max_num_queries):
+    failed(120)
+    with django_assert_max_num_queries(16):
+        page = choose(support, "retry", [], select_across="1")
+    followed = confirm(support, page, count="120")["Location"]
+
+    with django_assert_max_num_queries(10):
+        support.get(followed)
+
+
+def test_a_second_tab_that_shows_the_same_does_nothing_twice(support, failed):
+    pks = failed(3)
+    one, other = choose(support, "retry", pks), choose(support, "retry", pks)
+    confirm(support, one, count="3")
+    batches.advance_all()
+
+    followed = confirm(support, other, count="3")
+    batches.advance_all()
+
+    assert retries() == {"f-0": 1, "f-1": 1, "f-2": 1}
+    said = words(support.get(followed["Location"]))
+    assert said.count("Not done: it has moved since you looked; look again and decide then.") == 3
+
+
+def test_who_reloads_the_page_or_comes_back_to_it_finds_what_was_confirmed(support, supervisor, failed):
+    page = choose(support, "retry", failed(2))
+    address = page.redirect_chain[-1][0]
+    reloaded = support.get(address)
+    assert "2 executions are tried again." in words(reloaded)
+
+    followed = confirm(support, page, count="2")["Location"]
+
+    assert confirm(support, reloaded, count="2")["Location"] == followed
+    assert support.get(address)["Location"] == followed
+    assert supervisor.get(address)["Location"] == LIST
+    assert SagaBatch.objects.count() == 1
+
+
+def test_what_is_looked_at_is_not_done(support, failed):
+    pks = failed(2)
+    before = list(SagaExecution.objects.values())
+
+    choose(support, "retry", pks)
+    assert support.get(BULK).status_code == 302
+
+    assert list(SagaExecution.objects.values()) == before
+    assert not SagaBatch.objects.exists()
+    assert not SagaEvent.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ({"reason": " ", "count": "2"}, "This field is required."),
+        ({"count": ""}, "This field is required."),
+        ({"count": "3"}, "These are 2, not 3."),
+        ({"count": "all"}, "Enter a whole number."),
+    ],
+)
+def test_who_does_not_say_why_or_how_many_is_asked_again_and_may_then(support, failed, typed, told):
+    page = choose(support, "retry", failed(2))
+
+    again = confirm(support, page, **typed)
+
+    assert again.status_code == 200
+    assert told in words(again)
+    assert not SagaBatch.objects.exists()
+    confirm(support, again, count="2")
+    confirm(support, page, count="2")
+    assert SagaBatch.objects.count() == 1
+
+
+def test_what_moves_no_money_asks_for_no_number(support, failed):
+    pks = failed(2)
+    SagaExecution.objects.update(needs_attention=True)
+
+    followed = confirm(support, choose(support, "acknowledge", pks))
+    batches.advance_all()
+
+    assert "2 of 2 have ended" in words(support.get(followed["Location"]))
+    assert not SagaExecution.objects.filter(needs_attention=True).exists()
+
+
+def test_those_that_it_is_not_possible_for_are_told_with_the_reason(support, failed, stage):
+    pks = failed(2)
+    done = [run(stage.step("a"), saga_id=f"done-{number}").pk for number in range(25)]
+    SagaExecution.objects.filter(pk=pks[0]).update(context=RawSQL("%s", ["{"]))
+
+    said = words(choose(support, "retry", [*pks, *done]))
+
+    assert "1 execution is tried again" in said
+    assert "26 executions are left as they are" in said
+    assert "Only a failed saga can be retried, and this one is succeeded. (25) done-0 done-1" in said
+    assert "and 5 more" in said
+    assert "Its row in the database cannot be read. (1) f-0" in said
+
+
+def test_where_it_is_possible_for_none_there_is_nothing_to_confirm(support, stage, db):
+    page = choose(support, "retry", [run(stage.step("a")).pk])
+
+    assert "This is possible for none of those that you selected." in words(page)
+    assert form_of(page) == {}
+
+
+def test_too_many_are_told_so_and_nothing_is_foretold(support, stage, db):
+    rows = [SagaExecution(saga_id=f"m-{number}", saga_name="trip", state="failed") for number in range(1001)]
+    SagaExecution.objects.bulk_create(rows)
+
+    response = support.post(
+        LIST, {"action": "bulk_retry", "_selected_action": ["1"], "select_across": "1"}, follow=True
+    )
+
+    assert "At most 1000 executions can be acted on at once, and more are selected. Narrow the list down first." in (
+        response.content.decode()
+    )
+
+
+def test_a_choice_that_was_tampered_with_or_is_anothers_does_nothing(support, supervisor, failed):
+    page = choose(support, "retry", failed(2))
+    chosen = form_of(page)["choice"]
+
+    for client, choice in ((supervisor, chosen), (support, chosen[:-1]), (support, "")):
+        answer = client.post(BULK, {"choice": choice, "reason": "x", "count": "2"})
+        assert (answer.status_code, answer["Location"]) == (302, LIST)
+    assert not SagaBatch.objects.exists()
+
+
+@pytest.mark.parametrize("act", ["retry", "hold", "release", "acknowledge"])
+def test_a_role_has_the_acts_that_it_may_take_and_no_others(support, supervisor, auditor, failed, act):
+    pks = failed(1)
+    option = f'value="bulk_{act}"'
+
+    assert [option in client.get(LIST).content.decode() for client in (support, supervisor, auditor)] == [
+        True, True, False,
+    ]  # fmt: skip
+    choose(auditor, act, pks)
+    assert not SagaBatch.objects.exists()
+
+
+def test_who_has_lost_the_permission_since_the_preview_is_refused(support, failed):
+    page = choose(support, "retry", failed(1))
+    support.user.groups.clear()
+
+    assert confirm(support, page, count="1").status_code == 403
+
+    support.user.user_permissions.set([])
+    assert not SagaBatch.objects.exists()
+
+
+def test_who_may_not_see_executions_sees_no_batch(admin_client, support, failed, db):
+    followed = confirm(support, choose(support, "retry", failed(1)), count="1")["Location"]
+    support.user.groups.clear()
+
+    for page in (followed, f"{followed}progress/", "/admin/sagas/sagabatch/"):
+        assert support.get(page).status_code == 403
+        assert Client().get(page).status_code == 302
+    assert admin_client.get(f"{BULK}{SagaBatch.objects.get().pk + 1}/").status_code == 404
+
+
+def test_a_confirmation_without_a_csrf_token_is_refused(support, failed):
+    page = choose(support, "retry", failed(1))
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(support.user)
+
+    assert confirm(strict, page, count="1").status_code == 403
+    assert not SagaBatch.objects.exists()
+
+
+def test_progress_tells_each_group_and_each_row_and_how_it_stands_now(support, failed):
+    pks = failed(5)
+    followed = confirm(support, choose(support, "retry", pks), count="5")["Location"]
+    assert f"{NO_WORKER} {PACE} 0 of 5 have ended All 5 Waiting for their turn 5 Under way 0" in words(
+        support.get(followed)
+    )
+    perform(Act.RETRY, "f-0", reason="quicker")
+    perform(Act.HOLD, "f-0", reason="wait")
+    batches.advance_all()
+    perform(Act.HOLD, "f-1", reason="wait")
+
+    said = words(support.get(followed))
+    assert (
+        "2 of 5 have ended All 5 Waiting for their turn 0 Under way 3 Succeeded 0 Failed 0 Need a person 1 Not done 1"
+        in said
+    )
+    assert "f-0 Not done: it has moved since you looked; look again and decide then. Held" in said
+    assert re.search(r"f-1 Done at \S+ [ap]\.m\. Held f-2 Done at \S+ [ap]\.m\. Pending", said)
+    drain()
+    assert "5 of 5 have ended" in words(support.get(followed))
+
+    shown = words(support.get(followed, {"show": "needs_a_person"}))
+    assert ("f-1" in shown, "f-0" in shown, "f-2" in shown) == (True, False, False)
+    for pk in pks:
+        assert f'href="{LIST}{pk}/change/"' in support.get(followed).content.decode()
+
+
+def test_it_says_how_it_goes_in_a_sentence_that_changes_seldom(support, failed, settings):
+    settings.SAGAS = {"BULK_AT_ONCE": 1}
+    followed = confirm(support, choose(support, "retry", failed(2)), count="2")["Location"]
+    batch, said = SagaBatch.objects.get(), []
+
+    def look():
+        said.append(re.search(r'role="status"[^>]*>([^<]*)<', support.get(followed).content.decode())[1])
+
+    look()
+    now = timezone.now()
+    SagaWorker.objects.create(
+        name="host:1:abc", host="host", pid=1, process_group=1, cluster="sagas", started_at=now, seen_at=now, free=8
+    )
+    look()
+    for _ in range(2):
+        batches.advance(batch)
+        look()
+        drain()
+    look()
+
+    assert said == [
+        NO_WORKER,
+        "It goes on by itself, also when you close this page.",
+        "It goes on by itself, also when you close this page.",
+        "The last of them are under way.",
+        "It is finished.",
+    ]
+
+
+def test_money_that_goes_back_is_foretold_and_so_is_what_is_not_known(support, stage, registered, db):
+    charge = stage.step("charge", undo=[StepFailed("no refund")], money="amount")
+    saga = registered(charge, stage.step("ship", StepFailed("no ship")))
+    inputs = ({"amount": "10", "currency": "EUR"}, {"amount": "1234.5"}, {"amount": "much"})
+    not_undone = [run(*saga, context=given).pk for given in inputs]
+
+    said = words(choose(support, "retry", not_undone))
+
+    assert (
+        "Money Customers are given back R$ 1,234.50 at most. Customers are given back € 10.00 at most. "
+        "In 1 case money moves, and it is not known how much. What is called, at most Step What becomes of it Times "
+        "Charge Undone 3" in said
+    )
+
+
+def test_the_part_that_changes_is_not_sent_again_while_it_has_not(support, failed):
+    part = confirm(support, choose(support, "retry", failed(1)), count="1")["Location"] + "progress/"
+    first = support.get(part)
+
+    assert first["Cache-Control"] == "private, no-cache"
+    assert 'data-over="no"' in first.content.decode()
+    assert support.get(part, headers={"If-None-Match": first["ETag"]}).status_code == 304
+    batches.advance_all()
+    assert support.get(part, headers={"If-None-Match": first["ETag"]}).status_code == 200
+    drain()
+    assert 'data-over="yes"' in support.get(part).content.decode()
+
+
+def test_rows_are_told_a_page_at_a_time(support, failed):
+    followed = confirm(support, choose(support, "retry", failed(60)), count="60")["Location"]
+
+    first, second = words(support.get(followed)), words(support.get(followed, {"page": "2"}))
+
+    assert ("f-49 " in first, "f-50 " in first, "Page 1 of 2" in first) == (True, False, True)
+    assert ("f-49 " in second, "f-50 " in second, "Page 2 of 2" in second) == (False, True, True)
+
+
+def test_bulk_acts_are_listed_and_lead_to_their_progress(auditor, support, failed):
+    followed = confirm(support, choose(support, "retry", failed(2)), count="2")["Location"]
+    batch = SagaBatch.objects.get()
+
+    listed = words(auditor.get("/admin/sagas/sagabatch/"))
+
+    assert "Try again" in listed
+    assert "sara" in listed
+    assert auditor.get(f"/admin/sagas/sagabatch/{batch.pk}/change/")["Location"] == followed
+    assert auditor.get("/admin/sagas/sagabatch/none/change/").status_code == 404
+    for act in ("add/", f"{batch.pk}/delete/"):
+        assert auditor.post(f"/admin/sagas/sagabatch/{act}", {"post": "yes"}).status_code == 403
+
+
+def test_personal_data_is_for_those_who_may_see_it(support, auditor, stage, registered, db):
+    def quote(execution, old, new):
+        if old == "failed":
+            raise ValueError(f"no such customer: {execution.input['email']}")
+
+    saga = registered(stage.step("a", StepFailed("no")), personal=("email",), on_change=quote)
+    page = choose(support, "retry", [run(*saga, saga_id="f", context={"email": CANARY}).pk])
+    followed = confirm(support, page, reason=f"{CANARY} has called")["Location"]
+    batches.advance_all()
+
+    seen = support.get(followed).content.decode()
+    assert "ValueError: no such customer: [email]" in html.unescape(seen)
+    assert CANARY not in seen + page.content.decode() + support.get("/admin/sagas/sagabatch/").content.decode()
+    assert f"Reason: {CANARY} has called" in words(auditor.get(followed))
+
+
+def test_what_somebody_smuggles_in_is_text(support, auditor, stage, registered, db):
+    script = "<script>alert(1)</script>"
+    saga = registered(stage.step("a", StepFailed("no")))
+    page = choose(support, "retry", [run(*saga).pk])
+    followed = confirm(support, page, reason=script)["Location"]
+
+    asked_again = confirm(support, page, reason=script * 100).content.decode()
+    seen = auditor.get(followed).content.decode()
+    assert script not in asked_again + seen
+    assert html.escape(script) in asked_again
+    assert html.escape(script) in seen
+
+
+def test_a_row_whose_context_cannot_be_read_takes_no_page_down(support, failed):
+    pks = failed(2)
+    followed = confirm(support, choose(support, "retry", pks), count="2")["Location"]
+    SagaExecution.objects.filter(pk=pks[0]).update(context=RawSQL("%s", ["{"]))
+    batches.advance_all()
+
+    said = words(support.get(followed))
+
+    assert "f-0 Not done: The column context cannot be read" in said
+    assert "f-1 Done at" in said

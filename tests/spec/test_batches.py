@@ -1,0 +1,345 @@
+"""One act on many executions: foretold, confirmed once, carried out a few at a time, told row by row."""
+
+import threading
+import uuid
+from collections import Counter
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.db.models.expressions import RawSQL
+from django.utils import translation
+
+from sagas import RetryLater, StepFailed, signals
+from sagas.models import SagaBatch, SagaBatchRow, SagaEvent, SagaExecution
+from sagas.operations import Act, By, batches, perform
+from sagas.states import Direction
+from sagas.testing import drain
+from sagas.testing.children import run_in_child
+from sagas.testing.crash_points import DIED, Boundaries, watch_commits
+from tests.support import run
+
+BY = By(name="ana", source="admin")
+MOVED = "it has moved since you looked; look again and decide then."
+
+
+@pytest.fixture
+def failed(stage, registered, db):
+    """So many executions that failed at their last step, whose code has been mended since."""
+
+    def fail(count):
+        charge = stage.step("charge", money="amount")
+        steps = (charge, stage.step("ship", StepFailed("no ship")))
+        pks = [run(*steps, saga_id=f"f-{number}", context={"amount": "10.50"}).pk for number in range(count)]
+        registered(charge, stage.step("ship"))
+        stage.calls.clear()
+        return pks
+
+    return fail
+
+
+def confirmed(act, pks, token=None):
+    """A batch as somebody confirms it who has just seen what it would do."""
+    rows = batches.prepare(act, pks).rows
+    return batches.confirm(token or uuid.uuid4(), act, rows, reason="the ship is back", by=BY)
+
+
+def told(batch):
+    return Counter(batch.rows.values_list("status", "sentence"))
+
+
+def retries():
+    return Counter(SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True))
+
+
+def test_a_forecast_counts_the_calls_and_sums_the_money_up(failed):
+    forecast = batches.prepare(Act.RETRY, failed(3))
+
+    assert forecast.calls == {("charge", Direction.ACTION): 3, ("ship", Direction.ACTION): 3}
+    assert forecast.money == {(Direction.ACTION, "BRL"): Decimal("31.50")}
+    assert (len(forecast.rows), forecast.refused, forecast.unknown_amounts) == (3, {}, 0)
+    assert forecast.moves_money
+
+
+def test_a_forecast_tells_money_by_direction_and_currency_and_what_is_no_amount(stage, registered, db):
+    saga = registered(
+        stage.step("charge", undo=[StepFailed("no refund")], money="amount"), stage.step("ship", StepFailed("no ship"))
+    )
+    inputs = ({"amount": "10", "currency": "EUR"}, {"amount": 5}, {"amount": "7.50"}, {"amount": "much"}, {})
+    not_undone = [run(*saga, context=given).pk for given in inputs]
+
+    forecast = batches.prepare(Act.RETRY, not_undone)
+
+    assert forecast.calls == {("charge", Direction.COMPENSATION): 5}
+    assert forecast.money == {
+        (Direction.COMPENSATION, "EUR"): Decimal(10),
+        (Direction.COMPENSATION, "BRL"): Decimal("12.50"),
+    }
+    assert forecast.unknown_amounts == 2
+
+
+def test_a_forecast_groups_those_that_are_refused_by_the_reason(failed, stage):
+    pks = failed(2)
+    done = [run(stage.step("a"), saga_id=f"done-{number}") for number in range(2)]
+    stranger = run(stage.step("a", StepFailed("no")), saga_id="stranger", name="forgotten")
+
+    forecast = batches.prepare(Act.RETRY, [*pks, *(execution.pk for execution in done), stranger.pk])
+
+    assert forecast.rows == [(pk, SagaExecution.objects.get(pk=pk).version) for pk in pks]
+    assert forecast.refused == {
+        "only a failed saga can be retried, and this one is succeeded.": [(e.pk, e.saga_id) for e in done],
+        "no saga named 'forgotten' is registered here.": [(stranger.pk, "stranger")],
+    }
+
+
+def test_an_execution_that_cannot_be_read_costs_the_others_nothing(failed):
+    pks = failed(5)
+    SagaExecution.objects.filter(pk=pks[3]).update(context=RawSQL("%s", ["{"]))
+
+    forecast = batches.prepare(Act.RETRY, pks)
+
+    assert [pk for pk, _ in forecast.rows] == [pk for pk in pks if pk != pks[3]]
+    assert forecast.unreadable == [(pks[3], "f-3")]
+
+
+@pytest.mark.parametrize("act", [Act.RETRY, Act.HOLD, Act.RELEASE, Act.ACKNOWLEDGE, Act.VERIFY, Act.CANCEL])
+def test_a_forecast_takes_three_queries_for_a_hundred_executions(failed, act, django_assert_num_queries):
+    pks = failed(30)
+    for pk in pks[:10]:
+        perform(Act.RETRY, SagaExecution.objects.get(pk=pk).saga_id)
+        perform(Act.HOLD, SagaExecution.objects.get(pk=pk).saga_id)
+
+    with django_assert_num_queries(3):
+        batches.prepare(act, pks)
+
+
+def test_a_release_foretells_also_what_follows_the_next_step(stage, registered, orchestrator, db):
+    registered(stage.step("order"), stage.step("charge", money="amount"), stage.step("ship"))
+    held = orchestrator.start("held", "trip", context={"amount": "7"})
+    perform(Act.HOLD, "held", reason="wait")
+
+    forecast = batches.prepare(Act.RELEASE, [held.pk])
+
+    assert forecast.calls == dict.fromkeys(
+        [("order", Direction.ACTION), ("charge", Direction.ACTION), ("ship", Direction.ACTION)], 1
+    )
+    assert forecast.money == {(Direction.ACTION, "BRL"): Decimal(7)}
+
+
+def test_a_release_of_a_rollback_foretells_all_undos(stage, registered, orchestrator, db):
+    saga = registered(
+        stage.step("charge", money="amount"),
+        stage.step("order", undo=[RetryLater(3600)]),
+        stage.step("ship", StepFailed("no ship")),
+    )
+    held = run(*saga, saga_id="held", context={"amount": "7"}, max_seconds=0.1)
+    perform(Act.HOLD, "held", reason="wait")
+
+    forecast = batches.prepare(Act.RELEASE, [held.pk])
+
+    assert forecast.calls == {("order", Direction.COMPENSATION): 1, ("charge", Direction.COMPENSATION): 1}
+    assert forecast.money == {(Direction.COMPENSATION, "BRL"): Decimal(7)}
+
+
+def test_nothing_that_is_foretold_is_done(failed):
+    pks = failed(2)
+    before = list(SagaExecution.objects.values())
+
+    batches.prepare(Act.RETRY, pks)
+
+    assert list(SagaExecution.objects.values()) == before
+    assert not SagaBatch.objects.exists()
+
+
+def test_a_form_that_is_sent_twice_makes_one_batch(failed):
+    pks, token = failed(3), uuid.uuid4()
+
+    first, second = confirmed(Act.RETRY, pks, token), confirmed(Act.RETRY, pks, token)
+
+    assert first == second
+    assert (SagaBatch.objects.count(), SagaBatchRow.objects.count()) == (1, 3)
+
+
+def test_each_act_of_a_batch_tells_who_and_why(failed):
+    failed_ones = failed(2)
+    user = get_user_model().objects.create_user("ana")
+    SagaExecution.objects.update(needs_attention=True)
+    rows = batches.prepare(Act.ACKNOWLEDGE, failed_ones).rows
+    batch = batches.confirm(uuid.uuid4(), Act.ACKNOWLEDGE, rows, reason="seen", by=By(user=user, source="admin"))
+
+    batches.advance(batch)
+
+    events = SagaEvent.objects.filter(kind="acknowledge").values_list("actor", "actor_name", "source", "reason")
+    assert list(events) == [(user.pk, "ana", "admin", "seen")] * 2
+
+
+def test_of_acts_that_call_providers_only_so_many_go_on_at_once(failed, settings, stage):
+    settings.SAGAS = {"BULK_AT_ONCE": 4}
+    batch = confirmed(Act.RETRY, failed(10))
+    seen = []
+
+    for _ in range(10):
+        batches.advance(batch)
+        seen.append(batches.counts(batch))
+        drain()
+
+    assert [(now["running"], now["waiting"]) for now in seen[:4]] == [(4, 6), (4, 2), (2, 0), (0, 0)]
+    assert batches.counts(batch) == dict.fromkeys(batches.STANDINGS, 0) | {"succeeded": 10}
+    assert Counter(stage.told) == {"charge": 10, "ship": 10}
+
+
+def test_one_that_is_held_meanwhile_gives_its_place_away(failed, settings):
+    settings.SAGAS = {"BULK_AT_ONCE": 1}
+    batch = confirmed(Act.RETRY, failed(2))
+    batches.advance(batch)
+    perform(Act.HOLD, "f-0", reason="look at it")
+
+    batches.advance(batch)
+
+    assert batches.counts(batch) == dict.fromkeys(batches.STANDINGS, 0) | {"running": 1, "needs_a_person": 1}
+
+
+@pytest.mark.parametrize("act", [Act.HOLD, Act.ACKNOWLEDGE])
+def test_acts_that_call_nobody_go_at_full_speed(failed, settings, act):
+    settings.SAGAS = {"BULK_AT_ONCE": 1}
+    pks = failed(60)
+    SagaExecution.objects.update(needs_attention=True)
+    if act is Act.HOLD:
+        for number in range(60):
+            perform(Act.RETRY, f"f-{number}")
+    batch = confirmed(act, pks)
+
+    assert [batches.advance_all(), batches.advance_all(), batches.advance_all()] == [True, True, False]
+
+    assert told(batch) == {("done", ""): 60}
+    batch.refresh_from_db()
+    assert batch.finished_at is not None
+
+
+def test_what_moved_since_the_preview_is_refused_and_told(failed):
+    batch = confirmed(Act.RETRY, failed(3))
+    perform(Act.RETRY, "f-1", reason="somebody was quicker")
+
+    batches.advance(batch)
+
+    assert told(batch) == {("done", ""): 2, ("refused", MOVED): 1}
+    assert retries() == {"f-0": 1, "f-1": 1, "f-2": 1}
+
+
+def test_two_batches_of_the_same_executions_do_nothing_twice(failed):
+    pks = failed(5)
+    first, second = confirmed(Act.RETRY, pks), confirmed(Act.RETRY, pks)
+
+    batches.advance_all()
+
+    assert told(first) == {("done", ""): 5}
+    assert told(second) == {("refused", MOVED): 5}
+    assert set(retries().values()) == {1}
+
+
+def test_what_came_of_a_row_is_told_in_the_language_of_who_confirmed_it(stage, registered, db):
+    def tell_the_language(execution, old, new):
+        if old == "failed":
+            raise ValueError(translation.get_language())
+
+    saga = registered(stage.step("a", StepFailed("no")), on_change=tell_the_language)
+    with translation.override("pt-br"):
+        batch = confirmed(Act.RETRY, [run(*saga).pk])
+
+    batches.advance(batch)
+
+    assert batch.rows.get().sentence.endswith("ValueError: pt-br")
+
+
+def test_an_on_change_that_raises_is_the_trouble_of_its_row_alone(stage, registered, db):
+    def refuse(execution, old, new):
+        if execution.saga_id == "f-1" and old == "failed":
+            raise ValueError("not this one")
+
+    steps = (stage.step("a", StepFailed("no")),)
+    saga = registered(*steps, on_change=refuse)
+    pks = [run(*saga, saga_id=f"f-{number}").pk for number in range(3)]
+    batch = confirmed(Act.RETRY, pks)
+
+    batches.advance(batch)
+
+    sentence = "what follows from it could not be written down: ValueError: not this one"
+    assert told(batch) == {("done", ""): 2, ("refused", sentence): 1}
+    assert retries() == {"f-0": 1, "f-2": 1}
+
+
+def test_a_row_that_has_become_unreadable_is_refused_and_the_others_go_on(failed):
+    pks = failed(3)
+    batch = confirmed(Act.RETRY, pks)
+    SagaExecution.objects.filter(pk=pks[1]).update(context=RawSQL("%s", ["{"]))
+
+    batches.advance(batch)
+
+    statuses = list(batch.rows.order_by("pk").values_list("status", flat=True))
+    assert statuses == ["done", "refused", "done"]
+    assert batch.rows.get(status="refused").sentence.startswith("The column context cannot be read: ")
+
+
+def test_the_beat_goes_on_with_what_is_not_finished(failed):
+    batch = confirmed(Act.RETRY, failed(2))
+
+    signals.beat.send_robust(None)
+
+    assert told(batch) == {("done", ""): 2}
+
+
+def test_a_beat_without_a_batch_is_one_query(db, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert batches.advance_all() is False
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_death_at_any_commit_doubles_nothing_and_loses_nothing(failed):
+    pks = failed(3)
+    batch = confirmed(Act.RETRY, pks)
+
+    def go_on(death):
+        boundaries = Boundaries(death)
+        watch_commits(boundaries.tell)
+        batches.advance(batch)
+
+    deaths = 0
+    while run_in_child(partial(go_on, deaths + 1), dies_with=DIED, patience=30).code == DIED:
+        deaths += 1
+        assert retries().total() == batch.rows.filter(status="done").count()
+
+    assert deaths > 3
+    assert told(batch) == {("done", ""): 3}
+    assert retries() == {"f-0": 1, "f-1": 1, "f-2": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_three_who_advance_at_once_do_no_row_twice_and_never_too_many(failed, settings):
+    count = 40
+    settings.SAGAS = {"BULK_AT_ONCE": 3}
+    batch = confirmed(Act.RETRY, failed(count))
+    together, most = threading.Barrier(4), []
+
+    def advance():
+        together.wait(10)
+        while not SagaBatch.objects.filter(pk=batch.pk, finished_at__isnull=False).exists():
+            batches.advance_all()
+            most.append(batches.counts(batch)["running"])
+        connections.close_all()
+
+    threads = [threading.Thread(target=advance) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    together.wait(10)
+    while any(thread.is_alive() for thread in threads):
+        drain()
+    for thread in threads:
+        thread.join()
+    drain()
+
+    assert max(most) <= 3
+    assert told(batch) == {("done", ""): count}
+    assert set(retries().values()) == {1}
+    assert batches.counts(batch)["succeeded"] == count

@@ -1,0 +1,121 @@
+"""Workers go on with a bulk act by themselves, a few executions at a time, whoever dies."""
+
+import logging
+import signal
+import uuid
+from collections import Counter
+
+import pytest
+
+from sagas.models import SagaBatch, SagaEvent, SagaExecution, StepRun
+from sagas.operations import Act, By, batches
+from sagas.orchestrator import get_saga_orchestrator
+from tests.crash.processes import wait_for
+from tests.worker.clusters import signal_to
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+AT_ONCE = 5
+
+
+@pytest.fixture
+def retried(strange, caplog):
+    """A confirmed retry of so many failed executions; each naps for so many seconds when it is retried."""
+    caplog.set_level(logging.CRITICAL, logger="sagas")
+
+    def confirm(count, seconds):
+        for number in range(count):
+            get_saga_orchestrator().execute(f"s-{number}", "second", context={"seconds": seconds})
+        pks = list(SagaExecution.objects.values_list("pk", flat=True))
+        rows = batches.prepare(Act.RETRY, pks).rows
+        return batches.confirm(uuid.uuid4(), Act.RETRY, rows, reason="again", by=By(name="ana", source="admin"))
+
+    return confirm
+
+
+def most_at_once(spans):
+    """How many of these spans of time there are at most at one moment; one that begins as another ends is after it."""
+    moments = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans], key=lambda m: (m[0], m[1]))
+    now = most = 0
+    for _, change in moments:
+        now += change
+        most = max(most, now)
+    return most
+
+
+def pusher_of(one):
+    """None while the cluster is being replaced."""
+    try:
+        return one.helpers["pusher"]
+    except (StopIteration, ValueError):
+        return None
+
+
+def finished(batch):
+    return SagaBatch.objects.filter(pk=batch.pk, finished_at__isnull=False).exists()
+
+
+def assert_each_was_retried_once(batch, count):
+    wait_for(lambda: finished(batch) and batches.counts(batch)["succeeded"] == count, 120)
+    attempts = StepRun.objects.filter(run=2).values_list("started_at", "finished_at")
+    assert most_at_once(attempts) <= AT_ONCE
+    retries = SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True)
+    assert Counter(retries) == {f"s-{number}": 1 for number in range(count)}
+    assert len(attempts) == count
+
+
+def test_a_cluster_that_is_already_running_takes_a_batch_up_and_never_has_too_many_in_hand(cluster, retried):
+    cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
+    batch = retried(40, 0.1)
+    seen = []
+
+    wait_for(lambda: seen.append(batches.counts(batch)["running"]) or finished(batch))
+
+    assert max(seen) <= AT_ONCE
+    assert_each_was_retried_once(batch, 40)
+
+
+def test_a_batch_goes_on_when_a_cluster_dies_in_the_middle_of_it(cluster, retried):
+    batch = retried(40, 0.05)
+    first = cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
+    wait_for(lambda: batches.counts(batch)["waiting"] < 30)
+    first.kill()
+    assert not finished(batch)
+
+    cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
+
+    wait_for(lambda: finished(batch) and not batches.counts(batch)["running"], 60)
+    retries = SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True)
+    assert Counter(retries) == {f"s-{number}": 1 for number in range(40)}
+    assert batches.counts(batch)["succeeded"] == 40
+
+
+@pytest.mark.prove
+def test_a_pusher_that_is_killed_over_and_over_costs_no_row(cluster, retried):
+    batch = retried(60, 0.05)
+    one = cluster("saga_workers", BULK_AT_ONCE=AT_ONCE)
+    for left in (45, 30, 15):
+        wait_for(lambda left=left: batches.counts(batch)["waiting"] < left, 120)
+        signal_to(wait_for(lambda: pusher_of(one)), signal.SIGKILL)
+
+    wait_for(lambda: finished(batch) and batches.counts(batch)["succeeded"] == 60, 120)
+    retries = SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True)
+    assert Counter(retries) == {f"s-{number}": 1 for number in range(60)}
+
+
+@pytest.mark.prove
+def test_five_hundred_are_carried_out_by_two_clusters_each_once(cluster, retried):
+    for _ in range(2):
+        cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
+    batch = retried(500, 0.02)
+
+    assert_each_was_retried_once(batch, 500)
+
+
+@pytest.mark.parametrize(("stumbles", "told"), [("raises", "receiver.failed receiver="), ("exits", "beat.failed")])
+def test_a_receiver_of_the_beat_that_fails_is_logged_and_the_others_go_on(cluster, retried, stumbles, told):
+    batch = retried(3, 0.01)
+    one = cluster("qcluster", environment={"STRANGE_BEAT": stumbles})
+
+    wait_for(lambda: finished(batch))
+    wait_for(lambda: one.said.count(told) > 1)
