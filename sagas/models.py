@@ -153,6 +153,22 @@ class SagaExecution(models.Model):
                 condition=~models.Q(failed_step=""),
             ),
             models.Index(
+                fields=["created_at"],
+                name="sagas_execution_failures",
+                condition=~models.Q(failed_step=""),
+            ),
+            models.Index(
+                fields=["priority", "created_at"],
+                name="sagas_execution_priority",
+                condition=~models.Q(priority=Priority.NORMAL.value),
+            ),
+            # What has ended lately.
+            models.Index(
+                fields=["finished_at"],
+                name="sagas_execution_finished",
+                condition=models.Q(finished_at__isnull=False),
+            ),
+            models.Index(
                 fields=["owner", "created_at"],
                 name="sagas_execution_owner",
                 condition=models.Q(owner__isnull=False),
@@ -209,6 +225,19 @@ class StepRun(models.Model):
         default_permissions = ("view",)
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["execution", "sequence"], name="sagas_steprun_sequence")
+        ]
+        indexes: ClassVar = [
+            # What lists are filtered by: the errors after which a step was not tried again, and what is in doubt.
+            models.Index(
+                fields=["error_type", "execution"],
+                name="sagas_steprun_error",
+                condition=~models.Q(ending="") & ~models.Q(error_type=""),
+            ),
+            models.Index(
+                fields=["execution"],
+                name="sagas_steprun_doubt",
+                condition=models.Q(outcome__in=[Outcome.UNCERTAIN.value, Outcome.PENDING.value]),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -59,10 +59,14 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         return any(self.due(seconds, [priority]).order_by("due_at").values("pk")[:1] for priority in Priority)
 
     def referring_to(self, value: Any) -> ExecutionQuerySet:
-        """Those with this saga id, or one of whose references has this value, in any case of letters."""
+        """Those with this saga id, or one of whose references has this value, in any case of letters.
+
+        Ids are stored as they are given: one that mixes cases is found in these alone.
+        """
         wanted = clean_text(str(value)).strip()
+        spellings = {wanted, wanted.lower(), wanted.upper()}
         # By two indexes: with OR a database looks through all rows.
-        named = self.model.objects.filter(saga_id=wanted).order_by().values("pk")
+        named = self.model.objects.filter(saga_id__in=spellings).order_by().values("pk")
         references = apps.get_model("sagas", "SagaReference").objects
         referring = references.filter(value=fold(wanted)).values("execution_id")
         return self.filter(pk__in=named.union(referring))

@@ -57,8 +57,8 @@ class Unfinished:
     @property
     def url(self) -> str:
         """The list of them."""
-        asked = {"saga_name__exact": self.name, "state__in": ",".join(sorted(UNFINISHED))}
-        return f"{reverse('admin:sagas_sagaexecution_changelist')}?{urlencode(asked)}"
+        asked = {"saga": self.name, "state": sorted(UNFINISHED)}
+        return f"{reverse('admin:sagas_sagaexecution_changelist')}?{urlencode(asked, doseq=True)}"
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Max, Q
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.timesince import timesince
+from django.utils.translation import gettext, ngettext
 
-from sagas.models import Operations
+from sagas import stats, wording
+from sagas.clock import CLOCK
+from sagas.models import Operations, SagaExecution, SagaWorker
+from sagas.querysets import ExecutionQuerySet, ago
 
+from . import charts
+from .executions import SagaExecutionAdmin
 from .readonly import Desk
+from .tiles import TILES
+
+T = TypeVar("T")
+
+# Seconds for which the numbers are kept; more than COUNTED rows are not counted.
+KEPT, KEPT_OF_DAY = 5, 60
+COUNTED = 1000
+LIST = "admin:sagas_sagaexecution_changelist"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A tile as it is shown: `number` as people write it, and the address of the list behind it."""
+
+    name: str
+    title: Promise
+    says: Promise
+    number: str
+    empty: bool
+    link: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where runs have failed: the saga and the step in words, how often, and the address of their list."""
+
+    saga: str
+    step: str
+    count: int
+    link: str
 
 
 @admin.register(Operations)
@@ -18,7 +64,76 @@ class OperationsAdmin(Desk):
     """The operations home: what needs people, and how things go."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The page."""
+        """The page; its numbers are a few seconds old, those of the day up to a minute."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self.page(request, "admin/sagas/home.html")
+        counts, counted_at = _kept("counts", KEPT, _counts)
+        day, day_at = _kept("day", KEPT_OF_DAY, stats.of_last_day)
+        return self.page(
+            request,
+            "admin/sagas/home.html",
+            list_url=reverse(LIST),
+            search_help=SagaExecutionAdmin.search_help_text,
+            tiles=[_tile(name, count) for name, count in counts.items()],
+            counted_at=counted_at,
+            workers=_workers(),
+            workers_url=_workers_url(request),
+            day=day,
+            day_at=day_at,
+            success=charts.success(day),
+            durations=charts.durations(day),
+            throughput=charts.throughput(day),
+            failures=[_failure(*failure) for failure in day.failures],
+        )
+
+
+def _kept(name: str, seconds: int, find: Callable[[], T]) -> tuple[T, dt.datetime]:
+    """What was found, at most so many seconds ago, and when."""
+    key = f"sagas.admin.home.{name}"
+    kept: tuple[T, dt.datetime] | None = cache.get(key)
+    if kept is None:
+        kept = find(), timezone.now()
+        cache.set(key, kept, seconds)
+    return kept
+
+
+def _counts() -> dict[str, int]:
+    """How many rows each tile has, up to one more than COUNTED."""
+    executions: ExecutionQuerySet = SagaExecution.objects.order_by()
+    return {name: tile.of(executions).values("pk")[: COUNTED + 1].count() for name, tile in TILES.items()}
+
+
+def _tile(name: str, count: int) -> Shown:
+    tile = TILES[name]
+    more = f"{charts.number(COUNTED)}+" if count > COUNTED else charts.number(count)
+    return Shown(name, tile.title, tile.says, more, not count, f"{reverse(LIST)}?{tile.parameters}")
+
+
+def _workers() -> dict[str, Any]:
+    """How many workers live, and when the last of any was seen."""
+    alive = Count("id", filter=Q(seen_at__gte=ago(SagaWorker.UNSEEN)))
+    found = SagaWorker.objects.aggregate(alive=alive, seen_at=Max("seen_at"))
+    return {**found, "sentence": _sentence(found["alive"], found["seen_at"])}
+
+
+def _sentence(alive: int, seen_at: dt.datetime | None) -> str:
+    if seen_at is None:
+        return gettext("No worker is alive, and nothing goes on until one is started.")
+    since = {"count": alive, "time": timesince(seen_at, CLOCK.by_host(), depth=1)}
+    if not alive:
+        return (
+            gettext("No worker is alive: the last was seen %(time)s ago. Nothing goes on until one is started.") % since
+        )
+    return ngettext("%(count)d worker is alive.", "%(count)d workers are alive.", alive) % since
+
+
+def _workers_url(request: HttpRequest) -> str:
+    """The list of workers, "" for who may not see it."""
+    return reverse("admin:sagas_sagaworker_changelist") if request.user.has_perm("sagas.view_sagaworker") else ""
+
+
+def _failure(saga: str, step: str, count: int) -> Failure:
+    parameters = [("ended", "day"), ("failed_step", step), ("saga", saga)]
+    parameters += [("state", state.value) for state in stats.FAILED]
+    names = wording.name_in_words(saga), wording.name_in_words(step)
+    return Failure(*names, count, f"{reverse(LIST)}?{urlencode(parameters)}")

@@ -90,7 +90,7 @@ def _step_in_words(saga: Saga, step: SagaStep) -> str:
 
 
 def _failures(saga: Saga, step: SagaStep) -> str:
-    asked = {"saga_name__exact": saga.name, "failed_step__exact": step.name}
+    asked = {"saga": saga.name, "failed_step": step.name}
     return f"{reverse('admin:sagas_sagaexecution_changelist')}?{urlencode(asked)}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 
 from sagas.operations.permissions import VIEW
 
@@ -41,5 +42,5 @@ class Desk(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
         """The page of this desk, within the admin's frame."""
         frame = self.admin_site.each_context(request)
-        title = self.opts.verbose_name_plural
+        title = capfirst(self.opts.verbose_name_plural)
         return TemplateResponse(request, template, {**frame, "title": title, "opts": self.opts, **context})

@@ -1,18 +1,29 @@
-"""Those who work in the admin, each in their role, logged in."""
+"""Those who work in the admin, each in their role, logged in; and sagas for them to look at."""
 
+import datetime as dt
 import html
 import re
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.core.cache import cache
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 
 from integrations.models import SandboxFault
+from sagas import Priority, RetryLater, StepFailed, operations
+from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import FakeClock
-from tests.support import Registered, Stage
+from tests.support import Registered, Stage, run
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered():
+    """Numbers are kept for a while, which no test is told of."""
+    cache.clear()
 
 
 def logged_in(name, *roles):
@@ -75,6 +86,32 @@ def plant(db):
         return SandboxFault.objects.create(port=port, operation=operation, mode=mode, **values)
 
     return order
+
+
+@pytest.fixture
+def every_kind(stage):
+    """An execution of each kind, named by it."""
+    run(stage.step("a"), saga_id="succeeded")
+    run(stage.step("a"), stage.step("b", StepFailed("no")), saga_id="failed")
+    run(stage.step("a", KeyError("x"), retry_count=0), saga_id="failed-unexpectedly", name="tour")
+    run(stage.step("a", undo=[StepFailed("no")]), stage.step("b", StepFailed("no")), saga_id="undone-in-part")
+    run(stage.step("a", RetryLater(3600)), saga_id="waiting", max_seconds=0, priority=Priority.HIGH)
+    aside = stage.step("a", undo=[RetryLater(3600)], compensation_retry_count=0)
+    run(aside, stage.step("b", StepFailed("no")), saga_id="undoing")
+    run(stage.step("a", RetryLater(3600)), saga_id="held", max_seconds=0)
+    operations.perform(operations.Act.HOLD, "held", reason="She calls back")
+    taken = run(stage.step("a", RetryLater(3600)), saga_id="in-hand", max_seconds=0)
+    SagaExecution.objects.filter(pk=taken.pk).update(leased=True)
+    SagaExecution.objects.filter(pk=run(stage.step("a"), saga_id="old").pk).update(
+        finished_at=timezone.now() - dt.timedelta(hours=25)
+    )
+
+
+@pytest.fixture
+def known(registered, stage):
+    """The saga of these executions, as it is registered where the admin runs."""
+    registered(stage.step("a"), stage.step("b"), name="trip")
+    registered(stage.step("a"), name="tour")
 
 
 def words_of(response) -> str:

@@ -144,7 +144,7 @@ def test_unfinished_executions_are_counted_and_lead_to_their_list(support):
     get_saga_orchestrator().cancel("b-2")
     response = support.get(DESK)
     url = (
-        "/admin/sagas/sagaexecution/?saga_name__exact=create_booking&amp;state__in=compensating%2Cin_progress%2Cpending"
+        "/admin/sagas/sagaexecution/?saga=create_booking&amp;state=compensating&amp;state=in_progress&amp;state=pending"
     )
 
     assert f"1 unfinished execution {ALL_FIT}" in sections(support)["Create booking"]

@@ -1,6 +1,6 @@
 """Runs the measurements on SQLite and PostgreSQL and prints them beside what we aim at.
 
-    python -m tests.benchmarks [--json] [--only sqlite|postgresql]
+    python -m tests.benchmarks [--json] [--only sqlite|postgresql] [--part engine|workers|api|admin]
 
 It starts a PostgreSQL of its own, or takes the one of TEST_DATABASE_URL. The aims are printed, not enforced: a busy
 machine misses them, and the ratio to the floor, taken in the same minute, tells more than the milliseconds.
@@ -12,9 +12,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
+from tests.benchmarks.measure import PARTS
 from tests.postgres import database_url
 
 DATABASES = ["sqlite", "postgresql"]
@@ -24,6 +26,7 @@ LINEAR = 1.2
 THROUGHPUT = {"sqlite": 300.0, "postgresql": 350.0}
 IDLE = 25.0
 LIST, AFTER_THE_END = 100.0, 100.0
+PAGE = 300.0
 LINE = "{:<44} {:>12} {:>12}   {}"
 
 
@@ -32,15 +35,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="What a saga costs.")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--only", choices=DATABASES, help="measure on one database")
+    parser.add_argument("--part", choices=PARTS, action="append", help="measure this part; may come several times")
     options = parser.parse_args()
     names = [options.only] if options.only else DATABASES
-    results = {name: measure(name) for name in names}
+    results = {name: measure(name, options.part or PARTS) for name in names}
     print(json.dumps(results, indent=2) if options.json else table(results))
     return 0
 
 
-def measure(database: str) -> dict[str, Any]:
-    """The measurements on one database, by a process that sees no other."""
+def measure(database: str, parts: Sequence[str]) -> dict[str, Any]:
+    """The measurements of these parts on one database, by a process that sees no other."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
     environment |= {
         "DEBUG": "0",
@@ -52,7 +56,7 @@ def measure(database: str) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         if database == "postgresql":
             environment["DATABASE_URL"] = stack.enter_context(database_url())
-        command = [sys.executable, "-m", "tests.benchmarks.measure"]
+        command = [sys.executable, "-m", "tests.benchmarks.measure", *parts]
         # The three undos log their errors a hundred times; they are of interest only if it fails.
         found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if found.returncode:
@@ -62,48 +66,88 @@ def measure(database: str) -> dict[str, Any]:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """The numbers, a line each, a column for each database."""
-    lines = [LINE.format("milliseconds a saga", *_columns(results, lambda name, _: name), "aim"), "-" * 86]
+    """The numbers, a line each, a column for each database; the parts that were measured."""
+    measured = next(iter(results.values()))
+    sections = {"engine": _engine, "workers": _workers, "api": _api, "admin": _admin}
+    return "\n\n".join("\n".join(lines(results)) for part, lines in sections.items() if part in measured)
 
-    def add(what: str, cell: Callable[[str, dict[str, Any]], str], aim: str = "") -> None:
-        lines.append(LINE.format(what, *_columns(results, cell), aim).rstrip())
 
+def _engine(results: dict[str, dict[str, Any]]) -> Iterator[str]:
+    results = {name: result["engine"] for name, result in results.items()}
+    line = partial(_line, results)
+    yield from _heading(results, "milliseconds a saga")
     for of, title in (("saga", "4 steps that do nothing"), ("floor", "the floor: the same writes, plain driver")):
-        add(f"{title}", lambda *_: "")
-        add("  CPU, ours", lambda _, r, of=of: _number(r["noop"][of]["cpu"]))
-        add("  CPU, ours and the server's", lambda _, r, of=of: _number(_total(r["noop"][of])))
-        add("  wall", lambda _, r, of=of: _number(r["noop"][of]["wall"]))
+        yield line(title, lambda *_: "")
+        yield line("  CPU, ours", lambda _, r, of=of: _number(r["noop"][of]["cpu"]))
+        yield line("  CPU, ours and the server's", lambda _, r, of=of: _number(_total(r["noop"][of])))
+        yield line("  wall", lambda _, r, of=of: _number(r["noop"][of]["wall"]))
     aim = ", ".join(f"{RATIOS[name]:g}x {name}" for name in results)
-    add("saga : floor, CPU", lambda _, r: _ratio(_total(r["noop"]["saga"]), _total(r["noop"]["floor"])), aim)
-    add("saga : floor, wall", lambda _, r: _ratio(r["noop"]["saga"]["wall"], r["noop"]["floor"]["wall"]))
+    yield line("saga : floor, CPU", lambda _, r: _ratio(_total(r["noop"]["saga"]), _total(r["noop"]["floor"])), aim)
+    yield line("saga : floor, wall", lambda _, r: _ratio(r["noop"]["saga"]["wall"], r["noop"]["floor"]["wall"]))
     for name, title in (
         ("booking", "booking, wall"),
         ("payment", "payment, wall"),
         ("undos", "three undos, wall"),
         ("concurrent", "100 bookings at once, wall each"),
     ):
-        add(title, lambda _, r, name=name: _number(r[name]["wall"]), f"{AIMS[name]:g}")
-    add("  the longest of them", lambda _, r: _number(r["concurrent"]["longest"]))
-    add("1,000 bookings in sequence, wall each", lambda _, r: _number(r["sequence"]["wall"]))
-    add("  second half : first half, wall", lambda _, r: f"{r['sequence']['growth']:.2f}x", f"linear: {LINEAR:g}x")
-    add("  second half : first half, CPU", lambda _, r: f"{r['sequence']['cpu_growth']:.2f}x")
-    lines += ["", LINE.format("2 workers", *_columns(results, lambda name, _: name), "aim"), "-" * 86]
-    add("2,000 noop sagas, 8 threads each: a second", _of_workers("per_second"), _aims(results, THROUGHPUT))
-    add("  CPU a saga, the cluster's", _of_workers("cpu"))
-    add("  CPU a saga, the server's", _of_workers("server"))
-    add("  the floor by one client: a second", lambda _, r: _number(1000 / r["noop"]["floor"]["wall"]))
-    add("queued to ended, idle, p50", _of_workers("idle_p50"), f"{IDLE:g}")
-    add("  p95", _of_workers("idle_p95"))
-    add("4 steps of 50 ms, 16 threads each: a second", _of_workers("naps_per_second"), "ideal: 160")
-    add("  of the ideal", _of_workers("naps_of_ideal"), "0.8 postgresql")
-    lines += ["", LINE.format("the API", *_columns(results, lambda name, _: name), "aim"), "-" * 86]
-    add("SELECT 1, p95", lambda _, r: _number(r["api"]["baseline"]))
+        yield line(title, lambda _, r, name=name: _number(r[name]["wall"]), f"{AIMS[name]:g}")
+    yield line("  the longest of them", lambda _, r: _number(r["concurrent"]["longest"]))
+    yield line("1,000 bookings in sequence, wall each", lambda _, r: _number(r["sequence"]["wall"]))
+    yield line(
+        "  second half : first half, wall", lambda _, r: f"{r['sequence']['growth']:.2f}x", f"linear: {LINEAR:g}x"
+    )
+    yield line("  second half : first half, CPU", lambda _, r: f"{r['sequence']['cpu_growth']:.2f}x")
+
+
+def _workers(results: dict[str, dict[str, Any]]) -> Iterator[str]:
+    line = partial(_line, results)
+    yield from _heading(results, "2 workers")
+    yield line("2,000 noop sagas, 8 threads each: a second", _of_workers("per_second"), _aims(results, THROUGHPUT))
+    yield line("  CPU a saga, the cluster's", _of_workers("cpu"))
+    yield line("  CPU a saga, the server's", _of_workers("server"))
+    if "engine" in next(iter(results.values())):
+        floor = "  the floor by one client: a second"
+        yield line(floor, lambda _, r: _number(1000 / r["engine"]["noop"]["floor"]["wall"]))
+    yield line("queued to ended, idle, p50", _of_workers("idle_p50"), f"{IDLE:g}")
+    yield line("  p95", _of_workers("idle_p95"))
+    yield line("4 steps of 50 ms, 16 threads each: a second", _of_workers("naps_per_second"), "ideal: 160")
+    yield line("  of the ideal", _of_workers("naps_of_ideal"), "0.8 postgresql")
+
+
+def _api(results: dict[str, dict[str, Any]]) -> Iterator[str]:
+    line = partial(_line, results)
+    yield from _heading(results, "the API")
+    yield line("SELECT 1, p95", lambda _, r: _number(r["api"]["baseline"]))
     for name in next(iter(results.values()))["api"]["lists"]:
-        add(f"list of 200,000 by {name}, p95", lambda _, r, name=name: _number(r["api"]["lists"][name]), f"{LIST:g}")
-    add("Prefer: wait, answered after the end, p50", lambda _, r: _number(r["api"]["after_the_end_p50"]))
-    add("  p95", lambda _, r: _number(r["api"]["after_the_end_p95"]), f"{AFTER_THE_END:g}")
-    add("starts by 16 clients for 60 s: a second", lambda _, r: _number(r["api"]["starts_per_second"]))
-    return "\n".join(lines)
+        yield line(
+            f"list of 200,000 by {name}, p95", lambda _, r, name=name: _number(r["api"]["lists"][name]), f"{LIST:g}"
+        )
+    yield line("Prefer: wait, answered after the end, p50", lambda _, r: _number(r["api"]["after_the_end_p50"]))
+    yield line("  p95", lambda _, r: _number(r["api"]["after_the_end_p95"]), f"{AFTER_THE_END:g}")
+    yield line("starts by 16 clients for 60 s: a second", lambda _, r: _number(r["api"]["starts_per_second"]))
+
+
+def _admin(results: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """One database's, for the other has none of it: beside the times is the number of questions."""
+    measured = next((result["admin"] for result in results.values() if result["admin"]), None)
+    if measured is None:
+        return
+    yield LINE.format("the admin, 1,000,000 executions (postgresql)", "p50", "p95", "aim  questions")
+    yield "-" * 86
+    for name, page in measured["pages"].items():
+        beside = f"{PAGE:g}  {page['queries']}"
+        yield LINE.format(name, _number(page["p50"]), _number(page["p95"]), beside)
+
+
+def _heading(results: dict[str, dict[str, Any]], title: str) -> Iterator[str]:
+    yield LINE.format(title, *_columns(results, lambda name, _: name), "aim")
+    yield "-" * 86
+
+
+def _line(
+    results: dict[str, dict[str, Any]], what: str, cell: Callable[[str, dict[str, Any]], str], aim: str = ""
+) -> str:
+    return LINE.format(what, *_columns(results, cell), aim).rstrip()
 
 
 def _of_workers(key: str) -> Callable[[str, dict[str, Any]], str]:

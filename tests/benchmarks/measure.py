@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import django
 
+PARTS = ("engine", "workers", "api", "admin")
 BATCHES, BATCH = 12, 25
 SAMPLES = 50
 CONCURRENT = 100
@@ -45,7 +46,7 @@ def main() -> int:
 
     databases = setup_databases(verbosity=0, interactive=False)
     try:
-        json.dump(measure(), sys.stdout)
+        json.dump(measure(sys.argv[1:] or PARTS), sys.stdout)
     finally:
         # On PostgreSQL two aliases share the database, and only one of them is closed before it is dropped.
         connections.close_all()
@@ -53,24 +54,28 @@ def main() -> int:
     return 0
 
 
-def measure() -> dict[str, Any]:
-    """Everything, on one database; times are milliseconds."""
+def measure(parts: Sequence[str]) -> dict[str, Any]:
+    """These parts, on one database; times are milliseconds."""
     from django.db import connections
 
+    from tests.benchmarks.admin import measure_admin
     from tests.benchmarks.api import measure_api
     from tests.benchmarks.workers import measure_workers
 
     connections["default"].ensure_connection()
+    measured = {"engine": measure_engine, "workers": measure_workers, "api": measure_api, "admin": measure_admin}
+    return {"database": connections["default"].vendor, **{part: measured[part]() for part in parts}}
+
+
+def measure_engine() -> dict[str, Any]:
+    """What a saga costs that runs here."""
     return {
-        "database": connections["default"].vendor,
         "noop": measure_noop(),
         "booking": per_saga(book, SAMPLES),
         "payment": per_saga(pay, SAMPLES),
         "undos": measure_undos(),
         "concurrent": measure_concurrent(),
         "sequence": measure_sequence(),
-        "workers": measure_workers(),
-        "api": measure_api(),
     }
 
 

@@ -1,0 +1,109 @@
+"""The way down to a year, a month, a day; its levels come from the first and the last execution there is.
+
+Django's own asks for the days of all rows, which takes a second where they are a million.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.utils import formats, timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+
+from sagas.models import SagaExecution
+
+PREFIX = "created_at__"
+PARTS = (f"{PREFIX}year", f"{PREFIX}month", f"{PREFIX}day")
+FORMATS = ("", "YEAR_MONTH_FORMAT", "MONTH_DAY_FORMAT")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A part of the time: its name, and the parameters that choose it."""
+
+    title: str
+    parameters: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Level:
+    """What can be chosen, or is, and the level above; None above all."""
+
+    choices: list[Choice]
+    above: Choice | None
+    chosen: bool
+
+
+def check(parameters: Mapping[str, str]) -> None:
+    """IncorrectLookupParameters unless the day, or what is given of it, is one."""
+    given = [name in parameters for name in PARTS]
+    try:
+        chosen = _chosen(parameters)
+        first = _first_day(chosen)
+    except ValueError as error:
+        raise IncorrectLookupParameters from error
+    # A month without its year is none; a year at the end of time has no end.
+    if given != sorted(given, reverse=True) or not 1 < first.year < dt.MAXYEAR - 1:
+        raise IncorrectLookupParameters
+
+
+def level(parameters: Mapping[str, str]) -> Level | None:
+    """What the parameters have chosen, and what there is below it; None where there is no execution."""
+    ends = _ends()
+    if ends is None:
+        return None
+    chosen = _chosen(parameters)
+    above = _choice(*chosen[:-1]) if chosen else None
+    return Level(_below(chosen or _in_common(*ends), *ends), above, len(chosen) == len(PARTS))
+
+
+def _chosen(parameters: Mapping[str, str]) -> list[int]:
+    return [int(parameters[name]) for name in PARTS if name in parameters]
+
+
+def _ends() -> tuple[dt.date, dt.date] | None:
+    """By the index: the least and the greatest in one question are found by looking at all rows."""
+    moments = SagaExecution.objects.values_list("created_at", flat=True)
+    first, last = moments.order_by("created_at").first(), moments.order_by("-created_at").first()
+    return (timezone.localdate(first), timezone.localdate(last)) if first and last else None
+
+
+def _in_common(first: dt.date, last: dt.date) -> list[int]:
+    """What need not be chosen, for there is nothing else."""
+    if first.year != last.year:
+        return []
+    return [first.year, first.month] if first.month == last.month else [first.year]
+
+
+def _below(chosen: list[int], first: dt.date, last: dt.date) -> list[Choice]:
+    if not chosen:
+        return [_choice(year) for year in range(first.year, last.year + 1)]
+    if len(chosen) == 1:
+        months = [_first_day((*chosen, month)) for month in range(1, 13)]
+        ends = first.replace(day=1), last
+        return [_choice(day.year, day.month) for day in months if ends[0] <= day <= ends[1]]
+    if len(chosen) == len(PARTS):
+        return [_choice(*chosen)]
+    count = calendar.monthrange(*chosen)[1]
+    days = [_first_day((*chosen, day)) for day in range(1, count + 1)]
+    return [_choice(day.year, day.month, day.day) for day in days if first <= day <= last]
+
+
+def _choice(*parts: int) -> Choice:
+    """The time that these parts, from the year down, choose; all of it without any."""
+    if not parts:
+        return Choice(gettext("All dates"), {})
+    day = _first_day(parts)
+    form = FORMATS[len(parts) - 1]
+    title = capfirst(formats.date_format(day, form)) if form else str(day.year)
+    return Choice(title, dict(zip(PARTS, parts, strict=False)))
+
+
+def _first_day(parts: Sequence[int]) -> dt.date:
+    year, month, day = (*parts, *(2000, 1, 1)[len(parts) :])
+    return dt.date(year, month, day)
