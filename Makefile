@@ -21,8 +21,7 @@ ON_POSTGRESQL := $(BIN)/python -m tests.postgres --
 
 # Arguments for pytest: make test ARGS="tests/test_floors.py -x"
 ARGS ?=
-# A part of the tests covers a part of the code: only the whole run is held to the mark.
-FAIL_UNDER := $(if $(strip $(ARGS)),0,95)
+COVER ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test prove chaos check format messages bench lock clean
@@ -53,19 +52,21 @@ demo: $(STAMP) ## Set up, migrate, run sagas into every outcome, start workers a
 	$(MANAGE) migrate --verbosity 0 --database sandbox
 	$(MANAGE) saga_demo
 
-# Coverage is counted on SQLite only, for it costs more than the tests: little is left that only PostgreSQL runs.
-test: $(STAMP) ## Run the tests on SQLite, then on PostgreSQL
+# `make test COVER=1` counts coverage, on SQLite only, for it costs much: little is left that only PostgreSQL runs.
+test: $(STAMP) ## Run the tests on SQLite, then those that have to do with the database on PostgreSQL
 	$(BIN)/coverage erase
-	$(ON_SQLITE) $(PYTEST) -m "not untraced and not prove" --cov --cov-report= $(ARGS)
+	$(ON_SQLITE) $(PYTEST) -m "not untraced and not prove" $(if $(COVER),--cov --cov-report=) $(ARGS)
 ifeq ($(strip $(ARGS)),)
 	$(ON_SQLITE) $(PYTEST) -m untraced
 endif
-	$(ON_POSTGRESQL) $(PYTEST) -m "not prove" $(ARGS)
-	$(BIN)/coverage report --skip-covered --fail-under=$(FAIL_UNDER)
+	$(ON_POSTGRESQL) $(PYTEST) -m "not prove$(if $(strip $(ARGS)),, and not surface)" $(ARGS)
+ifneq ($(COVER),)
+	$(BIN)/coverage report --skip-covered --fail-under=95
+endif
 
-prove: $(STAMP) ## Run what takes long: crashes, races, chaos, mutants, the model
+prove: $(STAMP) ## Run what takes long: crashes, races, chaos, mutants, the model, browsers; and the rest on PostgreSQL
 	$(ON_SQLITE) $(PYTEST) -m prove $(ARGS)
-	$(ON_POSTGRESQL) $(PYTEST) -m "prove and not model" $(ARGS)
+	$(ON_POSTGRESQL) $(PYTEST) -m "(prove or surface) and not once" $(ARGS)
 
 chaos: $(STAMP) ## Kill, pause and restart everything for half an hour, while the provider fails; no promise may break
 	$(BIN)/python -m tests.chaos $(ARGS)

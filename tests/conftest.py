@@ -13,6 +13,9 @@ pytest_plugins = ["integrations.pytest_plugin"]
 TOOLS = ["lint-imports", "coverage"]
 MODULES = ["psycopg", "hypothesis", "factory", "playwright", "axe_playwright_python"]
 
+TESTS = Path(__file__).parent
+SURFACES = {"admin", "browser", "commands", "integrations", "property", "proving"}
+
 
 def pytest_sessionstart() -> None:
     """In CI a missing tool fails the run: a skipped test looks like a passed one."""
@@ -23,6 +26,13 @@ def pytest_sessionstart() -> None:
     missing += [module for module in MODULES if not importlib.util.find_spec(module)]
     if missing:
         pytest.exit(f"CI lacks {', '.join(missing)}: install requirements-dev.txt.", returncode=3)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is told by its folder."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in SURFACES:
+            item.add_marker(pytest.mark.surface)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "/browser/" in str(item.path):
             item.add_marker(pytest.mark.prove)
+            item.add_marker(pytest.mark.once)
             if not CHROMIUM and "CI" not in os.environ:
                 item.add_marker(pytest.mark.skip(reason="There is no chromium here: install it to see the page in it."))
 

@@ -7,7 +7,7 @@ import pytest
 from .mutants import BREACHES, ENGINE, TO_THE_END, without
 from .tlc import STATES, STEPS, check, lacking
 
-pytestmark = [pytest.mark.prove, pytest.mark.model]
+pytestmark = [pytest.mark.prove, pytest.mark.once]
 
 
 @pytest.fixture(autouse=True)
