@@ -29,9 +29,9 @@ class SagaStep:
 
     Durations (`timeout`, `retry_delay`, `max_delay`, `patience`, `compensation_timeout`) are in seconds.
     `money` is the context key of the amount that the action takes from the customer and its compensation gives back.
-    `wording` maps doing, done, undone, in_doubt, refused (it certainly did not happen), to_do and to_undo (what a call
-    would do) to the sentences that people read: templates, lazily translated, with keys of the context as
-    placeholders. A bad value raises DefinitionError.
+    `wording` maps doing, done, in_doubt, refused (it certainly did not happen), undoing, undone, undo_in_doubt,
+    not_undone (it failed for good), to_do and to_undo (what a call would do) to the sentences that people read:
+    templates, lazily translated, with keys of the context as placeholders. A bad value raises DefinitionError.
     """
 
     name: str

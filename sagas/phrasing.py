@@ -12,7 +12,11 @@ from typing import Any, NamedTuple
 
 from .states import CustomerState
 
-OF_A_STEP = ("doing", "done", "undone", "in_doubt", "refused", "to_do", "to_undo")
+OF_A_STEP = (
+    *("doing", "done", "in_doubt", "refused"),
+    *("undoing", "undone", "undo_in_doubt", "not_undone"),
+    *("to_do", "to_undo"),
+)
 OF_A_SAGA = tuple(state.value for state in CustomerState)
 FORMATS = ("money", "datetime", "date", "time")
 

@@ -92,12 +92,14 @@ SKIPPED = Case(StepStatus.DONE, _("%(step)s was not needed."))
 REFUSED = Case(StepStatus.REFUSED, _("%(step)s was not done."), "refused")
 IN_DOUBT = Case(StepStatus.IN_DOUBT, _("%(step)s may have been done or not; it is not known yet."), "in_doubt")
 TO_UNDO = Case(StepStatus.UNDOING, _("%(step)s is going to be undone."))
-UNDOING = Case(StepStatus.UNDOING, _("%(step)s is being undone."))
+UNDOING = Case(StepStatus.UNDOING, _("%(step)s is being undone."), "undoing")
 UNDO_PARKED = Case(StepStatus.UNDOING, _("%(step)s is to be undone and waits for a person to look at it."))
 UNDONE = Case(StepStatus.UNDONE, _("%(step)s is undone."), "undone")
 SKIPPED_UNDONE = Case(StepStatus.UNDONE, _("%(step)s was not needed."))
-NOT_UNDONE = Case(StepStatus.NOT_UNDONE, _("%(step)s could not be undone; a person has to see to it."))
-UNDO_IN_DOUBT = Case(StepStatus.NOT_UNDONE, _("%(step)s may be undone or not; a person has to find out."))
+NOT_UNDONE = Case(StepStatus.NOT_UNDONE, _("%(step)s could not be undone; a person has to see to it."), "not_undone")
+UNDO_IN_DOUBT = Case(
+    StepStatus.NOT_UNDONE, _("%(step)s may be undone or not; a person has to find out."), "undo_in_doubt"
+)
 
 RUNNING = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
 ROLLING_BACK = frozenset({SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED})

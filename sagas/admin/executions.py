@@ -41,7 +41,7 @@ PARAMETERS = {*days.PARTS, "state", *(each.parameter_name for each in FILTERS if
 class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Executions with their history."""
 
-    list_display = ("what", "standing", "about", "progress", "age", "next_attempt", "failed_at")
+    list_display = ("what", "standing", "about", "progress", "age", "next_attempt")
     list_display_links = ("what",)
     list_filter = FILTERS
     list_per_page = 50
@@ -126,15 +126,13 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
         return render_to_string("admin/sagas/_standing.html", {"execution": execution})
 
     @admin.display(description=_("step"))
-    def progress(self, execution: Any) -> str:
-        """How far it is, or has come."""
-        told: Told = execution.told
-        if not told.planned:
-            return NOTHING
-        numbers = {"done": told.done, "step": min(told.done + 1, told.planned), "planned": told.planned}
-        if under_way(execution):
-            return gettext("step %(step)d of %(planned)d") % numbers
-        return gettext("%(done)d of %(planned)d done") % numbers
+    def progress(self, execution: Any) -> SafeString | str:
+        """How far it is, or has come, and the step whose failure has ended it."""
+        words = _progress(execution)
+        if not execution.failed_step:
+            return words
+        failed = gettext("Failed: %(step)s") % {"step": wording.name_in_words(execution.failed_step)}
+        return format_html('{} <span class="saga-kind">{}</span>', words, failed)
 
     @admin.display(description=_("age"), ordering="created_at")
     def age(self, execution: Any) -> SafeString:
@@ -153,10 +151,15 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
             return _moment(due, gettext("now"))
         return _moment(due, gettext("in %(time)s") % {"time": timeuntil(due, CLOCK.by_host(), depth=1)})
 
-    @admin.display(description=_("failed step"))
-    def failed_at(self, execution: Any) -> str:
-        """The step whose failure has ended it."""
-        return wording.name_in_words(execution.failed_step) if execution.failed_step else NOTHING
+
+def _progress(execution: Any) -> str:
+    told: Told = execution.told
+    if not told.planned:
+        return NOTHING
+    numbers = {"done": told.done, "step": min(told.done + 1, told.planned), "planned": told.planned}
+    if under_way(execution):
+        return gettext("step %(step)d of %(planned)d") % numbers
+    return gettext("%(done)d of %(planned)d done") % numbers
 
 
 def _moment(moment: dt.datetime, words: str) -> SafeString:

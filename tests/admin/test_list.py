@@ -27,7 +27,6 @@ def test_a_line_tells_in_words_what_it_is_whose_it_is_and_how_it_stands(supervis
         "4 of 4 done",
         "0 minutes",
         "–",
-        "–",
     ]
 
 
@@ -53,11 +52,11 @@ def test_each_line_tells_how_far_it_is_and_when_it_goes_on(supervisor):
     lines = {saga_id: line_of(response, saga_id) for saga_id in ("failed", "waiting", "held", "in-hand", "undoing")}
     told = {saga_id: [line[1], *line[3:]] for saga_id, line in lines.items()}
     assert told == {
-        "failed": ["Failed", "1 of 2 done", "0 minutes", "–", "B"],
-        "waiting": ["In progress", "step 1 of 1", "0 minutes", "in 59 minutes", "–"],
-        "held": ["Held Needs attention", "step 1 of 1", "0 minutes", "–", "–"],
-        "in-hand": ["In progress", "step 1 of 1", "0 minutes", "under way", "–"],
-        "undoing": ["Compensating", "1 of 2 done", "0 minutes", "in 59 minutes", "B"],
+        "failed": ["Failed", "1 of 2 done Failed: B", "0 minutes", "–"],
+        "waiting": ["In progress", "step 1 of 1", "0 minutes", "in 59 minutes"],
+        "held": ["Held Needs attention", "step 1 of 1", "0 minutes", "–"],
+        "in-hand": ["In progress", "step 1 of 1", "0 minutes", "under way"],
+        "undoing": ["Compensating", "1 of 2 done Failed: B", "0 minutes", "in 59 minutes"],
     }
 
 

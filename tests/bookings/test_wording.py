@@ -160,7 +160,7 @@ def test_while_money_is_given_back_the_customer_is_asked_not_to_pay_again(plant)
     execution = pay(max_seconds=0.5)
 
     assert execution.state is SagaState.COMPENSATING
-    assert sentences(execution, COLLECT_PAYMENT_SAGA)[0] == "Process payment is being undone."
+    assert sentences(execution, COLLECT_PAYMENT_SAGA)[0] == "R$ 420.00 is being given back."
     asked = "We are checking your payment of R$ 420.00 for City tour. Please do not pay again."
     assert message(execution, COLLECT_PAYMENT_SAGA) == asked
 
@@ -184,6 +184,8 @@ def test_every_step_has_a_name_in_portuguese():
 @pytest.mark.parametrize("saga", SAGAS, ids=lambda saga: saga.name)
 def test_every_step_has_words_for_all_that_can_become_of_it(saga):
     for step in saga:
-        never = {"undone", "to_undo"} if step.compensation is None else {"in_doubt"} if step.transactional else set()
-        assert set(step.wording) == {"doing", "done", "undone", "in_doubt", "refused", "to_do", "to_undo"} - never
+        of_an_undo = {"undoing", "undone", "undo_in_doubt", "not_undone", "to_undo"}
+        never = of_an_undo if step.compensation is None else set()
+        never |= {"in_doubt", "undo_in_doubt"} if step.transactional else set()
+        assert set(step.wording) == (of_an_undo | {"doing", "done", "in_doubt", "refused", "to_do"}) - never
     assert set(saga.wording) == {"processing", "confirmed", "not_booked", "checking"}

@@ -111,10 +111,10 @@ def test_a_template_of_a_step_says_what_is_wrong_with_it(template, cure):
     assert message == f"step 'charge': wording for 'done' {cure}"
 
 
-def test_a_step_knows_seven_situations():
+def test_a_step_knows_ten_situations():
     message = why(SagaStep, "charge", does_nothing, wording={"failed": "Not charged."})
 
-    known = "doing, done, undone, in_doubt, refused, to_do, to_undo"
+    known = "doing, done, in_doubt, refused, undoing, undone, undo_in_doubt, not_undone, to_do, to_undo"
     assert message == f"step 'charge': wording has no situation 'failed'; it knows {known}"
 
 

@@ -46,6 +46,9 @@ CREATE_NF = {
     "undone": _("There is no valid invoice for {amount:money} any more."),
     "in_doubt": _("It is not certain yet whether the invoice for {amount:money} was issued."),
     "refused": _("The invoice for {amount:money} could not be issued."),
+    "undoing": _("The invoice for {amount:money} is being cancelled."),
+    "undo_in_doubt": _("It is not certain yet whether the invoice for {amount:money} was cancelled."),
+    "not_undone": _("Invoice {invoice_number} for {amount:money} could not be cancelled and is still valid."),
     "to_do": _("An invoice for {amount:money} is issued."),
     "to_undo": _("The invoice for {amount:money} is cancelled."),
 }
@@ -55,6 +58,9 @@ SEND_EMAIL = {
     "undone": _("A cancellation was sent to {customer_email}."),
     "in_doubt": _("It is not certain yet whether the confirmation was sent to {customer_email}."),
     "refused": _("The confirmation could not be sent to {customer_email}."),
+    "undoing": _("A cancellation is being sent to {customer_email}."),
+    "undo_in_doubt": _("It is not certain yet whether a cancellation was sent to {customer_email}."),
+    "not_undone": _("The cancellation could not be sent to {customer_email}."),
     "to_do": _("A confirmation is sent to {customer_email}."),
     "to_undo": _("A cancellation is sent to {customer_email}."),
 }
@@ -64,6 +70,9 @@ SEND_WHATSAPP = {
     "undone": _("A cancellation was sent by WhatsApp to {customer_phone}."),
     "in_doubt": _("It is not certain yet whether the confirmation was sent by WhatsApp to {customer_phone}."),
     "refused": _("The confirmation could not be sent by WhatsApp to {customer_phone}."),
+    "undoing": _("A cancellation is being sent by WhatsApp to {customer_phone}."),
+    "undo_in_doubt": _("It is not certain yet whether a cancellation was sent by WhatsApp to {customer_phone}."),
+    "not_undone": _("The cancellation could not be sent by WhatsApp to {customer_phone}."),
     "to_do": _("A confirmation is sent by WhatsApp to {customer_phone}."),
     "to_undo": _("A cancellation is sent by WhatsApp to {customer_phone}."),
 }
@@ -73,6 +82,9 @@ ADD_CALENDAR = {
     "undone": _("{description} is not in the calendar any more."),
     "in_doubt": _("It is not certain yet whether {description} is in the calendar."),
     "refused": _("{description} could not be put into the calendar."),
+    "undoing": _("{description} is being taken out of the calendar."),
+    "undo_in_doubt": _("It is not certain yet whether {description} was taken out of the calendar."),
+    "not_undone": _("{description} could not be taken out of the calendar."),
     "to_do": _("{description} on {starts_at:datetime} is put into the calendar."),
     "to_undo": _("{description} is taken out of the calendar."),
 }
@@ -89,6 +101,9 @@ PROCESS_PAYMENT = {
     "undone": _("The payment of {amount:money} was reversed; nothing stays charged."),
     "in_doubt": _("It is not certain yet whether {amount:money} was charged."),
     "refused": _("The payment of {amount:money} did not go through; nothing is charged."),
+    "undoing": _("{amount:money} is being given back."),
+    "undo_in_doubt": _("It is not certain yet whether {amount:money} was given back."),
+    "not_undone": _("{amount:money} could not be given back."),
     "to_do": _("{amount:money} is charged to the customer."),
     "to_undo": _("{amount:money} is given back to the customer."),
 }
@@ -98,6 +113,8 @@ CREATE_INVOICE = {
     "done": _("The payment of {amount:money} is in the books as {invoice_number}."),
     "undone": _("The entry {invoice_number} in the books was voided."),
     "refused": _("The payment of {amount:money} could not be entered into the books."),
+    "undoing": _("The entry {invoice_number} in the books is being voided."),
+    "not_undone": _("The entry {invoice_number} in the books could not be voided."),
     "to_do": _("The payment of {amount:money} is entered into the books."),
     "to_undo": _("The entry of {amount:money} in the books is voided."),
 }
