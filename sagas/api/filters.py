@@ -46,11 +46,11 @@ class ExecutionFilters(filters.FilterSet):
     """All of them may be combined; `state` may come several times; what is not known is refused."""
 
     state = filters.MultipleChoiceFilter(choices=STATES)
-    saga = filters.CharFilter(field_name="saga_name", max_length=64)
+    saga = filters.CharFilter(field_name="saga_name", max_length=64, strip=False)
     needs_attention = filters.TypedChoiceFilter(choices=YES_OR_NO, coerce=lambda word: word == "true")
     created_after = MomentFilter(field_name="created_at", lookup_expr="gte")
     created_before = MomentFilter(field_name="created_at", lookup_expr="lt")
-    search = filters.CharFilter(method="find", max_length=255)
+    search = filters.CharFilter(method="find", max_length=255, strip=False)
 
     class Meta:
         model = SagaExecution

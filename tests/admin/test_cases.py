@@ -170,7 +170,7 @@ def test_an_invoice_that_cannot_be_cancelled_comes_with_what_the_provider_answer
     assert verdict(execution) == ("bad", headline, advice)
     number = execution.context["invoice_number"]
     [line] = found.not_undone
-    assert line.sentence == "Invoice 000000001 for R$ 420.00 could not be cancelled and is still valid."
+    assert line.sentence == f"Invoice {number} for R$ 420.00 could not be cancelled and is still valid."
     assert dict(line.references)["invoice_number"] == number
     assert f"It is too late to cancel invoice {number} by web service (E523)." in line.why
     assert "Ask the city's tax office to cancel it, in its portal. At the latest on 20" in line.why

@@ -36,6 +36,8 @@ def environment(**more: str) -> dict[str, str]:
 def served(*, workers: int = 1, threads: int = 8, **more: str) -> Iterator[str]:
     """The address of the site while it is served."""
     options = ["--bind", "127.0.0.1:0", "--workers", str(workers), "--threads", str(threads), "--no-control-socket"]
+    # The longest search in the longest words, all of them escaped, is as long as gunicorn allows at most.
+    options += ["--limit-request-line", "8190"]
     command = [sys.executable, "-m", "gunicorn", *options, "sagaproject.wsgi"]
     with running(command, environment(**more)) as said:
         wait_for(lambda: LISTENING.search(said()))

@@ -128,6 +128,7 @@ def test_a_moment_may_be_told_in_any_time_zone(ana, start):
         ("created_after=0001-01-01T00:00:00%2B14:00", "#/created_after"),
         ("created_before=9999-12-31T23:59:59-14:00", "#/created_before"),
         ("search=%00", "#/search"),
+        (f"saga=+{'a' * 64}", "#/saga"),
     ],
 )
 def test_a_filter_that_makes_no_sense_is_named(ana, start, query, pointer):
