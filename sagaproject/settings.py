@@ -258,6 +258,7 @@ SPECTACULAR_SETTINGS = {
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("pt-br", _("Brazilian Portuguese"))]
+FORMAT_MODULE_PATH = "sagaproject.formats"
 LOCALE_PATHS = [BASE_DIR / "sagaproject" / "locale"]
 USE_I18N = True
 TIME_ZONE = "America/Sao_Paulo"

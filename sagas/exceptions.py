@@ -129,9 +129,6 @@ class ActRefused(SagaError):
 class ActOutdated(ActRefused):
     """The act was meant for a version that the execution has left behind."""
 
-    def __init__(self, act: str, saga_id: str, allowed: Iterable[str] = ()) -> None:
-        super().__init__(act, saga_id, "it has moved since you looked; look again and decide then.", allowed)
-
 
 class ActHalfDone(ActRefused):
     """The first of two acts went through, and the second did not; the sentence says both."""

@@ -28,6 +28,11 @@ STATES = [
     (SagaState.FAILED.value, _("Failed")),
     (SagaState.PARTIALLY_COMPENSATED.value, _("Partially compensated")),
 ]
+PRIORITIES = [
+    (Priority.LOW.value, _("low")),
+    (Priority.NORMAL.value, _("normal")),
+    (Priority.HIGH.value, _("high")),
+]
 LOST_LEASE = "lost lease"  # what no exception class can be called
 
 
@@ -78,9 +83,7 @@ class SagaExecution(models.Model):
         verbose_name=_("owner"),
         db_index=False,  # the index below has it
     )
-    priority = models.PositiveSmallIntegerField(
-        _("priority"), choices=_choices(Priority), default=Priority.NORMAL.value
-    )
+    priority = models.PositiveSmallIntegerField(_("priority"), choices=PRIORITIES, default=Priority.NORMAL.value)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from sagas.operations.sums import Sum
 
 LONGEST = 2000
+EXAMPLE = '{"payment_id": "pi_1"}'
 
 
 class ActForm(forms.Form):
@@ -65,7 +66,6 @@ class ResolveForm(ActForm):
         label=_("What the step would have reported"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
-        help_text=_('Only for what was done, and only if a later step needs it: JSON such as {"payment_id": "pi_1"}.'),
     )
     field_order = ("word", "evidence", "output", "reason")
 
@@ -73,6 +73,8 @@ class ResolveForm(ActForm):
         super().__init__(*args, **options)
         self.fields["word"].choices = words  # type: ignore[attr-defined]
         self.fields["reason"].label = gettext("What happened?")
+        sentence = gettext("Only for what was done, and only if a later step needs it: JSON such as %(example)s.")
+        self.fields["output"].help_text = sentence % {"example": EXAMPLE}
 
     def clean_output(self) -> Any:
         """The output as it is to be stored; None for none."""

@@ -23,6 +23,7 @@ from sagas.operations.refusals import REFUSALS
 from sagas.operations.situation import Situation
 from sagas.registry import all_sagas
 from sagas.states import Direction, Outcome, SagaState
+from sagas.wording import name_in_words
 
 from .looking import Looked, look_at
 from .offers import as_sentence, may
@@ -51,7 +52,7 @@ class Filters(forms.Form):
         gone = MissingSaga.objects.using(database.alias()).values_list("name", flat=True)
         names = sorted({*all_sagas(), *gone})
         field = cast("forms.ChoiceField", self.fields["saga"])
-        field.choices = [("", _("All sagas")), *((name, name) for name in names)]
+        field.choices = [("", _("All sagas")), *((name, name_in_words(name)) for name in names)]
 
 
 @dataclass(frozen=True)

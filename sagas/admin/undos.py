@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from sagas import masking, planner
 from sagas.conf import get_settings
@@ -71,7 +72,7 @@ SENTENCES = {
 
 
 # Where a step has no wording of its own.
-WHAT = _("%(step)s is undone.")
+WHAT = pgettext_lazy("what a call would do", "%(step)s is undone.")
 DOUBT = _("%(step)s may have been done or not; it is not known yet.")
 KINDS = {Status.ASIDE: Kind.ASIDE, Status.FAILED: Kind.FAILED, Status.IN_DOUBT: Kind.IN_DOUBT}
 ICONS = {

@@ -108,7 +108,8 @@ def perform(
 def _checked(act: Act, saga_id: str, version: int | None, parameters: Mapping[str, Any]) -> Situation:
     situation = look(saga_id, bound=version is not None)
     if version is not None and situation.execution.version != version:
-        raise ActOutdated(act, saga_id, _allowed(situation))
+        sentence = gettext("it has moved since you looked; look again and decide then.")
+        raise ActOutdated(act, saga_id, sentence, _allowed(situation))
     sentence = REFUSALS[act](situation)
     if not sentence and act is Act.RESOLVE and parameters:
         sentence = why_not_resolve_step(situation, **parameters)

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from sagas import histories, planner, wording
@@ -20,8 +20,8 @@ from .sums import Sum, moved_by
 
 HARMLESS = frozenset({Act.VERIFY})  # they ask, and change nothing: nobody needs to see a preview first
 
-TO_DO = _("%(step)s is done.")
-TO_UNDO = _("%(step)s is undone.")
+TO_DO = pgettext_lazy("what a call would do", "%(step)s is done.")
+TO_UNDO = pgettext_lazy("what a call would do", "%(step)s is undone.")
 TO_ASK = _("The provider is asked whether %(step)s was done.")
 CHARGED = _("%(sum)s is charged to the customer.")
 BACK = _("%(sum)s goes back to the customer.")

@@ -84,7 +84,7 @@ def test_an_undo_that_failed_for_good_is_told_with_the_providers_answer_and_the_
         f"The provider's last answer {refused.error_message} "
         "Customer name [customer_name] Sale id SALE-001 Customer email [customer_email] "
         f"Invoice ref {execution.context['invoice_ref']} Invoice number {execution.context['invoice_number']} "
-        f"Attempts 1 Since {moment(first_undo(execution))} Saga create_booking, b-1 "
+        f"Attempts 1 Since {moment(first_undo(execution))} Saga Create booking, b-1 "
         "Case file Undo again Resolve a step by hand"
     )
     assert re.search(r"E523.*portal\. At the latest on .* UTC\. https://portal", refused.error_message)
@@ -246,13 +246,13 @@ def test_a_saga_that_is_not_registered_any_more_is_shown_by_its_step_runs(
         "What the undo would do: Ship is undone. Waiting for a worker It waits for a worker that knows the saga gone. "
         "The provider's last answer is hidden: what is personal in it is not known here. Attempts 4 "
     )
-    assert waiting.endswith(f"Saga gone, g-1 Case file {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
+    assert waiting.endswith(f"Saga Gone, g-1 Case file {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
     assert failed.startswith(
         "What the undo would do: Ship is undone. Failed for good It has failed for good; a person has to see to it. "
     )
     nobody_knows = "No saga named 'gone' is registered here."
     assert failed.endswith(
-        f"Saga gone, g-2 Case file Undo again: {nobody_knows} Resolve a step by hand: {nobody_knows}"
+        f"Saga Gone, g-2 Case file Undo again: {nobody_knows} Resolve a step by hand: {nobody_knows}"
     )
     assert "the courier of Ana sleeps" in cards(shown(supervisor))[0]
 
@@ -264,8 +264,8 @@ def test_a_row_that_cannot_be_read_takes_nothing_with_it(support, plant, no_cale
     SagaExecution.objects.filter(pk=broken.pk).update(context=RawSQL("%s", ["{"]))
 
     said = words_of(shown(support))
-    assert "The row of broken (create_booking) cannot be read; a technician has to look at it. Case file" in said
-    assert "Saga create_booking, fine" in said
+    assert "The row of broken (Create booking) cannot be read; a technician has to look at it. Case file" in said
+    assert "Saga Create booking, fine" in said
 
 
 @pytest.fixture

@@ -45,10 +45,10 @@ def test_a_booking_that_stands():
             f"A nota fiscal {number} de R$ 420,00 foi emitida.",
             "A confirmação foi enviada para [customer_email].",
             "A confirmação foi enviada por WhatsApp para [customer_phone].",
-            "City tour está na agenda em 1 de Dezembro de 2026 às 10:00.",
+            "City tour está na agenda em 01/12/2026 às 10:00.",
         ]
         assert message(execution, CREATE_BOOKING_SAGA) == (
-            "Sua reserva de City tour em 1 de Dezembro de 2026 às 10:00 está confirmada."
+            "Sua reserva de City tour em 01/12/2026 às 10:00 está confirmada."
         )
 
 
