@@ -15,10 +15,10 @@ from django.utils import timezone
 from sagas import database, planner
 from sagas.definition import Saga, SagaStep
 from sagas.models import SagaExecution, StepRun, first_uuid_at
+from sagas.operations.looking import look_at
+from sagas.operations.situation import Situation
 from sagas.registry import all_sagas
 from sagas.states import Direction, Ending, Outcome, Priority
-
-from .looking import Looked, look_at
 
 DAY, HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
 MOST_CALLS = 20_000
@@ -148,7 +148,7 @@ def _calls(since: dt.datetime) -> list[Called]:
     return [Called(*row) for row in made.values_list(*columns)[:MOST_CALLS]]
 
 
-def _in_flight() -> tuple[list[Looked], bool]:
+def _in_flight() -> tuple[list[Situation], bool]:
     """The first of the executions that are in hand or due, now or at a set time; and whether there are more."""
     rows = SagaExecution.objects.using(database.alias())
     keys: list[int] = []
@@ -161,7 +161,7 @@ def _in_flight() -> tuple[list[Looked], bool]:
     return look_at(rows.defer("input", "context", "steps_completed"), keys), more
 
 
-def _waiting(looked: Iterable[Looked]) -> Counter[str]:
+def _waiting(looked: Iterable[Situation]) -> Counter[str]:
     """How many of them call each provider next."""
     waiting: Counter[str] = Counter()
     for one in looked:

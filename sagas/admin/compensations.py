@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from sagas import database
 from sagas.models import Compensation, MissingSaga, SagaExecution, StepRun
 from sagas.operations import Act
+from sagas.operations.looking import look_at
 from sagas.operations.permissions import PERSONAL
 from sagas.operations.refusals import REFUSALS
 from sagas.operations.situation import Situation
@@ -25,7 +26,6 @@ from sagas.registry import all_sagas
 from sagas.states import Direction, Outcome, SagaState
 from sagas.wording import name_in_words
 
-from .looking import Looked, look_at
 from .offers import as_sentence, may
 from .readonly import Desk
 from .undos import Kind, Undo, undos_of
@@ -141,9 +141,8 @@ def _place(after: str) -> Q:
     return Q(created_at__gte=at) & ~Q(created_at=at, pk__lte=int(after))
 
 
-def _ways(request: HttpRequest, looked: Looked, undo: Undo) -> list[Way]:
-    situation = Situation(looked.execution, looked.history, looked.saga)
-    return [_way(request, act, situation, undo) for act in ACTS]
+def _ways(request: HttpRequest, looked: Situation, undo: Undo) -> list[Way]:
+    return [_way(request, act, looked, undo) for act in ACTS]
 
 
 def _way(request: HttpRequest, act: Act, situation: Situation, undo: Undo) -> Way:

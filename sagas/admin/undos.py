@@ -16,10 +16,9 @@ from sagas.conf import get_settings
 from sagas.definition import SagaStep
 from sagas.histories import View, aside_since, views_of
 from sagas.models import SagaExecution, StepRun
+from sagas.operations.situation import Situation
 from sagas.states import Direction, Ending, Outcome, SagaState
 from sagas.wording import name_in_words, sentence_of
-
-from .looking import Looked
 
 
 class Kind(StrEnum):
@@ -118,12 +117,12 @@ class Undo:
         return str(WORDS[self.status])
 
 
-def undos_of(looked: Looked, *, personal: bool) -> list[Undo]:
+def undos_of(looked: Situation, *, personal: bool) -> list[Undo]:
     """The execution's open undos, last step first; `personal` shows the values of personal keys."""
     return [_undo(looked, name, personal=personal) for name in _open(looked)]
 
 
-def _open(looked: Looked) -> list[str]:
+def _open(looked: Situation) -> list[str]:
     """Where the definition is not known here, the step runs tell: what took effect, or may have, and stands."""
     if looked.saga:
         return planner.remaining(looked.saga, looked.history)
@@ -132,7 +131,7 @@ def _open(looked: Looked) -> list[str]:
     return [name for name in standing if Direction.COMPENSATION in views[name].last or not tried_all]
 
 
-def _undo(looked: Looked, name: str, *, personal: bool) -> Undo:
+def _undo(looked: Situation, name: str, *, personal: bool) -> Undo:
     view = views_of(looked.history)[name]
     step = looked.saga.step(name) if looked.saga else None
     status = _status(looked, step, view, name)
@@ -159,7 +158,7 @@ def _is_undo(run: StepRun, step: str) -> bool:
     return run.step == step and run.direction == Direction.COMPENSATION
 
 
-def _status(looked: Looked, step: SagaStep | None, view: View, name: str) -> Status:
+def _status(looked: Situation, step: SagaStep | None, view: View, name: str) -> Status:
     execution = looked.execution
     ended = view.undo_ending not in (Ending.NONE, Ending.POISON)
     if ended or execution.state is SagaState.PARTIALLY_COMPENSATED:
@@ -178,12 +177,12 @@ def _status(looked: Looked, step: SagaStep | None, view: View, name: str) -> Sta
     return Status.ACCEPTED if last.outcome is Outcome.PENDING else Status.AGAIN
 
 
-def _is_next(looked: Looked, name: str) -> bool:
+def _is_next(looked: Situation, name: str) -> bool:
     attempt = planner.in_flight(looked.saga, looked.history) if looked.saga else None
     return attempt is not None and attempt.step.name == name
 
 
-def _times(looked: Looked, step: SagaStep | None, view: View) -> Mapping[str, str]:
+def _times(looked: Situation, step: SagaStep | None, view: View) -> Mapping[str, str]:
     """What the sentences have places for; a moment that there is none of is not asked for."""
     patience = dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
     since = aside_since(step, view) if step else None
@@ -196,7 +195,7 @@ def _moment(moment: dt.datetime | None) -> str:
     return formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else ""
 
 
-def _shown(text: str, looked: Looked, *, personal: bool) -> str:
+def _shown(text: str, looked: Situation, *, personal: bool) -> str:
     """The text without what is personal, unless that may be seen; all of it where nobody knows what is."""
     if personal or not text:
         return text
@@ -205,14 +204,14 @@ def _shown(text: str, looked: Looked, *, personal: bool) -> str:
     return masking.mask(text, looked.saga.personal, looked.execution.input, looked.execution.context)
 
 
-def _since(looked: Looked) -> dt.datetime:
+def _since(looked: Situation) -> dt.datetime:
     """When the first undo of the run began; before that, when the last attempt ended."""
     begun = [run.started_at for run in looked.runs if run.direction == Direction.COMPENSATION]
     ended = [run.finished_at for run in looked.runs]
     return min(begun) if begun else max(ended, default=looked.execution.created_at)
 
 
-def _about(looked: Looked, *, personal: bool) -> tuple[tuple[str, str], ...]:
+def _about(looked: Situation, *, personal: bool) -> tuple[tuple[str, str], ...]:
     """The customer, who is what the first personal key names, and what people search by."""
     saga, execution = looked.saga, looked.execution
     if saga is None:

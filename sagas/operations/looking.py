@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 
 from sagas import database
 from sagas.exceptions import UnreadableRow
@@ -18,33 +18,26 @@ from .situation import HOLDS, Situation
 
 T = TypeVar("T", StepRun, SagaEvent)
 
+TELLING = Q(kind=SagaEvent.Kind.CORRECT) | (Q(kind__in=HOLDS) & ~Q(execution__held=""))
 
-def look_at(pks: Sequence[int]) -> list[Situation]:
-    """These executions as they are now; one that cannot be read is left out, and costs the others nothing."""
+
+def look_at(executions: QuerySet[SagaExecution], keys: Sequence[int]) -> list[Situation]:
+    """Those of the executions with these primary keys, in this order; one that cannot be read is left out, and costs
+    the others nothing."""
     try:
-        return _situations(pks)
+        return _situations(executions, keys)
     except UnreadableRow:
-        half = len(pks) // 2
-        return [*look_at(pks[:half]), *look_at(pks[half:])] if half else []
+        half = len(keys) // 2
+        return [*look_at(executions, keys[:half]), *look_at(executions, keys[half:])] if half else []
 
 
-def _situations(pks: Sequence[int]) -> list[Situation]:
-    executions = SagaExecution.objects.using(database.alias()).filter(pk__in=pks).order_by("pk")
-    mine = StepRun.objects.using(database.alias()).filter(execution__in=pks, run=F("execution__run"))
-    runs = _by_execution(mine.defer("changes").order_by("sequence"))
-    told = (
-        SagaEvent.objects.using(database.alias()).filter(execution__in=pks, kind__in=HOLDS).exclude(execution__held="")
-    )
-    holds = _by_execution(told.order_by("-id"))
-    return [
-        Situation(
-            execution,
-            history_of(execution, tuple(record_of(run) for run in runs[execution.pk])),
-            all_sagas().get(execution.saga_name),
-            holds=holds[execution.pk],
-        )
-        for execution in executions
-    ]
+def _situations(executions: QuerySet[SagaExecution], keys: Sequence[int]) -> list[Situation]:
+    rows = executions.in_bulk(list(keys))
+    current = StepRun.objects.using(database.alias()).filter(execution__in=rows, run=F("execution__run"))
+    runs = _by_execution(current.defer("changes").order_by("sequence"))
+    telling = SagaEvent.objects.using(database.alias()).filter(TELLING, execution__in=rows)
+    events = _by_execution(telling.order_by("-id"))
+    return [_situation(rows[key], runs[key], events[key]) for key in keys if key in rows]
 
 
 def _by_execution(rows: Iterable[T]) -> defaultdict[int, list[T]]:
@@ -52,3 +45,8 @@ def _by_execution(rows: Iterable[T]) -> defaultdict[int, list[T]]:
     for row in rows:
         found[row.execution_id].append(row)
     return found
+
+
+def _situation(execution: SagaExecution, runs: Sequence[StepRun], events: Sequence[SagaEvent]) -> Situation:
+    history = history_of(execution, tuple(record_of(run) for run in runs))
+    return Situation(execution, history, all_sagas().get(execution.saga_name), runs=runs, events=events)

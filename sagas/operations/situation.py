@@ -11,7 +11,7 @@ from sagas import database, histories, planner
 from sagas.definition import Saga
 from sagas.exceptions import UnknownExecution
 from sagas.histories import History
-from sagas.models import SagaEvent, SagaExecution
+from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.registry import all_sagas
 from sagas.states import Direction, SagaState
 from sagas.tenure import history_of
@@ -76,15 +76,16 @@ class Preview:
 class Situation:
     """An execution with its history and definition; `saga` is None when it is not registered here.
 
-    `bound` says that an act is meant for this version of it only; `holds` are the events that tell who held it, newest
-    first, where they have been loaded with many others.
+    `bound` says that an act is meant for this version of it only. Where it has been loaded with many others, `runs` are
+    the step runs of its history, and `events` those that tell who held it and what was corrected, newest first.
     """
 
     execution: SagaExecution
     history: History
     saga: Saga | None
     bound: bool = False
-    holds: Sequence[SagaEvent] | None = None
+    runs: Sequence[StepRun] = ()
+    events: Sequence[SagaEvent] | None = None
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -104,7 +105,7 @@ class Situation:
     @property
     def cause_of_hold(self) -> str:
         """Who held it: operator, engine or on_change."""
-        return cause_of_hold(self.execution, self.holds)
+        return cause_of_hold(self.execution, self.events)
 
     def rolling(self) -> Situation:
         """The same, once a rollback that nobody's failure began is on its way."""
@@ -119,8 +120,8 @@ def look(saga_id: str, *, bound: bool = False) -> Situation:
     return Situation(execution, history_of(execution), all_sagas().get(execution.saga_name), bound)
 
 
-def cause_of_hold(execution: SagaExecution, holds: Iterable[SagaEvent] | None = None) -> str:
-    """Who held it last: operator, engine or on_change; `holds` are its events that tell, newest first, if at hand."""
-    if holds is None:
-        holds = execution.events.using(database.alias()).filter(kind__in=HOLDS).order_by("-id")[:10]
-    return next((event.data["cause"] for event in holds if "cause" in event.data), "operator")
+def cause_of_hold(execution: SagaExecution, events: Iterable[SagaEvent] | None = None) -> str:
+    """Who held it last: operator, engine or on_change; `events` have those that tell, newest first, if at hand."""
+    if events is None:
+        events = execution.events.using(database.alias()).filter(kind__in=HOLDS).order_by("-id")[:10]
+    return next((event.data["cause"] for event in events if "cause" in event.data), "operator")
