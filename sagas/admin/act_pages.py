@@ -10,7 +10,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from sagas import masking, operations
+from sagas import operations
+from sagas.cases import veil_over
 from sagas.exceptions import ActHalfDone, ActOutdated, ActRefused, InvalidInput, UnreadableRow
 from sagas.models import SagaExecution
 from sagas.operations import Act, By, Preview
@@ -100,9 +101,10 @@ class ActPage:
     def masked(self, text: str) -> str:
         """The text without what is personal, unless the user may see that."""
         seen = self.situation()
-        if self.personal or seen.saga is None:  # of a saga that is not known here nothing but our own words is told
+        if seen.saga is None:  # nothing but our own words is told then
             return text
-        return masking.mask(text, seen.saga.personal, seen.execution.input, seen.execution.context)
+        told: str = veil_over(seen.execution, seen.saga, personal=self.personal)(text)
+        return told
 
     def shown_anew(self) -> HttpResponse:
         """The preview of what it is by now; what was typed as the reason stays."""

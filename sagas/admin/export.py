@@ -17,10 +17,12 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from sagas.cases import veil_over
 from sagas.logs import log
 from sagas.models import SagaExecution
 from sagas.operations.permissions import EXPORT, PERSONAL, VIEW
 from sagas.querysets import ExecutionQuerySet
+from sagas.registry import all_sagas
 from sagas.states import UNFINISHED, Priority
 
 from . import rows
@@ -94,7 +96,7 @@ def _lines(request: HttpRequest, executions: ExecutionQuerySet) -> Iterator[str]
             told = rows.tell(chunk, personal=personal)
             for row in chunk:
                 count += 1
-                yield writer.writerow([_safe(value) for value in _cells(row, told[row.pk]).values()])
+                yield writer.writerow([_safe(value) for value in _cells(row, told[row.pk], personal=personal).values()])
     finally:
         log(logging.INFO, "export.made", by=request.user.get_username(), rows=count, personal=personal)
 
@@ -110,7 +112,7 @@ def _chunks(executions: ExecutionQuerySet) -> Iterator[list[SagaExecution]]:
         rest = older.exclude(created_at=last.created_at, pk__gte=last.pk)
 
 
-def _cells(row: SagaExecution, told: Told) -> dict[str, Any]:
+def _cells(row: SagaExecution, told: Told, *, personal: bool) -> dict[str, Any]:
     """The value of each of COLUMNS."""
     waits = row.state in UNFINISHED and not row.leased
     return {
@@ -119,7 +121,7 @@ def _cells(row: SagaExecution, told: Told) -> dict[str, Any]:
         "what": told.sentence,
         "references": "; ".join(f"{key}: {value}" for key, value in told.references),
         "state": row.state.value,
-        "held": told.held,
+        "held": _why_held(row, personal=personal),
         "needs_attention": "yes" if row.needs_attention else "no",
         "priority": Priority(row.priority).name.lower(),
         "steps_done": told.done,
@@ -131,6 +133,13 @@ def _cells(row: SagaExecution, told: Told) -> dict[str, Any]:
         "duration_seconds": round(row.duration(), 3) if row.started_at else "",
         "next_attempt_at": _moment(row.due_at) if waits else "",
     }
+
+
+def _why_held(row: SagaExecution, *, personal: bool) -> str:
+    if not row.held:
+        return ""
+    told: str = veil_over(row, all_sagas().get(row.saga_name), personal=personal)(row.held)
+    return told
 
 
 class _Echo:

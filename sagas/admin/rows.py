@@ -25,7 +25,7 @@ TEXTS = {f"{name}_text": ExpressionWrapper(F(name), output_field=TextField()) fo
 
 @dataclass(frozen=True)
 class Told:
-    """An execution in words: its saga, what the customer is told, whom and what it is about, and why it is held.
+    """An execution in words: its saga, what the customer is told, and whom and what it is about.
 
     `references` are pairs of key and value; `done` of `planned` steps are done.
     """
@@ -35,7 +35,6 @@ class Told:
     references: tuple[tuple[str, str], ...]
     done: int
     planned: int
-    held: str
 
 
 def as_texts(executions: ExecutionQuerySet) -> ExecutionQuerySet:
@@ -54,17 +53,15 @@ def tell(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, To
 
 def _told(execution: SagaExecution, references: Sequence[tuple[str, str]], *, personal: bool) -> Told:
     saga = all_sagas().get(execution.saga_name)
-    unreadable = [name for name in JSON if not _read(execution, name)]
-    keys = saga.personal if saga else ()
-    hidden = () if personal else keys
-    known = personal or (saga is not None and not unreadable)
+    execution.unreadable = tuple(name for name in JSON if not _read(execution, name))
+    hidden = saga.personal if saga and not personal else ()
+    known = personal or (saga is not None and not execution.unreadable)
     return Told(
         saga=wording.name_in_words(execution.saga_name),
         sentence=wording.message(execution, saga, personal=personal),
         references=_shown(execution, saga, references, hidden) if known else (),
         done=len(execution.steps_completed),
         planned=len(execution.plan),
-        held=masking.mask(execution.held, hidden, execution.input, execution.context) if known else "",
     )
 
 

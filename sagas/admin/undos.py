@@ -11,7 +11,8 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from sagas import masking, planner
+from sagas import planner
+from sagas.cases import Veil, veil_over
 from sagas.conf import get_settings
 from sagas.definition import SagaStep
 from sagas.histories import View, aside_since, views_of
@@ -119,7 +120,8 @@ class Undo:
 
 def undos_of(looked: Situation, *, personal: bool) -> list[Undo]:
     """The execution's open undos, last step first; `personal` shows the values of personal keys."""
-    return [_undo(looked, name, personal=personal) for name in _open(looked)]
+    veil = veil_over(looked.execution, looked.saga, personal=personal, events=looked.events)
+    return [_undo(looked, name, veil) for name in _open(looked)]
 
 
 def _open(looked: Situation) -> list[str]:
@@ -131,7 +133,7 @@ def _open(looked: Situation) -> list[str]:
     return [name for name in standing if Direction.COMPENSATION in views[name].last or not tried_all]
 
 
-def _undo(looked: Situation, name: str, *, personal: bool) -> Undo:
+def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
     view = views_of(looked.history)[name]
     step = looked.saga.step(name) if looked.saga else None
     status = _status(looked, step, view, name)
@@ -140,17 +142,17 @@ def _undo(looked: Situation, name: str, *, personal: bool) -> Undo:
         execution=looked.execution,
         step=name,
         status=status,
-        what=sentence_of(name, "to_undo", WHAT, looked.execution, looked.saga, personal=personal),
-        doubt=sentence_of(name, "in_doubt", DOUBT, looked.execution, looked.saga, personal=personal)
+        what=sentence_of(name, "to_undo", WHAT, looked.execution, looked.saga, personal=veil.personal),
+        doubt=sentence_of(name, "in_doubt", DOUBT, looked.execution, looked.saga, personal=veil.personal)
         if view.doubt
         else "",
         stands=str(SENTENCES[status]) % _times(looked, step, view),
-        held=_shown(looked.execution.held, looked, personal=personal) if status is Status.HELD else "",
+        held=veil(looked.execution.held) if status is Status.HELD else "",
         attempts=view.counts.get(Direction.COMPENSATION, 0),
-        answer=_shown(answer, looked, personal=personal),
-        hidden=bool(answer) and not (personal or looked.saga),
+        answer=veil(answer),
+        hidden=bool(answer) and veil.blind,
         since=_since(looked),
-        about=_about(looked, personal=personal),
+        about=_about(looked, veil),
     )
 
 
@@ -195,15 +197,6 @@ def _moment(moment: dt.datetime | None) -> str:
     return formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else ""
 
 
-def _shown(text: str, looked: Situation, *, personal: bool) -> str:
-    """The text without what is personal, unless that may be seen; all of it where nobody knows what is."""
-    if personal or not text:
-        return text
-    if looked.saga is None:
-        return ""
-    return masking.mask(text, looked.saga.personal, looked.execution.input, looked.execution.context)
-
-
 def _since(looked: Situation) -> dt.datetime:
     """When the first undo of the run began; before that, when the last attempt ended."""
     begun = [run.started_at for run in looked.runs if run.direction == Direction.COMPENSATION]
@@ -211,17 +204,12 @@ def _since(looked: Situation) -> dt.datetime:
     return min(begun) if begun else max(ended, default=looked.execution.created_at)
 
 
-def _about(looked: Situation, *, personal: bool) -> tuple[tuple[str, str], ...]:
+def _about(looked: Situation, veil: Veil) -> tuple[tuple[str, str], ...]:
     """The customer, who is what the first personal key names, and what people search by."""
     saga, execution = looked.saga, looked.execution
     if saga is None:
         return ()
     keys = dict.fromkeys([*saga.personal[:1], *saga.references])
     values = {key: execution.context.get(key) or execution.input.get(key) for key in keys}
-    hidden = () if personal else saga.personal
-    told = [
-        (key, f"[{key}]" if key in hidden else _shown(str(value), looked, personal=personal))
-        for key, value in values.items()
-        if value and isinstance(value, (str, int))
-    ]
-    return tuple((name_in_words(key), value) for key, value in told)
+    told = veil({key: str(value) for key, value in values.items() if value and isinstance(value, (str, int))})
+    return tuple((name_in_words(key), value) for key, value in (told or {}).items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,19 +30,24 @@ class Veil:
         return "" if self.blind else masking.masked(value, self.keys, *self.contexts)
 
 
-def veil_over(execution: SagaExecution, saga: Saga | None, *, personal: bool) -> Veil:
-    """The veil for a reader who may see personal values, or may not."""
+def veil_over(
+    execution: SagaExecution, saga: Saga | None, *, personal: bool, events: Iterable[SagaEvent] | None = None
+) -> Veil:
+    """The veil for a reader who may see personal values, or may not; `events` have its corrections, if at hand."""
     if personal:
         return Veil(True, False, (), ())
     try:
-        former = _former_inputs(execution)
+        former = _former_inputs(_corrections(execution) if events is None else events)
     except UnreadableRow:
         return Veil(False, True, (), ())
     blind = saga is None or bool(execution.unreadable)
     return Veil(False, blind, saga.personal if saga else (), (execution.input, execution.context, *former))
 
 
-def _former_inputs(execution: SagaExecution) -> list[Mapping[str, Any]]:
+def _corrections(execution: SagaExecution) -> Iterable[SagaEvent]:
+    return execution.events.using(database.alias()).filter(kind=SagaEvent.Kind.CORRECT)
+
+
+def _former_inputs(events: Iterable[SagaEvent]) -> list[Mapping[str, Any]]:
     """What was corrected, as it was: people's reasons may quote it."""
-    corrections = execution.events.using(database.alias()).filter(kind=SagaEvent.Kind.CORRECT)
-    return [data.get("former", {}).get("set", {}) for data in corrections.values_list("data", flat=True)]
+    return [event.data["former"].get("set", {}) for event in events if "former" in event.data]

@@ -11,9 +11,9 @@ from django.utils import formats, timezone
 
 from integrations import sandbox
 from integrations.models import FaultMode
-from sagas import OutcomeUnknown, RetryLater, StepFailed, registry
+from sagas import OutcomeUnknown, RetryLater, SagaState, StepFailed, registry
 from sagas.models import MissingSaga, SagaExecution
-from sagas.operations import By
+from sagas.operations import Act, By, perform
 from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.conftest import words_of
 from tests.bookings.conftest import BOOKING, PAYMENT
@@ -226,6 +226,22 @@ def test_nothing_personal_is_told_to_who_may_not_see_it_and_nothing_is_markup(su
         assert "<img src=x" not in page
 
 
+def test_what_was_personal_before_a_correction_is_not_told_either(support, supervisor, registered, stage):
+    saga = registered(
+        stage.step("write", undo=[StepFailed("ana.old@example.com is not known")]),
+        stage.step("pay", StepFailed("no")),
+        personal=["email"],
+    )
+    execution = run_saga(saga, context={"email": "ana.old@example.com"}, max_seconds=0)
+    perform(Act.HOLD, execution.saga_id)
+    perform(Act.CORRECT, execution.saga_id, context={"email": "ana.new@example.com"})
+    perform(Act.RELEASE, execution.saga_id)
+    run_saga(saga, execution.saga_id, context={"email": "ana.old@example.com"})
+
+    assert "[email] is not known" in words_of(shown(support))
+    assert "ana.old@example.com is not known" in words_of(shown(supervisor))
+
+
 def test_a_saga_that_is_not_registered_any_more_is_shown_by_its_step_runs(
     support, supervisor, registered, stage, clock
 ):
@@ -315,6 +331,8 @@ def test_pages_follow_one_another_the_oldest_first_in_a_constant_number_of_queri
     assert [re.search(r"s-\d\d", card)[0] for card in cards(first)] == [f"s-{number:02}" for number in range(25)]
     assert [re.search(r"s-\d\d", card)[0] for card in cards(second)] == [f"s-{number:02}" for number in range(25, 30)]
     assert "From the beginning" in second.content.decode()
+    assert queries_of(support) == few
+    SagaExecution.objects.update(state=SagaState.COMPENSATING, held="the engine's reason")
     assert queries_of(support) == few
 
 

@@ -8,6 +8,8 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from sagas.models import SagaExecution
+from sagas.operations import Act, perform
+from tests.support import run_saga
 
 from .pages import LIST, PERSONAL, book, count_questions, fill, text_of
 
@@ -82,6 +84,18 @@ def test_what_is_personal_is_not_in_the_file_of_who_may_not_see_it(support):
 
     assert "customer_email: [customer_email]" in text
     assert [value for value in PERSONAL if value.lower() in text.lower()] == []
+
+
+def test_why_it_is_held_does_not_quote_what_was_corrected(support, stage, registered):
+    support.user.user_permissions.add(Permission.objects.get(codename="export_saga"))
+    saga = registered(stage.step("a"), stage.step("b"), personal=["email"])
+    execution = run_saga(saga, context={"email": "ana.old@example.com"}, max_seconds=0)
+    perform(Act.HOLD, execution.saga_id)
+    perform(Act.CORRECT, execution.saga_id, context={"email": "ana.new@example.com"})
+    perform(Act.RELEASE, execution.saga_id)
+    perform(Act.HOLD, execution.saga_id, reason="it was ana.old@example.com")
+
+    assert rows_of(support.get(EXPORT))[0]["held"] == "Held by an operator: it was [email]"
 
 
 @pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t", "\r"])
