@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from sagas import database, histories
+from sagas import database
 from sagas.filling import amount
 from sagas.models import SagaExecution
 from sagas.states import Direction, SagaState
 
 from .looking import look_at
-from .previews import PREVIEWS
+from .previews import PREVIEWS, may_follow
 from .refusals import REFUSALS
 from .situation import Act, Situation
 
@@ -82,17 +82,8 @@ def _take_in_money(forecast: Forecast, situation: Situation, name: str, directio
 
 
 def _calls(act: Act, situation: Situation) -> list[tuple[str, Direction]]:
-    """The calls of the act's preview; after a release also those that follow the first of them."""
+    """The calls of the act's preview; after a release also those that may follow the first of them."""
     _, calls = PREVIEWS[act](situation)
-    found = [(call.step, call.direction) for call in calls]
-    if act is Act.RELEASE and situation.saga:
-        found += [call for call in _to_come(situation) if call not in found]
-    return found
-
-
-def _to_come(situation: Situation) -> Iterator[tuple[str, Direction]]:
-    if situation.state is SagaState.COMPENSATING:
-        yield from ((name, Direction.COMPENSATION) for name in situation.remaining)
-        return
-    views = histories.views_of(situation.history)
-    yield from ((name, Direction.ACTION) for name in situation.history.plan if not views[name].done)
+    if act is Act.RELEASE and situation.saga and calls:
+        calls = [*calls, *may_follow(calls[0], situation.saga, situation.history)]
+    return [(call.step, call.direction) for call in calls]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.utils.translation import gettext
 
 from sagas import histories, planner
+from sagas.definition import Saga
 from sagas.histories import History
 from sagas.planner import Attempt
 from sagas.states import Direction, SagaState
@@ -102,6 +103,17 @@ def released(situation: Situation) -> History:
     return dataclasses.replace(situation.history, budget_since=situation.execution.version + 1)
 
 
+def may_follow(first: Call, saga: Saga, history: History) -> list[Call]:
+    """What may follow the first call of a release, if all goes well; after a question, whatever its answer is."""
+    if first.direction is Direction.COMPENSATION:
+        return [call for call in _undos(saga, history) if call.step != first.step]
+    views = histories.views_of(history)
+    later = [name for name in history.plan[history.plan.index(first.step) + 1 :] if not views[name].done]
+    steps = [Call(name, Direction.ACTION, histories.key_of(history, name, Direction.ACTION)) for name in later]
+    asks = first.direction is Direction.VERIFY and not histories.past_pivot(saga, history)
+    return steps + _undos(saga, histories.roll_back(history, first.step)) if asks else steps
+
+
 def _running(situation: Situation) -> Call | None:
     """The undo of the action that a worker is about, which will have happened, or may have, when the cancel comes."""
     execution, history = situation.execution, situation.history
@@ -119,6 +131,9 @@ def _as_retried(situation: Situation) -> Situation:
 
 
 def _undo_calls(situation: Situation) -> list[Call]:
-    names = situation.remaining
-    key = histories.key_of
-    return [Call(n, Direction.COMPENSATION, key(situation.history, n, Direction.COMPENSATION)) for n in names]
+    return _undos(situation.saga, situation.history) if situation.saga else []
+
+
+def _undos(saga: Saga, history: History) -> list[Call]:
+    names, undo = planner.remaining(saga, history), Direction.COMPENSATION
+    return [Call(name, undo, histories.key_of(history, name, undo)) for name in names]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from sagas import histories, planner, wording
+from sagas import wording
 from sagas.definition import Saga, SagaStep
 from sagas.histories import History
 from sagas.models import SagaExecution
 from sagas.states import Direction, SagaState
 
+from .previews import may_follow
 from .situation import Act, Call, Preview
 from .sums import Sum, moved_by
 
@@ -26,6 +27,10 @@ TO_ASK = _("The provider is asked whether %(step)s was done.")
 CHARGED = _("%(sum)s is charged to the customer.")
 BACK = _("%(sum)s goes back to the customer.")
 BACK_IF_CHARGED = _("%(sum)s goes back to the customer, if it was charged.")
+AS_ANSWERED = {
+    Direction.ACTION: _("If it goes on, %(sum)s is charged to the customer."),
+    Direction.COMPENSATION: _("If it is undone, as much as was charged goes back to the customer: %(sum)s at most."),
+}
 WORDS = {
     Direction.ACTION: ("to_do", TO_DO),
     Direction.COMPENSATION: ("to_undo", TO_UNDO),
@@ -94,11 +99,13 @@ class _Teller:
 
     @property
     def calls(self) -> list[Call]:
-        """The calls of the preview, and those that follow if all goes well."""
-        return [*self.preview.calls, *_calls_to_follow(self.preview, self.saga, self.history)]
+        """The calls of the preview, and those that follow if all goes well; what an answer leads to is left open."""
+        return [*self.preview.calls, *(() if self._asks_first else self._to_follow)]
 
     def lead(self) -> str:
         """What it is about, without the words of the trade that the preview's own sentence may have."""
+        if self._asks_first:
+            return gettext("The provider is asked first; as its answer is, it goes on, or what was done is undone.")
         if self.preview.act is Act.RELEASE:
             return gettext("It goes on from where it stands.")
         if self.preview.act is Act.RETRY and self.execution.state is SagaState.FAILED:
@@ -122,6 +129,10 @@ class _Teller:
         if steps := self._paying(Direction.COMPENSATION):
             known = any(step.name not in self.preview.in_doubt for step in steps)
             yield (BACK if known else BACK_IF_CHARGED) % {"sum": self._shown(steps)}
+        if self._asks_first:
+            for direction, sentence in AS_ANSWERED.items():
+                if steps := self._with_money(self._to_follow, direction):
+                    yield sentence % {"sum": self._shown(steps)}
 
     def irreversible(self) -> Iterator[str]:
         """What no undo takes back."""
@@ -149,29 +160,24 @@ class _Teller:
         return moved_by(steps, (self.execution.context, self.execution.input), hidden)
 
     def _paying(self, direction: Direction) -> list[SagaStep]:
-        steps = [self._step(call) for call in self.calls if call.direction is direction]
+        return self._with_money(self.calls, direction)
+
+    def _with_money(self, calls: Sequence[Call], direction: Direction) -> list[SagaStep]:
+        steps = [self._step(call) for call in calls if call.direction is direction]
         return [step for step in steps if step and step.money]
+
+    @property
+    def _asks_first(self) -> bool:
+        """Whether it is a release of what goes on as a provider's answer is."""
+        calls = self.preview.calls
+        return self.preview.act is Act.RELEASE and bool(calls) and calls[0].direction is Direction.VERIFY
+
+    @property
+    def _to_follow(self) -> Sequence[Call]:
+        """A released saga does not stop at the first call."""
+        if self.preview.act is not Act.RELEASE or self.saga is None or not self.preview.calls:
+            return ()
+        return may_follow(self.preview.calls[0], self.saga, self.history)
 
     def _step(self, call: Call) -> SagaStep | None:
         return self.saga.step(call.step) if self.saga else None
-
-
-def _calls_to_follow(preview: Preview, saga: Saga | None, history: History) -> Iterator[Call]:
-    """A released saga does not stop at the first call."""
-    if preview.act is not Act.RELEASE or saga is None or not preview.calls:
-        return
-    first = preview.calls[0]
-    if first.direction is Direction.COMPENSATION:
-        names = [name for name in planner.remaining(saga, history) if name != first.step]
-    elif first.direction is Direction.ACTION:
-        names = _steps_after(first.step, history)
-    else:
-        names = []
-    for name in names:
-        yield Call(name, first.direction, histories.key_of(history, name, first.direction))
-
-
-def _steps_after(name: str, history: History) -> list[str]:
-    views = histories.views_of(history)
-    later = history.plan[history.plan.index(name) + 1 :]
-    return [step for step in later if not views[step].done]

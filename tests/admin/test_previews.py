@@ -2,9 +2,10 @@
 
 import pytest
 
-from sagas import OutcomeUnknown, StepFailed, orchestrator
+from sagas import OutcomeUnknown, RetryLater, StepFailed, orchestrator
 from sagas.models import SagaEvent
-from sagas.operations import Act, perform
+from sagas.operations import Act, batches, perform
+from sagas.states import Direction
 from tests.support import lost
 
 from .cases import act_url, items, scene, text_of
@@ -173,3 +174,27 @@ def test_a_preview_without_the_permission_tells_nothing_personal(support):
     for page in pages:
         assert page.status_code == 200
         assert not [canary for canary in canaries if canary in page.content.decode()]
+
+
+def test_a_release_that_asks_first_tells_the_money_that_either_answer_moves(support, stage, registered):
+    steps = {"retry_count": 0, "idempotent": False, "money": "price"}
+    registered(
+        stage.step("deposit", money="price"),
+        stage.step("charge", OutcomeUnknown("lost"), verify=[RetryLater(3600)], **steps),
+        stage.step("extras", money="price"),
+    )
+    run = orchestrator.get_saga_orchestrator().execute
+    execution = run("x", "trip", context={"price": "10.00"}, max_seconds=0.2)
+    perform(Act.HOLD, "x")
+
+    page = support.get(act_url(execution, "release"))
+
+    lead = "The provider is asked first; as its answer is, it goes on, or what was done is undone."
+    assert lead in text_of(page)
+    assert items(page, CALLS) == ["The provider is asked whether Charge was done."]
+    assert items(page, MONEY) == [
+        "If it goes on, R$ 10.00 is charged to the customer.",
+        "If it is undone, as much as was charged goes back to the customer: R$ 20.00 at most.",
+    ]
+    forecast = batches.prepare(Act.RELEASE, [execution.pk])
+    assert forecast.money == {(Direction.ACTION, "BRL"): 10, (Direction.COMPENSATION, "BRL"): 20}
