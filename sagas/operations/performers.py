@@ -22,7 +22,7 @@ from sagas.registry import all_sagas
 from sagas.states import TERMINAL, UNFINISHED, Direction, Outcome, Resolution, SagaEventKind, SagaState, state_after
 from sagas.tenure import record_of, worker_name
 
-from .previews import next_run, released
+from .previews import move_after_word, next_run, released
 from .situation import Act, By, Situation
 
 TOLD = ("run", "plan", "failed_step", "held")
@@ -162,9 +162,9 @@ def _after_resolution(situation: Situation, history: History) -> dict[str, Any]:
         if planner.remaining(saga, history):
             return {}
         return {"state": state_after(situation.state, SagaEventKind.RESOLVE), **_ended()}
-    if situation.cause_of_hold != "engine":
+    move = move_after_word(situation, history)
+    if move is None:
         return {}
-    move = planner.next_move(saga, history, CLOCK.by_host())
     if isinstance(move, Hold):
         return {"held": move.reason}
     if isinstance(move, RollBack):

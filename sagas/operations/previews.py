@@ -8,10 +8,11 @@ from collections.abc import Callable
 from django.utils.translation import gettext
 
 from sagas import histories, planner
+from sagas.clock import CLOCK
 from sagas.definition import Saga
-from sagas.histories import History
-from sagas.planner import Attempt
-from sagas.states import Direction, SagaState
+from sagas.histories import History, Record
+from sagas.planner import Attempt, Move
+from sagas.states import TERMINAL, Direction, Outcome, Resolution, SagaState
 
 from .situation import Act, Call, Situation
 
@@ -112,6 +113,21 @@ def may_follow(first: Call, saga: Saga, history: History) -> list[Call]:
     steps = [Call(name, Direction.ACTION, histories.key_of(history, name, Direction.ACTION)) for name in later]
     asks = first.direction is Direction.VERIFY and not histories.past_pivot(saga, history)
     return steps + _undos(saga, histories.roll_back(history, first.step)) if asks else steps
+
+
+def resolved(situation: Situation, step: str, word: Resolution) -> History:
+    """The history with a person's word on the step."""
+    version, now = situation.execution.version + 1, CLOCK.by_host()
+    outcome = Outcome.FAILED if word is Resolution.NOT_DONE else Outcome.SUCCEEDED
+    record = Record(version, step, Direction.RESOLVED, 1, outcome, "", now, now, resolution=word)
+    return situation.history.with_record(record)
+
+
+def move_after_word(situation: Situation, history: History) -> Move | None:
+    """What comes next once a person's word has led to this history; None where a word does not end the hold."""
+    if situation.saga is None or situation.state in TERMINAL or situation.cause_of_hold != "engine":
+        return None
+    return planner.next_move(situation.saga, history, CLOCK.by_host())
 
 
 def _running(situation: Situation) -> Call | None:

@@ -231,8 +231,31 @@ def test_of_an_undo_that_failed_a_person_may_say_that_the_step_stays(support):
     assert "Process payment was done, and stays as it is." in text_of(page)
 
 
+def test_each_word_says_what_follows_from_it_and_the_money_that_moves(support, stage, registered):
+    unsure = {"pivot": True, "undo": None, "idempotent": False, "retry_count": 0}
+    saga = registered(
+        stage.step("deposit", money="price"),
+        stage.step("book", lost(), **unsure),
+        stage.step("extras", undo=None, money="price"),
+    )
+    execution = get_saga_orchestrator().execute("x", "trip", saga, context={"price": "10.00"})
+    assert execution.held
+
+    page = text_of(support.get(act_url(execution, "resolve")))
+
+    assert "Book was done. It goes on then, and R$ 10.00 is charged to the customer." in page
+    undone = "What was done is undone then, last step first, and R$ 10.00 goes back to the customer."
+    assert f"Book was not done. {undone}" in page
+    do(support, execution, "resolve", word="book:not_done", evidence="none there")
+    assert go_on(execution).state is SagaState.FAILED
+    assert stage.told == ["deposit", "book", "deposit.undo"]
+
+
 def test_a_word_on_what_a_person_holds_leaves_it_held(support):
     execution = scene("create_booking", "held")
+    page = text_of(support.get(act_url(execution, "resolve")))
+    assert "It is still held then." in page
+    assert "undone then" not in page
 
     do(support, execution, "resolve", word="create_nf:done", evidence="invoice 9", output='{"invoice_number": "9"}')
 
