@@ -10,10 +10,14 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas.operations.sums import Sum
+from sagas.operations.sums import Sum, UnknownSum
 
 LONGEST = 2000
 EXAMPLE = '{"payment_id": "pi_1"}'
+ASKS_FOR_SUM = _("Type %(sum)s to confirm that it goes back to the customer")
+ASKS_FOR_ID = _("Type %(sum)s to confirm that money of this case goes back to the customer; you are not told how much")
+NOT_THE_SUM = _("This is not the amount that goes back: %(sum)s.")
+NOT_THE_ID = _("This is not %(sum)s.")
 
 
 class ActForm(forms.Form):
@@ -27,23 +31,22 @@ class ActForm(forms.Form):
     )
     version = forms.IntegerField(widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, refund: Sum | None = None, **options: Any) -> None:
+    def __init__(self, *args: Any, refund: Sum | UnknownSum | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.refund = refund
         if refund:
             self.fields["amount"] = forms.CharField(
-                label=gettext("Type %(sum)s to confirm that it goes back to the customer") % {"sum": refund},
-                max_length=40,
+                label=(ASKS_FOR_ID if isinstance(refund, UnknownSum) else ASKS_FOR_SUM) % {"sum": refund},
+                max_length=LONGEST,
                 widget=forms.TextInput(attrs={"autocomplete": "off"}),
             )
 
     def clean_amount(self) -> str:
-        """The amount that goes back, and no other."""
+        """The amount that goes back, and no other; where it is not known, what it is of."""
         typed: str = self.cleaned_data["amount"]
         if self.refund and not self.refund.is_meant_by(typed):
-            raise forms.ValidationError(
-                gettext("This is not the amount that goes back: %(sum)s.") % {"sum": self.refund}
-            )
+            told = NOT_THE_ID if isinstance(self.refund, UnknownSum) else NOT_THE_SUM
+            raise forms.ValidationError(told % {"sum": self.refund})
         return typed
 
     @property

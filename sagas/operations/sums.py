@@ -26,6 +26,20 @@ def moved_by(steps: Sequence[SagaStep], contexts: filling.Contexts, hidden: Sequ
 
 
 @dataclass(frozen=True)
+class UnknownSum:
+    """A sum that is not known, or not to this reader, of the execution with this id; who means it types the id."""
+
+    saga_id: str
+
+    def __str__(self) -> str:
+        return self.saga_id
+
+    def is_meant_by(self, typed: str) -> bool:
+        """Whether this is the id."""
+        return typed.strip() == self.saga_id
+
+
+@dataclass(frozen=True)
 class Sum:
     """An amount in a currency; its text is what people read."""
 

@@ -17,7 +17,7 @@ from sagas.states import Direction, SagaState
 
 from .previews import may_follow
 from .situation import Act, Call, Preview
-from .sums import Sum, moved_by
+from .sums import Sum, UnknownSum, moved_by
 
 HARMLESS = frozenset({Act.VERIFY})  # they ask, and change nothing: nobody needs to see a preview first
 
@@ -48,7 +48,7 @@ class ToldCall:
 
 @dataclass(frozen=True)
 class Told:
-    """What people read before they decide; `refund` is what goes back to the customer, where that is known."""
+    """What people read before they decide; `refund` is what goes back to the customer, None where nothing does."""
 
     sentence: str
     calls: tuple[ToldCall, ...]
@@ -56,7 +56,7 @@ class Told:
     money: tuple[str, ...]
     irreversible: tuple[str, ...]
     in_doubt: tuple[str, ...]
-    refund: Sum | None
+    refund: Sum | UnknownSum | None
 
 
 def tell(
@@ -148,9 +148,10 @@ class _Teller:
         if any(call.direction is Direction.COMPENSATION for call in self.calls):
             yield gettext("An undo is for good: what it takes back can only be started anew.")
 
-    def refund(self) -> Sum | None:
-        """What goes back to the customer, where that is known and may be seen."""
-        return self._sum(self._paying(Direction.COMPENSATION))
+    def refund(self) -> Sum | UnknownSum | None:
+        """What goes back to the customer, also where that is not known or may not be seen."""
+        steps = self._paying(Direction.COMPENSATION)
+        return (self._sum(steps) or UnknownSum(self.execution.saga_id)) if steps else None
 
     def _shown(self, steps: Sequence[SagaStep]) -> str:
         return str(self._sum(steps) or f"[{steps[0].money}]")

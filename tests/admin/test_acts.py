@@ -70,6 +70,25 @@ def test_another_amount_than_the_one_that_goes_back_undoes_nothing(supervisor, t
     assert not SagaEvent.objects.exists()
 
 
+@pytest.mark.parametrize("price", ["a lot", "10.00"])
+def test_an_amount_that_is_not_known_or_not_to_this_reader_is_confirmed_too(support, stage, registered, price):
+    saga = registered(
+        stage.step("pay", undo=[StepFailed("no"), {}], money="price"),
+        stage.step("b", StepFailed("no")),
+        personal=["price"],
+    )
+    execution = get_saga_orchestrator().execute("case-7", "trip", saga, context={"price": price})
+
+    page = do(support, execution, "retry")
+    asked = "Type case-7 to confirm that money of this case goes back to the customer; you are not told how much"
+    assert asked in text_of(page)
+    assert "This is not case-7." in text_of(do(support, execution, "retry", amount=price))
+    assert not execution.events.exists()
+
+    do(support, execution, "retry", amount=" case-7 ")
+    assert told(support, execution) == "What is not undone yet is tried again now; this page shows how."
+
+
 def test_an_undo_that_moves_no_money_asks_for_no_amount(supervisor):
     execution = scene("create_booking", "succeeded")
 

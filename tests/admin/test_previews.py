@@ -130,7 +130,7 @@ def test_an_amount_that_cannot_be_read_is_not_made_up(supervisor, stage, registe
     page = supervisor.get(act_url(execution, "compensate"))
 
     assert items(page, MONEY) == ["[price] goes back to the customer."]
-    assert "Type" not in text_of(page)
+    assert "Type x to confirm that money of this case goes back" in text_of(page)
 
 
 def test_what_several_steps_move_is_told_as_one_sum(supervisor, stage, registered):
