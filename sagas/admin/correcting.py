@@ -89,7 +89,13 @@ class CorrectPage(ActPage):
     def _change(self, correction: Correction, form: InputForm, key: str) -> Change:
         field = form.fields.get(key)
         before = f"[{key}]" if key in form.hidden else _shown(correction.former, key)
-        return Change(str(field.label if field else key), before, _shown(correction.execution.input, key))
+        after = _shown(correction.execution.input, key)
+        if (
+            not self.personal
+        ):  # what the schema has made of values that the user did not see, who may see what they typed
+            derived = key in form.hidden and key not in form.changed_data
+            after = f"[{key}]" if derived else self.masked(after)
+        return Change(str(field.label if field else key), before, after)
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

@@ -8,6 +8,7 @@ from django.contrib.auth.models import Permission
 from rest_framework import serializers
 
 from sagas import SagaState, StepFailed
+from sagas.models import SagaExecution
 from sagas.operations import Act, perform
 from sagas.orchestrator import get_saga_orchestrator
 
@@ -343,3 +344,20 @@ def test_who_may_not_try_again_may_not_correct_and_try_again(db):
 
     assert client.get(act_url(execution, "correct")).status_code == 403
     assert client.post(act_url(execution, "correct"), {"reason": "x"}).status_code == 403
+
+
+def test_what_the_schema_makes_of_a_personal_value_is_not_shown(clerk, execute):
+    class Input(serializers.Serializer):
+        name = serializers.CharField()
+        city = serializers.CharField()
+
+        def validate(self, attrs):
+            return attrs | {"name": attrs["name"].upper(), "city": f"{attrs['city']} for {attrs['name']}"}
+
+    execution = execute({"name": "Ana Souza", "city": "Rio"}, schema=Input, personal=["name"])
+    SagaExecution.objects.update(input={"name": "Ana Souza", "city": "Rio"})
+
+    page = correct(clerk, execution, city="Recife")
+
+    assert changes(page) == [("Name", "[name]", "[name]"), ("City", "Rio", "Recife for [name]")]
+    assert "ana souza" not in page.content.decode().lower()
