@@ -15,14 +15,16 @@ from .situation import Act, Situation
 
 def _why_not_retry(situation: Situation) -> str:
     if situation.state not in (SagaState.FAILED, SagaState.PARTIALLY_COMPENSATED):
-        return gettext("only a failed saga can be retried, and this one is %(state)s.") % _state_of(situation)
+        return gettext("only a failed saga can be retried, and the state of this one is “%(state)s”.") % _state_of(
+            situation
+        )
     return _why_no_definition(situation) or _why_busy(situation)
 
 
 def _why_not_cancel(situation: Situation) -> str:
     execution = situation.execution
     if situation.state not in (SagaState.PENDING, SagaState.IN_PROGRESS):
-        return gettext("it is %(state)s.") % _state_of(situation)
+        return gettext("its state is “%(state)s”.") % _state_of(situation)
     if execution.pivoting:
         return gettext("its point of no return is being passed, or is behind it.")
     if execution.wants == "cancel":
@@ -32,7 +34,9 @@ def _why_not_cancel(situation: Situation) -> str:
 
 def _why_not_compensate(situation: Situation) -> str:
     if situation.state is not SagaState.SUCCEEDED:
-        return gettext("only a finished saga can be undone, and this one is %(state)s.") % _state_of(situation)
+        return gettext("only a finished saga can be undone, and the state of this one is “%(state)s”.") % _state_of(
+            situation
+        )
     if missing := _why_no_definition(situation):
         return missing
     if situation.execution.pivoting:
@@ -44,7 +48,7 @@ def _why_not_compensate(situation: Situation) -> str:
 
 def _why_not_hold(situation: Situation) -> str:
     if situation.state not in UNFINISHED:
-        return gettext("it is %(state)s.") % _state_of(situation)
+        return gettext("its state is “%(state)s”.") % _state_of(situation)
     if situation.execution.held:
         return gettext("it is held already.")
     if situation.execution.wants in ("hold", "cancel"):
@@ -75,7 +79,9 @@ def _why_not_resolve(situation: Situation) -> str:
 
 def _why_not_acknowledge(situation: Situation) -> str:
     if situation.state is not SagaState.FAILED:
-        return gettext("only a failed saga can be acknowledged, and this one is %(state)s.") % _state_of(situation)
+        return gettext("only a failed saga can be acknowledged, and the state of this one is “%(state)s”.") % _state_of(
+            situation
+        )
     return "" if situation.execution.needs_attention else gettext("it does not need attention.")
 
 
@@ -149,4 +155,4 @@ def _held_before_any_attempt(situation: Situation) -> bool:
 
 
 def _state_of(situation: Situation) -> dict[str, str]:
-    return {"state": str(situation.execution.get_state_display()).lower()}
+    return {"state": str(situation.execution.get_state_display())}

@@ -328,7 +328,7 @@ def test_the_same_form_twice_does_it_once(support):
 
     assert page.status_code == 409
     assert MOVED in text_of(page)
-    assert "Only a failed saga can be retried, and this one is pending." in text_of(page)
+    assert "Only a failed saga can be retried, and the state of this one is “Pending”." in text_of(page)
     assert "What is possible now Hold" in text_of(page)
     assert execution.events.count() == 1
 

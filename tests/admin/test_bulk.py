@@ -184,7 +184,7 @@ def test_those_that_it_is_not_possible_for_are_told_with_the_reason(support, fai
 
     assert "1 execution is tried again" in said
     assert "26 executions are left as they are" in said
-    assert "Only a failed saga can be retried, and this one is succeeded. (25) done-0 done-1" in said
+    assert "Only a failed saga can be retried, and the state of this one is “Succeeded”. (25) done-0 done-1" in said
     assert "and 5 more" in said
     assert "Its row in the database cannot be read. (1) f-0" in said
 

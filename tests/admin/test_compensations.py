@@ -29,7 +29,7 @@ QUICK = (
 )
 CANCEL_INVOICE = "What the undo would do: The invoice for R$ 420.00 is cancelled."
 REFUND = "What the undo would do: R$ 420.00 is given back to the customer."
-AGAIN_NOT_NOW = "Undo again: Only a failed saga can be retried, and this one is compensating."
+AGAIN_NOT_NOW = "Undo again: Only a failed saga can be retried, and the state of this one is “Compensating”."
 RESOLVE_NOT_NOW = "Resolve a step by hand: A step is resolved by hand while the saga is held or partially compensated."
 
 pytestmark = pytest.mark.django_db

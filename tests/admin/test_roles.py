@@ -109,9 +109,9 @@ def test_each_act_is_a_button_or_a_sentence(support, ready):
         "Release": "It is not held.",
         "Correct the input and try again": ASK_A_SUPERVISOR,
         "Resolve a step by hand": "A step is resolved by hand while the saga is held or partially compensated.",
-        "Hold": "It is failed.",
-        "Cancel and undo": "It is failed.",
-        "Undo everything": "Only a finished saga can be undone, and this one is failed.",
+        "Hold": "Its state is “Failed”.",
+        "Cancel and undo": "Its state is “Failed”.",
+        "Undo everything": "Only a finished saga can be undone, and the state of this one is “Failed”.",
     }
 
 

@@ -142,7 +142,7 @@ def test_cancel_against_advance(track):
         track.start(saga_id)
         worker = begins(race, "worker", track.orchestrator.resume, saga_id)
         result, _ = race.between(asks(race, Act.CANCEL, saga_id), worker)
-        return check_cancelled(track, saga_id, result, "it is succeeded.")
+        return check_cancelled(track, saga_id, result, "its state is “Succeeded”.")
 
     race.run(play)
 
@@ -153,7 +153,7 @@ def test_cancel_in_the_instant_of_the_last_checkpoint(track):
     def play(saga_id):
         track.lay(plain("a"), plain("b", at(race, "worker")))
         result, ended = race.between(asks(race, Act.CANCEL, saga_id), partial(track.execute, saga_id))
-        winner = check_cancelled(track, saga_id, result, "it is succeeded.")
+        winner = check_cancelled(track, saga_id, result, "its state is “Succeeded”.")
         assert track.stage.told == ["a", "b", *(["b.undo", "a.undo"] if winner == "operator" else [])]
         assert ended.state is SagaExecution.objects.get(saga_id=saga_id).state
         return winner
@@ -167,7 +167,7 @@ def test_cancel_as_the_pivot_begins_after_another_step(track):
     def play(saga_id):
         track.lay(plain("a", at(race, "worker")), plain("b", pivot=True))
         result, _ = race.between(asks(race, Act.CANCEL, saga_id), partial(track.execute, saga_id))
-        winner = check_cancelled(track, saga_id, result, TOO_LATE, "it is succeeded.")
+        winner = check_cancelled(track, saga_id, result, TOO_LATE, "its state is “Succeeded”.")
         assert track.stage.told == (["a", "a.undo"] if winner == "operator" else ["a", "b"])
         return winner
 
@@ -182,7 +182,7 @@ def test_cancel_as_a_pivot_that_is_the_first_step_begins(track):
         track.start(saga_id)
         worker = begins(race, "worker", track.orchestrator.resume, saga_id)
         result, _ = race.between(asks(race, Act.CANCEL, saga_id), worker)
-        winner = check_cancelled(track, saga_id, result, TOO_LATE, "it is succeeded.")
+        winner = check_cancelled(track, saga_id, result, TOO_LATE, "its state is “Succeeded”.")
         assert track.stage.told == ([] if winner == "operator" else ["a"])
         return winner
 
@@ -194,11 +194,11 @@ def test_cancel_as_a_pivot_that_is_the_first_step_begins(track):
 
 def not_yet(act, *states):
     """The sentences of an act that only an ended saga allows."""
-    return [f"only a {act}, and this one is {state}." for state in states]
+    return [f"only a {act}, and the state of this one is “{state}”." for state in states]
 
 
-NOT_FAILED = not_yet("failed saga can be retried", "in progress", "compensating", "pending")
-NOT_FINISHED = not_yet("finished saga can be undone", "in progress")
+NOT_FAILED = not_yet("failed saga can be retried", "In progress", "Compensating", "Pending")
+NOT_FINISHED = not_yet("finished saga can be undone", "In progress")
 
 
 def test_retry_against_advance(track):

@@ -19,14 +19,14 @@ NO = StepFailed("no")
 def sentences(state, **others):
     """Why each act is not possible in that state, unless `others` say something else; "" where it is."""
     return {
-        "retry": f"only a failed saga can be retried, and this one is {state}.",
-        "cancel": f"it is {state}.",
-        "compensate": f"only a finished saga can be undone, and this one is {state}.",
-        "hold": f"it is {state}.",
+        "retry": f"only a failed saga can be retried, and the state of this one is “{state}”.",
+        "cancel": f"its state is “{state}”.",
+        "compensate": f"only a finished saga can be undone, and the state of this one is “{state}”.",
+        "hold": f"its state is “{state}”.",
         "release": "it is not held.",
         "verify": "no step is in doubt that its provider can be asked about.",
         "resolve": "a step is resolved by hand while the saga is held or partially compensated.",
-        "acknowledge": f"only a failed saga can be acknowledged, and this one is {state}.",
+        "acknowledge": f"only a failed saga can be acknowledged, and the state of this one is “{state}”.",
         "correct": (
             "input is corrected once the saga has failed, or while it is held before any attempt of its current step."
         ),
@@ -51,19 +51,19 @@ def assert_allowed(saga_id, expected):
 def test_a_saga_that_has_not_begun_can_be_cancelled_or_held(stage, registered, orchestrator):
     registered(stage.step("a"))
 
-    assert_allowed(orchestrator.start(new_id(), "trip").saga_id, sentences("pending", cancel="", hold=""))
+    assert_allowed(orchestrator.start(new_id(), "trip").saga_id, sentences("Pending", cancel="", hold=""))
 
 
 def test_a_waiting_saga_can_be_cancelled_or_held(stage, execute):
     saga_id = execute(stage.step("a", RetryLater(3600)))
 
-    assert_allowed(saga_id, sentences("in progress", cancel="", hold=""))
+    assert_allowed(saga_id, sentences("In progress", cancel="", hold=""))
 
 
 def test_a_saga_whose_pivot_runs_can_only_be_held(stage, execute):
     def running(context):
         passing = "its point of no return is being passed, or is behind it."
-        assert_allowed(context.saga_id, sentences("in progress", cancel=passing, hold=""))
+        assert_allowed(context.saga_id, sentences("In progress", cancel=passing, hold=""))
         return {"seen": True}
 
     saga_id = execute(stage.step("a", running, pivot=True))
@@ -75,7 +75,7 @@ def test_a_saga_that_is_being_cancelled_can_only_be_awaited(stage, execute):
     def cancelled(context):
         perform(Act.CANCEL, context.saga_id)
         cancel, hold = "it is being cancelled already.", "it is about to be held or cancelled already."
-        assert_allowed(context.saga_id, sentences("in progress", cancel=cancel, hold=hold))
+        assert_allowed(context.saga_id, sentences("In progress", cancel=cancel, hold=hold))
         return {"seen": True}
 
     saga_id = execute(stage.step("a", cancelled))
@@ -87,48 +87,48 @@ def test_a_saga_held_before_a_step_can_be_cancelled_released_resolved_or_correct
     saga_id = execute(stage.step("a", holds), stage.step("b"))
 
     held = "it is held already."
-    assert_allowed(saga_id, sentences("in progress", cancel="", hold=held, release="", resolve="", correct=""))
+    assert_allowed(saga_id, sentences("In progress", cancel="", hold=held, release="", resolve="", correct=""))
 
 
 def test_a_saga_held_after_its_pivot_can_be_released_or_resolved(stage, execute):
     saga_id = execute(stage.step("a", pivot=True), stage.step("b", NO, undo=None))
 
     passed, held = "its point of no return is being passed, or is behind it.", "it is held already."
-    assert_allowed(saga_id, sentences("in progress", cancel=passed, hold=held, release="", resolve=""))
+    assert_allowed(saga_id, sentences("In progress", cancel=passed, hold=held, release="", resolve=""))
 
 
 def test_a_rollback_that_waits_can_only_be_held(stage, execute):
     saga_id = execute(stage.step("a", undo=[RetryLater(3600)]), stage.step("b", NO))
 
-    assert_allowed(saga_id, sentences("compensating", hold=""))
+    assert_allowed(saga_id, sentences("Compensating", hold=""))
 
 
 def test_a_finished_saga_can_be_undone(stage, execute):
-    assert_allowed(execute(stage.step("a")), sentences("succeeded", compensate=""))
+    assert_allowed(execute(stage.step("a")), sentences("Succeeded", compensate=""))
 
 
 def test_a_finished_saga_whose_pivot_is_behind_it_stays_as_it_is(stage, execute):
     saga_id = execute(stage.step("a", pivot=True))
 
-    assert_allowed(saga_id, sentences("succeeded", compensate="its point of no return is behind it."))
+    assert_allowed(saga_id, sentences("Succeeded", compensate="its point of no return is behind it."))
 
 
 def test_a_failed_saga_can_be_retried_or_corrected(stage, execute):
     not_needed = "it does not need attention."
 
-    assert_allowed(execute(stage.step("a", NO)), sentences("failed", retry="", acknowledge=not_needed, correct=""))
+    assert_allowed(execute(stage.step("a", NO)), sentences("Failed", retry="", acknowledge=not_needed, correct=""))
 
 
 def test_a_failed_saga_that_needs_attention_can_be_acknowledged_too(stage, execute):
     saga_id = execute(stage.step("a", ValueError(), retry_count=0))
 
-    assert_allowed(saga_id, sentences("failed", retry="", acknowledge="", correct=""))
+    assert_allowed(saga_id, sentences("Failed", retry="", acknowledge="", correct=""))
 
 
 def test_what_is_not_undone_can_be_retried_or_resolved(stage, execute):
     saga_id = execute(stage.step("a", undo=[NO]), stage.step("b", NO))
 
-    assert_allowed(saga_id, sentences("partially compensated", retry="", resolve=""))
+    assert_allowed(saga_id, sentences("Partially compensated", retry="", resolve=""))
 
 
 @pytest.fixture
@@ -138,14 +138,14 @@ def in_doubt(stage, execute):
 
 
 def test_a_saga_in_doubt_can_be_asked_about(in_doubt):
-    assert_allowed(in_doubt, sentences("in progress", cancel="", hold="", verify=""))
+    assert_allowed(in_doubt, sentences("In progress", cancel="", hold="", verify=""))
 
 
 def test_a_saga_in_doubt_that_an_operator_holds_is_released_before_it_is_asked_about(in_doubt):
     perform(Act.HOLD, in_doubt)
 
     held, first = "it is held already.", "it is held; release it first."
-    expected = sentences("in progress", cancel="", hold=held, release="", verify=first, resolve="")
+    expected = sentences("In progress", cancel="", hold=held, release="", verify=first, resolve="")
     assert_allowed(in_doubt, expected)
 
 
@@ -153,12 +153,12 @@ def test_a_saga_that_is_about_to_be_asked_about_is_busy(stage, execute, register
     saga_id = execute(stage.step("a", lost(), undo=[NO], verify=[ValueError()], retry_count=0))
     let_wait_pass(orchestrator.get_status(saga_id))
     execution = orchestrator.resume(saga_id)
-    assert_allowed(saga_id, sentences("partially compensated", retry="", verify="", resolve=""))
+    assert_allowed(saga_id, sentences("Partially compensated", retry="", verify="", resolve=""))
 
     perform(Act.VERIFY, saga_id)
 
     busy = "a worker has it in hand; wait for it to end."
-    assert_allowed(saga_id, sentences("partially compensated", retry=busy, verify=busy, resolve=busy))
+    assert_allowed(saga_id, sentences("Partially compensated", retry=busy, verify=busy, resolve=busy))
     assert execution.needs_attention
 
 
@@ -169,14 +169,14 @@ def test_a_finished_saga_that_is_not_registered_here_stays_as_it_is(stage, execu
     saga_id = execute(stage.step("a"))
     registered.forget()
 
-    assert_allowed(saga_id, sentences("succeeded", compensate=UNKNOWN, verify=UNKNOWN))
+    assert_allowed(saga_id, sentences("Succeeded", compensate=UNKNOWN, verify=UNKNOWN))
 
 
 def test_a_waiting_saga_that_is_not_registered_here_can_only_be_held(stage, execute, registered):
     saga_id = execute(stage.step("a", RetryLater(3600)))
     registered.forget()
 
-    assert_allowed(saga_id, sentences("in progress", cancel=UNKNOWN, hold="", verify=UNKNOWN))
+    assert_allowed(saga_id, sentences("In progress", cancel=UNKNOWN, hold="", verify=UNKNOWN))
 
 
 # A person's word on a step, while the saga is on its way forward.
@@ -259,8 +259,8 @@ def test_of_two_operators_who_retry_at_once_one_does(stage, execute):
         perform(Act.RETRY, saga_id, reason="second")
 
     assert str(refused.value) == (
-        f"retry of {saga_id!r} is not possible: only a failed saga can be retried, and this one is pending. "
-        "Possible now: cancel, hold."
+        f"retry of {saga_id!r} is not possible: only a failed saga can be retried, "
+        "and the state of this one is “Pending”. Possible now: cancel, hold."
     )
     execution = SagaExecution.objects.get(saga_id=saga_id)
     assert execution.run == 2

@@ -150,7 +150,7 @@ def test_an_undo_is_not_cancelled(stage, run):
     execution = run(stage.step("a", undo=[during]), stage.step("b", StepFailed("no")))
 
     assert execution.state is SagaState.FAILED
-    assert sentences == ["it is compensating."]
+    assert sentences == ["its state is “Compensating”."]
 
 
 def test_a_second_request_is_refused(stage, run):
@@ -169,7 +169,7 @@ def test_a_second_request_is_refused(stage, run):
 
 @pytest.mark.parametrize(
     ("outcome", "sentence"),
-    [({}, "it is succeeded."), (StepFailed("no"), "it is failed.")],
+    [({}, "its state is “Succeeded”."), (StepFailed("no"), "its state is “Failed”.")],
 )
 def test_a_finished_saga_is_not_cancelled(stage, registered, orchestrator, outcome, sentence):
     execution = orchestrator.execute(new_id(), "trip", registered(stage.step("a", outcome)))

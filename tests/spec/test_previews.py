@@ -362,13 +362,13 @@ def test_what_a_preview_told_can_be_made_to_hold(stage, execute, preview):
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
-        (Act.RETRY, "only a failed saga can be retried, and this one is succeeded."),
-        (Act.CANCEL, "it is succeeded."),
-        (Act.HOLD, "it is succeeded."),
+        (Act.RETRY, "only a failed saga can be retried, and the state of this one is “Succeeded”."),
+        (Act.CANCEL, "its state is “Succeeded”."),
+        (Act.HOLD, "its state is “Succeeded”."),
         (Act.RELEASE, "it is not held."),
         (Act.VERIFY, "no step is in doubt that its provider can be asked about."),
         (Act.RESOLVE, "a step is resolved by hand while the saga is held or partially compensated."),
-        (Act.ACKNOWLEDGE, "only a failed saga can be acknowledged, and this one is succeeded."),
+        (Act.ACKNOWLEDGE, "only a failed saga can be acknowledged, and the state of this one is “Succeeded”."),
         (
             Act.CORRECT,
             "input is corrected once the saga has failed, or while it is held before any attempt of its current step.",
@@ -392,8 +392,8 @@ def test_no_preview_of_undoing_what_has_not_finished(stage, execute, preview):
         preview(Act.COMPENSATE)
 
     assert str(refused.value) == (
-        "compensate of 'x' is not possible: only a finished saga can be undone, and this one is in progress. "
-        "Possible now: cancel, hold."
+        "compensate of 'x' is not possible: only a finished saga can be undone, "
+        "and the state of this one is “In progress”. Possible now: cancel, hold."
     )
 
 
