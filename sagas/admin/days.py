@@ -45,7 +45,7 @@ def check(parameters: Mapping[str, str]) -> None:
     try:
         chosen = _chosen(parameters)
         first = _first_day(chosen)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise IncorrectLookupParameters from error
     # A month without its year is none; a year at the end of time has no end.
     if given != sorted(given, reverse=True) or not 1 < first.year < dt.MAXYEAR - 1:
