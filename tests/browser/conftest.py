@@ -6,8 +6,12 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.core.cache import cache
+from django.core.management import call_command
 from django.db import connections
+from django.test import Client
 
 from sagas.testing import drain
 
@@ -15,8 +19,9 @@ CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-background-networking"]
 LOOK_EVERY = 0.05
 PATIENCE = 15_000
-# What the browser itself says of a page that it cannot load, where a test takes the network away.
-OFFLINE = "net::ERR_INTERNET_DISCONNECTED"
+# What the browser itself says of a page that it cannot load, where a test takes the network away, and of an answer that
+# tells somebody of a conflict.
+EXPECTED = ("net::ERR_INTERNET_DISCONNECTED", "the server responded with a status of 409 (Conflict)")
 
 
 def pytest_collection_modifyitems(items):
@@ -48,7 +53,10 @@ def workers(live_server) -> Iterator[None]:
 
 @pytest.fixture
 def open_page(live_server, monkeypatch):
-    """Opens the booking page in a new browser window: open_page(locale="pt-BR", width=360)."""
+    """Opens the booking page in a new browser window: open_page(locale="pt-BR", width=360).
+
+    The test fails where the browser complains, of what the policy forbids as well, or where a page opens a dialog.
+    """
     from playwright.sync_api import expect, sync_playwright
 
     cache.clear()
@@ -67,6 +75,7 @@ def open_page(live_server, monkeypatch):
             page.set_default_timeout(PATIENCE)
             page.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("dialog", lambda dialog: (complaints.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
             page.goto(path)
             return page
 
@@ -74,4 +83,20 @@ def open_page(live_server, monkeypatch):
         browser.close()
         # While its event loop runs, this thread has connections of its own, which nobody could close afterwards.
         connections.close_all()
-        assert [said for said in complaints if OFFLINE not in said] == []
+        assert [said for said in complaints if not any(known in said for known in EXPECTED)] == []
+
+
+@pytest.fixture
+def agent(open_page, live_server):
+    """Opens a page of the admin for somebody at work there: agent("Support", path, width=360)."""
+    call_command("saga_roles", verbosity=0)
+
+    def opened(role, path, *, name="sara", **options):
+        user, _ = get_user_model().objects.get_or_create(username=name, is_staff=True)
+        user.groups.set(Group.objects.filter(name=role))
+        client = Client()
+        client.force_login(user)
+        cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
+        return open_page(path=path, storage_state={"cookies": [cookie], "origins": []}, **options)
+
+    return opened

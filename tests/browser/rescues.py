@@ -1,0 +1,133 @@
+"""What the tests of the admin in a browser share: cases as workers leave them, and hands that act on pages."""
+
+import re
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, expect
+
+from integrations.models import SandboxEffect, SandboxFault
+from sagaproject.bookings.demo.scenes import Fault
+from sagas.models import SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.testing import FakeClock, drain
+from tests.bookings.conftest import BOOKING, PAYMENT
+from tests.support import new_id
+
+INPUT = {"create_booking": BOOKING, "collect_payment": PAYMENT}
+TABS = 150
+NUMBER = re.compile(r"\d{6,9}")  # an invoice's, which nobody can foretell
+SERIOUS = ("serious", "critical")
+SCREENS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
+
+
+def plant(fault: Fault) -> None:
+    """Order a fault of the sandbox."""
+    SandboxFault.objects.create(**fault._asdict())
+
+
+def begun(saga: str, *faults: Fault, **changes: str) -> SagaExecution:
+    """An execution of that saga, as far as workers come with it at once."""
+    for fault in faults:
+        plant(fault)
+    execution = get_saga_orchestrator().start(new_id(), saga, context=INPUT[saga] | changes)
+    drain()
+    return SagaExecution.objects.get(pk=execution.pk)
+
+
+def ended(saga: str, *faults: Fault, **changes: str) -> SagaExecution:
+    """The same, with what it waits for over at once."""
+    execution = begun(saga, *faults, **changes)
+    work_on()
+    return SagaExecution.objects.get(pk=execution.pk)
+
+
+def work_on() -> None:
+    """Let workers do all there is to do, as if the time had passed that it waits for."""
+    with FakeClock() as clock:
+        drain(clock)
+
+
+def effects(port: str) -> list[tuple[str, str]]:
+    """What a provider did, in the order in which it was first asked: operation, and how that stands."""
+    return list(SandboxEffect.objects.filter(port=port).order_by("pk").values_list("operation", "state"))
+
+
+def headline(page: Page) -> Locator:
+    """The verdict of a case."""
+    return page.locator("#saga-state .saga-headline")
+
+
+def groups(page: Page) -> dict[str, list[str]]:
+    """The sentences of a case, by the heading that they stand under; a group without any is left out."""
+    return {heading: said for heading, said in _sentences(page, "#saga-groups", ".saga-sentence").items() if said}
+
+
+def foretold(page: Page) -> dict[str, list[str]]:
+    """What a preview says will happen, by heading."""
+    return _sentences(page, "#content-main", "li")
+
+
+def _sentences(page: Page, where: str, which: str) -> dict[str, list[str]]:
+    sections = page.locator(f"{where} section").all()
+    said = {one.locator("h2").inner_text(): one.locator(which).all_inner_texts() for one in sections}
+    return {heading: [NUMBER.sub("#", sentence) for sentence in sentences] for heading, sentences in said.items()}
+
+
+def flaws(page: Page) -> list[str]:
+    """What keeps people from using the page, in light and dark, wide and narrow: axe's findings, and its width."""
+    found = []
+    for width, scheme in SCREENS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        broken = Axe().run(page).response["violations"]
+        nodes = [(flaw, node) for flaw in broken if flaw["impact"] in SERIOUS for node in flaw["nodes"]]
+        found += [f"{width} {scheme} {flaw['id']}: {node['html']}" for flaw, node in nodes]
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            found.append(f"{width} {scheme}: wider than the window")
+    return found
+
+
+class Mouse:
+    """Points and clicks."""
+
+    def press(self, target: Locator) -> None:
+        """A link or a button."""
+        target.click()
+
+    def write(self, field: Locator, text: str) -> None:
+        """Instead of what is there."""
+        field.click()
+        field.fill(text)
+
+    def choose(self, radio: Locator) -> None:
+        """One of several."""
+        radio.click()
+
+
+class Keyboard:
+    """Never points: goes by Tab to what it wants, and where that is not reached fails."""
+
+    def press(self, target: Locator) -> None:
+        """A link or a button."""
+        self._go_to(target)
+        target.page.keyboard.press("Enter")
+
+    def write(self, field: Locator, text: str) -> None:
+        """Instead of what is there."""
+        self._go_to(field)
+        field.page.keyboard.press("Control+A")
+        field.page.keyboard.press("Delete")
+        field.page.keyboard.type(text)
+
+    def choose(self, radio: Locator) -> None:
+        """One of several."""
+        self._go_to(radio)
+        radio.page.keyboard.press("Space")
+
+    def _go_to(self, target: Locator) -> None:
+        expect(target).to_be_visible()
+        for _ in range(TABS):
+            if target.evaluate("one => one === document.activeElement"):
+                return
+            target.page.keyboard.press("Tab")
+        raise AssertionError(f"Tab does not come to {target}")

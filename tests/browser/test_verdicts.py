@@ -1,0 +1,272 @@
+"""The case file in a browser, on the real sagas: its verdict, and each step in the group where it belongs."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import expect
+
+from integrations.models import FaultMode
+from sagaproject.bookings.demo.scenes import Fault
+from sagas.models import SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+from tests.admin.cases import ANA, case_url, scene
+from tests.bookings.conftest import BOOKING
+from tests.support import new_id
+
+from .rescues import begun, ended, groups, headline, plant
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LOST, REFUSED, AWAY = FaultMode.EFFECT_THEN_LOSE_REPLY, FaultMode.REFUSE, FaultMode.THROTTLE
+AN_HOUR, SLOW = 3_600_000, 1500
+ALWAYS = 99
+A_MINUTE = 60_000
+
+BOOKED = [
+    "Invoice # for R$ 420.00 was issued.",
+    "The confirmation was sent to [customer_email].",
+    "The confirmation was sent by WhatsApp to [customer_phone].",
+    "City tour on Dec. 1, 2026, 10 a.m. is in the calendar.",
+]
+TOLD_OTHERWISE = [
+    "A cancellation was sent to [customer_email].",
+    "A cancellation was sent by WhatsApp to [customer_phone].",
+]
+UNBOOKED = ["There is no valid invoice for R$ 420.00 any more.", *TOLD_OTHERWISE]
+NO_EVENT = ["City tour could not be put into the calendar."]
+PAID = [
+    "R$ 420.00 was charged.",
+    "The payment of R$ 420.00 is in the books as INV-#.",
+    "The receipt was sent to [customer_email].",
+    "The payment was reported to analytics.",
+]
+VOIDED = "The entry INV-# in the books was voided."
+UNPAID = ["The payment of R$ 420.00 was reversed; nothing stays charged.", VOIDED]
+NO_RECEIPT = {
+    "Not done": ["The receipt could not be sent to [customer_email]."],
+    "Not begun": ["Log analytics was not begun."],
+}
+STEPS = {
+    "create_booking": ["Create nf", "Send email", "Send whatsapp", "Add calendar"],
+    "collect_payment": ["Process payment", "Create invoice", "Send receipt", "Log analytics"],
+}
+
+DOUBTS = [
+    ("create_booking", ("invoices", "issue"), "Create nf", "the invoice for R$ 420.00 was issued", []),
+    ("create_booking", ("email", "send"), "Send email", "the confirmation was sent to [customer_email]", BOOKED[:1]),
+    (
+        "create_booking",
+        ("whatsapp", "send_template"),
+        "Send whatsapp",
+        "the confirmation was sent by WhatsApp to [customer_phone]",
+        BOOKED[:2],
+    ),
+    ("create_booking", ("calendar", "add"), "Add calendar", "City tour is in the calendar", BOOKED[:3]),
+    ("collect_payment", ("payments", "charge"), "Process payment", "R$ 420.00 was charged", []),
+    ("collect_payment", ("email", "send"), "Send receipt", "the receipt was sent to [customer_email]", PAID[:2]),
+    ("collect_payment", ("analytics", "track"), "Log analytics", "the payment was reported to analytics", PAID[:3]),
+]
+
+
+@pytest.mark.parametrize(("saga", "call", "step", "doubt", "done"), DOUBTS, ids=[one[2] for one in DOUBTS])
+def test_what_is_in_doubt_is_told_as_that(agent, saga, call, step, doubt, done):
+    execution = begun(saga, Fault(*call, LOST))
+
+    page = agent("Support", case_url(execution))
+
+    assert headline(page).inner_text() == f"Nobody knows yet whether this was done: “{step}”."
+    assert page.locator(".saga-advice").inner_text().startswith("It finds out by itself, next at ")
+    steps = STEPS[saga]
+    to_come = unbegun(steps[steps.index(step) + 1 :])
+    found = groups(page)
+    assert found.pop("In doubt") == [f"It is not certain yet whether {doubt}."]
+    assert found.pop("Done", []) == done
+    assert found == ({"To come": to_come} if to_come else {})
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A case, what is said of it, and each sentence by its group; a group that is not named is not there, or empty."""
+
+    named: str
+    make: Callable[[], SagaExecution]
+    badge: str
+    headline: str
+    tone: str
+    groups: dict[str, list[str]]
+
+
+def held() -> SagaExecution:
+    """A booking that somebody holds before it has begun."""
+    execution = get_saga_orchestrator().start(new_id(), "create_booking", context=BOOKING)
+    return get_saga_orchestrator().hold(execution.saga_id, reason="she called", by=ANA)
+
+
+def undone_on_request() -> SagaExecution:
+    """A payment that was made, and taken back because somebody asked for it."""
+    return get_saga_orchestrator().compensate(begun("collect_payment").saga_id, reason="the wrong day", by=ANA)
+
+
+def unbegun(names: list[str]) -> list[str]:
+    """What is said of steps that are to come."""
+    return [f"{name} has not begun yet." for name in names]
+
+
+SITUATIONS = [
+    Situation(
+        "a booking that stands",
+        lambda: begun("create_booking"),
+        "Succeeded",
+        "Everything has been done.",
+        "good",
+        {"Done": BOOKED},
+    ),
+    Situation(
+        "a payment that was made",
+        lambda: begun("collect_payment"),
+        "Succeeded",
+        "Everything has been done.",
+        "good",
+        {"Done": PAID},
+    ),
+    Situation(
+        "a booking that failed and is undone",
+        lambda: begun("create_booking", Fault("calendar", "add", REFUSED)),
+        "Failed",
+        "It failed at “Add calendar”; everything that was done before is undone.",
+        "bad",
+        {"Undone": UNBOOKED, "Not done": NO_EVENT},
+    ),
+    Situation(
+        "a payment that failed and is given back",
+        lambda: begun("collect_payment", Fault("email", "send", REFUSED)),
+        "Failed",
+        "It failed at “Send receipt”; everything that was done before is undone.",
+        "bad",
+        {"Undone": UNPAID, **NO_RECEIPT},
+    ),
+    Situation(
+        "a payment that nobody could be told of",
+        lambda: ended("collect_payment", Fault("analytics", "track", LOST, remaining=ALWAYS)),
+        "Succeeded",
+        "It has ended well, but nobody knows whether this was done: “Log analytics”.",
+        "doubt",
+        {"Done": PAID[:3], "In doubt": ["It is not certain yet whether the payment was reported to analytics."]},
+    ),
+    Situation(
+        "a payment that could not be given back",
+        lambda: begun("collect_payment", Fault("email", "send", REFUSED), Fault("payments", "refund", REFUSED)),
+        "Partially compensated",
+        "It could not be undone altogether. This stands, or may stand: “Process payment”.",
+        "bad",
+        {
+            "Not undone": ["Process payment could not be undone; a person has to see to it."],
+            "Undone": [VOIDED],
+            **NO_RECEIPT,
+        },
+    ),
+    Situation(
+        "a payment that was undone on request",
+        undone_on_request,
+        "Failed",
+        "It was undone, as ana asked; this has no undo and stays as it is: “Send receipt”, “Log analytics”.",
+        "bad",
+        {"Done": PAID[2:], "Undone": UNPAID},
+    ),
+    Situation(
+        "an undo that is set aside",
+        lambda: scene("create_booking", "aside"),
+        "Compensating",
+        "The undo of “Create nf” does not get through.",
+        "doubt",
+        {
+            "Undone": TOLD_OTHERWISE,
+            "Being undone": ["Create nf is being undone."],
+            "Not done": ["City tour of Sao Paulo could not be put into the calendar."],
+        },
+    ),
+    Situation(
+        "a booking that a person holds",
+        held,
+        "Held",
+        "It is held by ana: nothing goes on until a person releases it.",
+        "bad",
+        {"To come": ["Create nf waits for a person to look at it.", *unbegun(STEPS["create_booking"][1:])]},
+    ),
+]
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.named)
+def test_a_case_is_told_as_it_stands(agent, situation):
+    page = agent("Support", case_url(situation.make()))
+
+    expect(page.locator("#saga-state .saga-state")).to_have_text(re.compile(rf"^\s*{situation.badge}\s*$"))
+    expect(page.locator("#saga-state")).to_contain_class(f"saga-tone-{situation.tone}")
+    assert headline(page).inner_text() == situation.headline
+    assert groups(page) == situation.groups
+
+
+def test_an_invoice_past_its_window_comes_with_its_number_the_portal_and_the_deadline(agent):
+    execution = begun("create_booking", Fault("calendar", "add", REFUSED), description="Boat trip, past-window")
+    number = execution.context["invoice_number"]
+
+    page = agent("Support", case_url(execution))
+
+    stands = "It could not be undone altogether. This stands, or may stand: “Create nf”."
+    assert headline(page).inner_text() == stands
+    assert groups(page) == {
+        "Not undone": ["Create nf could not be undone; a person has to see to it."],
+        "Undone": TOLD_OTHERWISE,
+        "Not done": ["Boat trip, past-window could not be put into the calendar."],
+    }
+    group = page.locator("#saga-groups section", has=page.get_by_role("heading", name="Not undone"))
+    expect(group.locator(".saga-reference", has_text=number)).to_be_visible()
+    expect(group).to_contain_text("Ask the city's tax office to cancel it, in its portal. At the latest on 20")
+    portal = f"https://portal.invoices.example/nfse/{number}"
+    expect(group.get_by_role("link", name=portal)).to_have_attribute("href", portal)
+
+
+def test_what_waits_says_until_when_and_does_not_keep_asking(agent):
+    execution = begun("create_booking", Fault("invoices", "issue", AWAY, AN_HOUR))
+    asked = []
+    page = agent("Support", "/admin/")
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.install()
+    page.goto(case_url(execution))
+
+    expect(headline(page)).to_have_text(re.compile(r"^It waits: the next attempt of “Create nf” is at [0-9:]+\.$"))
+    assert groups(page) == {
+        "Under way": ["The invoice for R$ 420.00 is being issued."],
+        "To come": unbegun(STEPS["create_booking"][1:]),
+    }
+    page.clock.run_for(A_MINUTE)
+    assert looks(asked) == []
+
+
+def test_what_runs_is_followed_to_its_end_and_then_left_alone(agent, workers):
+    plant(Fault("calendar", "add", FaultMode.LATENCY, SLOW))
+    execution = get_saga_orchestrator().start(new_id(), "create_booking", context=BOOKING)
+    asked = []
+    page = agent("Support", "/admin/")
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.install()
+    page.goto(case_url(execution))
+
+    while headline(page).inner_text() != "It is running: 3 of 4 steps are done.":
+        page.reload()
+    assert groups(page)["Under way"] == ["City tour on Dec. 1, 2026, 10 a.m. is being put into the calendar."]
+    expect(page.locator("#saga-live [data-live]")).to_have_attribute("data-live", "yes")
+    expect(headline(page)).to_have_text("Everything has been done.")
+    assert groups(page) == {"Done": BOOKED}
+    assert looks(asked)
+
+    asked.clear()
+    page.clock.run_for(A_MINUTE)
+    assert looks(asked) == []
+
+
+def looks(asked: list[str]) -> list[str]:
+    """The requests by which a page looks whether anything has changed."""
+    return [url for url in asked if url.endswith("/live/")]
