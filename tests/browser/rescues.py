@@ -14,7 +14,7 @@ from tests.bookings.conftest import BOOKING, PAYMENT
 from tests.support import new_id
 
 INPUT = {"create_booking": BOOKING, "collect_payment": PAYMENT}
-TABS = 150
+PRESSES = 150
 NUMBER = re.compile(r"\d{6,9}")  # an invoice's, which nobody can foretell
 SERIOUS = ("serious", "critical")
 SCREENS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
@@ -120,14 +120,18 @@ class Keyboard:
         field.page.keyboard.type(text)
 
     def choose(self, radio: Locator) -> None:
-        """One of several."""
-        self._go_to(radio)
+        """One of several, among which the arrows lead."""
+        self._press_until(radio, "Tab", "one => one.name === document.activeElement.name")
         radio.page.keyboard.press("Space")
+        self._press_until(radio, "ArrowDown", "one => one.checked")
 
     def _go_to(self, target: Locator) -> None:
+        self._press_until(target, "Tab", "one => one === document.activeElement")
+
+    def _press_until(self, target: Locator, key: str, is_there: str) -> None:
         expect(target).to_be_visible()
-        for _ in range(TABS):
-            if target.evaluate("one => one === document.activeElement"):
+        for _ in range(PRESSES):
+            if target.evaluate(is_there):
                 return
-            target.page.keyboard.press("Tab")
-        raise AssertionError(f"Tab does not come to {target}")
+            target.page.keyboard.press(key)
+        raise AssertionError(f"{key} does not come to {target}")

@@ -1,11 +1,22 @@
 """The file of a case in a browser: it follows what goes on, and lets nobody lose what they are about."""
 
+import re
+
 import pytest
 from django.contrib.auth import get_user_model
+from playwright.sync_api import expect
 
+from integrations.models import FaultMode
+from sagaproject.bookings.demo.scenes import Fault
 from sagas.orchestrator import get_saga_orchestrator
+from tests.admin.cases import case_url
 from tests.bookings.conftest import BOOKING
+from tests.support import new_id
 
+from .rescues import begun, groups, headline, plant
+
+AN_HOUR, SLOW = 3_600_000, 4000
+A_MINUTE = 60_000
 FOLD = "What is not possible, and why"
 
 
@@ -35,8 +46,6 @@ def has_focus(locator):
 
 
 def test_the_page_follows_the_saga_to_its_end(open_case, case):
-    from playwright.sync_api import expect
-
     page = open_case()
     verdict = page.locator("#saga-state")
     expect(verdict).to_contain_text("It is waiting for a worker; nothing has begun yet.")
@@ -48,8 +57,6 @@ def test_the_page_follows_the_saga_to_its_end(open_case, case):
 
 
 def test_what_somebody_has_unfolded_stays_and_the_focus_with_it(open_case, case):
-    from playwright.sync_api import expect
-
     page = open_case()
     fold = page.get_by_text(FOLD)
     fold.click()
@@ -73,3 +80,46 @@ def test_a_narrow_page_is_read_without_scrolling_sideways_and_by_everybody(open_
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width == 360
     assert Axe().run(page).response["violations"] == []
+
+
+def test_what_waits_says_until_when_and_does_not_keep_asking(agent):
+    execution = begun("create_booking", Fault("invoices", "issue", FaultMode.THROTTLE, AN_HOUR))
+    asked = []
+    page = agent("Support", "/admin/")
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.install()
+    page.goto(case_url(execution))
+
+    expect(headline(page)).to_have_text(re.compile(r"^It waits: the next attempt of “Create nf” is at [0-9:]+\.$"))
+    assert groups(page) == {
+        "Under way": ["The invoice for R$ 420.00 is being issued."],
+        "To come": [f"{step} has not begun yet." for step in ("Send email", "Send whatsapp", "Add calendar")],
+    }
+    page.clock.run_for(A_MINUTE)
+    assert looks(asked) == []
+
+
+def test_what_runs_is_followed_to_its_end_and_then_left_alone(agent, workers):
+    plant(Fault("calendar", "add", FaultMode.LATENCY, SLOW))
+    execution = get_saga_orchestrator().start(new_id(), "create_booking", context=BOOKING)
+    asked = []
+    page = agent("Support", "/admin/")
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.install()
+    page.goto(case_url(execution))
+
+    expect(headline(page)).to_have_text("It is running: 3 of 4 steps are done.")
+    assert groups(page)["Under way"] == ["City tour on Dec. 1, 2026, 10 a.m. is being put into the calendar."]
+    expect(page.locator("#saga-live [data-live]")).to_have_attribute("data-live", "yes")
+    expect(headline(page)).to_have_text("Everything has been done.")
+    assert list(groups(page)) == ["Done"]
+    assert looks(asked)
+
+    asked.clear()
+    page.clock.run_for(A_MINUTE)
+    assert looks(asked) == []
+
+
+def looks(asked: list[str]) -> list[str]:
+    """The requests by which a page looks whether anything has changed."""
+    return [url for url in asked if url.endswith("/live/")]

@@ -15,14 +15,12 @@ from tests.admin.cases import ANA, case_url, scene
 from tests.bookings.conftest import BOOKING
 from tests.support import new_id
 
-from .rescues import begun, ended, groups, headline, plant
+from .rescues import begun, ended, groups, headline
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LOST, REFUSED, AWAY = FaultMode.EFFECT_THEN_LOSE_REPLY, FaultMode.REFUSE, FaultMode.THROTTLE
-AN_HOUR, SLOW = 3_600_000, 1500
+LOST, REFUSED = FaultMode.EFFECT_THEN_LOSE_REPLY, FaultMode.REFUSE
 ALWAYS = 99
-A_MINUTE = 60_000
 
 BOOKED = [
     "Invoice # for R$ 420.00 was issued.",
@@ -226,47 +224,3 @@ def test_an_invoice_past_its_window_comes_with_its_number_the_portal_and_the_dea
     expect(group).to_contain_text("Ask the city's tax office to cancel it, in its portal. At the latest on 20")
     portal = f"https://portal.invoices.example/nfse/{number}"
     expect(group.get_by_role("link", name=portal)).to_have_attribute("href", portal)
-
-
-def test_what_waits_says_until_when_and_does_not_keep_asking(agent):
-    execution = begun("create_booking", Fault("invoices", "issue", AWAY, AN_HOUR))
-    asked = []
-    page = agent("Support", "/admin/")
-    page.on("request", lambda request: asked.append(request.url))
-    page.clock.install()
-    page.goto(case_url(execution))
-
-    expect(headline(page)).to_have_text(re.compile(r"^It waits: the next attempt of “Create nf” is at [0-9:]+\.$"))
-    assert groups(page) == {
-        "Under way": ["The invoice for R$ 420.00 is being issued."],
-        "To come": unbegun(STEPS["create_booking"][1:]),
-    }
-    page.clock.run_for(A_MINUTE)
-    assert looks(asked) == []
-
-
-def test_what_runs_is_followed_to_its_end_and_then_left_alone(agent, workers):
-    plant(Fault("calendar", "add", FaultMode.LATENCY, SLOW))
-    execution = get_saga_orchestrator().start(new_id(), "create_booking", context=BOOKING)
-    asked = []
-    page = agent("Support", "/admin/")
-    page.on("request", lambda request: asked.append(request.url))
-    page.clock.install()
-    page.goto(case_url(execution))
-
-    while headline(page).inner_text() != "It is running: 3 of 4 steps are done.":
-        page.reload()
-    assert groups(page)["Under way"] == ["City tour on Dec. 1, 2026, 10 a.m. is being put into the calendar."]
-    expect(page.locator("#saga-live [data-live]")).to_have_attribute("data-live", "yes")
-    expect(headline(page)).to_have_text("Everything has been done.")
-    assert groups(page) == {"Done": BOOKED}
-    assert looks(asked)
-
-    asked.clear()
-    page.clock.run_for(A_MINUTE)
-    assert looks(asked) == []
-
-
-def looks(asked: list[str]) -> list[str]:
-    """The requests by which a page looks whether anything has changed."""
-    return [url for url in asked if url.endswith("/live/")]

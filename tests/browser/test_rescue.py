@@ -1,0 +1,245 @@
+"""Each act from the case to its end, on the real sagas, with a mouse and without: foretold, given a reason, told."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from integrations.models import FaultMode
+from sagaproject.bookings.demo.scenes import Fault
+from sagas.models import SagaExecution
+from tests.admin.cases import case_url, scene
+
+from .rescues import Keyboard, Mouse, begun, effects, ended, foretold, headline, work_on
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+REFUSED, AWAY, DOWN = FaultMode.REFUSE, FaultMode.THROTTLE, FaultMode.FAIL_BEFORE
+AN_HOUR, ALWAYS = 3_600_000, 99
+WHY = "she called <b>twice</b> & waits"
+REASON = re.compile("^(Reason|What happened)")
+A_LOOK = 5_000
+HANDS = [Mouse(), Keyboard()]
+
+CALLS, KEPT, MONEY = "What happens, in this order", "What is not done again", "Money"
+FOR_GOOD = "What cannot be taken back"
+AN_UNDO = "An undo is for good: what it takes back can only be started anew."
+BACK = "R$ 420.00 goes back to the customer."
+CONFIRM = "Type R$ 420.00 to confirm that it goes back to the customer"
+GIVEN_BACK = [("charge", "refunded"), ("refund", "refunded")]
+TAKE_BACK = ["The entry of R$ 420.00 in the books is voided.", "R$ 420.00 is given back to the customer."]
+CHARGE_ANEW = [
+    "R$ 420.00 is charged to the customer.",
+    "The payment of R$ 420.00 is entered into the books.",
+    "A receipt is sent to [customer_email].",
+    "The payment is reported to analytics.",
+]
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """An act: who does it to what, what is foretold, typed and chosen, and what comes of it.
+
+    `greeting` is said at once, `ends` once the workers have done their part; `kept` is what the case tells of the act;
+    `effects` are what the provider of `port` has done by then.
+    """
+
+    act: str
+    role: str
+    make: Callable[[], SagaExecution]
+    button: str
+    foretold: dict[str, list[str]]
+    greeting: str
+    ends: str
+    kept: list[str]
+    port: str
+    effects: list[tuple[str, str]]
+    corrected: dict[str, str] = field(default_factory=dict)
+    typed: dict[str, str] = field(default_factory=dict)
+    chosen: str = ""
+
+
+RESCUES = [
+    Rescue(
+        "retry",
+        "Support",
+        lambda: begun("collect_payment", Fault("email", "send", REFUSED)),
+        "Try again from the start",
+        {CALLS: CHARGE_ANEW, MONEY: CHARGE_ANEW[:1], FOR_GOOD: CHARGE_ANEW[2:]},
+        "It starts again from the first step now; this page shows how.",
+        "Everything has been done.",
+        ["sara had it tried again.", "It went from “Failed” to “Pending”.", "Run 2 began."],
+        "payments",
+        [*GIVEN_BACK, ("charge", "succeeded")],
+    ),
+    Rescue(
+        "cancel",
+        "Supervisor",
+        lambda: begun("collect_payment", Fault("email", "send", AWAY, AN_HOUR)),
+        "Cancel and undo",
+        {CALLS: TAKE_BACK, MONEY: [BACK], FOR_GOOD: [AN_UNDO]},
+        "It is cancelled, and what was done is being undone now; this page shows how.",
+        "It was cancelled by sara; nothing of it stands.",
+        ["sara cancelled it.", "It went from “In progress” to “Compensating”."],
+        "payments",
+        GIVEN_BACK,
+        typed={CONFIRM: "420,00"},
+    ),
+    Rescue(
+        "compensate",
+        "Supervisor",
+        lambda: begun("collect_payment"),
+        "Undo everything",
+        {
+            CALLS: TAKE_BACK,
+            KEPT: ["The receipt was sent to customer@example.com.", "The payment was reported to analytics."],
+            MONEY: [BACK],
+            FOR_GOOD: [AN_UNDO],
+        },
+        "It is being undone now, last step first; this page shows how.",
+        "It was undone, as sara asked; this has no undo and stays as it is: “Send receipt”, “Log analytics”.",
+        ["sara had it undone.", "It went from “Succeeded” to “Compensating”."],
+        "payments",
+        GIVEN_BACK,
+        typed={CONFIRM: "R$ 420.00"},
+    ),
+    Rescue(
+        "retry",
+        "Support",
+        lambda: begun("collect_payment", Fault("email", "send", REFUSED), Fault("payments", "refund", REFUSED)),
+        "Undo again",
+        {CALLS: TAKE_BACK[1:], KEPT: ["The entry INV-# in the books was voided."], MONEY: [BACK], FOR_GOOD: [AN_UNDO]},
+        "What is not undone yet is tried again now; this page shows how.",
+        "It failed at “Send receipt”; everything that was done before is undone.",
+        ["sara had it tried again.", "It went from “Partially compensated” to “Compensating”."],
+        "payments",
+        GIVEN_BACK,
+        typed={CONFIRM: "R$420,00"},
+    ),
+    Rescue(
+        "correct",
+        "Supervisor",
+        lambda: begun("collect_payment", customer_email="refuse@example.com"),
+        "Correct the input and try again",
+        {
+            "What changes": [],
+            CALLS: [call.replace("[customer_email]", "ana@example.com") for call in CHARGE_ANEW],
+            MONEY: CHARGE_ANEW[:1],
+            FOR_GOOD: ["A receipt is sent to ana@example.com.", CHARGE_ANEW[3]],
+        },
+        "The input is corrected, and it starts again from the first step now; this page shows how.",
+        "Everything has been done.",
+        ["sara corrected the input.", "Customer email: refuse@example.com → ana@example.com"],
+        "payments",
+        [*GIVEN_BACK, ("charge", "succeeded")],
+        corrected={"Customer email": "ana@example.com"},
+    ),
+    Rescue(
+        "resolve",
+        "Support",
+        lambda: begun("create_booking", Fault("calendar", "add", REFUSED), description="Boat trip, past-window"),
+        "Resolve a step by hand",
+        {},
+        "Your word is put down, and nothing is left to be undone.",
+        "It failed at “Add calendar”; everything that was done before is undone.",
+        ["sara says that “Create nf” is undone.", "Evidence: protocol <i>77</i> of the city hall"],
+        "invoices",
+        [("issue", "authorized")],
+        typed={"How do you know?": "protocol <i>77</i> of the city hall"},
+        chosen="There is no valid invoice for R$ 420.00 any more.",
+    ),
+    Rescue(
+        "hold",
+        "Support",
+        lambda: begun("create_booking", Fault("invoices", "issue", AWAY, AN_HOUR)),
+        "Hold",
+        {},
+        "It is held: nothing goes on until somebody releases it.",
+        "It is held by sara: nothing goes on until a person releases it.",
+        ["sara held it."],
+        "invoices",
+        [],
+    ),
+    Rescue(
+        "release",
+        "Support",
+        lambda: scene("create_booking", "held"),
+        "Release",
+        {
+            CALLS: [
+                "An invoice for R$ 420.00 is issued.",
+                "A confirmation is sent to [customer_email].",
+                "A confirmation is sent by WhatsApp to [customer_phone].",
+                "City tour of Sao Paulo on Dec. 1, 2030, 10 a.m. is put into the calendar.",
+            ]
+        },
+        "It is released, and goes on from where it stood; this page shows how.",
+        "Everything has been done.",
+        ["sara released it."],
+        "invoices",
+        [("issue", "authorized")],
+    ),
+    Rescue(
+        "acknowledge",
+        "Support",
+        lambda: ended("create_booking", Fault("invoices", "issue", DOWN, remaining=ALWAYS)),
+        "Acknowledge",
+        {},
+        "It is off the list of those that need attention.",
+        "It failed at “Create nf”; there was nothing to undo.",
+        ["sara acknowledged it."],
+        "invoices",
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize("hand", HANDS, ids=["mouse", "keyboard"])
+@pytest.mark.parametrize("rescue", RESCUES, ids=lambda one: one.button)
+def test_an_act_from_the_case_to_its_end(agent, rescue, hand):
+    execution = rescue.make()
+    page = agent(rescue.role, case_url(execution))
+    page.clock.install()
+    hand.press(page.get_by_role("link", name=rescue.button, exact=True))
+    expect(page.get_by_role("heading", level=1)).to_have_text(rescue.button)
+    correct(page, hand, rescue)
+    assert foretold(page) == rescue.foretold
+
+    give_a_reason(page, hand, rescue)
+    expect(page.locator(".messagelist")).to_have_text(rescue.greeting)
+    told = page.locator(".saga-events > li", has_text=rescue.kept[0])
+    for sentence in [*rescue.kept, WHY]:
+        expect(told).to_contain_text(sentence)
+
+    work_on()
+    page.clock.run_for(A_LOOK)
+    expect(headline(page)).to_have_text(rescue.ends)
+    assert effects(rescue.port) == rescue.effects
+    events = execution.events.filter(kind=rescue.act, source="admin")
+    assert [(event.actor.username, event.actor_name, event.reason) for event in events] == [("sara", "sara", WHY)]
+
+
+def correct(page: Page, hand: Mouse | Keyboard, rescue: Rescue) -> None:
+    """Put into the input's form what is to be other than it was, where the act is about that."""
+    for label, text in rescue.corrected.items():
+        hand.write(page.get_by_label(label), text)
+        hand.press(page.get_by_role("button", name="Show what changes"))
+        expect(page.locator("ins")).to_have_text([text])
+
+
+def give_a_reason(page: Page, hand: Mouse | Keyboard, rescue: Rescue) -> None:
+    """Confirm the preview: first without a reason, then with an empty one, then as it should be."""
+    reason, confirm = page.get_by_label(REASON), page.get_by_role("button", name=rescue.button, exact=True)
+    if rescue.chosen:
+        hand.choose(page.get_by_label(rescue.chosen))
+    for label, text in rescue.typed.items():
+        hand.write(page.get_by_label(label), text)
+    hand.press(confirm)
+    expect(reason).to_be_focused()
+    hand.write(reason, "  ")
+    hand.press(confirm)
+    expect(reason).to_have_accessible_description(re.compile("This field is required."))
+    hand.write(reason, WHY)
+    hand.press(confirm)
