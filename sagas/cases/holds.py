@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from sagas.exceptions import UnreadableRow
 from sagas.histories import past_pivot, views_of
 from sagas.models import SagaEvent
+from sagas.planner import standing_at
 from sagas.states import Ending
 from sagas.wording import StepStatus
 
@@ -59,5 +60,5 @@ def _why_held(stands: Stands, cause: str) -> str:
         return _("It is held: the undo of %(steps)s keeps breaking down.") % {"steps": names_in_words(poison)}
     if past_pivot(stands.saga, stands.history):
         headline = _("It is held: %(steps)s failed for good, after the point of no return.")
-        return headline % {"steps": stands.names(StepStatus.WAITING, StepStatus.REFUSED)}
+        return headline % {"steps": names_in_words([standing_at(stands.saga, stands.history)])}
     return _("It is held by the engine: nothing goes on until a person releases it.")

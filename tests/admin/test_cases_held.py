@@ -56,8 +56,8 @@ def test_what_the_engine_holds_in_doubt(stage, registered, orchestrator):
 
 
 def test_what_failed_after_the_point_of_no_return(stage, registered, orchestrator):
-    saga = registered(stage.step("pay", pivot=True, undo=None), stage.step("mail", StepFailed("no"), undo=None))
-    execution = orchestrator.execute(new_id(), "trip", saga)
+    steps = stage.step("mail", StepFailed("no"), undo=None), stage.step("never_begun", undo=None)
+    execution = orchestrator.execute(new_id(), "trip", registered(stage.step("pay", pivot=True, undo=None), *steps))
 
     headline = "It is held: “Mail” failed for good, after the point of no return."
     assert verdict(execution) == ("bad", headline, MEND + execution.held)
