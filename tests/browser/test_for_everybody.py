@@ -1,0 +1,122 @@
+"""The admin's pages for whoever does not see well or has a telephone at hand: wide and narrow, light and dark."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from integrations.models import FaultMode
+from sagaproject.bookings.demo.scenes import Fault
+from sagas.operations import batches
+from sagas.testing import drain
+from tests.admin.cases import act_url, case_url, scene
+
+from .rescues import begun, flaws
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/sagas/sagaexecution/"
+REFUSED, LOST = FaultMode.REFUSE, FaultMode.EFFECT_THEN_LOSE_REPLY
+
+
+def too_late():
+    """A booking whose invoice cannot be cancelled any more."""
+    return begun("create_booking", Fault("calendar", "add", REFUSED), description="Boat trip, past-window")
+
+
+def not_given_back():
+    """A payment that the gateway does not refund."""
+    return begun("collect_payment", Fault("email", "send", REFUSED), Fault("payments", "refund", REFUSED))
+
+
+CASES = {
+    "succeeded": lambda: begun("collect_payment"),
+    "undone": lambda: begun("create_booking", Fault("calendar", "add", REFUSED)),
+    "past its window": too_late,
+    "in doubt": lambda: begun("collect_payment", Fault("payments", "charge", LOST)),
+    "set aside": lambda: scene("create_booking", "aside"),
+    "held": lambda: scene("create_booking", "held"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_file_of_a_case(agent, case):
+    page = agent("Supervisor", case_url(CASES[case]()))
+    page.evaluate("document.querySelectorAll('#content-main details').forEach(fold => fold.open = true)")
+
+    assert flaws(page) == []
+
+
+def test_a_preview_and_its_errors(agent):
+    page = agent("Supervisor", act_url(not_given_back(), "retry"))
+    assert flaws(page) == []
+    page.get_by_label("Reason").fill(" ")
+    page.get_by_label("Type R$").fill("42")
+    press(page)
+
+    expect(page.get_by_text("This is not the amount that goes back: R$ 420.00.")).to_be_visible()
+    assert flaws(page) == []
+
+
+def test_a_word_on_a_step_and_its_errors(agent):
+    page = agent("Support", act_url(too_late(), "resolve"))
+    assert flaws(page) == []
+    page.locator(".saga-act-form").evaluate("form => form.noValidate = true")
+    press(page)
+
+    expect(page.get_by_text("This field is required.")).to_have_count(3)
+    assert flaws(page) == []
+
+
+def test_a_correction_its_errors_and_what_it_changes(agent):
+    page = agent("Supervisor", act_url(begun("collect_payment", customer_email="refuse@example.com"), "correct"))
+    page.get_by_label("Amount").fill("")
+    press(page)
+    expect(page.get_by_text("A valid number is required.")).to_be_visible()
+    assert flaws(page) == []
+    page.get_by_label("Amount").fill("420.00")
+    page.get_by_label("Customer email").fill(f"{'ana.souza.' * 5}silva@example.com")
+    press(page)
+
+    expect(page.get_by_role("heading", name="What changes")).to_be_visible()
+    assert flaws(page) == []
+
+
+def test_an_act_that_is_not_possible(agent):
+    page = agent("Supervisor", act_url(begun("collect_payment"), "release"))
+
+    expect(page.get_by_role("alert")).to_have_text("It is not held.")
+    assert flaws(page) == []
+
+
+def test_a_bulk_act_its_errors_and_its_progress(agent):
+    for _ in range(3):
+        not_given_back()
+    begun("collect_payment")
+    page = agent("Support", LIST)
+    page.locator("#action-toggle").check()
+    page.get_by_label("Action:").select_option("bulk_retry")
+    page.locator("button[name=index]").click()
+    page.get_by_label("How many").fill("4")
+    page.locator("form button.default").click()
+    expect(page.get_by_text("These are 3, not 4.")).to_be_visible()
+    assert flaws(page) == []
+
+    page.get_by_label("Reason").fill("the gateway gives back again")
+    page.get_by_label("How many").fill("3")
+    page.locator("form button.default").click()
+    while batches.advance_all():
+        drain()
+    expect(page.get_by_text("3 of 3 have ended")).to_be_visible()
+    assert flaws(page) == []
+
+
+@pytest.mark.parametrize("desk", ["", "sagas/", "sagas/compensation/", "sagas/provider/", "sagas/definition/"])
+def test_the_desks(agent, desk):
+    for make in CASES.values():
+        make()
+
+    assert flaws(agent("Supervisor", f"/admin/{desk}")) == []
+
+
+def press(page: Page) -> None:
+    """Send the form of an act."""
+    page.locator(".saga-act-form button.default").click()
