@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from sagas import histories, masking, operations, wording
+from sagas.cases import Veil, veil_over
 from sagas.definition import Saga
 from sagas.histories import History
 from sagas.models import SagaEvent, SagaExecution, StepRun
@@ -61,10 +62,11 @@ def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
 
 def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
     """All attempts and acts, in order; errors, reasons and who acted are for those who may see all executions."""
-    saga = all_sagas().get(execution.saga_name)
+    events = execution.events.order_by("id")
+    veil = veil_over(execution, all_sagas().get(execution.saga_name), personal=reader.sees_personal_data, events=events)
     return {
-        "step_runs": [_step_run(run, execution, saga, reader) for run in execution.step_runs.order_by("sequence")],
-        "events": [_event(event, execution, saga, reader) for event in execution.events.order_by("id")],
+        "step_runs": [_step_run(run, veil, reader) for run in execution.step_runs.order_by("sequence")],
+        "events": [_event(event, veil, reader) for event in events],
     }
 
 
@@ -97,7 +99,7 @@ def _result(execution: SagaExecution, saga: Saga | None, past: History, reader: 
     return {step: _masked(output, execution, saga, reader) for step, output in histories.outputs(past).items()}
 
 
-def _step_run(run: StepRun, execution: SagaExecution, saga: Saga | None, reader: Reader) -> dict[str, Any]:
+def _step_run(run: StepRun, veil: Veil, reader: Reader) -> dict[str, Any]:
     told = {
         "step": run.step,
         "direction": run.direction,
@@ -111,16 +113,14 @@ def _step_run(run: StepRun, execution: SagaExecution, saga: Saga | None, reader:
         "sequence": run.sequence,
     }
     if reader.sees_all:
-        error = _masked(run.error_message, execution, saga, reader)
-        told |= {"error_type": run.error_type, "error": error, "worker": run.worker}
+        told |= {"error_type": run.error_type, "error": veil(run.error_message), "worker": run.worker}
     return told
 
 
-def _event(event: SagaEvent, execution: SagaExecution, saga: Saga | None, reader: Reader) -> dict[str, Any]:
+def _event(event: SagaEvent, veil: Veil, reader: Reader) -> dict[str, Any]:
     told = {"kind": event.kind, "at": event.at, "run": event.run, "version": event.version}
     if reader.sees_all:
-        reason = _masked(event.reason, execution, saga, reader)
-        told |= {"actor": event.actor_name, "source": event.source, "reason": reason}
+        told |= {"actor": event.actor_name, "source": event.source, "reason": veil(event.reason)}
     return told
 
 

@@ -191,6 +191,17 @@ def test_errors_and_reasons_are_for_those_who_see_all(ana, support, order, start
     assert staff["events"][0]["reason"] == "[email] called"
 
 
+def test_reasons_and_errors_of_a_saga_that_is_not_registered_any_more_are_left_out(support, order, start, stage):
+    order(stage.step("charge", StepFailed("card of ana@example.com declined")), personal=["email"])
+    saga_id = start(context={"email": "ana@example.com"})
+    ended(saga_id)
+    get_saga_orchestrator().retry_failed(saga_id, reason="ana@example.com called")
+    SagaExecution.objects.update(saga_name="gone")
+
+    told = support.get(f"{EXECUTIONS}{saga_id}/history/").json()
+    assert (told["step_runs"][0]["error"], told["events"][0]["reason"]) == ("", "")
+
+
 def test_what_a_step_reports_is_masked_without_the_permission(ana, order, start, stage):
     report = {"email": "ana@example.com", "to": {"name": "for ana@example.com"}}
     order(stage.step("write", report), personal=["email"])
