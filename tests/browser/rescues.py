@@ -26,10 +26,12 @@ def plant(fault: Fault) -> None:
 
 
 def begun(saga: str, *faults: Fault, **changes: str) -> SagaExecution:
-    """An execution of that saga, as far as workers come with it at once."""
+    """An execution of that saga for a sale of its own, as far as workers come with it at once."""
     for fault in faults:
         plant(fault)
-    execution = get_saga_orchestrator().start(new_id(), saga, context=INPUT[saga] | changes)
+    saga_id = new_id()
+    context = INPUT[saga] | {"sale_id": f"SALE-{saga_id}"} | changes
+    execution = get_saga_orchestrator().start(saga_id, saga, context=context)
     drain()
     return SagaExecution.objects.get(pk=execution.pk)
 

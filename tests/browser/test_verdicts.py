@@ -19,6 +19,8 @@ from .rescues import begun, ended, groups, headline
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# When it does, or, once that time has come, that it does.
+FINDS_OUT = re.compile("It finds out by itself, next at |It is finding out by itself.")
 LOST, REFUSED = FaultMode.EFFECT_THEN_LOSE_REPLY, FaultMode.REFUSE
 ALWAYS = 99
 
@@ -75,7 +77,7 @@ def test_what_is_in_doubt_is_told_as_that(agent, saga, call, step, doubt, done):
     page = agent("Support", case_url(execution))
 
     assert headline(page).inner_text() == f"Nobody knows yet whether this was done: “{step}”."
-    assert page.locator(".saga-advice").inner_text().startswith("It finds out by itself, next at ")
+    expect(page.locator(".saga-advice")).to_have_text(FINDS_OUT)
     steps = STEPS[saga]
     to_come = unbegun(steps[steps.index(step) + 1 :])
     found = groups(page)
@@ -160,7 +162,7 @@ SITUATIONS = [
         "It could not be undone altogether. This stands, or may stand: “Process payment”.",
         "bad",
         {
-            "Not undone": ["Process payment could not be undone; a person has to see to it."],
+            "Not undone": ["R$ 420.00 could not be given back."],
             "Undone": [VOIDED],
             **NO_RECEIPT,
         },
@@ -181,7 +183,7 @@ SITUATIONS = [
         "doubt",
         {
             "Undone": TOLD_OTHERWISE,
-            "Being undone": ["Create nf is being undone."],
+            "Being undone": ["The invoice for R$ 420.00 is being cancelled."],
             "Not done": ["City tour of Sao Paulo could not be put into the calendar."],
         },
     ),
@@ -215,7 +217,7 @@ def test_an_invoice_past_its_window_comes_with_its_number_the_portal_and_the_dea
     stands = "It could not be undone altogether. This stands, or may stand: “Create nf”."
     assert headline(page).inner_text() == stands
     assert groups(page) == {
-        "Not undone": ["Create nf could not be undone; a person has to see to it."],
+        "Not undone": ["Invoice # for R$ 420.00 could not be cancelled and is still valid."],
         "Undone": TOLD_OTHERWISE,
         "Not done": ["Boat trip, past-window could not be put into the calendar."],
     }

@@ -61,7 +61,6 @@ def assert_each_was_retried_once(batch, count):
     assert most_at_once(attempts) <= AT_ONCE
     retries = SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True)
     assert Counter(retries) == {f"s-{number}": 1 for number in range(count)}
-    assert len(attempts) == count
 
 
 def test_a_cluster_that_is_already_running_takes_a_batch_up_and_never_has_too_many_in_hand(cluster, retried):
