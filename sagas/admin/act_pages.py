@@ -38,15 +38,20 @@ class ActPage:
     def answer(self) -> HttpResponse:
         """The page, or where to go now that it is done."""
         try:
-            return self.posted() if self.request.method == "POST" else self.shown()
+            return self.posted_or_shown_anew() if self.request.method == "POST" else self.shown()
         except ActHalfDone as refusal:
             return self.half_done(refusal)
-        except ActOutdated:
-            return self.shown_anew()
         except ActRefused as refusal:
             return self.refused(self.masked(refusal.sentence))
         except UnreadableRow:
             return self.refused(unreadable())
+
+    def posted_or_shown_anew(self) -> HttpResponse:
+        """What came of the post; ActRefused where it has moved to where the act is not possible any more."""
+        try:
+            return self.posted()
+        except ActOutdated:
+            return self.shown_anew()
 
     def shown(self) -> HttpResponse:
         """What it would do."""

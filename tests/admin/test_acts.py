@@ -1,7 +1,10 @@
 """Each act from its page to its end, on the real sagas: what it makes of the execution, and what is kept of it."""
 
+from itertools import count
+
 import pytest
 from django.db.models.expressions import RawSQL
+from django.db.models.signals import post_init
 from django.test import Client
 
 from sagas import SagaState, StepFailed
@@ -331,6 +334,36 @@ def test_the_same_form_twice_does_it_once(support):
     assert "Only a failed saga can be retried, and the state of this one is “Pending”." in text_of(page)
     assert "What is possible now Hold" in text_of(page)
     assert execution.events.count() == 1
+
+
+@pytest.fixture
+def quicker(db):
+    """Lets a colleague act when the execution is looked at for the nth time: quicker(2, Act.COMPENSATE, "x")."""
+    looks = count(1)
+
+    def order(at, act, saga_id):
+        def look(**_):
+            if next(looks) == at:
+                perform(act, saga_id, reason="a colleague")
+
+        post_init.connect(look, sender=SagaExecution, weak=False, dispatch_uid="quicker")
+
+    yield order
+    post_init.disconnect(sender=SagaExecution, dispatch_uid="quicker")
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_who_comes_second_by_a_hair_is_told_so(supervisor, quicker, at):
+    execution = scene("collect_payment", "succeeded")
+    form = {"version": execution.version, "reason": "a double sale", "amount": "420.00"}
+    quicker(at, Act.COMPENSATE, execution.saga_id)
+
+    page = supervisor.post(act_url(execution, "compensate"), form)
+
+    assert page.status_code == 409
+    assert MOVED in text_of(page)
+    assert "Only a finished saga can be undone, and this one is compensating." in text_of(page)
+    assert [event.reason for event in execution.events.all()] == ["a colleague"]
 
 
 @pytest.mark.parametrize("version", ["", "x", "-1", "9" * 30])
