@@ -362,7 +362,7 @@ def test_who_comes_second_by_a_hair_is_told_so(supervisor, quicker, at):
 
     assert page.status_code == 409
     assert MOVED in text_of(page)
-    assert "Only a finished saga can be undone, and this one is compensating." in text_of(page)
+    assert "Only a finished saga can be undone, and the state of this one is “Compensating”." in text_of(page)
     assert [event.reason for event in execution.events.all()] == ["a colleague"]
 
 
