@@ -126,7 +126,7 @@ def _file_lost_attempt(tenure: Tenure, attempt: Attempt, lost: SagaEvent, *, poi
 
 
 def _never_called(execution: SagaExecution, attempt: Attempt) -> bool:
-    """The owner was to mark the beginning of this action (see journal.MARK), and has not."""
+    """The owner was to mark the beginning of this action (see journal.mark), and has not."""
     return attempt.direction is Direction.ACTION and execution.begun is False
 
 

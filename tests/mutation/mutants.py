@@ -18,7 +18,7 @@ class Mutant:
 
 MUTANTS: dict[str, Mutant] = {
     "a checkpoint goes without the version": Mutant(
-        "sagas/journal.py",
+        "sagas/journal/writes.py",
         "WHERE id = %s AND version = %s {unless_wanted}",
         "WHERE id = %s AND version >= %s {unless_wanted}",
         "tests/spec/test_fences.py::test_an_owner_whose_lease_was_lost_follows_the_new_one",
@@ -60,7 +60,7 @@ MUTANTS: dict[str, Mutant] = {
         "tests/bookings/test_create_booking.py::test_an_event_in_doubt_can_no_longer_be_added_once_it_is_undone",
     ),
     "leases go by the host's clock": Mutant(
-        "sagas/journal.py",
+        "sagas/journal/driver.py",
         "    return _timed_sql(template, vendor, CLOCK.ahead)\n",
         """\
     from django.utils import timezone
@@ -78,7 +78,7 @@ MUTANTS: dict[str, Mutant] = {
         "tests/spec/test_fences.py::test_a_request_leaves_the_version_of_a_leased_row_to_its_owner",
     ),
     "a saga settles although a request has come": Mutant(
-        "sagas/journal.py",
+        "sagas/journal/writes.py",
         "\"AND COALESCE(wants, '') IN ('', %s)\"",
         "\"AND COALESCE(wants, '') IN ('', wants, %s)\"",
         "tests/spec/test_cancel.py::test_a_request_during_the_last_step_undoes_all",
@@ -91,7 +91,7 @@ MUTANTS: dict[str, Mutant] = {
         "::test_whoever_asks_again_before_the_pivot_is_told_of_the_first_request_and_not_of_the_pivot",
     ),
     "the mark of a step that must not be repeated ignores that a request has come": Mutant(
-        "sagas/journal.py",
+        "sagas/journal/writes.py",
         "WHERE id = %s AND version = %s AND wants IS NULL",
         "WHERE id = %s AND version = %s",
         "tests/spec/test_between_steps.py::test_a_cancel_between_two_steps_keeps_the_second_from_being_called",
