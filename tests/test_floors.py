@@ -57,7 +57,7 @@ def test_the_tree_keeps_every_contract(tree):
         ("sagas/engine.py", "import sagas.orchestrator", FLOORS),
         ("sagas/stats.py", "import sagas.operations", FLOORS),
         ("sagas/engine.py", "import integrations.models", SAGAS_APART),
-        ("sagas/models.py", "import sagaproject.settings", SAGAS_APART),
+        ("sagas/models/executions.py", "import sagaproject.settings", SAGAS_APART),
         ("integrations/models.py", "import sagas.exceptions", INTEGRATIONS_APART),
         ("integrations/models.py", "import sagaproject.settings", INTEGRATIONS_APART),
         ("sagas/planner.py", "import django", NO_DJANGO_BELOW),

@@ -1,0 +1,173 @@
+"""Executions: where each stands, and who has it in hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from sagas.clock import CLOCK
+from sagas.fields import JSONTextField, StateField
+from sagas.querysets import ExecutionQuerySet
+from sagas.states import Priority, SagaState
+
+if TYPE_CHECKING:
+    from .history import StepRun
+
+STATES = [
+    (SagaState.PENDING.value, _("Pending")),
+    (SagaState.IN_PROGRESS.value, _("In progress")),
+    (SagaState.COMPENSATING.value, _("Compensating")),
+    (SagaState.SUCCEEDED.value, _("Succeeded")),
+    (SagaState.FAILED.value, _("Failed")),
+    (SagaState.PARTIALLY_COMPENSATED.value, _("Partially compensated")),
+]
+PRIORITIES = [
+    (Priority.LOW.value, _("low")),
+    (Priority.NORMAL.value, _("normal")),
+    (Priority.HIGH.value, _("high")),
+]
+
+
+class SagaExecution(models.Model):
+    """One saga with one input: where it stands, and who has it in hand."""
+
+    id = models.BigAutoField(primary_key=True)
+    saga_id = models.CharField(_("saga id"), max_length=150)
+    saga_name = models.CharField(_("saga"), max_length=64)
+    state = StateField(_("state"), choices=STATES, default=SagaState.PENDING)
+    input = JSONTextField(_("input"), default=dict)
+    context = JSONTextField(_("context"), default=dict)
+    plan = JSONTextField(_("plan"), default=list)
+    run = models.PositiveIntegerField(_("run"), default=1)
+    steps_completed = JSONTextField(_("steps completed"), default=list)
+    failed_step = models.CharField(_("failed step"), max_length=64, default="", blank=True)
+    compensation_performed = models.BooleanField(_("compensation performed"), default=False)
+    needs_attention = models.BooleanField(_("needs attention"), default=False)
+    held = models.TextField(_("held"), default="", blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("owner"),
+        db_index=False,  # the index below has it
+    )
+    priority = models.PositiveSmallIntegerField(_("priority"), choices=PRIORITIES, default=Priority.NORMAL.value)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    input_hash = models.CharField(max_length=64, default="")
+
+    # The engine's own columns; `version` fences every write, `due_at` of a leased row is the end of its lease.
+    version = models.BigIntegerField(default=1)
+    leased = models.BooleanField(default=False)
+    lost = models.BooleanField(default=False)
+    due_at = models.DateTimeField(null=True, blank=True)
+    rank_at = models.DateTimeField(null=True, blank=True)
+    wants = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001  (NULL: nothing, and "wants IS NULL")
+    # One below what it was while its owner is about to be ended by us: the next claim counts a death that is none.
+    recoveries = models.IntegerField(default=0)
+    worker = models.CharField(max_length=100, default="", blank=True)
+    begun = models.BooleanField(null=True, default=None)
+    pivoting = models.BooleanField(default=False)
+    budget_since = models.BigIntegerField(default=0)
+    keys_since = models.BigIntegerField(default=0)
+
+    # The database's time at a claim, which its query adds.
+    claimed_at: dt.datetime
+    # Whether this is the object that its row was made from.
+    just_started = False
+    # The columns that could not be read, where a page is shown all the same.
+    unreadable: tuple[str, ...] = ()
+
+    objects = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        db_table = "sagas_execution"
+        verbose_name = _("saga execution")
+        verbose_name_plural = _("saga executions")
+        default_permissions = ("view",)
+        permissions: ClassVar = [
+            ("retry_saga", _("Can retry sagas, check with providers and acknowledge")),
+            ("cancel_saga", _("Can cancel sagas")),
+            ("compensate_saga", _("Can undo finished sagas")),
+            ("hold_saga", _("Can hold and release sagas")),
+            ("resolve_step", _("Can resolve steps by hand")),
+            ("edit_context", _("Can correct the input of sagas")),
+            ("pause_provider", _("Can pause and resume providers")),
+            ("view_personal_data", _("Can see personal data")),
+            ("export_saga", _("Can export sagas")),
+        ]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["saga_id"], name="sagas_execution_saga_id")]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["priority", "due_at"], name="sagas_execution_due", condition=models.Q(due_at__isnull=False)
+            ),
+            # What a worker has in hand, or has died with. With __in, for Django 5.2 and 6.1 write `leased=True` in two
+            # ways, and SQLite uses an index only for the words that it was made with.
+            models.Index(
+                fields=["due_at"],
+                name="sagas_execution_suspects",
+                condition=models.Q(leased__in=[True]) | models.Q(recoveries__gt=0),
+            ),
+            models.Index(
+                fields=["created_at"],
+                name="sagas_execution_attention",
+                condition=models.Q(needs_attention=True),
+            ),
+            # What lists are filtered by, newest first.
+            models.Index(fields=["created_at"], name="sagas_execution_created"),
+            models.Index(fields=["state", "created_at"], name="sagas_execution_state"),
+            models.Index(fields=["saga_name", "created_at"], name="sagas_execution_saga"),
+            models.Index(
+                fields=["failed_step", "created_at"],
+                name="sagas_execution_failed",
+                condition=~models.Q(failed_step=""),
+            ),
+            models.Index(
+                fields=["created_at"],
+                name="sagas_execution_failures",
+                condition=~models.Q(failed_step=""),
+            ),
+            models.Index(
+                fields=["priority", "created_at"],
+                name="sagas_execution_priority",
+                condition=~models.Q(priority=Priority.NORMAL.value),
+            ),
+            # What has ended lately.
+            models.Index(
+                fields=["finished_at"],
+                name="sagas_execution_finished",
+                condition=models.Q(finished_at__isnull=False),
+            ),
+            models.Index(
+                fields=["owner", "created_at"],
+                name="sagas_execution_owner",
+                condition=models.Q(owner__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.saga_name} {self.saga_id}"
+
+    @property
+    def step_executions(self) -> models.QuerySet[StepRun]:
+        """This run's step runs, in order."""
+        return self.step_runs.filter(run=self.run).order_by("sequence")
+
+    def duration(self) -> float:
+        """Seconds that the current run took, to now while it is unfinished; 0.0 before it begins."""
+        if self.started_at is None:
+            return 0.0
+        end = self.finished_at or CLOCK.by_host()
+        return max(0.0, (end - self.started_at).total_seconds())
+
+    def success_rate(self) -> float:
+        """Completed steps of this run as a part of the planned ones, 0.0 to 1.0."""
+        return len(self.steps_completed) / len(self.plan) if self.plan else 0.0

@@ -1,0 +1,59 @@
+"""Worker processes, and what none of them knows."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from sagas.fields import JSONTextField
+
+
+class SagaWorker(models.Model):
+    """A worker process, as it last reported itself; one that ends in peace takes its row with it.
+
+    Who has not been seen for UNSEEN seconds does not count as alive.
+    """
+
+    UNSEEN = 60.0
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    host = models.CharField(_("host"), max_length=64)
+    pid = models.PositiveIntegerField(_("process id"))
+    process_group = models.PositiveIntegerField(_("process group"))
+    cluster = models.CharField(_("cluster"), max_length=100)
+    started_at = models.DateTimeField(_("started at"))
+    seen_at = models.DateTimeField(_("seen at"))
+    running = models.PositiveIntegerField(_("running"), default=0)
+    free = models.PositiveIntegerField(_("free"), default=0)
+    stuck = models.PositiveIntegerField(_("stuck"), default=0)
+    draining = models.BooleanField(_("draining"), default=False)
+    claims = models.PositiveBigIntegerField(_("claims"), default=0)
+    knows = JSONTextField(_("sagas it knows"), default=list)
+
+    class Meta:
+        db_table = "sagas_worker"
+        verbose_name = _("saga worker")
+        verbose_name_plural = _("saga workers")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MissingSaga(models.Model):
+    """A saga that has executions due and that no running worker knows; since when, and when that was last seen."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(_("saga"), max_length=64, unique=True)
+    since = models.DateTimeField(_("since"))
+    seen_at = models.DateTimeField(_("seen at"))
+
+    class Meta:
+        db_table = "sagas_missing"
+        verbose_name = _("missing saga")
+        verbose_name_plural = _("missing sagas")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.name
