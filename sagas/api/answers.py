@@ -77,7 +77,9 @@ class Detail(Summary):
 
     steps = StepAnswer(many=True)
     result = serializers.DictField(
-        child=serializers.DictField(), allow_null=True, help_text="step by step what was reported, after success"
+        child=serializers.DictField(),
+        allow_null=True,
+        help_text="step by step what was reported, after success, if it is known which of it the reader may see",
     )
 
 

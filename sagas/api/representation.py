@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from sagas import histories, masking, operations, wording
+from sagas import histories, operations, wording
 from sagas.cases import Veil, veil_over
 from sagas.definition import Saga
 from sagas.histories import History
@@ -93,10 +93,14 @@ def _detail(execution: SagaExecution, past: History, reader: Reader) -> dict[str
 
 
 def _result(execution: SagaExecution, saga: Saga | None, past: History, reader: Reader) -> dict[str, Any] | None:
-    """What the steps reported, step by step."""
+    """What the steps reported, step by step; None also where nobody knows what of it the reader may not see."""
     if execution.state is not SagaState.SUCCEEDED:
         return None
-    return {step: _masked(output, execution, saga, reader) for step, output in histories.outputs(past).items()}
+    outputs = histories.outputs(past)
+    if reader.sees_personal_data:
+        return dict(outputs)
+    veil = veil_over(execution, saga, personal=False)
+    return None if veil.blind else {step: veil(output) for step, output in outputs.items()}
 
 
 def _step_run(run: StepRun, veil: Veil, reader: Reader) -> dict[str, Any]:
@@ -122,10 +126,3 @@ def _event(event: SagaEvent, veil: Veil, reader: Reader) -> dict[str, Any]:
     if reader.sees_all:
         told |= {"actor": event.actor_name, "source": event.source, "reason": veil(event.reason)}
     return told
-
-
-def _masked(value: Any, execution: SagaExecution, saga: Saga | None, reader: Reader) -> Any:
-    """The value without what is personal, unless the reader may see that."""
-    if reader.sees_personal_data:
-        return value
-    return masking.masked(value, saga.personal if saga else (), execution.input, execution.context)

@@ -8,7 +8,7 @@ from sagas import OutcomeUnknown, StepFailed
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 
-from .conftest import EXECUTIONS
+from .conftest import EXECUTIONS, client_named
 
 ROUTES = ["", "history/", "preview/?action=cancel"]
 ACTS = ["retry", "cancel", "compensate", "hold", "release", "verify", "acknowledge", "steps/ship/resolve"]
@@ -210,6 +210,36 @@ def test_what_a_step_reports_is_masked_without_the_permission(ana, order, start,
 
     result = ana.get(f"{EXECUTIONS}{saga_id}/").json()["result"]
     assert result == {"write": {"email": "[email]", "to": {"name": "for [email]"}}}
+
+
+def test_what_a_step_reports_of_a_value_that_was_corrected_since_is_masked_too(ana, order, start, stage):
+    def writes(context):
+        get_saga_orchestrator().hold(context.saga_id, reason="look")
+        return {"to": f"for {context['email']}"}
+
+    order(stage.step("write", writes), stage.step("ship"), personal=["email"])
+    saga_id = start(context={"email": "ana@exmaple.com"})
+    ended(saga_id)
+    get_saga_orchestrator().correct_input(saga_id, {"email": "ana@example.com"}, reason="a typo")
+    get_saga_orchestrator().release(saga_id, reason="mended")
+    ended(saga_id)
+
+    result = ana.get(f"{EXECUTIONS}{saga_id}/").json()["result"]
+    assert result == {"write": {"to": "for [email]"}, "ship": {}}
+
+
+def test_what_the_steps_of_a_saga_that_is_not_registered_any_more_report_is_for_those_who_see_personal_data(
+    ana, order, start, stage
+):
+    order(stage.step("write", {"to": "ana@example.com"}), personal=["email"])
+    saga_id = start(context={"email": "ana@example.com"})
+    ended(saga_id)
+    SagaExecution.objects.update(saga_name="gone")
+    auditor = client_named("auditor", "view_sagaexecution", "view_personal_data")
+
+    owner, all_of_it = (client.get(f"{EXECUTIONS}{saga_id}/").json() for client in (ana, auditor))
+    assert (owner["state"], owner["result"]) == ("succeeded", None)
+    assert all_of_it["result"] == {"write": {"to": "ana@example.com"}}
 
 
 def test_definitions_have_the_schema_of_their_input(ana):
