@@ -44,5 +44,12 @@ class Reader:
 
     def check_may(self, act: Act) -> None:
         """PermissionDenied says which permission the act needs."""
-        if not self.user.has_perm(NEEDS[act]):
-            raise PermissionDenied(f"This needs the permission {NEEDS[act]}.")
+        self._check_has(NEEDS[act])
+
+    def check_sees_all(self) -> None:
+        """PermissionDenied says which permission that needs."""
+        self._check_has(VIEW)
+
+    def _check_has(self, permission: str) -> None:
+        if not self.user.has_perm(permission):
+            raise PermissionDenied(f"This needs the permission {permission}.")

@@ -13,14 +13,12 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, inline_serializer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sagas import metrics
 from sagas.database import connection
-from sagas.operations.permissions import VIEW
 
 from .documents import document
 from .views import SagaView
@@ -82,8 +80,7 @@ class Metrics(SagaView):
     @document(OpenApiTypes.STR, 403, media_type="text/plain", operation_id="metrics", tags=["probes"])
     def get(self, request: Request) -> Response:
         """For those who may see all executions; a scraper sends a token."""
-        if not self.reader.sees_all:
-            raise PermissionDenied(f"This needs the permission {VIEW}.")
+        self.reader.check_sees_all()
         request.accepted_renderer, request.accepted_media_type = PrometheusRenderer(), "text/plain"
         return Response(generate_latest(metrics.registry()), content_type=CONTENT_TYPE_LATEST)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -16,7 +16,6 @@ from rest_framework.views import APIView
 from sagas import operations, stats
 from sagas.models import SagaExecution
 from sagas.operations import Act, By
-from sagas.operations.permissions import VIEW
 from sagas.states import TERMINAL
 
 from . import definitions, documents, problems, representation, starts, throttles, waiting
@@ -172,8 +171,7 @@ class Stats(SagaView):
     @documents.STATS
     def get(self, request: Request) -> Response:
         """For those who may see all executions."""
-        if not self.reader.sees_all:
-            raise PermissionDenied(f"This needs the permission {VIEW}.")
+        self.reader.check_sees_all()
         return Response(stats.collect())
 
 
