@@ -24,9 +24,9 @@ from sagas.operations.permissions import PERSONAL
 from sagas.querysets import ago
 
 from .bulk_words import NAMES, pace
+from .mending import OF_EXECUTIONS
 
 A_PAGE = 50
-UNSHOWN = ("input", "context", "plan", "steps_completed")
 LABELS = {
     "waiting": _("Waiting for their turn"),
     "running": _("Under way"),
@@ -94,7 +94,7 @@ def _progress(request: HttpRequest, batch: SagaBatch) -> dict[str, Any]:
 
 def _rows(batch: SagaBatch, show: str) -> QuerySet[SagaBatchRow]:
     rows = SagaBatchRow.objects.using(database.alias()).filter(batch=batch).order_by("pk").select_related("execution")
-    rows = rows.defer(*(f"execution__{name}" for name in UNSHOWN))
+    rows = rows.defer(*(f"execution__{name}" for name in OF_EXECUTIONS))
     return rows.filter(batches.STANDINGS[show]) if show in batches.STANDINGS else rows
 
 

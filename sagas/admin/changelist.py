@@ -31,7 +31,7 @@ class ExecutionList(ChangeList):
         if not 1 <= self.page_num <= LAST_PAGE:
             raise IncorrectLookupParameters
         first = (self.page_num - 1) * self.list_per_page
-        found = list(rows.as_texts(self.queryset)[first : first + self.list_per_page + 1])
+        found = list(rows.readable(self.queryset)[first : first + self.list_per_page + 1])
         self.result_list: Any = _told(request, found[: self.list_per_page])
         self.more = len(found) > self.list_per_page
         counted = self.queryset.order_by().values("pk")[: COUNTED + 1].count()

@@ -30,6 +30,7 @@ from . import acts, bulk, case, days, export
 from .bulk import Bulk
 from .changelist import ExecutionList
 from .filters import FILTERS
+from .mending import OF_EXECUTIONS
 from .readonly import ReadOnly
 from .rows import Told, under_way
 
@@ -64,7 +65,7 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[SagaExecution]:
         """Without what is not shown: one row that cannot be read would take the whole list with it."""
-        return super().get_queryset(request).defer("input", "context", "plan", "steps_completed")
+        return super().get_queryset(request).defer(*OF_EXECUTIONS)
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ExecutionList]:
         """Ours, which does not count."""

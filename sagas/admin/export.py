@@ -103,7 +103,7 @@ def _lines(request: HttpRequest, executions: ExecutionQuerySet) -> Iterator[str]
 
 def _chunks(executions: ExecutionQuerySet) -> Iterator[list[SagaExecution]]:
     """The rows, newest first, a few at a time, each question beginning where the last one ended."""
-    newest_first = rows.as_texts(executions).order_by("-created_at", "-pk")
+    newest_first = rows.readable(executions).order_by("-created_at", "-pk")
     rest = newest_first
     while chunk := list(rest[:CHUNK]):
         yield chunk

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from django.db import models
-from django.db.models.functions import Cast
+from django.db.models import Model, QuerySet
 
 from sagas import database
 from sagas.definition import Saga
@@ -16,9 +15,10 @@ from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.registry import all_sagas
 from sagas.tenure import history_of, record_of
 
-Row = TypeVar("Row", bound=models.Model)
+from .mending import OF_EXECUTIONS, as_texts, mended
 
-OF_EXECUTIONS = ("input", "context", "plan", "steps_completed")
+Row = TypeVar("Row", bound=Model)
+
 OF_STEP_RUNS = ("output", "changes")
 ATTEMPTS_SHOWN = 300
 EVENTS_SHOWN = 200
@@ -63,24 +63,9 @@ def read(pk: int, *, before: int | None = None) -> File | None:
     )
 
 
-def _read(rows: models.QuerySet[Row], columns: tuple[str, ...]) -> list[Row]:
+def _read(rows: QuerySet[Row], columns: tuple[str, ...]) -> list[Row]:
     """The rows; where one of them cannot be read, all of them with these columns only where they can be."""
     try:
         return list(rows)
     except UnreadableRow:
-        raw = {f"raw_{name}": Cast(name, models.TextField()) for name in columns}
-        return [_mended(row, columns) for row in rows.defer(*columns).annotate(**raw)]
-
-
-def _mended(row: Row, columns: tuple[str, ...]) -> Row:
-    """The row with empty values in the columns that cannot be read, and their names in `unreadable`."""
-    unreadable = []
-    for name in columns:
-        field: Any = row._meta.get_field(name)
-        try:
-            setattr(row, name, field.from_db_value(getattr(row, f"raw_{name}"), None, None))
-        except UnreadableRow:
-            setattr(row, name, field.get_default())
-            unreadable.append(name)
-    row.unreadable = tuple(unreadable)  # type: ignore[attr-defined]
-    return row
+        return [mended(row, columns) for row in as_texts(rows, columns)]

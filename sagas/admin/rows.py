@@ -9,18 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import ExpressionWrapper, F, TextField
+from django.db.models import QuerySet
 
 from sagas import masking, wording
 from sagas.definition import Saga
-from sagas.exceptions import UnreadableRow
 from sagas.models import SagaExecution, SagaReference
-from sagas.querysets import ExecutionQuerySet, fold
+from sagas.querysets import fold
 from sagas.registry import all_sagas
 from sagas.states import SagaState
 
-JSON = ("input", "context", "plan", "steps_completed")
-TEXTS = {f"{name}_text": ExpressionWrapper(F(name), output_field=TextField()) for name in JSON}
+from .mending import OF_EXECUTIONS, as_texts, mended
 
 
 @dataclass(frozen=True)
@@ -37,13 +35,13 @@ class Told:
     planned: int
 
 
-def as_texts(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """The same executions, whose JSON comes as text, so that one that is none does not take the others with it."""
-    return executions.defer(*JSON).annotate(**TEXTS)
+def readable(executions: QuerySet[SagaExecution]) -> QuerySet[SagaExecution]:
+    """The same executions, so that one whose JSON cannot be read does not take the others with it; for `tell`."""
+    return as_texts(executions, OF_EXECUTIONS)
 
 
 def tell(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, Told]:
-    """What is told of each of these, which must have been read by `as_texts`, by its id."""
+    """What is told of each of these, which must come from `readable`, by its id."""
     references: dict[int, list[tuple[str, str]]] = {execution.pk: [] for execution in executions}
     rows = SagaReference.objects.filter(execution__in=list(references)).order_by("id")
     for pk, key, value in rows.values_list("execution_id", "key", "value"):
@@ -53,7 +51,7 @@ def tell(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, To
 
 def _told(execution: SagaExecution, references: Sequence[tuple[str, str]], *, personal: bool) -> Told:
     saga = all_sagas().get(execution.saga_name)
-    execution.unreadable = tuple(name for name in JSON if not _read(execution, name))
+    mended(execution, OF_EXECUTIONS)
     hidden = saga.personal if saga and not personal else ()
     known = personal or (saga is not None and not execution.unreadable)
     return Told(
@@ -63,17 +61,6 @@ def _told(execution: SagaExecution, references: Sequence[tuple[str, str]], *, pe
         done=len(execution.steps_completed),
         planned=len(execution.plan),
     )
-
-
-def _read(execution: Any, name: str) -> bool:
-    """Whether the column could be read from its text; where it could not, it is taken to be empty."""
-    field: Any = SagaExecution._meta.get_field(name)
-    try:
-        setattr(execution, name, field.from_db_value(getattr(execution, f"{name}_text"), None, None))
-    except UnreadableRow:
-        setattr(execution, name, field.get_default())
-        return False
-    return True
 
 
 def _shown(
