@@ -4,7 +4,6 @@ With none set this is a development machine: DEBUG on, loopback only, SQLite fil
 secret key made once. Setting SECRET_KEY makes it a deployment.
 """
 
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -16,7 +15,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from sagaproject.environment import kept_secret_key, read_flag, read_list
+from sagaproject.environment import kept_secret_key, read_flag, read_list, read_object
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -177,35 +176,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Sagas and their providers
 
-
-def read_saga_settings() -> dict[str, Any]:
-    """SAGAS_SETTINGS, a JSON object that is laid over SAGAS: SAGAS_SETTINGS='{"LEASE": 2}'.
-
-    It is for processes that a test or a drill starts with a lease of two seconds, say; what a deployment
-    needs for good belongs in SAGAS below.
-    """
-    try:
-        overrides = json.loads(os.environ.get("SAGAS_SETTINGS") or "{}")
-    except ValueError as error:
-        raise ImproperlyConfigured(f"SAGAS_SETTINGS is not JSON: {error}.") from error
-    if not isinstance(overrides, dict):
-        raise ImproperlyConfigured('SAGAS_SETTINGS must be a JSON object, like {"LEASE": 2}.')
-    return overrides
-
-
-def read_rates() -> dict[str, str | None]:
-    """API_RATES, a JSON object: API_RATES='{"sagas.start": "6000/min"}'; null is no limit."""
-    try:
-        rates = json.loads(os.environ.get("API_RATES") or "{}")
-    except ValueError as error:
-        raise ImproperlyConfigured(f"API_RATES is not JSON: {error}.") from error
-    if not isinstance(rates, dict):
-        raise ImproperlyConfigured('API_RATES must be a JSON object, like {"sagas.start": "600/min"}.')
-    return rates
-
-
-# Everything has a default; the README lists the keys.
-SAGAS: dict[str, Any] = {"WORLD": "sagaproject.proof.SandboxWorld", **read_saga_settings()}
+# Everything has a default; the README lists the keys. What the environment lays over it is for processes that a test
+# or a drill starts with a lease of two seconds, say; what a deployment needs for good belongs here.
+SAGAS: dict[str, Any] = {
+    "WORLD": "sagaproject.proof.SandboxWorld",
+    **read_object("SAGAS_SETTINGS", example='{"LEASE": 2}'),
+}
 # A provider that is not named here is its sandbox.
 INTEGRATIONS: dict[str, Any] = {}
 
@@ -236,7 +212,10 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "sagas.api.problems.answer",
     # How many proxies in front of us may be believed when they say whose request it is.
     "NUM_PROXIES": int(os.environ.get("PROXIES", "0")),
-    "DEFAULT_THROTTLE_RATES": {"booking_page": "20/min", **read_rates()},
+    "DEFAULT_THROTTLE_RATES": {
+        "booking_page": "20/min",
+        **read_object("API_RATES", example='{"sagas.start": "600/min"}'),
+    },
 }
 
 SPECTACULAR_SETTINGS = {
