@@ -42,3 +42,39 @@ def django_db_setup(django_db_setup):
 
     yield
     connections.close_all()
+
+
+@pytest.fixture
+def stage():
+    """Makes steps that follow a script, and keeps their calls."""
+    from tests.support import Stage
+
+    return Stage()
+
+
+@pytest.fixture
+def registered():
+    """Registers sagas; they are forgotten after the test."""
+    from tests.support import Registered
+
+    sagas = Registered()
+    yield sagas
+    sagas.forget()
+
+
+@pytest.fixture
+def orchestrator():
+    from sagas.orchestrator import get_saga_orchestrator
+
+    return get_saga_orchestrator()
+
+
+@pytest.fixture
+def plant(db):
+    """Orders a fault of the sandbox: plant("payments", "charge", "refuse", remaining=2)."""
+    from integrations.models import SandboxFault
+
+    def order(port, operation, mode, **values):
+        return SandboxFault.objects.create(port=port, operation=operation, mode=mode, **values)
+
+    return order

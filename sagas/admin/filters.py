@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -66,7 +67,7 @@ class StateFilter(admin.ListFilter):
             yield {"selected": chosen, "query_string": link, "display": word}
 
 
-class OneOf(admin.SimpleListFilter):
+class OneOf(admin.SimpleListFilter, ABC):
     """By one of a few values."""
 
     def has_output(self) -> bool:
@@ -82,9 +83,9 @@ class OneOf(admin.SimpleListFilter):
             raise IncorrectLookupParameters
         return self.having(queryset, value)
 
+    @abstractmethod
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
         """Those with the value."""
-        raise NotImplementedError
 
 
 class OneOfFew(OneOf):

@@ -12,12 +12,10 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from integrations.models import SandboxFault
 from sagas import Priority, RetryLater, StepFailed, operations
 from sagas.models import SagaExecution
-from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import FakeClock
-from tests.support import Registered, Stage, run
+from tests.support import run
 
 
 @pytest.fixture(autouse=True)
@@ -53,39 +51,10 @@ def auditor(db):
 
 
 @pytest.fixture
-def stage():
-    """Makes steps that follow a script, and keeps their calls."""
-    return Stage()
-
-
-@pytest.fixture
-def registered():
-    """Registers sagas; they are forgotten after the test."""
-    sagas = Registered()
-    yield sagas
-    sagas.forget()
-
-
-@pytest.fixture
-def orchestrator():
-    return get_saga_orchestrator()
-
-
-@pytest.fixture
 def clock():
     """A clock that jumps over whatever a saga waits for."""
     with FakeClock() as clock:
         yield clock
-
-
-@pytest.fixture
-def plant(db):
-    """Orders a fault of the sandbox: plant("payments", "charge", "refuse", remaining=2)."""
-
-    def order(port, operation, mode, **values):
-        return SandboxFault.objects.create(port=port, operation=operation, mode=mode, **values)
-
-    return order
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from django.core.cache import cache
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from tests.support import Registered, Stage
+from tests.support import Registered
 
 EXECUTIONS = "/api/v1/executions/"
 
@@ -45,11 +45,6 @@ def bia(db):
 @pytest.fixture
 def support(db):
     return client_named("support", "view_sagaexecution", "retry_saga", "hold_saga", "resolve_step")
-
-
-@pytest.fixture
-def stage():
-    return Stage()
 
 
 @pytest.fixture

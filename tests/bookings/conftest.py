@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from integrations.models import SandboxEffect, SandboxFault
+from integrations.models import SandboxEffect
 from sagas import Saga, StepContext
 
 BOOKING = {
@@ -72,16 +72,6 @@ class Steps:
             outputs=self.outputs,
             **about,
         )
-
-
-@pytest.fixture
-def plant(db):
-    """Orders a fault: plant("payments", "charge", "refuse", remaining=2)."""
-
-    def order(port: str, operation: str, mode: str, **values: Any) -> SandboxFault:
-        return SandboxFault.objects.create(port=port, operation=operation, mode=mode, **values)
-
-    return order
 
 
 @pytest.fixture

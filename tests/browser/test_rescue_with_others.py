@@ -11,7 +11,7 @@ from sagas import StepFailed
 from sagas.models import SagaEvent
 from sagas.testing import drain
 from tests.admin.cases import act_url, case_url
-from tests.support import Registered, Stage, let_wait_pass, run
+from tests.support import Stage, let_wait_pass, run
 
 from .rescues import Keyboard, Mouse, begun, effects, foretold, groups, headline, work_on
 
@@ -24,14 +24,6 @@ CONFIRM = "Type R$ 420.00 to confirm that it goes back to the customer"
 REASON = "she changed her mind"
 IS_ASKED = "The provider is asked now what really happened; this page shows the answer when it is there."
 HANDS = pytest.mark.parametrize("hand", [Mouse(), Keyboard()], ids=["mouse", "keyboard"])
-
-
-@pytest.fixture
-def registered():
-    """Registers sagas; they are forgotten after the test."""
-    sagas = Registered()
-    yield sagas
-    sagas.forget()
 
 
 @HANDS

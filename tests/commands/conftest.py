@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from integrations.models import SandboxEffect, SandboxFault
+from integrations.models import SandboxEffect
 from sagas.models import SagaExecution, StepRun
 from tests.crash.processes import PATIENCE, ROOT, url_of
-from tests.support import Registered, Stage
 
 BOOKING = {
     "sale_id": "SALE-001",
@@ -125,28 +124,6 @@ def shell(transactional_db):
     shell = Shell()
     yield shell
     shell.leave()
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-def registered():
-    registered = Registered()
-    yield registered
-    registered.forget()
-
-
-@pytest.fixture
-def plant(db) -> Callable[..., SandboxFault]:
-    """Orders a fault: plant("payments", "charge", "refuse", remaining=2)."""
-
-    def order(port: str, operation: str, mode: str, **values: Any) -> SandboxFault:
-        return SandboxFault.objects.create(port=port, operation=operation, mode=mode, **values)
-
-    return order
 
 
 @pytest.fixture

@@ -21,11 +21,6 @@ FAILED_STEP = "the history gives failed_step '', the row has 'a'."
 
 
 @pytest.fixture
-def orchestrator():
-    return get_saga_orchestrator()
-
-
-@pytest.fixture
 def undone(stage, registered, orchestrator):
     """A saga that has failed at its third step, after a retry of the second; all is undone."""
     saga = registered(stage.step("a", {"x": 1}), stage.step("b", ValueError("once"), {"y": 1}), stage.step("c", NO))

@@ -6,24 +6,12 @@ from sagas import SagaState, StepFailed
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.states import Outcome
 from sagas.testing import Effect, violations_of
-from tests.support import Registered, Stage, lost
+from tests.support import lost
 from tests.tampering import unguarded
 
 pytestmark = pytest.mark.django_db
 
 NO = StepFailed("no")
-
-
-@pytest.fixture
-def stage():
-    return Stage()
-
-
-@pytest.fixture
-def registered():
-    sagas = Registered()
-    yield sagas
-    sagas.forget()
 
 
 @pytest.fixture

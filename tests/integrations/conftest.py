@@ -1,6 +1,5 @@
 """The providers that each port's contract is run over."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,7 +10,6 @@ from integrations.analytics.sandbox import SandboxAnalytics
 from integrations.calendar.sandbox import SandboxCalendar
 from integrations.email.sandbox import SandboxMailer
 from integrations.invoices.sandbox import SandboxInvoices
-from integrations.models import SandboxFault
 from integrations.payments.sandbox import SandboxGateway
 from integrations.whatsapp.sandbox import SandboxMessenger
 
@@ -60,13 +58,3 @@ def gateway(request):
 @pytest.fixture(params=ANALYTICS, ids=name_of)
 def analytics(request):
     return request.param()
-
-
-@pytest.fixture
-def plant(db) -> Callable[..., SandboxFault]:
-    """Orders a fault: plant("payments", "charge", "refuse", remaining=2)."""
-
-    def order(port: str, operation: str, mode: str, **values: Any) -> SandboxFault:
-        return SandboxFault.objects.create(port=port, operation=operation, mode=mode, **values)
-
-    return order
