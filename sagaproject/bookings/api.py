@@ -16,7 +16,7 @@ from sagaproject.bookings import services
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagaproject.bookings.sagas.schemas import CreateBookingInput
 from sagas import InvalidInput
-from sagas.api import answers, documents, representation, starts, throttles
+from sagas.api import answers, contracts, documents, representation, starts, throttles
 from sagas.api.etags import conditional
 from sagas.api.serializers import Strict, Text
 from sagas.api.views import LOOK_AGAIN, SagaView
@@ -26,10 +26,12 @@ from sagas.operations import Act, By
 FACTS = ("sale_id", "status", "payment_status", "description", "amount", "currency", "starts_at", "ends_at")
 
 
-class NewBooking(CreateBookingInput):
+class NewBooking(CreateBookingInput, Strict):
     """A booking to make; without a sale_id it gets one."""
 
-    sale_id = serializers.RegexField(services.SALE_ID, max_length=64, required=False)
+    sale_id = serializers.RegexField(
+        services.SALE_ID, max_length=64, required=False, error_messages={"invalid": services.SALE_ID_RULE}
+    )
 
 
 class Payment(Strict):
@@ -152,6 +154,9 @@ class Bookings(BookingView):
         return self.begun(booking, 202 if fresh else 200)
 
     def _book(self, sale: Mapping[str, Any]) -> starts.Started:
+        if found := contracts.faults(NewBooking, sale):
+            NewBooking(data=sale).is_valid(raise_exception=True)  # refuses most of it in better words
+            raise ValidationError(found)
         numbered = {"sale_id": services.new_sale_id(), **sale}
         try:
             booking = services.book(numbered, owner=self.request.user)

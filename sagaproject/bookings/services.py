@@ -19,6 +19,7 @@ from sagas.querysets import fold
 
 # A sale's id becomes part of its sagas' ids and of the API's addresses.
 SALE_ID = re.compile(r"\A[A-Za-z0-9._:~-]+\Z")
+SALE_ID_RULE = _("Use letters, digits and . _ : ~ - only.")
 # Without signs that are mistaken for others when they are read out.
 SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
@@ -108,7 +109,7 @@ def _checked_sale_id(sale: Mapping[str, Any]) -> str:
     """The sale's id as the saga's schema will leave it."""
     sale_id = str(sale.get("sale_id", "")).strip()
     if sale_id and not SALE_ID.fullmatch(sale_id):
-        raise InvalidInput({"sale_id": str(_("Use letters, digits and . _ : ~ - only."))})
+        raise InvalidInput({"sale_id": str(SALE_ID_RULE)})
     return sale_id
 
 

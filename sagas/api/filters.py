@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.exceptions import ValidationError as DjangoValidationError
 from django_filters import rest_framework as filters
 from django_filters.fields import IsoDateTimeField
 from rest_framework.exceptions import ValidationError
@@ -14,26 +13,24 @@ from rest_framework.exceptions import ValidationError
 from sagas.models import STATES, SagaExecution
 from sagas.querysets import ExecutionQuerySet
 
-OUT_OF_RANGE = "This moment is out of range."
+EARLIEST = dt.datetime(2, 1, 1, tzinfo=dt.UTC)
+LATEST = dt.datetime(9998, 12, 31, tzinfo=dt.UTC)
 YES_OR_NO = [("true", "true"), ("false", "false")]
 OF_PAGES = frozenset({"cursor", "page_size", "ordering", "format"})
 
 
 class MomentField(IsoDateTimeField):
-    """A moment that a database can hold, in whatever time zone."""
+    """A moment; one that no database holds in every time zone stands for the nearest that it does."""
 
     def clean(self, value: Any) -> Any:
-        """The moment."""
-        try:
-            moment = super().clean(value)
-        except OverflowError as error:
-            raise DjangoValidationError(OUT_OF_RANGE) from error
+        """The moment, in UTC: PostgreSQL knows no time zone that is more than 16 hours off."""
+        moment = super().clean(value)
         if moment is None:
             return None
-        if not 1 < moment.year < 9999:
-            raise DjangoValidationError(OUT_OF_RANGE)
-        # PostgreSQL knows no time zone that is more than 16 hours off.
-        return moment.astimezone(dt.UTC)
+        try:
+            return min(max(moment.astimezone(dt.UTC), EARLIEST), LATEST)
+        except OverflowError:
+            return EARLIEST if moment.year < EARLIEST.year else LATEST
 
 
 class MomentFilter(filters.IsoDateTimeFilter):

@@ -12,10 +12,14 @@ from typing import Any
 from rest_framework.exceptions import ValidationError
 
 from sagas import database
-from sagas.exceptions import SagaConflict
+from sagas.definition import Saga
+from sagas.exceptions import InvalidInput, SagaConflict
 from sagas.models import IdempotencyKey, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
+from sagas.registry import get_saga
+from sagas.starting import input_text
 
+from . import contracts
 from .access import Reader
 from .problems import KeyReused
 from .serializers import PRIORITIES
@@ -30,6 +34,7 @@ def start(reader: Reader, wanted: dict[str, Any]) -> Started:
 
     An id that names somebody else's execution is a SagaConflict, whatever the input.
     """
+    check(get_saga(wanted["saga"]), wanted["context"])
     saga_id = wanted.get("saga_id") or str(uuid.uuid4())
     execution = get_saga_orchestrator().start(
         saga_id,
@@ -41,6 +46,14 @@ def start(reader: Reader, wanted: dict[str, Any]) -> Started:
     if not execution.just_started and execution.owner_id != reader.user.pk and not reader.sees_all:
         raise SagaConflict(execution.saga_id, execution.saga_name)
     return execution, execution.just_started
+
+
+def check(saga: Saga, context: dict[str, Any]) -> None:
+    """InvalidInput where the input is not as the saga's published schema says, though it could be read."""
+    found = contracts.faults(saga.schema, context) if saga.schema else {}
+    if found:
+        input_text(saga, context)  # refuses most of it in better words
+        raise InvalidInput(found)
 
 
 def once(

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.core.validators import RegexValidator
 from django.db import connections
 from rest_framework import serializers
 from rest_framework.test import APIClient
@@ -159,6 +160,50 @@ def test_what_is_not_valid_is_refused_and_named(ana, order, wanted, pointer):
     assert (name, status) == ("invalid", 400)
     assert list(faults) == [pointer]
     assert not SagaExecution.objects.exists()
+
+
+class TripInput(serializers.Serializer):
+    """What a trip takes: one field of each sort that serializers are lenient about."""
+
+    name = serializers.CharField()
+    seats = serializers.IntegerField(required=False)
+    amount = serializers.DecimalField(max_digits=6, decimal_places=2, required=False)
+    paid = serializers.BooleanField(required=False)
+    code = serializers.CharField(validators=[RegexValidator(r"\A\S+\Z")], required=False)
+    stops = serializers.ListField(child=serializers.CharField(), required=False)
+    guide = OrderInput(required=False)
+
+
+@pytest.mark.parametrize(
+    ("context", "faults"),
+    [
+        ({"name": 7}, {"#/context/name": "Must be of type string."}),
+        ({"name": "Rio", "seats": "2"}, {"#/context/seats": "Must be of type integer."}),
+        ({"name": "Rio", "amount": 10}, {"#/context/amount": "Must be of type string."}),
+        ({"name": "Rio", "paid": "yes"}, {"#/context/paid": "Must be of type boolean."}),
+        ({"name": "Rio", "code": " a "}, {"#/context/code": r"Must be as the schema says: pattern ^\S+$."}),
+        ({"name": "Rio", "stops": ["a", 1]}, {"#/context/stops/1": "Must be of type string."}),
+        (
+            {"name": "Rio", "guide": {"color": 1, "size": "1"}},
+            {"#/context/guide/color": "Must be of type string.", "#/context/guide/size": "Must be of type integer."},
+        ),
+        ({"name": 7, "seats": "two"}, {"#/context/seats": "A valid integer is required."}),
+    ],
+)
+def test_a_client_is_held_to_the_schema_also_where_its_input_could_be_read(ana, order, context, faults):
+    order(schema=TripInput)
+
+    assert problem(post(ana, {"saga": "order", "context": context})) == ("invalid", 400, faults)
+    assert not SagaExecution.objects.exists()
+
+
+def test_what_is_as_the_schema_says_is_taken(ana, order):
+    order(schema=TripInput)
+    trip = {"name": " Rio ", "seats": 2, "amount": "10.50", "paid": True, "code": "a", "stops": ["x"]}
+
+    response = post(ana, {"saga": "order", "context": trip | {"guide": {"color": "red", "size": 1}}})
+
+    assert response.status_code == 202, response.json()
 
 
 @pytest.mark.parametrize("text", ["a" * 50_000 + "\x00\x00", " " * 50_000 + "\x00", " " * 50_000])
