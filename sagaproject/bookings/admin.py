@@ -1,12 +1,10 @@
 """The business's records in the admin, to look at: sagas write them."""
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from sagaproject.bookings.models import AnalyticsEvent, Booking, Invoice
+from sagas.admin.readonly import ReadOnly
 
 # Whoever may edit a schedule there runs any function by its dotted path, and results are unpickled to be shown.
 for model in (Failure, OrmQ, Schedule, Success):
@@ -14,24 +12,8 @@ for model in (Failure, OrmQ, Schedule, Success):
         admin.site.unregister(model)
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Shows rows; nobody adds, changes or deletes them by hand."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Rows are made by sagas."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Rows are changed by sagas."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Rows are kept."""
-        return False
-
-
 @admin.register(Booking)
-class BookingAdmin(ReadOnlyAdmin):
+class BookingAdmin(ReadOnly, admin.ModelAdmin):
     """Sales and how they stand."""
 
     list_display = ["sale_id", "status", "payment_status", "amount", "currency", "starts_at"]
@@ -41,7 +23,7 @@ class BookingAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReadOnlyAdmin):
+class InvoiceAdmin(ReadOnly, admin.ModelAdmin):
     """Financial records."""
 
     list_display = ["number", "sale_id", "amount", "currency", "status", "issued_at", "voided_at"]
@@ -51,7 +33,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
 
 @admin.register(AnalyticsEvent)
-class AnalyticsEventAdmin(ReadOnlyAdmin):
+class AnalyticsEventAdmin(ReadOnly, admin.ModelAdmin):
     """What was reported to analytics."""
 
     list_display = ["name", "sale_id", "amount", "currency", "recorded_at"]

@@ -6,6 +6,7 @@ schema, so that what it sends means what it reads there.
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
@@ -23,6 +24,7 @@ from rest_framework.views import APIView
 
 from .serializers import Strict
 
+GENERATING = threading.Lock()  # the generator's settings are patched for all threads
 OPENAPI = "3.1.0"  # from this version on its schemas are JSON schemas
 
 Serializer = type[serializers.Serializer[Any]]
@@ -47,7 +49,8 @@ def closed(serializer: Serializer) -> Serializer:
 
 @cache
 def _validator(serializer: Serializer) -> Draft202012Validator:
-    with patched_settings({"OAS_VERSION": OPENAPI, "PREPROCESSING_HOOKS": [], "POSTPROCESSING_HOOKS": []}):
+    settings = {"OAS_VERSION": OPENAPI, "PREPROCESSING_HOOKS": [], "POSTPROCESSING_HOOKS": []}
+    with GENERATING, patched_settings(settings):
         door = path("", _door_of(closed(serializer)))
         document = SchemaGenerator(patterns=[door]).get_schema(request=None, public=True)
     body = document["paths"]["/"]["post"]["requestBody"]["content"]["application/json"]["schema"]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, note
+from hypothesis import given
 
 from sagas import SagaState, registry
 from sagas.testing.invariants import violations_of
@@ -12,6 +12,7 @@ from tests.support import new_id
 from .inline import Inline
 from .plans import SagaPlan, sagas
 from .reference import AFTER_PIVOT, Reference
+from .side_by_side import side_by_side
 
 REASONS = {
     "": "",
@@ -43,6 +44,7 @@ def assert_same(driven: Inline, reference: Reference) -> None:
     assert not execution.leased
     assert not execution.wants
     assert (execution.finished_at is None) == bool(execution.held)
+    assert violations_of(driven.saga, execution.saga_id) == []
 
 
 @given(sagas(timed=False))
@@ -53,20 +55,4 @@ def test_the_engine_does_what_the_design_says_and_its_history_tells_all(plan: Sa
     driven, reference = Inline(plan, saga_id), Reference(plan, saga_id, patience=86400.0)
     registry.unregister("drawn")
     registry.register(driven.saga)
-    driven.go()
-    reference.go()
-    note(f"{reference.calls} {reference.state} {reference.held}")
-    assert_same(driven, reference)
-    assert violations_of(driven.saga, saga_id) == []
-
-    for choice in plan.acts:
-        acts = reference.possible_acts()
-        if not acts:
-            break
-        act = acts[choice % len(acts)]
-        note(f"{act}")
-        driven.act(*act)
-        reference.act(*act)
-        note(f"{reference.calls} {reference.state} {reference.held}")
-        assert_same(driven, reference)
-        assert violations_of(driven.saga, saga_id) == []
+    side_by_side(plan, driven, reference, assert_same)

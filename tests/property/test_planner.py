@@ -1,7 +1,7 @@
 """Planner against reference, on a simulated clock: hours of waiting, patience, workers that die."""
 
 import pytest
-from hypothesis import given, note
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sagas import histories, planner
@@ -9,6 +9,7 @@ from sagas import histories, planner
 from .clockwork import Clockwork
 from .plans import sagas
 from .reference import AFTER_PIVOT, Reference
+from .side_by_side import side_by_side
 
 HELD = {AFTER_PIVOT: "failed for good after the point of no return", "": ""}
 
@@ -34,18 +35,5 @@ def assert_same(driven: Clockwork, reference: Reference) -> None:
 @given(sagas(timed=True), st.sampled_from([10.0, 5000.0, 86400.0]))
 def test_the_planner_does_what_the_design_says_at_the_moment_it_says(plan, patience):
     driven, reference = Clockwork(plan, "x", patience=patience), Reference(plan, "x", patience=patience)
-    driven.go()
-    reference.go()
-    note(f"{reference.calls} {reference.state} {reference.held}")
-    assert_same(driven, reference)
 
-    for choice in plan.acts:
-        acts = reference.possible_acts()
-        if not acts:
-            break
-        act = acts[choice % len(acts)]
-        note(f"{act}")
-        driven.act(*act)
-        reference.act(*act)
-        note(f"{reference.calls} {reference.state} {reference.held}")
-        assert_same(driven, reference)
+    side_by_side(plan, driven, reference, assert_same)

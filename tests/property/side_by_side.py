@@ -1,0 +1,30 @@
+"""One plan, carried out twice."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import note
+
+from .plans import SagaPlan
+from .reference import Reference
+
+
+def side_by_side(
+    plan: SagaPlan, driven: Any, reference: Reference, assert_same: Callable[[Any, Reference], None]
+) -> None:
+    """Let both go as far as they come, then do the plan's acts, as far as they are possible, on both."""
+    driven.go()
+    reference.go()
+    note(f"{reference.calls} {reference.state} {reference.held}")
+    assert_same(driven, reference)
+
+    for choice in plan.acts:
+        acts = reference.possible_acts()
+        if not acts:
+            break
+        act = acts[choice % len(acts)]
+        note(f"{act}")
+        driven.act(*act)
+        reference.act(*act)
+        note(f"{reference.calls} {reference.state} {reference.held}")
+        assert_same(driven, reference)
