@@ -66,7 +66,7 @@ def checked_id(saga_id: str | None) -> str:
     if saga_id is None:
         return str(uuid.uuid4())
     if not values.is_id(saga_id):
-        raise InvalidInput({"saga_id": "must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -"})
+        raise InvalidInput({"saga_id": "must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -, and not . or .."})
     return saga_id
 
 

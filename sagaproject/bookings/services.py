@@ -17,9 +17,9 @@ from sagas.operations import Act
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.querysets import fold
 
-# A sale's id becomes part of its sagas' ids and of the API's addresses.
-SALE_ID = re.compile(r"\A[A-Za-z0-9._:~-]+\Z")
-SALE_ID_RULE = _("Use letters, digits and . _ : ~ - only.")
+# A sale's id becomes part of its sagas' ids and of the API's addresses, where . and .. would not arrive.
+SALE_ID = re.compile(r"\A(?!\.{1,2}\Z)[A-Za-z0-9._:~-]+\Z")
+SALE_ID_RULE = _("Use letters, digits and . _ : ~ - only, and not . or .. alone.")
 # Without signs that are mistaken for others when they are read out.
 SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from sagas.operations import Act
 from sagas.states import Priority, Resolution
+from sagas.values import SAGA_ID
 
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 RESOLUTIONS = [word.value for word in Resolution]
@@ -44,7 +45,7 @@ class Start(Strict):
 
     saga = Text(max_length=64)
     context = serializers.DictField(required=False, default=dict)  # type: ignore[assignment]  # (a field)
-    saga_id = Text(r"\A[A-Za-z0-9._:~-]{1,150}\Z", required=False)
+    saga_id = Text(SAGA_ID.pattern, required=False)
     priority = serializers.ChoiceField(choices=list(PRIORITIES), required=False)
 
 

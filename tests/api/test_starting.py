@@ -139,6 +139,8 @@ def test_input_that_is_not_valid_is_named_by_a_pointer(ana, order):
     ("wanted", "pointer"),
     [
         ({"saga": "order", "saga_id": "no spaces"}, "#/saga_id"),
+        ({"saga": "order", "saga_id": "."}, "#/saga_id"),
+        ({"saga": "order", "saga_id": ".."}, "#/saga_id"),
         ({"saga": "order", "priority": "highest"}, "#/priority"),
         ({"saga": "order", "state": "succeeded"}, "#/state"),
         ({"saga": "order", "owner": 1}, "#/owner"),

@@ -175,8 +175,8 @@ def test_another_clients_sale_is_not_handed_out_to_whoever_repeats_it(ana, bia):
     ("changes", "errors"),
     [
         ({"customer_document": "1"}, [("#/customer_document", "This is not a valid CPF or CNPJ.")]),
-        ({"sale_id": "a/b"}, [("#/sale_id", "Use letters, digits and . _ : ~ - only.")]),
-        ({"sale_id": {}}, [("#/sale_id", "Use letters, digits and . _ : ~ - only.")]),
+        ({"sale_id": "a/b"}, [("#/sale_id", "Use letters, digits and . _ : ~ - only, and not . or .. alone.")]),
+        ({"sale_id": {}}, [("#/sale_id", "Use letters, digits and . _ : ~ - only, and not . or .. alone.")]),
         ({"description": 7}, [("#/description", "Must be of type string.")]),
         ({"ends_at": BOOKING["starts_at"]}, [("#/ends_at", "The end must be after the start.")]),
         ({"description": "a\x00b"}, [("#/description", "contains a NUL character, which cannot be stored")]),

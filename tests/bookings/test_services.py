@@ -85,8 +85,10 @@ def test_nothing_is_made_of_a_sale_that_cannot_be():
 @pytest.mark.parametrize(
     ("sale_id", "sentence"),
     [
-        ("SALE/1", "Use letters, digits and . _ : ~ - only."),
-        ("Sé", "Use letters, digits and . _ : ~ - only."),
+        ("SALE/1", "Use letters, digits and . _ : ~ - only, and not . or .. alone."),
+        ("Sé", "Use letters, digits and . _ : ~ - only, and not . or .. alone."),
+        (".", "Use letters, digits and . _ : ~ - only, and not . or .. alone."),
+        ("..", "Use letters, digits and . _ : ~ - only, and not . or .. alone."),
         ("", "This field may not be blank."),
     ],
 )

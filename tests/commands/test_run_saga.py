@@ -397,11 +397,11 @@ BAD = {
     ),
     "a bad id": (
         ["create_booking", "--context", json.dumps(BOOKING), "--saga-id", "b 1"],
-        f"{REFUSED}saga_id: must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -",
+        f"{REFUSED}saga_id: must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -, and not . or ..",
     ),
     "an empty id": (
         ["create_booking", "--saga-id", ""],
-        f"{REFUSED}saga_id: must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -",
+        f"{REFUSED}saga_id: must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -, and not . or ..",
     ),
     "an unknown option": (
         ["create_booking", "--foo"],

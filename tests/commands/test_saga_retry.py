@@ -209,7 +209,10 @@ def test_interrupted_between_two_it_names_the_one_it_did_not_retry(shell, comman
         (["nope", "--reason", "x"], "There is no execution 'nope'."),
         (
             ["no pe", "--reason", "x"],
-            "Refused; nothing was started or changed:\n  saga_id: must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -",
+            (
+                "Refused; nothing was started or changed:\n"
+                "  saga_id: must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -, and not . or .."
+            ),
         ),
         (["--reason", "x"], "Name the executions to retry, or give --state."),
         (["b-1", "--state", "failed", "--reason", "x"], "Name the executions to retry, or give --state."),

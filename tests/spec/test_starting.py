@@ -48,12 +48,12 @@ def test_without_an_id_there_is_a_random_one(stage, orchestrator):
     assert str(uuid.UUID(execution.saga_id)) == execution.saga_id
 
 
-@pytest.mark.parametrize("saga_id", ["", " ", "a b", "a/b", "é", "a" * 151, "a\n", "a\x00", 7])
+@pytest.mark.parametrize("saga_id", ["", " ", "a b", "a/b", "é", "a" * 151, "a\n", "a\x00", 7, ".", ".."])
 def test_an_id_that_cannot_be_one_is_refused(stage, saga_id, orchestrator):
     with pytest.raises(InvalidInput) as error:
         orchestrator.execute(saga_id, "trip", [stage.step("a")])
 
-    assert error.value.errors == {"saga_id": "must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -"}
+    assert error.value.errors == {"saga_id": "must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -, and not . or .."}
     assert not SagaExecution.objects.exists()
 
 
