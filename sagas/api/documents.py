@@ -26,6 +26,7 @@ SAYS = {
     404: "There is no such thing, or it is somebody else's.",
     409: "It is not possible now, or the id is taken.",
     412: "The execution is not at this version any more.",
+    411: "The body has no Content-Length.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "The Idempotency-Key was used for another request.",
@@ -33,7 +34,7 @@ SAYS = {
     503: "Not ready.",
 }
 EVERYWHERE = (401, 429)
-WITH_A_BODY = (400, 413, 415)
+WITH_A_BODY = (400, 411, 413, 415)
 
 
 class Decorator(Protocol):

@@ -20,6 +20,14 @@ CONTENT_TYPE = "application/problem+json"
 NAMES = "urn:sagas:problem:"
 
 
+class LengthRequired(exceptions.APIException):
+    """The body comes in chunks, and a WSGI server would hand it on as an empty one."""
+
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_code = "length-required"
+    default_detail = "Send the body with a Content-Length, and not in chunks."
+
+
 class TooLarge(exceptions.APIException):
     """The body is larger than any that we would store."""
 
@@ -72,6 +80,7 @@ KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (SagaConflict, CONFLICT),
     (ActOutdated, OUTDATED),
     (ActRefused, NOT_POSSIBLE),
+    (LengthRequired, Kind(411, "length-required", "Say how long the body is")),
     (TooLarge, Kind(413, "too-large", "The body is too large")),
     (exceptions.UnsupportedMediaType, Kind(415, "unsupported-media-type", "Send JSON")),
     (KeyReused, Kind(422, "key-reused", "The key was used for another request")),

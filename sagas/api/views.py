@@ -45,6 +45,12 @@ class SagaView(APIView):
         """Ours, whatever the host's other APIs do."""
         return problems.answer
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who asks, whether they may and not too often; then whether there is a body that we could read."""
+        super().initial(request, *args, **kwargs)
+        if "Transfer-Encoding" in request.headers:
+            raise problems.LengthRequired
+
     @property
     def reader(self) -> Reader:
         """Who asks."""

@@ -321,7 +321,7 @@ def test_bookings_are_in_the_document_of_the_api(client):
     paths = client.get("/api/schema/?format=json").json()["paths"]
 
     assert set(paths["/api/v1/bookings/"]["post"]["responses"]) == {
-        *("200", "202", "400", "401", "409", "413", "415", "422", "429")
+        *("200", "202", "400", "401", "409", "411", "413", "415", "422", "429")
     }
     assert set(paths["/api/v1/bookings/{sale_id}/"]["get"]["responses"]) == {"200", "304", "401", "404", "429"}
     for act in ("payment", "cancel"):

@@ -1,0 +1,48 @@
+"""Bodies as they come over a line, through a real web server."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth import get_user_model
+from rest_framework.authtoken.models import Token
+
+from sagas.models import SagaExecution
+
+from .conftest import EXECUTIONS
+from .sites import served
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+START = json.dumps({"saga": "note", "context": {"text": "hello"}}).encode()
+REFUSAL = {
+    "type": "urn:sagas:problem:length-required",
+    "title": "Say how long the body is",
+    "status": 411,
+    "detail": "Send the body with a Content-Length, and not in chunks.",
+}
+
+
+def chunks(body: bytes) -> Iterator[bytes]:
+    """A body whose length nobody knows before its end: it is sent in chunks."""
+    yield body[:10]
+    yield body[10:]
+
+
+def test_a_body_in_chunks_is_refused_and_not_taken_for_an_empty_one():
+    token = Token.objects.create(user=get_user_model().objects.create_user("front-end")).key
+    headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
+    answers = []
+    with served() as site, closing(HTTPConnection(urlsplit(site).netloc, timeout=30)) as line:
+        for body in (chunks(START), START):
+            line.request("POST", EXECUTIONS, body, headers)
+            response = line.getresponse()
+            answers.append((response.status, json.load(response)))
+
+    refused, started = answers
+    assert refused == (411, REFUSAL)
+    assert (started[0], started[1]["saga"]) == (202, "note")
+    assert SagaExecution.objects.count() == 1
