@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.crash.processes import ROOT, url_of, wait_for
+from tests.crash.processes import ROOT, mortal, url_of, wait_for
 
 LISTENING = re.compile(rb"Listening at: (http://127\.0\.0\.1:\d+)")
 LONGEST_LOG = 1_000_000
@@ -57,14 +57,15 @@ def working(*, workers: int = 2, **more: str) -> Iterator[None]:
 
 @contextmanager
 def running(command: list[str], variables: dict[str, str]):
-    """A process while it runs; it is told to end afterwards, and all of its group ended if it does not."""
+    """A process while it runs; it is told to end afterwards, also when this one is killed, and all of its group is
+    ended if it does not."""
     with tempfile.TemporaryFile() as log:
 
         def said() -> bytes:
             return os.pread(log.fileno(), LONGEST_LOG, 0)
 
         process = subprocess.Popen(
-            command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            mortal(command), cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
             yield said

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,14 @@ from django.db import connections
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 KILLED = 137
+# prctl(2): whoever is executed here is sent SIGTERM when its parent dies, even if the parent was killed.
+MORTAL = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def run_saga(saga: str, saga_id: str, context: dict[str, Any], **settings: Any) -> subprocess.Popen:
@@ -30,6 +38,11 @@ def run_saga(saga: str, saga_id: str, context: dict[str, Any], **settings: Any) 
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def mortal(command: Sequence[str]) -> list[str]:
+    """The same command, which ends by itself when the thread that has started it does."""
+    return [sys.executable, "-c", MORTAL, str(os.getpid()), *command]
 
 
 def url_of(alias: str) -> str:

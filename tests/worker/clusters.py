@@ -15,7 +15,7 @@ from django.db import DatabaseError, connections
 
 from sagas.models import SagaWorker
 from sagas.worker.processes import parents_in_group
-from tests.crash.processes import ROOT, url_of, wait_for
+from tests.crash.processes import ROOT, mortal, url_of, wait_for
 
 LEASE = 2.0
 
@@ -38,7 +38,7 @@ class ClusterUnderTest:
         self._group = 0
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the cluster leaves)
         self.process = subprocess.Popen(
-            [*interpreter, "manage.py", command],
+            mortal([*interpreter, "manage.py", command]),
             cwd=ROOT,
             env=self._environment(settings) | environment,
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,38 @@
+"""What the tests serve ends with them, however they end."""
+
+import os
+import signal
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.crash.processes import forked, wait_for
+
+from .sites import served
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def answers(site: str) -> bool:
+    """Whether anybody listens there."""
+    with suppress(OSError), closing(HTTPConnection(urlsplit(site).netloc, timeout=30)) as line:
+        line.connect()
+        return True
+    return False
+
+
+def test_a_site_ends_by_itself_when_the_tests_are_killed():
+    reader, writer = os.pipe()
+
+    def serve() -> None:
+        with served() as site:
+            os.write(writer, site.encode())
+            signal.pause()
+
+    with forked(serve) as child:
+        site = os.read(reader, 100).decode()
+        assert answers(site)
+        os.kill(child, signal.SIGKILL)
+        wait_for(lambda: not answers(site))
