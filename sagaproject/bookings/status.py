@@ -69,13 +69,15 @@ def follow_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
     booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
 
 
-def why_not_charge(sale_id: str, saga_id: str) -> str:
-    """Why this payment may take no money, a clause; "" when it may, and then no other one of the sale may."""
+def why_not_charge(saga_id: str) -> str:
+    """Why this payment may take no money, a clause; "" when it may, and then no other one of the sale may.
+
+    A sale is paid once: its booking says by which payment, and is made for that where nobody has.
+    """
+    execution = SagaExecution.objects.get(saga_id=saga_id)
     with transaction.atomic():
-        booking = Booking.objects.select_for_update().filter(sale_id=sale_id).first()
-        if booking is None:
-            return ""
-        if _is_another_clients(booking, SagaExecution.objects.get(saga_id=saga_id)):
+        booking = _get_or_make(execution)
+        if _is_another_clients(booking, execution):
             return "somebody else has booked it"
         if _is_anothers_to_pay(booking, saga_id):
             return "another payment has been taken for it, or may have been"

@@ -3,19 +3,12 @@
 import pytest
 
 from sagaproject.bookings.models import AnalyticsEvent, Booking, Invoice
-from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA
-from sagaproject.bookings.status import follow_payment
-from sagas import SagaState
-from tests.bookings.conftest import PAYMENT, Steps
-from tests.bookings.test_status import payment_saga
+from tests.bookings.conftest import PAYMENT
 
 
 @pytest.fixture
-def paid(db):
-    steps = Steps(COLLECT_PAYMENT_SAGA, PAYMENT)
-    for name in COLLECT_PAYMENT_SAGA.names:
-        steps.act(name)
-    follow_payment(payment_saga(), SagaState.IN_PROGRESS, SagaState.SUCCEEDED)
+def paid(db, orchestrator):
+    orchestrator.execute("p1", "collect_payment", context=PAYMENT)
 
 
 @pytest.mark.usefixtures("paid")

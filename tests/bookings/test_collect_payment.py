@@ -12,7 +12,8 @@ from tests.bookings.conftest import PAYMENT, Steps
 
 
 @pytest.fixture
-def payment(db) -> Steps:
+def payment(orchestrator, db) -> Steps:
+    orchestrator.start("s1", "collect_payment", context=PAYMENT)
     return Steps(COLLECT_PAYMENT_SAGA, PAYMENT)
 
 

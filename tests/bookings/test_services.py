@@ -58,6 +58,11 @@ def statuses():
     return booking.status, booking.payment_status
 
 
+def charges() -> int:
+    """How many charges stand at the gateway."""
+    return SandboxEffect.objects.filter(port="payments", state="succeeded").count()
+
+
 def test_a_booking_and_its_saga_are_made_together(user):
     booking = services.book(BOOKING, owner=user)
 
@@ -212,7 +217,7 @@ def test_an_old_payment_that_is_tried_again_takes_no_money_twice(booked, saga_cl
     attempt = SagaExecution.objects.get(saga_id="payment-SALE-001-1").step_executions.get()
     assert attempt.error_message == ("SALE-001 is not charged: another payment has been taken for it, or may have been")
     assert statuses() == ("confirmed", "paid")
-    assert SandboxEffect.objects.filter(port="payments", state="succeeded").count() == 1
+    assert charges() == 1
 
 
 def test_an_old_payment_that_is_tried_again_takes_no_money_beside_one_that_is_being_made(booked, saga_clock, plant):
@@ -222,14 +227,46 @@ def test_an_old_payment_that_is_tried_again_takes_no_money_beside_one_that_is_be
     plant("email", "send", "throttle", latency_ms=10_000)
     pay()
     get_saga_orchestrator().resume("payment-SALE-001-2", max_seconds=1)
-    assert SandboxEffect.objects.filter(port="payments", state="succeeded").count() == 1
+    assert charges() == 1
 
     get_saga_orchestrator().retry_failed("payment-SALE-001-1")
     drain(saga_clock)
 
-    assert SandboxEffect.objects.filter(port="payments", state="succeeded").count() == 1
+    assert charges() == 1
     assert statuses() == ("confirmed", "paid")
     assert Booking.objects.get().payment_saga_id == "payment-SALE-001-2"
+
+
+def test_two_payments_of_a_sale_that_nobody_has_booked_take_money_once(db):
+    first, second = (get_saga_orchestrator().execute(name, "collect_payment", context=PAYMENT) for name in "ab")
+
+    assert (first.state, second.state) == (SagaState.SUCCEEDED, SagaState.FAILED)
+    assert second.step_executions.get().error_message == (
+        "SALE-001 is not charged: another payment has been taken for it, or may have been"
+    )
+    assert charges() == 1
+    assert statuses() == ("pending", "paid")
+    assert Booking.objects.get().payment_saga_id == "a"
+
+
+def test_a_sale_that_nobody_has_booked_may_be_paid_after_a_payment_that_failed(db):
+    declined = get_saga_orchestrator().execute("a", "collect_payment", context=PAYMENT | {"payment_method": DECLINED})
+    paid = get_saga_orchestrator().execute("b", "collect_payment", context=PAYMENT)
+
+    assert (declined.state, paid.state) == (SagaState.FAILED, SagaState.SUCCEEDED)
+    assert charges() == 1
+    assert Booking.objects.get().payment_saga_id == "b"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_payments_of_a_sale_that_nobody_has_booked_one_takes_money():
+    names = iter("abcd")
+    at_once(lambda: get_saga_orchestrator().execute(next(names), "collect_payment", context=PAYMENT), times=4)
+
+    states = sorted(SagaExecution.objects.values_list("state", flat=True))
+    assert states == [*[SagaState.FAILED] * 3, SagaState.SUCCEEDED]
+    assert charges() == 1
+    assert statuses() == ("pending", "paid")
 
 
 @pytest.mark.parametrize("undone", [True, False], ids=["cancelled", "being cancelled"])
@@ -413,7 +450,7 @@ def test_who_pays_and_who_cancels_at_once_never_leave_a_paid_booking_cancelled(b
     drain(saga_clock)
 
     assert statuses() in [("cancelled", "cancelled"), ("cancelled", "pending")]
-    assert not SandboxEffect.objects.filter(port="payments", state="succeeded").exists()
+    assert charges() == 0
 
 
 def at_once(*acts, times=1) -> list[str]:

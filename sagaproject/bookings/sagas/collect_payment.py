@@ -22,8 +22,8 @@ Output = Mapping[str, Any]
 
 @reports_outcome
 def charge(context: StepContext) -> Output:
-    """Charge the customer, unless this is an old payment, tried again, of what is paid otherwise or booked no more."""
-    if why_not := why_not_charge(context["sale_id"], context.saga_id):
+    """Charge the customer, unless another payment of the sale has done so, or may, or it is booked no more."""
+    if why_not := why_not_charge(context.saga_id):
         raise StepFailed(f"{context['sale_id']} is not charged: {why_not}")
     charged = payments().charge(_charge_request(context), key=context.idempotency_key, deadline=context.deadline)
     return {"payment_id": charged.value.id}
