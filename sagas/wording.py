@@ -6,21 +6,22 @@ they can be filled from the context; else those of a table, with the step's name
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from django.db.models import F
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from . import planner
+from . import database
 from .definition import Saga, SagaStep
 from .filling import fill
-from .histories import History, View, views_of
-from .models import SagaExecution
-from .states import CustomerState, Direction, Ending, Outcome, Resolution, SagaState
+from .histories import History, views_of
+from .models import SagaExecution, StepRun
+from .standing import DONE, REFUSED, StepStatus, case_of
+from .states import CustomerState, Direction, SagaState
 
 __all__ = [
     "CustomerState",
@@ -30,21 +31,9 @@ __all__ = [
     "message",
     "name_in_words",
     "sentence_of",
+    "settled_by_hand",
     "steps_told",
 ]
-
-
-class StepStatus(StrEnum):
-    """How a step stands, for people; the values are the API's words."""
-
-    WAITING = "waiting"
-    DOING = "doing"
-    DONE = "done"
-    REFUSED = "refused"
-    IN_DOUBT = "in_doubt"
-    UNDOING = "undoing"
-    UNDONE = "undone"
-    NOT_UNDONE = "not_undone"
 
 
 @dataclass(frozen=True)
@@ -70,39 +59,8 @@ MESSAGES = {
     CustomerState.NOT_BOOKED: _("Your request was not carried out."),
     CustomerState.CHECKING: _("Your request is being checked. You do not need to do anything."),
 }
-
-
-@dataclass(frozen=True)
-class Case:
-    """A way in which a step can stand: its status, the key of its wording, if any, and the words without wording."""
-
-    status: StepStatus
-    sentence: Promise
-    key: str = ""
-
-
-NOT_BEGUN = Case(StepStatus.WAITING, _("%(step)s has not begun yet."))
-NEVER_BEGUN = Case(StepStatus.WAITING, _("%(step)s was not begun."))
-PARKED = Case(StepStatus.WAITING, _("%(step)s waits for a person to look at it."))
-DOING = Case(StepStatus.DOING, _("%(step)s is under way."), "doing")
-DOING_AGAIN = Case(StepStatus.DOING, _("%(step)s has not worked yet and is tried again."), "doing")
-ACCEPTED = Case(StepStatus.DOING, _("%(step)s has been accepted and is not finished yet."), "doing")
-DONE = Case(StepStatus.DONE, _("%(step)s is done."), "done")
-SKIPPED = Case(StepStatus.DONE, _("%(step)s was not needed."))
-REFUSED = Case(StepStatus.REFUSED, _("%(step)s was not done."), "refused")
-IN_DOUBT = Case(StepStatus.IN_DOUBT, _("%(step)s may have been done or not; it is not known yet."), "in_doubt")
-TO_UNDO = Case(StepStatus.UNDOING, _("%(step)s is going to be undone."))
-UNDOING = Case(StepStatus.UNDOING, _("%(step)s is being undone."), "undoing")
-UNDO_PARKED = Case(StepStatus.UNDOING, _("%(step)s is to be undone and waits for a person to look at it."))
-UNDONE = Case(StepStatus.UNDONE, _("%(step)s is undone."), "undone")
-SKIPPED_UNDONE = Case(StepStatus.UNDONE, _("%(step)s was not needed."))
-NOT_UNDONE = Case(StepStatus.NOT_UNDONE, _("%(step)s could not be undone; a person has to see to it."), "not_undone")
-UNDO_IN_DOUBT = Case(
-    StepStatus.NOT_UNDONE, _("%(step)s may be undone or not; a person has to find out."), "undo_in_doubt"
-)
-
-RUNNING = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
-ROLLING_BACK = frozenset({SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED})
+REST = _("The rest of your request was not carried out.")
+PERSON = _("A person is looking into it.")
 
 
 def customer_state(execution: SagaExecution) -> CustomerState:
@@ -111,17 +69,38 @@ def customer_state(execution: SagaExecution) -> CustomerState:
 
 
 def message(
-    execution: SagaExecution, saga: Saga | None, *, personal: bool = False, history: History | None = None
+    execution: SagaExecution,
+    saga: Saga | None,
+    *,
+    personal: bool = False,
+    history: History | None = None,
+    by_hand: bool = False,
 ) -> str:
-    """What the customer is told of it, in the active language; why it failed comes first.
+    """What the customer is told of it, in the active language; why it failed comes first, or what is not undone of it.
 
     The row alone is enough. But it cannot always tell a refusal from an effect that was in doubt and taken back, and
-    then the reason is left out; with the history it is told of each refusal. `personal` shows personal values.
+    then the reason is left out; with the history it is told of each refusal, and of what a person has let stay. Without
+    it, and where a person has settled steps `by_hand`, the words are general. `personal` shows personal values.
     """
     state = customer_state(execution)
-    words = _own_words(saga.wording if saga else None, state, execution, saga, personal=personal)
-    reason = _reason(execution, saga, history, personal=personal) if state is CustomerState.NOT_BOOKED else None
-    return " ".join(sentence for sentence in (reason, words or str(MESSAGES[state])) if sentence)
+    general = str(MESSAGES[state])
+    words = _own_words(saga.wording if saga else None, state, execution, saga, personal=personal) or general
+    left = _left(execution, saga, history, personal=personal) if history else []
+    if left:
+        return " ".join([*left, str(REST)] if state is CustomerState.NOT_BOOKED else [*left, str(PERSON), words])
+    if state is not CustomerState.NOT_BOOKED:
+        return words
+    if by_hand and history is None:
+        return general
+    reason = _reason(execution, saga, history, personal=personal)
+    return f"{reason} {words}" if reason else words
+
+
+def settled_by_hand(executions: Iterable[SagaExecution]) -> frozenset[int]:
+    """Ids of those that have failed and of whose steps a person has said what became, for `message`; in one query."""
+    failed = [execution.pk for execution in executions if execution.state is SagaState.FAILED]
+    runs = StepRun.objects.using(database.alias()).filter(execution__in=failed, run=F("execution__run"))
+    return frozenset(runs.filter(direction=Direction.RESOLVED).values_list("execution_id", flat=True))
 
 
 def steps_told(
@@ -130,7 +109,7 @@ def steps_told(
     """Each planned step in order, in the active language; `personal` shows the values of personal keys."""
     told = []
     for name in history.plan:
-        case = _case_of(execution, saga, history, name)
+        case = case_of(execution, saga, history, name)
         sentence = sentence_of(name, case.key, case.sentence, execution, saga, personal=personal)
         told.append(StepTold(name, case.status, sentence))
     return told
@@ -165,79 +144,23 @@ def _reason(execution: SagaExecution, saga: Saga | None, history: History | None
     return _own_words(step.wording, REFUSED.key, execution, saga, personal=personal)
 
 
+def _left(execution: SagaExecution, saga: Saga | None, history: History, *, personal: bool) -> list[str]:
+    """What stays of a saga that failed, by a person's word, or is not undone of one that a person looks into."""
+    told = []
+    for name in history.plan:
+        case = case_of(execution, saga, history, name)
+        stays = execution.state is SagaState.FAILED and case is DONE and views_of(history)[name].undone
+        stuck = execution.state is SagaState.PARTIALLY_COMPENSATED and case.status is StepStatus.NOT_UNDONE
+        if stays or stuck:
+            told.append(sentence_of(name, case.key, case.sentence, execution, saga, personal=personal))
+    return told
+
+
 def _was_refused(execution: SagaExecution, saga: Saga | None, step: SagaStep, history: History | None) -> bool:
     """Whether the failed step certainly has no effect.
 
     Without a history: had it been in doubt, its undo, if it has one, or a person would have taken it back.
     """
     if history is not None and step.name in history.plan:
-        return _case_of(execution, saga, history, step.name) is REFUSED
+        return case_of(execution, saga, history, step.name) is REFUSED
     return step.transactional or (step.compensation is not None and not execution.compensation_performed)
-
-
-def _case_of(execution: SagaExecution, saga: Saga | None, history: History, name: str) -> Case:
-    """How the step stands, from what is known of it and from where the saga goes."""
-    view, state = views_of(history)[name], execution.state
-    if view.undone:
-        return _case_of_undone(history, name, view)
-    if state in ROLLING_BACK and view.to_undo and _has_undo(saga, name, view):
-        return _case_of_undo(execution, view, being_made=_in_hand(saga, history) == (name, Direction.COMPENSATION))
-    if view.done:
-        return SKIPPED if _skipped(view) else DONE
-    if state in RUNNING and _in_hand(saga, history) == (name, Direction.ACTION):
-        return _case_of_turn(execution, view)
-    if view.doubt:
-        return IN_DOUBT
-    if view.resolved or Direction.ACTION in view.last:
-        return REFUSED
-    return NOT_BEGUN if state in RUNNING else NEVER_BEGUN
-
-
-def _case_of_undone(history: History, name: str, view: View) -> Case:
-    """A person may have said of a failed undo that the step is done and may stay."""
-    last = next(record for record in reversed(history.records) if record.step == name)
-    if last.resolution is Resolution.DONE:
-        return DONE
-    return SKIPPED_UNDONE if _skipped(view) else UNDONE
-
-
-def _has_undo(saga: Saga | None, name: str, view: View) -> bool:
-    """Where the definition is not known here, an attempt to undo it tells."""
-    step = saga.step(name) if saga else None
-    return step.compensation is not None if step else Direction.COMPENSATION in view.last
-
-
-def _case_of_undo(execution: SagaExecution, view: View, *, being_made: bool) -> Case:
-    if view.undo_ending is not Ending.NONE or execution.state is SagaState.PARTIALLY_COMPENSATED:
-        return UNDO_IN_DOUBT if view.undo_doubt else NOT_UNDONE
-    if execution.held:
-        return UNDO_PARKED
-    return UNDOING if being_made else TO_UNDO
-
-
-def _skipped(view: View) -> bool:
-    """Whether the step has reported that it had nothing to do."""
-    return bool((view.output or {}).get("skipped"))
-
-
-def _case_of_turn(execution: SagaExecution, view: View) -> Case:
-    """The step that the saga is at, or would be if it were not held."""
-    if view.uncertain or (view.doubt and execution.held):
-        return IN_DOUBT
-    if view.doubt:
-        return ACCEPTED
-    if execution.held:
-        return PARKED
-    if Direction.ACTION in view.last:
-        return DOING_AGAIN
-    return NOT_BEGUN if execution.state is SagaState.PENDING else DOING
-
-
-def _in_hand(saga: Saga | None, history: History) -> tuple[str, Direction] | None:
-    """The attempt that is made or comes next; where the definition is not known here, the last one tells."""
-    if saga:
-        attempt = planner.in_flight(saga, history)
-        return (attempt.step.name, attempt.direction) if attempt else None
-    last = history.records[-1] if history.records else None
-    goes_on = last and last.ending is Ending.NONE and last.outcome is not Outcome.SUCCEEDED
-    return (last.step, last.direction) if last and goes_on else None

@@ -1,6 +1,6 @@
 """What lists say of executions, in words, and no more than the reader may see.
 
-A page of them is read in two queries, and a row whose JSON cannot be read is told of without it.
+A page of them is read in three queries, and a row whose JSON cannot be read is told of without it.
 """
 
 from __future__ import annotations
@@ -46,17 +46,18 @@ def tell(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, To
     rows = SagaReference.objects.filter(execution__in=list(references)).order_by("id")
     for pk, key, value in rows.values_list("execution_id", "key", "value"):
         references[pk].append((key, value))
-    return {row.pk: _told(row, references[row.pk], personal=personal) for row in executions}
+    by_hand = wording.settled_by_hand(executions)
+    return {row.pk: _told(row, references[row.pk], personal=personal, by_hand=row.pk in by_hand) for row in executions}
 
 
-def _told(execution: SagaExecution, references: Sequence[tuple[str, str]], *, personal: bool) -> Told:
+def _told(execution: SagaExecution, references: Sequence[tuple[str, str]], *, personal: bool, by_hand: bool) -> Told:
     saga = all_sagas().get(execution.saga_name)
     mended(execution, OF_EXECUTIONS)
     hidden = saga.personal if saga and not personal else ()
     known = personal or (saga is not None and not execution.unreadable)
     return Told(
         saga=wording.name_in_words(execution.saga_name),
-        sentence=wording.message(execution, saga, personal=personal),
+        sentence=wording.message(execution, saga, personal=personal, by_hand=by_hand),
         references=_shown(execution, saga, references, hidden) if known else (),
         done=len(execution.steps_completed),
         planned=len(execution.plan),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from sagas import histories, operations, wording
@@ -17,15 +18,21 @@ from sagas.tenure import history_of
 from .access import Reader
 
 
-def summary(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
-    """A line of a list: what one row tells."""
+def summaries(executions: Sequence[SagaExecution], reader: Reader) -> list[dict[str, Any]]:
+    """The lines of a list: what each row tells."""
+    by_hand = wording.settled_by_hand(executions)
+    return [_summary(row, reader, {"by_hand": row.pk in by_hand}) for row in executions]
+
+
+def _summary(execution: SagaExecution, reader: Reader, known: dict[str, Any]) -> dict[str, Any]:
+    """What is `known` beside the row goes into the message."""
     saga = all_sagas().get(execution.saga_name)
     return {
         "saga_id": execution.saga_id,
         "saga": execution.saga_name,
         "state": execution.state.value,
         "customer_state": wording.customer_state(execution).value,
-        "message": wording.message(execution, saga, personal=reader.sees_personal_data),
+        "message": wording.message(execution, saga, personal=reader.sees_personal_data, **known),
         "run": execution.run,
         "steps_planned": len(execution.plan),
         "steps_completed": list(execution.steps_completed),
@@ -86,10 +93,9 @@ def preview(looked: operations.Preview) -> dict[str, Any]:
 def _detail(execution: SagaExecution, past: History, reader: Reader) -> dict[str, Any]:
     saga = all_sagas().get(execution.saga_name)
     told = wording.steps_told(execution, saga, past, personal=reader.sees_personal_data)
-    message = wording.message(execution, saga, personal=reader.sees_personal_data, history=past)
     steps = [{"name": step.name, "status": step.status.value, "sentence": step.sentence} for step in told]
     result = _result(execution, saga, past, reader)
-    return summary(execution, reader) | {"message": message, "steps": steps, "result": result}
+    return _summary(execution, reader, {"history": past}) | {"steps": steps, "result": result}
 
 
 def _result(execution: SagaExecution, saga: Saga | None, past: History, reader: Reader) -> dict[str, Any] | None:

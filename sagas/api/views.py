@@ -84,7 +84,7 @@ class Executions(SagaView):
             raise ValidationError({name: list(texts) for name, texts in found.errors.items()})
         pages = self.pagination()
         page = pages.paginate_queryset(found.qs, request, view=self)
-        return pages.get_paginated_response([representation.summary(row, self.reader) for row in page or ()])
+        return pages.get_paginated_response(representation.summaries(page or [], self.reader))
 
     @documents.START
     def post(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from sagas import wording
+from sagas import standing, wording
 from sagas.definition import Saga, SagaStep
 from sagas.histories import History
 from sagas.models import SagaExecution
@@ -119,7 +119,7 @@ class _Teller:
 
     def doubt(self, name: str) -> str:
         """That nobody knows of the step whether it took effect."""
-        case = wording.IN_DOUBT
+        case = standing.IN_DOUBT
         return wording.sentence_of(name, case.key, case.sentence, self.execution, self.saga, personal=self.personal)
 
     def money(self) -> Iterator[str]:

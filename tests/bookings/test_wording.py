@@ -115,12 +115,12 @@ def test_a_card_that_is_declined_was_certainly_not_charged(ledger):
     ]
     assert message(execution, COLLECT_PAYMENT_SAGA) == (
         "The payment of R$ 420.00 did not go through; nothing is charged. "
-        "City tour is not paid, and we keep no money for it."
+        "This payment for City tour was not made, and we keep no money from it."
     )
     with override("pt-br"):
         assert message(execution, COLLECT_PAYMENT_SAGA) == (
             "O pagamento de R$ 420,00 não foi concluído; nada é cobrado. "
-            "Não há pagamento de City tour, e não ficamos com nenhum valor."
+            "Este pagamento de City tour não foi feito, e não ficamos com nenhum valor dele."
         )
 
 
@@ -150,7 +150,10 @@ def test_a_payment_without_a_receipt_is_given_back(plant):
         "The receipt could not be sent to [customer_email].",
         "Log analytics was not begun.",
     ]
-    assert message(execution, COLLECT_PAYMENT_SAGA) == "City tour is not paid, and we keep no money for it."
+    assert (
+        message(execution, COLLECT_PAYMENT_SAGA)
+        == "This payment for City tour was not made, and we keep no money from it."
+    )
 
 
 def test_while_money_is_given_back_the_customer_is_asked_not_to_pay_again(plant):

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy, override, pgettext_lazy
 from sagas import OutcomeUnknown, RetryLater, SagaState, StepFailed, StillPending
 from sagas.models import SagaExecution
 from sagas.tenure import history_of
-from sagas.wording import CustomerState, customer_state, message, steps_told
+from sagas.wording import CustomerState, customer_state, message, settled_by_hand, steps_told
 from tests.support import Registered, Stage, lost, new_id, run
 
 pytestmark = pytest.mark.django_db
@@ -506,6 +506,63 @@ def test_a_reason_is_masked_like_the_rest(stage: Stage, execute):
 
 
 NEVER = {"refused": "Nothing was charged."}
+CHARGE = NEVER | {"done": "It was charged.", "not_undone": "It could not be given back."}
+
+
+def in_full(execution, saga):
+    """What the customer is told by who knows the history, and by a list."""
+    by_hand = execution.pk in settled_by_hand([execution])
+    return message(execution, saga, history=history_of(execution)), message(execution, saga, by_hand=by_hand)
+
+
+@pytest.mark.parametrize("does", [{}, lost()], ids=["charged", "perhaps charged"])
+@pytest.mark.parametrize(
+    ("word", "full"),
+    [
+        ("done", "It was charged. The rest of your request was not carried out."),
+        ("undone", "{tour} is not booked."),
+    ],
+)
+def test_what_a_person_has_let_stay_is_told(stage: Stage, execute, orchestrator, does, word, full):
+    pay = stage.step("pay", does, undo=[NO], retry_count=0, wording=CHARGE)
+    execution, saga = execute(pay, stage.step("b", NO), context={"tour": "City tour"}, wording=SAGA_WORDING)
+
+    execution = orchestrator.resolve_step(execution.saga_id, "pay", word, evidence="their dashboard")
+
+    assert execution.state is SagaState.FAILED
+    assert in_full(execution, saga) == (full.format(tour="City tour"), GENERAL["not_booked"])
+
+
+def test_what_a_person_has_found_not_to_have_happened_is_told_as_refused(stage: Stage, execute, orchestrator):
+    execution, saga = execute(stage.step("pay", lost(), undo=[NO], retry_count=0, wording=CHARGE))
+
+    execution = orchestrator.resolve_step(execution.saga_id, "pay", "not_done", evidence="their dashboard")
+
+    assert in_full(execution, saga)[0] == f"Nothing was charged. {GENERAL['not_booked']}"
+
+
+def test_a_persons_word_on_a_former_run_is_forgotten(stage: Stage, execute, orchestrator):
+    execution, saga = execute(stage.step("pay", {}, NO, undo=[NO], wording=CHARGE), stage.step("b", NO))
+    orchestrator.resolve_step(execution.saga_id, "pay", "done", evidence="their dashboard")
+
+    execution = orchestrator.retry_failed(execution.saga_id)
+
+    assert in_full(execution, saga) == (f"Nothing was charged. {GENERAL['not_booked']}",) * 2
+
+
+def test_what_could_not_be_undone_is_told_and_that_a_person_looks_into_it(stage: Stage, execute):
+    execution, saga = execute(
+        stage.step("pay", undo=[NO], wording=CHARGE),
+        stage.step("b", NO),
+        context={"tour": "City tour"},
+        wording=SAGA_WORDING,
+    )
+
+    assert execution.state is SagaState.PARTIALLY_COMPENSATED
+    assert in_full(execution, saga) == (
+        "It could not be given back. A person is looking into it. Looking after City tour.",
+        "Looking after City tour.",
+    )
 
 
 def test_nobody_is_told_that_nothing_was_charged_when_it_was_in_doubt_and_taken_back(stage: Stage, execute):

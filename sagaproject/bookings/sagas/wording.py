@@ -92,7 +92,7 @@ ADD_CALENDAR = {
 PAYMENT = {
     "processing": _("Your payment of {amount:money} for {description} is being made."),
     "confirmed": _("We have received your payment of {amount:money} for {description}."),
-    "not_booked": _("{description} is not paid, and we keep no money for it."),
+    "not_booked": _("This payment for {description} was not made, and we keep no money from it."),
     "checking": _("We are checking your payment of {amount:money} for {description}. Please do not pay again."),
 }
 PROCESS_PAYMENT = {
