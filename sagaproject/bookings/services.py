@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,9 @@ WHY_NOT_PAY = {
     SagaState.PARTIALLY_COMPENSATED: CHECKING_PAYMENT,
     SagaState.SUCCEEDED: _("This booking is paid already."),
 }
+BEYOND_US = _(
+    "This booking cannot be cancelled here any more. Please write to us, and a person will see to it and to your money."
+)
 UNDOES = {
     SagaState.PENDING: Act.CANCEL,
     SagaState.IN_PROGRESS: Act.CANCEL,
@@ -92,7 +95,8 @@ def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
 def cancel(sale_id: str, *, reason: str, by: operations.By) -> Booking:
     """Undo the payment and the booking, or stop what still runs; once more changes nothing.
 
-    Workers carry it out: the booking that is returned may still be on its way. Raises NotPossible, and
+    Workers carry it out: the booking that is returned may still be on its way. Neither of the two waits for the other:
+    a refund that takes days, or a person, keeps nothing booked that nobody wants. Raises NotPossible, and
     Booking.DoesNotExist.
     """
     with _alone_with(sale_id) as booking:
@@ -103,6 +107,14 @@ def cancel(sale_id: str, *, reason: str, by: operations.By) -> Booking:
             _undo(booking, unwanted, reason, by)
         booking.refresh_from_db()
     return booking
+
+
+def is_beyond_us(booking: Booking, execution: SagaExecution | None, payments: Iterable[SagaExecution]) -> bool:
+    """Whether something stands that cannot be undone from here: its saga is gone, or a person let a charge stay."""
+    stands = booking.booking_saga_id and booking.status not in (BookingStatus.NOT_BOOKED, BookingStatus.CANCELLED)
+    paid = booking.payment_status == PaymentStatus.PAID
+    refundable = any(payment.state is SagaState.SUCCEEDED for payment in payments)
+    return bool(stands and execution is None) or (paid and not refundable)
 
 
 def _checked_sale_id(sale: Mapping[str, Any]) -> str:
@@ -174,8 +186,10 @@ def _payment_input(booking: Booking, payment_method: str) -> dict[str, str]:
 
 
 def _refuse_cancellation(booking: Booking, execution: SagaExecution | None, payments: list[SagaExecution]) -> None:
-    """What was not booked is not cancelled, unless there is money to give back."""
-    booked = execution is not None and booking.status != BookingStatus.NOT_BOOKED
+    """What was not booked is not cancelled, unless there is money to give back; and nothing is cancelled by half."""
+    if is_beyond_us(booking, execution, payments):
+        raise NotPossible("cancel", booking.sale_id, BEYOND_US)
+    booked = booking.booking_saga_id and booking.status != BookingStatus.NOT_BOOKED
     if not booked and not any(payment.state in UNDOES for payment in payments):
         raise NotPossible("cancel", booking.sale_id, _("Nothing was booked, so there is nothing to cancel."))
     if execution is not None and execution.state is SagaState.PARTIALLY_COMPENSATED:

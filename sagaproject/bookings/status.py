@@ -13,6 +13,9 @@ from django.db import transaction
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagas import SagaState
 from sagas.models import SagaExecution
+from sagas.registry import get_saga
+from sagas.tenure import history_of
+from sagas.wording import StepStatus, steps_told
 
 BOOKING_STATUS = {
     SagaState.PENDING: BookingStatus.PENDING,
@@ -64,6 +67,8 @@ def follow_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
     booking = _get_or_make(execution)
     if _is_anothers_to_pay(booking, execution.saga_id) or _is_another_clients(booking, execution):
         return
+    if _has_paid(booking, execution.saga_id) and new is not SagaState.COMPENSATING:
+        return  # nor does a new run of it make anybody forget a charge that a person has let stay
     booking.payment_saga_id = execution.saga_id
     booking.payment_status = _payment_status(execution, new)
     booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
@@ -81,6 +86,8 @@ def why_not_charge(saga_id: str) -> str:
             return "somebody else has booked it"
         if _is_anothers_to_pay(booking, saga_id):
             return "another payment has been taken for it, or may have been"
+        if _has_paid(booking, saga_id):
+            return "it has taken the money in an earlier run, and that was not given back"
         if _is_undone(booking):
             return "it is not booked any more"
         booking.payment_saga_id, booking.payment_status = saga_id, PaymentStatus.PENDING
@@ -105,6 +112,10 @@ def _is_anothers_to_pay(booking: Booking, saga_id: str) -> bool:
     return booking.payment_saga_id not in ("", saga_id) and booking.payment_status in TAKEN
 
 
+def _has_paid(booking: Booking, saga_id: str) -> bool:
+    return booking.payment_saga_id == saga_id and booking.payment_status == PaymentStatus.PAID
+
+
 def _is_undone(booking: Booking) -> bool:
     """Whether the booking was not made, or is being taken back or was."""
     sagas = SagaExecution.objects.with_id(booking.booking_saga_id)
@@ -121,10 +132,22 @@ def _booking_status(execution: Any, new: SagaState) -> BookingStatus:
 
 
 def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
+    """What has become of the money; a person may have said so by hand."""
+    if new is not SagaState.FAILED:
+        return PAYMENT_STATUS[new]
+    charge = _charge_of(execution)
+    if charge is StepStatus.DONE:
+        return PaymentStatus.PAID
     if not _was_asked_for(execution, new):
         return PAYMENT_STATUS[new]
-    charged = "process_payment" in execution.steps_completed or execution.context.get("refunded")
-    return PaymentStatus.REFUNDED if charged else PaymentStatus.CANCELLED
+    given_back = charge is StepStatus.UNDONE and execution.context.get("refunded", True)
+    return PaymentStatus.REFUNDED if given_back else PaymentStatus.CANCELLED
+
+
+def _charge_of(execution: SagaExecution) -> StepStatus:
+    """How the step that charges the customer stands."""
+    told = steps_told(execution, get_saga(execution.saga_name), history_of(execution))
+    return next(step.status for step in told if step.name == "process_payment")
 
 
 def _was_asked_for(execution: Any, new: SagaState) -> bool:

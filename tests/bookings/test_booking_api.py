@@ -265,6 +265,37 @@ def test_a_booking_is_cancelled(ana, confirmed, saga_clock):
     assert (event.actor, event.source, event.reason) == (ana.user, "api", "I am ill")
 
 
+def test_a_refund_that_failed_for_good_is_told(ana, confirmed, saga_clock, plant):
+    post(ana, f"{SALE}payment/", VISA)
+    drain(saga_clock)
+    plant("payments", "refund", "refuse")
+    post(ana, f"{SALE}cancel/", ILL)
+    drain(saga_clock)
+
+    told = ana.get(SALE).json()
+    assert (told["status"], told["payment_status"]) == ("cancelled", "checking")
+    assert told["payment"]["message"] == (
+        "R$ 420.00 could not be given back. A person is looking into it. "
+        "We are checking your payment of R$ 420.00 for City tour. Please do not pay again."
+    )
+
+
+def test_a_list_says_nothing_of_money_that_only_a_person_knows_of(ana, confirmed, saga_clock, plant, orchestrator):
+    post(ana, f"{SALE}payment/", VISA)
+    drain(saga_clock)
+    plant("payments", "refund", "refuse")
+    post(ana, f"{SALE}cancel/", ILL)
+    drain(saga_clock)
+    orchestrator.resolve_step("payment-SALE-001-1", "process_payment", "done", evidence="the gateway", reason="seen")
+
+    told = ana.get("/api/v1/executions/?saga=collect_payment").json()["results"]
+
+    assert [row["message"] for row in told] == ["Your request was not carried out."]
+    assert ana.get(SALE).json()["payment"]["message"] == (
+        "R$ 420.00 was charged. The rest of your request was not carried out."
+    )
+
+
 def test_a_cancellation_needs_a_reason(ana, confirmed):
     response = post(ana, f"{SALE}cancel/", {})
 

@@ -341,6 +341,93 @@ def test_who_has_paid_for_what_is_cancelled_otherwise_can_have_the_money_back(cl
     assert 'id="cancel"' not in shown.content.decode()
 
 
+@pytest.fixture
+def stuck(client, confirmed, saga_clock, plant):
+    """Paid and cancelled, but the gateway gives the money back no more."""
+    pay(client, confirmed)
+    drain(saga_clock)
+    plant("payments", "refund", "refuse")
+    send(client, confirmed, "cancel")
+    drain(saga_clock)
+    return confirmed
+
+
+def test_a_refund_that_failed_for_good_is_told_with_who_sees_to_it(client, stuck):
+    told = words(page(client, stuck))
+
+    assert "Your booking is cancelled" in told
+    assert (
+        "We are looking into your refund R$ 420.00 could not be given back. A person is looking into it. "
+        "We are checking your payment of R$ 420.00 for City tour. Please do not pay again."
+    ) in told
+    assert "Charge Not undone" in told
+
+
+@pytest.mark.parametrize(
+    ("word", "headline"),
+    [
+        ("done", "You have been charged The money was charged and stays with us. If you do not know why, please write"),
+        ("undone", "Your money has been given back"),
+        ("not_done", "Nothing was charged"),
+    ],
+)
+def test_what_a_person_has_found_out_about_the_money_is_told(client, stuck, orchestrator, word, headline):
+    orchestrator.resolve_step("payment-SALE-001-1", "process_payment", word, evidence="the gateway", reason="seen")
+
+    told = words(page(client, stuck))
+
+    assert headline in told
+    assert ("Nothing was charged" in told) is (word == "not_done")
+
+
+def test_a_charge_that_a_person_has_let_stay_is_not_told_as_a_payment_that_did_not_go_through(
+    client, confirmed, saga_clock, plant, orchestrator
+):
+    plant("payments", "refund", "refuse")
+    plant("email", "send", "refuse")
+    pay(client, confirmed)
+    drain(saga_clock)
+    orchestrator.resolve_step("payment-SALE-001-1", "process_payment", "done", evidence="the gateway", reason="seen")
+
+    shown = page(client, confirmed)
+
+    assert "You have been charged The money was charged and stays with us." in words(shown)
+    assert "did not go through" not in words(shown)
+    assert "To cancel this booking, please write to us." in words(shown)
+    assert 'id="cancel"' not in shown.content.decode()
+    assert 'id="pay"' not in shown.content.decode()
+
+
+def test_how_it_stands_is_told_also_when_its_sagas_are_not_kept_any_more(client, confirmed, saga_clock):
+    pay(client, confirmed)
+    drain(saga_clock)
+    SagaExecution.objects.all().delete()
+
+    told = words(page(client, confirmed))
+
+    assert "Your booking is confirmed" in told
+    assert "Paid, thank you" in told
+    assert "To cancel this booking, please write to us." in told
+    assert (
+        "This booking cannot be cancelled here any more. "
+        "Please write to us, and a person will see to it and to your money."
+    ) in words(send(client, confirmed, "cancel"))
+
+
+def test_so_is_what_was_cancelled_long_ago(client, confirmed, saga_clock):
+    pay(client, confirmed)
+    drain(saga_clock)
+    send(client, confirmed, "cancel")
+    drain(saga_clock)
+    SagaExecution.objects.all().delete()
+
+    told = words(page(client, confirmed))
+
+    assert "Your booking is cancelled" in told
+    assert "Your money has been given back" in told
+    assert "please write to us" not in told
+
+
 def test_a_booking_that_is_still_made_can_be_cancelled(client, booking):
     assert "Your booking is cancelled" in words(send(client, booking, "cancel"))
     assert SagaExecution.objects.get().state is SagaState.FAILED

@@ -21,6 +21,10 @@ pytestmark = pytest.mark.django_db
 
 CUSTOMER = By(name="customer", source="page")
 DECLINED = "pm_card_chargeDeclined"
+PAID = "payment-SALE-001-1"
+BEYOND_US = (
+    "This booking cannot be cancelled here any more. Please write to us, and a person will see to it and to your money."
+)
 
 
 @pytest.fixture
@@ -331,6 +335,94 @@ def test_a_paid_booking_is_cancelled_and_the_money_given_back(booked, saga_clock
         ("payment-SALE-001-1", "compensate", "I am ill", "customer", "page"),
         ("booking-SALE-001", "compensate", "I am ill", "customer", "page"),
     ]
+
+
+def resolve(word):
+    """A person has looked up what has become of the charge that could not be given back."""
+    get_saga_orchestrator().resolve_step(PAID, "process_payment", word, evidence="Stripe's dashboard", reason="seen")
+
+
+@pytest.mark.parametrize(("word", "status"), [("done", "paid"), ("undone", "refunded"), ("not_done", "cancelled")])
+def test_of_a_refund_that_failed_for_good_the_persons_word_counts(booked, saga_clock, plant, word, status):
+    pay()
+    drain(saga_clock)
+    plant("payments", "refund", "refuse")
+    cancel()
+    drain(saga_clock)
+    assert statuses() == ("cancelled", "checking")
+
+    resolve(word)
+
+    assert statuses() == ("cancelled", status)
+
+
+@pytest.mark.parametrize(
+    ("word", "status"), [("done", "paid"), ("undone", "payment_failed"), ("not_done", "payment_failed")]
+)
+def test_so_it_does_of_a_payment_that_failed(booked, saga_clock, plant, word, status):
+    plant("payments", "refund", "refuse")
+    plant("email", "send", "refuse")
+    pay()
+    drain(saga_clock)
+
+    resolve(word)
+
+    assert statuses() == ("confirmed", status)
+
+
+def test_a_charge_that_a_person_has_let_stay_is_neither_repeated_nor_forgotten(booked, saga_clock, plant):
+    plant("payments", "refund", "refuse")
+    plant("email", "send", "refuse")
+    pay()
+    drain(saga_clock)
+    resolve("done")
+    assert refusal_of(pay) == "This booking is paid already."
+    assert refusal_of(cancel) == BEYOND_US
+
+    again = get_saga_orchestrator().retry_failed(PAID)
+
+    assert again.step_executions.get().error_message == (
+        "SALE-001 is not charged: it has taken the money in an earlier run, and that was not given back"
+    )
+    assert charges() == 1
+    assert statuses() == ("confirmed", "paid")
+
+
+def test_a_payment_that_was_undone_before_anything_was_charged_says_so(booked, saga_clock, plant):
+    plant("payments", "create", "throttle", latency_ms=10_000)
+    pay()
+    cancel()
+    drain(saga_clock)
+
+    assert statuses() == ("cancelled", "cancelled")
+
+
+@pytest.mark.parametrize("sagas", [["booking-SALE-001"], ["payment-SALE-001-1"]], ids=["booking", "payment"])
+def test_what_is_too_old_to_be_undone_here_is_not_cancelled_by_half(booked, saga_clock, sagas):
+    pay()
+    drain(saga_clock)
+    SagaExecution.objects.filter(saga_id__in=sagas).delete()
+
+    assert refusal_of(cancel) == BEYOND_US
+    assert statuses() == ("confirmed", "paid")
+    assert charges() == 1
+
+
+def test_to_cancel_once_more_changes_nothing_also_when_its_saga_is_not_kept_any_more(booked, saga_clock):
+    cancel()
+    drain(saga_clock)
+    SagaExecution.objects.all().delete()
+
+    assert cancel().status == "cancelled"
+
+
+def test_what_was_not_booked_long_ago_is_not_cancelled(saga_clock, plant):
+    plant("calendar", "add", "refuse")
+    services.book(BOOKING)
+    drain(saga_clock)
+    SagaExecution.objects.all().delete()
+
+    assert refusal_of(cancel) == "Nothing was booked, so there is nothing to cancel."
 
 
 def test_what_still_runs_is_stopped(saga_clock):

@@ -1,19 +1,17 @@
 """What the page tells of a booking and of its payment, in the customer's words."""
 
 import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
 
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
-from sagaproject.bookings.services import WHY_NOT_PAY
-from sagas import Saga
+from sagaproject.bookings.page import words
+from sagaproject.bookings.page.words import Stand
+from sagaproject.bookings.services import WHY_NOT_PAY, is_beyond_us
 from sagas.models import SagaExecution
 from sagas.operations import Act
 from sagas.registry import get_saga
@@ -21,69 +19,10 @@ from sagas.states import TERMINAL, Direction, Ending, SagaState
 from sagas.tenure import history_of
 from sagas.wording import StepStatus, StepTold, customer_state, message, steps_told
 
-
-class Stand(StrEnum):
-    """How a booking or a payment stands: a customer's state, or on its way to being undone on request."""
-
-    PROCESSING = "processing"
-    CONFIRMED = "confirmed"
-    NOT_BOOKED = "not_booked"
-    CHECKING = "checking"
-    CANCELLING = "cancelling"
-    CANCELLED = "cancelled"
-
-
-BOOKING_HEADLINES = {
-    Stand.PROCESSING: _("We are making your booking"),
-    Stand.CONFIRMED: _("Your booking is confirmed"),
-    Stand.NOT_BOOKED: _("We could not make your booking"),
-    Stand.CHECKING: _("We are checking your booking"),
-    Stand.CANCELLING: _("We are cancelling your booking"),
-    Stand.CANCELLED: _("Your booking is cancelled"),
-}
-PAYMENT_HEADLINES = {
-    Stand.PROCESSING: _("Your payment is under way"),
-    Stand.CONFIRMED: _("Paid, thank you"),
-    Stand.NOT_BOOKED: _("Your payment did not go through"),
-    Stand.CHECKING: _("We are checking your payment"),
-    Stand.CANCELLING: _("Your payment is being taken back"),
-    Stand.CANCELLED: _("Nothing was charged"),
-}
-REFUNDED = _("Your money has been given back")
-STATUS_WORDS = {
-    StepStatus.WAITING: _("Waiting"),
-    StepStatus.DOING: _("Under way"),
-    StepStatus.DONE: _("Done"),
-    StepStatus.REFUSED: _("Not done"),
-    StepStatus.IN_DOUBT: _("Being checked"),
-    StepStatus.UNDOING: _("Being undone"),
-    StepStatus.UNDONE: _("Undone"),
-    StepStatus.NOT_UNDONE: _("Not undone"),
-}
-# What is told of a step in a word and not in a sentence: nothing has happened yet, or it is being taken back.
-TITLES = {
-    "create_nf": _("Invoice"),
-    "send_email": _("Confirmation by e-mail"),
-    "send_whatsapp": _("Confirmation by WhatsApp"),
-    "add_calendar": _("Calendar"),
-    "process_payment": _("Charge"),
-    "create_invoice": _("Our books"),
-    "send_receipt": _("Receipt by e-mail"),
-    "log_analytics": _("Our statistics"),
-}
-TITLED = (StepStatus.WAITING, StepStatus.UNDOING, StepStatus.NOT_UNDONE)
 NOTHING_DONE = (StepStatus.WAITING, StepStatus.REFUSED)
 STANDING = frozenset({Stand.PROCESSING, Stand.CONFIRMED})
 GONE = frozenset({Stand.NOT_BOOKED, Stand.CANCELLED})
 ASKED_FOR = {SagaState.COMPENSATING: Stand.CANCELLING, SagaState.FAILED: Stand.CANCELLED}
-# What a payment gateway says of a card; of other refusals the saga's own words must do.
-DECLINES = {
-    "card_declined": _("The card was declined."),
-    "insufficient_funds": _("There is not enough money on the card."),
-    "expired_card": _("The card has expired."),
-    "incorrect_cvc": _("The card's security code is wrong."),
-}
-CODE = re.compile(r"\((\w+)\)$")
 
 
 @dataclass(frozen=True)
@@ -97,13 +36,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Told:
-    """One of the two sagas as the customer is told of it."""
+    """One of the two sagas as the customer is told of it; `not_undone` are the steps that a person has to see to."""
 
     stand: Stand
     headline: str
-    sentence: str
-    reason: str
-    lines: list[Line]
+    sentence: str = ""
+    reason: str = ""
+    lines: tuple[Line, ...] = ()
+    not_undone: tuple[str, ...] = ()
 
 
 class Progress:
@@ -134,15 +74,26 @@ class Progress:
     @cached_property
     def booking(self) -> Told | None:
         """How the booking stands; None for one that a payment alone has made."""
-        return _told(self._booking_saga, BOOKING_HEADLINES) if self._booking_saga else None
+        if self._booking_saga:
+            return _told(self._booking_saga, words.BOOKING_HEADLINES)
+        stand = words.OF_BOOKINGS[BookingStatus(self.sale.status)]
+        return Told(stand, str(words.BOOKING_HEADLINES[stand])) if self.sale.booking_saga_id else None
 
     @cached_property
     def payment(self) -> Told | None:
-        """How the last attempt to pay stands; None before the first."""
-        if self._payment_saga is None:
+        """How the last attempt to pay stands, and its money above all; None before the first."""
+        stand = words.OF_PAYMENTS[PaymentStatus(self.sale.payment_status)]
+        told = Told(stand, str(words.PAYMENT_HEADLINES[stand])) if self.sale.payment_saga_id else None
+        if self._payment_saga:
+            told = _told(self._payment_saga, words.PAYMENT_HEADLINES)
+        if told is None:
             return None
-        refunded = self.sale.payment_status == PaymentStatus.REFUNDED
-        return _told(self._payment_saga, PAYMENT_HEADLINES | ({Stand.CANCELLED: REFUNDED} if refunded else {}))
+        if self._charge_stays:
+            return replace(told, headline=str(words.CHARGED), sentence=str(words.STAYS), reason="")
+        if "process_payment" in told.not_undone:
+            return replace(told, headline=str(words.REFUND_IN_HAND))
+        refunded = told.stand is Stand.CANCELLED and self.sale.payment_status == PaymentStatus.REFUNDED
+        return replace(told, headline=str(words.REFUNDED)) if refunded else told
 
     @property
     def may_pay(self) -> bool:
@@ -154,10 +105,22 @@ class Progress:
     @property
     def may_cancel(self) -> bool:
         """Whether to offer it: also where the booking is gone already, and the money is not back."""
-        if self.booking is None:
+        if self.booking is None or self.must_write:
             return False
         paid = self.payment is not None and self.payment.stand is Stand.CONFIRMED
         return self.booking.stand in (STANDING | GONE if paid else STANDING)
+
+    @property
+    def must_write(self) -> bool:
+        """Whether only a person can cancel it."""
+        stands = self.booking is not None and self.booking.stand in STANDING
+        return stands and is_beyond_us(self.sale, self._booking_saga, self._payments)
+
+    @property
+    def _charge_stays(self) -> bool:
+        """Whether the payment failed and a person has let its charge stay."""
+        failed = self._payment_saga is not None and self._payment_saga.state is SagaState.FAILED
+        return failed and self.sale.payment_status == PaymentStatus.PAID
 
     @property
     def announcement(self) -> str:
@@ -168,24 +131,29 @@ class Progress:
 
     @property
     def _sagas(self) -> list[SagaExecution]:
-        return [saga for saga in (self._booking_saga, self._payment_saga) if saga]
+        return [*([self._booking_saga] if self._booking_saga else []), *self._payments]
+
+    @property
+    def _payments(self) -> list[SagaExecution]:
+        return [self._payment_saga] if self._payment_saga else []
 
 
 def _told(execution: SagaExecution, headlines: Mapping[Stand, Any]) -> Told:
-    saga, stand = get_saga(execution.saga_name), _stand(execution)
+    saga, stand, history = get_saga(execution.saga_name), _stand(execution), history_of(execution)
     asked = stand in (Stand.CANCELLING, Stand.CANCELLED)
+    steps = steps_told(execution, saga, history, personal=True)
     return Told(
         stand=stand,
         headline=str(headlines[stand]),
-        sentence="" if asked else message(execution, saga, personal=True),
+        sentence="" if asked else message(execution, saga, personal=True, history=history),
         reason=_why_declined(execution) if stand is Stand.NOT_BOOKED else "",
-        lines=[_line(step) for step in _steps(execution, saga)],
+        lines=tuple(_line(step) for step in _that_matter(steps, execution)),
+        not_undone=tuple(step.name for step in steps if step.status is StepStatus.NOT_UNDONE),
     )
 
 
-def _steps(execution: SagaExecution, saga: Saga) -> list[StepTold]:
-    """The steps that matter to the customer: not those that were never begun, nor a message to no telephone."""
-    steps = steps_told(execution, saga, history_of(execution), personal=True)
+def _that_matter(steps: list[StepTold], execution: SagaExecution) -> list[StepTold]:
+    """To the customer: not those that were never begun, nor a message to no telephone."""
     if not execution.input.get("customer_phone"):
         steps = [step for step in steps if step.name != "send_whatsapp"]
     if execution.state not in TERMINAL:
@@ -196,8 +164,8 @@ def _steps(execution: SagaExecution, saga: Saga) -> list[StepTold]:
 
 
 def _line(step: StepTold) -> Line:
-    sentence = TITLES.get(step.name, step.sentence) if step.status in TITLED else step.sentence
-    return Line(step.status, str(STATUS_WORDS[step.status]), str(sentence))
+    sentence = words.TITLES.get(step.name, step.sentence) if step.status in words.TITLED else step.sentence
+    return Line(step.status, str(words.STATUS_WORDS[step.status]), str(sentence))
 
 
 def _stand(execution: SagaExecution) -> Stand:
@@ -215,5 +183,5 @@ def _why_declined(execution: SagaExecution) -> str:
         step="process_payment", direction=Direction.ACTION, ending=Ending.REFUSED
     )
     last = refusals.last()
-    code = CODE.search(last.error_message) if last else None
-    return str(DECLINES.get(code[1], "")) if code else ""
+    code = words.CODE.search(last.error_message) if last else None
+    return str(words.DECLINES.get(code[1], "")) if code else ""
