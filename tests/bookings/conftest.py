@@ -1,4 +1,4 @@
-"""Calls a saga's steps as the engine does."""
+"""Calls a saga's steps as the engine does, and makes a booking."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from integrations.models import SandboxEffect
+from sagaproject.bookings import services
+from sagaproject.bookings.models import Booking
 from sagas import Saga, StepContext
+from sagas.testing import drain
 
 BOOKING = {
     "sale_id": "SALE-001",
@@ -83,3 +86,10 @@ def ledger(db):
         return list(rows.values_list("operation", "state"))
 
     return look
+
+
+@pytest.fixture
+def booked(saga_clock):
+    services.book(BOOKING)
+    drain(saga_clock)
+    return Booking.objects.get()

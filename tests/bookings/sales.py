@@ -1,0 +1,62 @@
+"""What is done with the sale SALE-001, and how it stands then."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connections
+
+from integrations.models import SandboxEffect
+from sagaproject.bookings import services
+from sagaproject.bookings.models import Booking
+from sagaproject.bookings.services import NotPossible
+from sagas.operations import By
+from sagas.orchestrator import get_saga_orchestrator
+
+CUSTOMER = By(name="customer", source="page")
+DECLINED = "pm_card_chargeDeclined"
+PAID = "payment-SALE-001-1"
+
+
+def pay(method="pm_card_visa"):
+    services.pay("SALE-001", method)
+
+
+def cancel():
+    return services.cancel("SALE-001", reason="I am ill", by=CUSTOMER)
+
+
+def resolve(word):
+    """A person has looked up what has become of the charge that could not be given back."""
+    get_saga_orchestrator().resolve_step(PAID, "process_payment", word, evidence="Stripe's dashboard", reason="seen")
+
+
+def refusal_of(act) -> str:
+    with pytest.raises(NotPossible) as caught:
+        act()
+    return caught.value.sentence
+
+
+def statuses():
+    booking = Booking.objects.get()
+    return booking.status, booking.payment_status
+
+
+def charges() -> int:
+    """How many charges stand at the gateway."""
+    return SandboxEffect.objects.filter(port="payments", state="succeeded").count()
+
+
+def at_once(*acts, times=1) -> list[str]:
+    """Do them in threads of their own; what each was refused with."""
+
+    def try_to(act):
+        try:
+            act()
+        except NotPossible as refusal:
+            return refusal.sentence
+        finally:
+            connections.close_all()
+        return ""
+
+    with ThreadPoolExecutor(len(acts) * times) as pool:
+        return list(pool.map(try_to, list(acts) * times))
