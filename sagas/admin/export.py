@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import logging
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -29,8 +30,8 @@ from . import rows
 from .rows import Told
 
 CHUNK = 500
-# What a spreadsheet takes for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet takes for a formula, or may once it has dropped what comes before; some read full-width signs too.
+FORMULA = re.compile("[\t\n\r]|\\s*[-=+@\uff1d\uff0b\uff0d\uff20]")
 # Without it spreadsheets take the file for one in another encoding.
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -151,7 +152,7 @@ class _Echo:
 
 def _safe(value: Any) -> Any:
     """The value, as text where a spreadsheet would take it for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def _moment(moment: dt.datetime | None) -> str:

@@ -98,7 +98,14 @@ def test_why_it_is_held_does_not_quote_what_was_corrected(support, stage, regist
     assert rows_of(support.get(EXPORT))[0]["held"] == "Held by an operator: it was [email]"
 
 
-@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize(
+    "begins",
+    [
+        *("=", "+", "-", "@", "\t", "\r", "\n"),
+        *(" =", "\n=", "\t \r@", "\u00a0+", "\u3000="),
+        *("\uff1d", "\uff0b", "\uff0d", "\uff20", " \uff1d"),
+    ],
+)
 def test_a_value_that_a_spreadsheet_would_take_for_a_formula_becomes_text(supervisor, begins):
     book()
     SagaExecution.objects.update(held=f"{begins}cmd|' /C calc'!A0", needs_attention=True)
