@@ -1,6 +1,7 @@
 """One act on many executions: confirmed once, then carried out row by row, a few at a time, by the workers' beat.
 
 Each row's act and what came of it are one commit, so a process that dies leaves a row that is done or one that waits.
+Whoever has confirmed it must have the right to the act still when a row's turn comes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sagas.values import clean_text
 
 from . import perform
 from .forecasts import Forecast, prepare
+from .permissions import NEEDS
 from .situation import Act, By
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
 MOST_ROWS = 1000
 AT_A_TURN = 50  # then it is another batch's turn
 CALL_NOBODY = frozenset({Act.HOLD, Act.ACKNOWLEDGE})
+BY_USERS = frozenset({"admin", "api"})  # commands and programs have all rights
 
 Status = SagaBatchRow.Status
 
@@ -130,14 +133,15 @@ def _carry_out_next(batch: SagaBatch) -> bool:
     Whoever has the batch's row locked counts and carries out; SQLite has one writer at a time anyway.
     """
     with database.one_commit():
-        if _batches().select_for_update(skip_locked=True).filter(pk=batch.pk, finished_at=None).first() is None:
+        now = _batches().select_for_update(skip_locked=True).filter(pk=batch.pk, finished_at=None).first()
+        if now is None:
             return False
         waiting = _rows(batch).filter(status=Status.WAITING)
         row = waiting.select_related("execution").only("version", "execution__saga_id").order_by("pk").first()
         if row is None or not _has_room(batch):
             return False
         if waiting.filter(pk=row.pk).update(status=Status.DONE, ended_at=CLOCK.now()):
-            sentence = _why_not_done(batch, row)
+            sentence = _why_not_done(now, row)
             if sentence:
                 _rows(batch).filter(pk=row.pk).update(status=Status.REFUSED, sentence=sentence)
     return True
@@ -148,6 +152,8 @@ def _why_not_done(batch: SagaBatch, row: SagaBatchRow) -> str:
     by = By(batch.actor, batch.actor_name, batch.source)
     saga_id = row.execution.saga_id
     with translation.override(batch.language or None):
+        if refusal := _why_not_by(batch):
+            return refusal
         try:
             with database.one_commit():
                 perform(Act(batch.act), saga_id, reason=batch.reason, by=by, version=row.version)
@@ -160,6 +166,20 @@ def _why_not_done(batch: SagaBatch, row: SagaBatchRow) -> str:
         except Exception as error:  # noqa: BLE001  (one row must not keep the others waiting for ever)
             log(logging.ERROR, "batch.row_failed", saga_id=saga_id, error_type=type(error).__name__)
             return gettext("it ended in an error of the program: %(error)s.") % {"error": type(error).__name__}
+    return ""
+
+
+def _why_not_by(batch: SagaBatch) -> str:
+    """Why who has confirmed the batch may not do so any more; "" when they may, or when it was no user."""
+    user = batch.actor
+    if batch.source not in BY_USERS:
+        return ""
+    if user is None:
+        return gettext("the account of who confirmed it has been deleted since.")
+    if not user.is_active:
+        return gettext("the account of who confirmed it has been closed since.")
+    if not user.has_perm(NEEDS[Act(batch.act)]):
+        return gettext("who confirmed it may not do this any more.")
     return ""
 
 

@@ -241,6 +241,31 @@ def test_who_has_lost_the_permission_since_the_preview_is_refused(support, faile
     assert not SagaBatch.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("take_away", "told"),
+    [
+        (lambda user: user.groups.clear(), "who confirmed it may not do this any more."),
+        (lambda user: type(user).objects.filter(pk=user.pk).update(is_active=False),
+         "the account of who confirmed it has been closed since."),
+        (lambda user: user.delete(), "the account of who confirmed it has been deleted since."),
+    ],
+)  # fmt: skip
+def test_who_loses_the_right_while_it_goes_on_has_the_rest_refused(support, auditor, failed, settings, take_away, told):
+    settings.SAGAS = {"BULK_AT_ONCE": 1}
+    followed = confirm(support, choose(support, "retry", failed(3)), count="3")["Location"]
+    batches.advance_all()
+    take_away(support.user)
+    drain()
+
+    batches.advance_all()
+
+    assert retries() == {"f-0": 1}
+    assert list(SagaBatch.objects.get().rows.values_list("status", "sentence")) == [
+        ("done", ""), ("refused", told), ("refused", told),
+    ]  # fmt: skip
+    assert words(auditor.get(followed)).count(f"Not done: {told}") == 2
+
+
 def test_who_may_not_see_executions_sees_no_batch(admin_client, support, failed, db):
     followed = confirm(support, choose(support, "retry", failed(1)), count="1")["Location"]
     support.user.groups.clear()

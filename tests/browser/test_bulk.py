@@ -88,7 +88,7 @@ def test_a_bulk_retry_is_confirmed_once_and_its_page_goes_on_by_itself(failed, d
 
 def test_without_javascript_a_link_shows_how_far_it_is(failed, desk):
     rows = batches.prepare(Act.RETRY, failed).rows
-    batch = batches.confirm(uuid.uuid4(), Act.RETRY, rows, reason="again", by=By(name="sara", source="admin"))
+    batch = batches.confirm(uuid.uuid4(), Act.RETRY, rows, reason="again", by=By(name="sara", source="cli"))
     page = desk(f"{LIST}bulk/{batch.pk}/", java_script_enabled=False)
     expect(page.get_by_text("0 of 12 have ended")).to_be_visible()
     while batches.advance_all():

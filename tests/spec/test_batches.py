@@ -21,7 +21,7 @@ from sagas.testing.children import run_in_child
 from sagas.testing.crash_points import DIED, Boundaries, watch_commits
 from tests.support import run
 
-BY = By(name="ana", source="admin")
+BY = By(name="ana", source="cli")
 MOVED = "it has moved since you looked; look again and decide then."
 
 
@@ -166,7 +166,7 @@ def test_a_form_that_is_sent_twice_makes_one_batch(failed):
 
 def test_each_act_of_a_batch_tells_who_and_why(failed):
     failed_ones = failed(2)
-    user = get_user_model().objects.create_user("ana")
+    user = get_user_model().objects.create_superuser("ana")
     SagaExecution.objects.update(needs_attention=True)
     rows = batches.prepare(Act.ACKNOWLEDGE, failed_ones).rows
     batch = batches.confirm(uuid.uuid4(), Act.ACKNOWLEDGE, rows, reason="seen", by=By(user=user, source="admin"))

@@ -28,7 +28,7 @@ def retried(strange, caplog):
             get_saga_orchestrator().execute(f"s-{number}", "second", context={"seconds": seconds})
         pks = list(SagaExecution.objects.values_list("pk", flat=True))
         rows = batches.prepare(Act.RETRY, pks).rows
-        return batches.confirm(uuid.uuid4(), Act.RETRY, rows, reason="again", by=By(name="ana", source="admin"))
+        return batches.confirm(uuid.uuid4(), Act.RETRY, rows, reason="again", by=By(name="ana", source="cli"))
 
     return confirm
 
