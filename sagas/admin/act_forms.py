@@ -1,8 +1,7 @@
-"""What an act asks of whoever does it: why, at which version and, for a refund, the amount once more."""
+"""What is asked of whoever acts or writes: why, at which version and, for a refund, the amount once more."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sagas.operations.sums import Sum, UnknownSum
+
+from .input_fields import JSONText, Text
 
 LONGEST = 2000
 EXAMPLE = '{"payment_id": "pi_1"}'
@@ -21,9 +22,13 @@ NOT_THE_ID = _("This is not %(sum)s.")
 
 
 class ActForm(forms.Form):
-    """A reason, bound to the version that the preview was made of."""
+    """A reason, bound to the version that the preview was made of.
 
-    reason = forms.CharField(
+    `stored_field` names the field that goes into the saga's context, which may refuse it.
+    """
+
+    stored_field: str | None = None
+    reason = Text(
         label=_("Reason"),
         max_length=LONGEST,
         widget=forms.Textarea(attrs={"rows": 3}),
@@ -58,14 +63,15 @@ class ActForm(forms.Form):
 class ResolveForm(ActForm):
     """A person's word on a step, with the evidence."""
 
+    stored_field = "output"
     word = forms.ChoiceField(label=_("What has become of it?"), widget=forms.RadioSelect)
-    evidence = forms.CharField(
+    evidence = Text(
         label=_("How do you know?"),
         max_length=LONGEST,
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("What others can look up: the provider's number, a link, who told you and when."),
     )
-    output = forms.CharField(
+    output = JSONText(
         label=_("What the step would have reported"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
@@ -79,16 +85,31 @@ class ResolveForm(ActForm):
         sentence = gettext("Only for what was done, and only if a later step needs it: JSON such as %(example)s.")
         self.fields["output"].help_text = sentence % {"example": EXAMPLE}
 
-    def clean_output(self) -> Any:
-        """The output as it is to be stored; None for none."""
-        try:
-            return json.loads(self.cleaned_data["output"]) if self.cleaned_data["output"] else None
-        except ValueError as error:
-            raise forms.ValidationError(gettext("This is not JSON.")) from error
-
     @property
     def parameters(self) -> dict[str, Any]:
         """The word, taken apart."""
         step, _, outcome = self.cleaned_data["word"].partition(":")
-        output = self.cleaned_data["output"]
+        given = self.cleaned_data["output"]
+        output = None if given == "" else given
         return {"step": step, "outcome": outcome, "output": output, "evidence": self.cleaned_data["evidence"]}
+
+
+class NoteForm(forms.Form):
+    """What somebody writes about a case."""
+
+    text = Text(
+        label=_("Add a note for whoever looks at this next"),
+        max_length=LONGEST,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": _("The note is empty.")},
+    )
+
+
+class RevealForm(forms.Form):
+    """Why somebody needs to see the personal values of a case."""
+
+    reason = Text(
+        label=_("Why you need to see it (this is kept with the case)"),
+        max_length=LONGEST,
+        error_messages={"required": _("Say why you need to see the personal data; the reason is kept.")},
+    )

@@ -89,10 +89,10 @@ class ActPage:
         )
 
     def add_errors(self, form: ActForm, error: InvalidInput) -> None:
-        """Each sentence beside its field, if it has one."""
+        """Each sentence beside the field with what is refused, if there is one."""
         for key, sentence in error.errors.items():
-            known = key in form.fields or not key
-            form.add_error(key if known and key else None, self.masked(sentence if known else f"{key}: {sentence}"))
+            said = f"{key}: {sentence}" if key and key != form.stored_field else sentence
+            form.add_error(form.stored_field, self.masked(said))
 
     def told(self, preview: Preview) -> Told:
         """The preview in words; looked at after it, so that what is told is never older than what is confirmed."""

@@ -14,6 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.operations import Act
 
+from .input_fields import Text
+
 FIELD = "choice"
 SALT = "sagas.admin.bulk"
 LONGEST_REASON = 1000
@@ -66,7 +68,7 @@ def remembered(request: HttpRequest) -> Choice | None:
 class ConfirmForm(forms.Form):
     """Why and, where money moves, that it is meant."""
 
-    reason = forms.CharField(
+    reason = Text(
         label=_("Reason"),
         help_text=_("It is kept with each execution, for whoever looks at it later."),
         max_length=LONGEST_REASON,

@@ -21,6 +21,7 @@ from sagas.operations.permissions import PERSONAL, may_note
 from sagas.wording import name_in_words
 
 from . import acts
+from .act_forms import NoteForm, RevealForm
 from .casefile import is_live, live_part, other_parts, waits
 from .reading import File, read
 
@@ -65,12 +66,11 @@ def _note(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     execution = _row(model_admin, request, pk)
     if not may_note(request.user):
         raise PermissionDenied
-    text = request.POST.get("text", "").strip()
-    if text:
-        note(execution.saga_id, text, by=By(user=request.user, source="admin"))
-        messages.success(request, gettext("The note is kept."))
-    else:
-        messages.error(request, gettext("The note is empty."))
+    form = _note_form(request.POST)
+    if not form.is_valid():
+        return _rendered(model_admin, request, _file(model_admin, request, pk), note=form)
+    note(execution.saga_id, form.cleaned_data["text"], by=By(user=request.user, source="admin"))
+    messages.success(request, gettext("The note is kept."))
     return HttpResponseRedirect(reverse("admin:sagas_sagaexecution_change", args=[pk]))
 
 
@@ -81,12 +81,19 @@ def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     execution = _row(model_admin, request, pk)
     if not request.user.has_perm(PERSONAL):
         raise PermissionDenied
-    reason = request.POST.get("reason", "").strip()
-    if not reason:
-        messages.error(request, gettext("Say why you need to see the personal data; the reason is kept."))
-        return HttpResponseRedirect(reverse("admin:sagas_sagaexecution_change", args=[pk]))
-    reveal(execution.saga_id, reason, by=By(user=request.user, source="admin"))
+    form = _reveal_form(request.POST)
+    if not form.is_valid():
+        return _rendered(model_admin, request, _file(model_admin, request, pk), reveal=form)
+    reveal(execution.saga_id, form.cleaned_data["reason"], by=By(user=request.user, source="admin"))
     return _rendered(model_admin, request, _file(model_admin, request, pk), revealed=True)
+
+
+def _note_form(data: Any = None) -> NoteForm:
+    return NoteForm(data, auto_id="saga-note-%s", label_suffix="")
+
+
+def _reveal_form(data: Any = None) -> RevealForm:
+    return RevealForm(data, auto_id="saga-reveal-%s", label_suffix="")
 
 
 def _row(model_admin: Admin, request: HttpRequest, pk: int) -> SagaExecution:
@@ -109,7 +116,10 @@ def _file(model_admin: Admin, request: HttpRequest, pk: int) -> File:
     return file
 
 
-def _rendered(model_admin: Admin, request: HttpRequest, file: File, *, revealed: bool = False) -> HttpResponse:
+def _rendered(
+    model_admin: Admin, request: HttpRequest, file: File, *, revealed: bool = False, **forms: NoteForm | RevealForm
+) -> HttpResponse:
+    """The page, with the forms as they were sent where they are not filled in as they must be."""
     personal = request.user.has_perm(PERSONAL)
     context = {
         **model_admin.admin_site.each_context(request),
@@ -119,6 +129,8 @@ def _rendered(model_admin: Admin, request: HttpRequest, file: File, *, revealed:
         "what": name_in_words(file.execution.saga_name),
         "opts": model_admin.opts,
         "tag": _tag(request, file.execution),
+        "note_form": forms.get("note") or _note_form(),
+        "reveal_form": forms.get("reveal") or _reveal_form(),
         "may_note": may_note(request.user),
         "may_reveal": personal,
     }

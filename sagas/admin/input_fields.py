@@ -25,7 +25,7 @@ def json_field(_: Any, stored: Any, rows: int = 4) -> forms.Field:
 
 
 class Text(forms.CharField):
-    """Text with the line ends that were stored, which browsers send as two characters."""
+    """Text with line ends as they are stored and counted, of which browsers send two characters."""
 
     def to_python(self, value: Any) -> str:
         """The text."""
@@ -40,6 +40,8 @@ class JSONText(Text):
         text = super().clean(value)
         try:
             return json.loads(text) if text else ""
+        except RecursionError as error:
+            raise forms.ValidationError(gettext("This is nested too deeply.")) from error
         except ValueError as error:
             raise forms.ValidationError(gettext("This is not JSON.")) from error
 

@@ -214,11 +214,22 @@ def test_a_word_with_what_the_step_would_have_reported(support, stage, registere
     execution = get_saga_orchestrator().execute("x", "trip", saga)
     word = {"word": "mail:done", "evidence": "she showed it to me"}
 
-    for output, said in [("{", "This is not JSON."), ("[1]", "must be a mapping, and goes with the outcome done")]:
+    for output, said in [
+        ("{", "This is not JSON."),
+        ("[" * 50_000, "This is nested too deeply."),
+        ("[1]", "must be a mapping, and goes with the outcome done"),
+        ("[]", "must be a mapping, and goes with the outcome done"),
+    ]:
         page = do(support, execution, "resolve", output=output, **word)
         assert said in text_of(page)
-    page = do(support, execution, "resolve", output='{"note": {"cvv": "123"}}', **word)
-    assert "note.cvv: secrets do not belong in a context; pass a token or a reference" in text_of(page)
+    refused = [
+        ('{"note": {"cvv": "123"}}', "note.cvv: secrets do not belong in a context; pass a token or a reference"),
+        ('{"reason": "\\u0000"}', "reason: contains a NUL character, which cannot be stored"),
+        ('{"reason": "\\ud800"}', "reason: contains a lone surrogate, which cannot be stored"),
+    ]
+    for output, said in refused:
+        page = do(support, execution, "resolve", output=output, **word)
+        assert f"What the step would have reported: {said}" in text_of(page)
     assert not execution.events.filter(kind="resolve").exists()
 
     do(support, execution, "resolve", output='{"message": "m-1"}', **word)

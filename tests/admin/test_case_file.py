@@ -119,13 +119,32 @@ def test_a_note_stays_with_the_case(support, plant):
     assert execution.events.values_list("kind", "source", "reason").get() == ("note", "admin", "She calls again at 9")
 
 
-def test_an_empty_note_is_not_kept(support, plant):
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("  ", "The note is empty."),
+        ("x" * 2001, "Ensure this value has at most 2000 characters (it has 2001)."),
+        ("a\x00b", "Null characters are not allowed."),
+    ],
+)
+def test_a_note_that_cannot_be_kept_is_told_so_at_its_field_and_is_not_lost(support, plant, written, said):
     execution = waiting(plant)
 
-    answer = support.post(url(execution, "note"), {"text": "  "}, follow=True)
+    answer = support.post(url(execution, "note"), {"text": written})
 
-    assert "The note is empty." in answer.content.decode()
+    assert answer.status_code == 200
+    assert f"Add a note for whoever looks at this next {said}" in text_of(answer)
+    assert f"{written}</textarea>" in answer.content.decode()
     assert not execution.events.exists()
+
+
+def test_a_line_of_a_note_ends_with_one_character_as_a_browser_counts_it(support, plant):
+    execution = waiting(plant)
+    note = "she calls\n" * 199 + "at nine o'"
+
+    assert support.post(url(execution, "note"), {"text": note.replace("\n", "\r\n")}).status_code == 302
+
+    assert execution.events.get().reason == note
 
 
 def test_an_auditor_looks_and_does_not_write(auditor, plant):

@@ -53,12 +53,19 @@ def test_personal_data_is_shown_once_for_a_reason_that_is_kept(supervisor, plant
     assert "vera looked at the personal data. (admin) she asked what we keep" in text_of(again)
 
 
-def test_without_a_reason_nothing_is_shown(supervisor, plant):
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        (" ", "Say why you need to see the personal data; the reason is kept."),
+        ("x" * 2001, "Ensure this value has at most 2000 characters (it has 2001)."),
+    ],
+)
+def test_without_a_reason_that_can_be_kept_nothing_is_shown(supervisor, plant, why, said):
     execution = waiting(plant)
 
-    answer = supervisor.post(url(execution, "reveal"), {"reason": " "}, follow=True)
+    answer = supervisor.post(url(execution, "reveal"), {"reason": why})
 
-    assert "Say why you need to see the personal data; the reason is kept." in html.unescape(answer.content.decode())
+    assert f"Why you need to see it (this is kept with the case) {said}" in text_of(answer)
     assert '"customer_document": "52998224725"' not in html.unescape(answer.content.decode())
     assert not execution.events.exists()
 

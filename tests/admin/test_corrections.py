@@ -204,7 +204,11 @@ def test_each_kind_of_field_can_be_corrected(supervisor, execute):
 def test_an_input_without_a_schema_is_corrected_as_json(supervisor, execute):
     execution = execute({"city": "Rio", "n": 1})
 
-    for typed, said in [("{", "This is not JSON."), ("[1]", "This must be a JSON object, with a value for each name.")]:
+    for typed, said in [
+        ("{", "This is not JSON."),
+        ("[" * 50_000, "This is nested too deeply."),
+        ("[1]", "This must be a JSON object, with a value for each name."),
+    ]:
         assert said in text_of(correct(supervisor, execution, json=typed))
     page = correct(supervisor, execution, json='{"cvv": "123"}')
     assert "cvv: secrets do not belong in a context; pass a token or a reference" in text_of(page)
