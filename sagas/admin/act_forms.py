@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -17,6 +17,9 @@ LONGEST = 2000
 EXAMPLE = '{"payment_id": "pi_1"}'
 ASKS_FOR_SUM = _("Type %(sum)s to confirm that it goes back to the customer")
 ASKS_FOR_ID = _("Type %(sum)s to confirm that money of this case goes back to the customer; you are not told how much")
+ASKS_FOR_ANY_SUM = _("Type the amount to confirm that it goes back to the customer")
+ONLY_FOR_SUM = _("Only for what gives money back.")
+ONLY_FOR_ID = _("Only for what gives money back; as you are not told how much, type %(sum)s.")
 NOT_THE_SUM = _("This is not the amount that goes back: %(sum)s.")
 NOT_THE_ID = _("This is not %(sum)s.")
 
@@ -40,10 +43,8 @@ class ActForm(forms.Form):
         super().__init__(*args, **options)
         self.refund = refund
         if refund:
-            self.fields["amount"] = forms.CharField(
-                label=(ASKS_FOR_ID if isinstance(refund, UnknownSum) else ASKS_FOR_SUM) % {"sum": refund},
-                max_length=LONGEST,
-                widget=forms.TextInput(attrs={"autocomplete": "off"}),
+            self.fields["amount"] = _amount_field(
+                (ASKS_FOR_ID if isinstance(refund, UnknownSum) else ASKS_FOR_SUM) % {"sum": refund}
             )
 
     def clean_amount(self) -> str:
@@ -78,12 +79,28 @@ class ResolveForm(ActForm):
     )
     field_order = ("word", "evidence", "output", "reason")
 
-    def __init__(self, *args: Any, words: Sequence[tuple[str, Any]], **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        words: Sequence[tuple[str, Any]],
+        refunds: Mapping[str, Sum | UnknownSum],
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
+        self.refunds = refunds
+        if refunds:
+            unknown = next((refund for refund in refunds.values() if isinstance(refund, UnknownSum)), None)
+            help_text = ONLY_FOR_ID % {"sum": unknown} if unknown else str(ONLY_FOR_SUM)
+            self.fields["amount"] = _amount_field(str(ASKS_FOR_ANY_SUM), required=False, help_text=help_text)
         self.fields["word"].choices = words  # type: ignore[attr-defined]
         self.fields["reason"].label = gettext("What happened?")
         sentence = gettext("Only for what was done, and only if a later step needs it: JSON such as %(example)s.")
         self.fields["output"].help_text = sentence % {"example": EXAMPLE}
+
+    def clean_amount(self) -> str:
+        """The amount that goes back for this word."""
+        self.refund = self.refunds.get(self.cleaned_data.get("word", ""))
+        return super().clean_amount()
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -113,3 +130,8 @@ class RevealForm(forms.Form):
         max_length=LONGEST,
         error_messages={"required": _("Say why you need to see the personal data; the reason is kept.")},
     )
+
+
+def _amount_field(label: str, **options: Any) -> forms.CharField:
+    widget = forms.TextInput(attrs={"autocomplete": "off"})
+    return forms.CharField(label=label, max_length=LONGEST, widget=widget, **options)

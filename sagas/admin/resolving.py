@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils.functional import Promise
@@ -15,7 +16,7 @@ from sagas.histories import roll_back
 from sagas.operations import Preview
 from sagas.operations.previews import move_after_word, resolved
 from sagas.operations.situation import Situation
-from sagas.operations.sums import moved_by
+from sagas.operations.sums import Sum, UnknownSum, moved_by
 from sagas.planner import Hold, RollBack
 from sagas.states import Direction, Resolution, SagaState
 
@@ -35,50 +36,66 @@ IS_UNDONE = _("What was done is undone then, last step first.")
 GIVES_BACK = _("What was done is undone then, last step first, and %(sum)s goes back to the customer.")
 
 
+@dataclass(frozen=True)
+class Word:
+    """A word that would be taken: what it says and leads to, and what goes back to the customer then."""
+
+    value: str
+    sentence: str
+    refund: Sum | UnknownSum | None
+
+
 class ResolvePage(ActPage):
     """Offers each word that would be taken, step by step."""
 
     def form(self, preview: Preview, data: Any = None, **initial: Any) -> ActForm:
-        """A word, the evidence and what happened."""
-        words = [(wording.name_in_words(step), pairs) for step, pairs in self._words().items()]
+        """A word, the evidence, what happened and, for a word that gives money back, the amount."""
+        words = self._words()
         if not words:
             raise ActRefused(self.act, self.execution.saga_id, gettext("no step can be resolved by hand."))
-        return ResolveForm(data, initial={"version": preview.version, **initial}, words=words)
+        choices = [(step, [(word.value, word.sentence) for word in found]) for step, found in words.items()]
+        refunds = {word.value: word.refund for found in words.values() for word in found if word.refund}
+        return ResolveForm(data, initial={"version": preview.version, **initial}, words=choices, refunds=refunds)
 
-    def _words(self) -> dict[str, list[tuple[str, str]]]:
+    def _words(self) -> dict[str, list[Word]]:
+        """Those on each step, by its name in words."""
         seen = self.situation()
-        words: dict[str, list[tuple[str, str]]] = {}
+        words: dict[str, list[Word]] = {}
         for step, word in operations.resolutions(self.execution.saga_id):
-            words.setdefault(step, []).append((f"{step}:{word.value}", self._sentence(seen, step, word)))
+            words.setdefault(wording.name_in_words(step), []).append(self._word(seen, step, word))
         return words
 
-    def _sentence(self, seen: Situation, step: str, word: Resolution) -> str:
+    def _word(self, seen: Situation, step: str, word: Resolution) -> Word:
         key, without = WORDS[word]
         if word is Resolution.DONE and Direction.COMPENSATION in histories.views_of(seen.history)[step].last:
             key, without = "", STAYS
         said = wording.sentence_of(step, key, without, seen.execution, seen.saga, personal=self.personal)
-        return " ".join(sentence for sentence in (said, self._what_follows(seen, step, word)) if sentence)
+        follows, refund = self._what_follows(seen, step, word)
+        return Word(f"{step}:{word.value}", " ".join(sentence for sentence in (said, follows) if sentence), refund)
 
-    def _what_follows(self, seen: Situation, step: str, word: Resolution) -> str:
-        """What the workers make of the word, and the money that it moves; "" where nothing is left to be said."""
+    def _what_follows(self, seen: Situation, step: str, word: Resolution) -> tuple[str, Sum | UnknownSum | None]:
+        """What the workers make of the word, "" where nothing is left to be said; and what goes back then."""
         if seen.saga is None or not seen.execution.held:
-            return ""
+            return "", None
         history = resolved(seen, step, word)
         move = move_after_word(seen, history)
         if move is None or isinstance(move, Hold):
-            return str(STILL_HELD)
+            return str(STILL_HELD), None
         if isinstance(move, RollBack):
             return self._with_money(seen, planner.remaining(seen.saga, roll_back(history, step)), IS_UNDONE, GIVES_BACK)
         if seen.state is SagaState.COMPENSATING:
             return self._with_money(seen, planner.remaining(seen.saga, history), GOES_ON, GIVES_BACK)
         to_do = [name for name, view in histories.views_of(history).items() if not view.done and name != step]
-        return self._with_money(seen, to_do, GOES_ON, CHARGES)
+        return self._with_money(seen, to_do, GOES_ON, CHARGES)[0], None
 
-    def _with_money(self, seen: Situation, names: Sequence[str], without: Promise, sentence: Promise) -> str:
+    def _with_money(
+        self, seen: Situation, names: Sequence[str], without: Promise, sentence: Promise
+    ) -> tuple[str, Sum | UnknownSum | None]:
+        """What is said of these calls, and the money that they move, also where that is not known or not to be seen."""
         saga = seen.saga
         steps = [found for name in names if (found := saga and saga.step(name)) and found.money]
         if not steps:
-            return str(without)
+            return str(without), None
         hidden = saga.personal if saga and not self.personal else ()
         known = moved_by(steps, (seen.execution.context, seen.execution.input), hidden)
-        return str(sentence) % {"sum": known or f"[{steps[0].money}]"}
+        return str(sentence) % {"sum": known or f"[{steps[0].money}]"}, known or UnknownSum(seen.execution.saga_id)

@@ -279,9 +279,50 @@ def test_each_word_says_what_follows_from_it_and_the_money_that_moves(support, s
     assert "Book was done. It goes on then, and R$ 10.00 is charged to the customer." in page
     undone = "What was done is undone then, last step first, and R$ 10.00 goes back to the customer."
     assert f"Book was not done. {undone}" in page
-    do(support, execution, "resolve", word="book:not_done", evidence="none there")
+    do(support, execution, "resolve", word="book:not_done", evidence="none there", amount="R$ 10.00")
     assert go_on(execution).state is SagaState.FAILED
     assert stage.told == ["deposit", "book", "deposit.undo"]
+
+
+def in_doubt_after_a_charge(stage, registered, **options):
+    """Held, because nobody knows of a point of no return whether it was passed."""
+    unsure = {"pivot": True, "undo": None, "idempotent": False, "retry_count": 0}
+    saga = registered(stage.step("deposit", money="price"), stage.step("book", lost(), **unsure), **options)
+    return get_saga_orchestrator().execute("case-7", "trip", saga, context={"price": "10.00"})
+
+
+@pytest.mark.parametrize("typed", ["", "1.00", "case-7"])
+def test_a_word_that_gives_money_back_takes_the_amount_too(support, stage, registered, typed):
+    execution = in_doubt_after_a_charge(stage, registered)
+    word = {"word": "book:not_done", "evidence": "none there"}
+
+    page = do(support, execution, "resolve", amount=typed, **word)
+
+    asked = (
+        "Type the amount to confirm that it goes back to the customer: This is not the amount that goes back: R$ 10.00."
+    )
+    assert f"{asked} Only for what gives money back." in text_of(page)
+    assert not execution.events.filter(kind="resolve").exists()
+
+
+def test_a_word_that_gives_nothing_back_needs_no_amount(support, stage, registered):
+    execution = in_doubt_after_a_charge(stage, registered)
+
+    do(support, execution, "resolve", word="book:done", evidence="it is there")
+
+    assert go_on(execution).state is SagaState.SUCCEEDED
+
+
+def test_a_word_that_gives_back_what_may_not_be_seen_takes_the_id_of_the_case(support, stage, registered):
+    execution = in_doubt_after_a_charge(stage, registered, personal=["price"])
+    word = {"word": "book:not_done", "evidence": "none there"}
+
+    page = text_of(do(support, execution, "resolve", amount="10.00", **word))
+    assert "This is not case-7. Only for what gives money back; as you are not told how much, type case-7." in page
+    assert not execution.events.filter(kind="resolve").exists()
+
+    do(support, execution, "resolve", amount="case-7", **word)
+    assert go_on(execution).state is SagaState.FAILED
 
 
 def test_a_word_on_what_a_person_holds_leaves_it_held(support):
