@@ -14,27 +14,26 @@ from sagas.models import SagaExecution
 from sagas.operations import Act
 from sagas.operations.corrections import what_follows
 from sagas.operations.permissions import NEEDS
-from sagas.operations.telling import HARMLESS
 
 from .act_words import NAMES, name_of
 
+HARMLESS = frozenset({Act.VERIFY})  # it asks, and changes nothing unless it ends a hold
 SAFE = (Act.VERIFY, Act.RELEASE, Act.RETRY)
 
 
 @dataclass(frozen=True)
 class Button:
-    """An act that is possible now, for this user; `version` is the one that the user has seen."""
+    """An act that is possible now, for this user; `version` is the one that the user has seen.
+
+    `at_once` says that nobody needs to see a preview first.
+    """
 
     act: str
     label: str
     url: str
     primary: bool
     version: int
-
-    @property
-    def at_once(self) -> bool:
-        """Whether it needs no preview: it only asks."""
-        return self.act in HARMLESS
+    at_once: bool
 
 
 @dataclass(frozen=True)
@@ -80,4 +79,5 @@ def _why_not_you(request: HttpRequest, act: Act, execution: SagaExecution) -> st
 
 def _button(act: Act, execution: SagaExecution, *, primary: bool) -> Button:
     url = reverse("admin:sagas_sagaexecution_act", args=[execution.pk, act.value])
-    return Button(act.value, name_of(act, execution), url, primary, execution.version)
+    at_once = act in HARMLESS and not execution.held
+    return Button(act.value, name_of(act, execution), url, primary, execution.version, at_once)

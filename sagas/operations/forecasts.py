@@ -12,8 +12,9 @@ from sagas.filling import amount
 from sagas.models import SagaExecution
 from sagas.states import Direction, SagaState
 
+from .following import what_follows
 from .looking import look_at
-from .previews import PREVIEWS, may_follow
+from .previews import PREVIEWS
 from .refusals import REFUSALS
 from .situation import Act, Situation
 
@@ -82,8 +83,7 @@ def _take_in_money(forecast: Forecast, situation: Situation, name: str, directio
 
 
 def _calls(act: Act, situation: Situation) -> list[tuple[str, Direction]]:
-    """The calls of the act's preview; after a release also those that may follow the first of them."""
+    """The calls of the act's preview, and those that may follow them."""
     _, calls = PREVIEWS[act](situation)
-    if act is Act.RELEASE and situation.saga and calls:
-        calls = [*calls, *may_follow(calls[0], situation.saga, situation.history)]
-    return [(call.step, call.direction) for call in calls]
+    follows = what_follows(act, calls, situation.saga, situation.history)
+    return [(call.step, call.direction) for call in (*calls, *follows.surely, *follows.perhaps)]

@@ -9,11 +9,11 @@ from django.utils.translation import gettext
 
 from sagas import histories, planner
 from sagas.clock import CLOCK
-from sagas.definition import Saga
 from sagas.histories import History, Record
 from sagas.planner import Attempt, Move
 from sagas.states import TERMINAL, Direction, Outcome, Resolution, SagaState
 
+from .following import undos
 from .situation import Act, Call, Situation
 
 Told = tuple[str, list[Call]]
@@ -104,17 +104,6 @@ def released(situation: Situation) -> History:
     return dataclasses.replace(situation.history, budget_since=situation.execution.version + 1)
 
 
-def may_follow(first: Call, saga: Saga, history: History) -> list[Call]:
-    """What may follow the first call of a release, if all goes well; after a question, whatever its answer is."""
-    if first.direction is Direction.COMPENSATION:
-        return [call for call in _undos(saga, history) if call.step != first.step]
-    views = histories.views_of(history)
-    later = [name for name in history.plan[history.plan.index(first.step) + 1 :] if not views[name].done]
-    steps = [Call(name, Direction.ACTION, histories.key_of(history, name, Direction.ACTION)) for name in later]
-    asks = first.direction is Direction.VERIFY and not histories.past_pivot(saga, history)
-    return steps + _undos(saga, histories.roll_back(history, first.step)) if asks else steps
-
-
 def resolved(situation: Situation, step: str, word: Resolution) -> History:
     """The history with a person's word on the step."""
     version, now = situation.execution.version + 1, CLOCK.by_host()
@@ -147,9 +136,4 @@ def _as_retried(situation: Situation) -> Situation:
 
 
 def _undo_calls(situation: Situation) -> list[Call]:
-    return _undos(situation.saga, situation.history) if situation.saga else []
-
-
-def _undos(saga: Saga, history: History) -> list[Call]:
-    names, undo = planner.remaining(saga, history), Direction.COMPENSATION
-    return [Call(name, undo, histories.key_of(history, name, undo)) for name in names]
+    return undos(situation.saga, situation.history) if situation.saga else []

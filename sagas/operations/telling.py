@@ -15,11 +15,9 @@ from sagas.histories import History
 from sagas.models import SagaExecution
 from sagas.states import Direction, SagaState
 
-from .previews import may_follow
+from .following import Following, what_follows
 from .situation import Act, Call, Preview
 from .sums import Sum, UnknownSum, moved_by
-
-HARMLESS = frozenset({Act.VERIFY})  # they ask, and change nothing: nobody needs to see a preview first
 
 TO_DO = pgettext_lazy("what a call would do", "%(step)s is done.")
 TO_UNDO = pgettext_lazy("what a call would do", "%(step)s is undone.")
@@ -48,10 +46,14 @@ class ToldCall:
 
 @dataclass(frozen=True)
 class Told:
-    """What people read before they decide; `refund` is what goes back to the customer, None where nothing does."""
+    """What people read before they decide: `calls` are made if all goes well, `perhaps` as a provider answers.
+
+    `refund` is what goes back to the customer, None where nothing does for sure.
+    """
 
     sentence: str
     calls: tuple[ToldCall, ...]
+    perhaps: tuple[ToldCall, ...]
     not_repeated: tuple[str, ...]
     money: tuple[str, ...]
     irreversible: tuple[str, ...]
@@ -63,13 +65,14 @@ def tell(
     preview: Preview, execution: SagaExecution, saga: Saga | None, history: History, *, personal: bool = False
 ) -> Told:
     """The preview in the active language; `personal` shows the values of personal keys."""
-    teller = _Teller(preview, _as_it_will_be(preview, execution), saga, history, personal)
-    calls = tuple(ToldCall(call, teller.sentence(call)) for call in teller.calls)
+    follows = what_follows(preview.act, preview.calls, saga, history)
+    teller = _Teller(preview, follows, _as_it_will_be(preview, execution), saga, personal)
     again = {call.step for call in teller.calls}
     told = wording.steps_told(execution, saga, history, personal=personal)
     return Told(
         teller.lead(),
-        calls,
+        tuple(ToldCall(call, teller.sentence(call)) for call in teller.calls),
+        tuple(ToldCall(call, teller.sentence(call)) for call in follows.perhaps),
         tuple(step.sentence for step in told if step.name in preview.not_repeated and step.name not in again),
         tuple(teller.money()),
         tuple(teller.irreversible()),
@@ -92,20 +95,22 @@ class _Teller:
     """Finds the words for one preview."""
 
     preview: Preview
+    follows: Following
     execution: SagaExecution
     saga: Saga | None
-    history: History
     personal: bool
 
     @property
     def calls(self) -> list[Call]:
         """The calls of the preview, and those that follow if all goes well; what an answer leads to is left open."""
-        return [*self.preview.calls, *(() if self._asks_first else self._to_follow)]
+        return [*self.preview.calls, *self.follows.surely]
 
     def lead(self) -> str:
         """What it is about, without the words of the trade that the preview's own sentence may have."""
-        if self._asks_first:
+        if self.follows.perhaps:
             return gettext("The provider is asked first; as its answer is, it goes on, or what was done is undone.")
+        if self.preview.act is Act.VERIFY and self.follows.surely:
+            return gettext("The provider is asked first; then it goes on, whatever the answer is.")
         if self.preview.act is Act.RELEASE:
             return gettext("It goes on from where it stands.")
         if self.preview.act is Act.RETRY and self.execution.state is SagaState.FAILED:
@@ -129,14 +134,14 @@ class _Teller:
         if steps := self._paying(Direction.COMPENSATION):
             known = any(step.name not in self.preview.in_doubt for step in steps)
             yield (BACK if known else BACK_IF_CHARGED) % {"sum": self._shown(steps)}
-        if self._asks_first:
-            for direction, sentence in AS_ANSWERED.items():
-                if steps := self._with_money(self._to_follow, direction):
-                    yield sentence % {"sum": self._shown(steps)}
+        for direction, sentence in AS_ANSWERED.items():
+            if steps := self._with_money(self.follows.perhaps, direction):
+                yield sentence % {"sum": self._shown(steps)}
 
     def irreversible(self) -> Iterator[str]:
-        """What no undo takes back."""
-        for call in self.calls:
+        """What no undo takes back, once it is done."""
+        calls = [*self.calls, *self.follows.perhaps]
+        for call in calls:
             step = self._step(call)
             if call.direction is not Direction.ACTION or step is None:
                 continue
@@ -145,7 +150,7 @@ class _Teller:
             if step.pivot:
                 name = wording.name_in_words(call.step)
                 yield gettext("Once %(step)s is done, nothing of this can be undone any more.") % {"step": name}
-        if any(call.direction is Direction.COMPENSATION for call in self.calls):
+        if any(call.direction is Direction.COMPENSATION for call in calls):
             yield gettext("An undo is for good: what it takes back can only be started anew.")
 
     def refund(self) -> Sum | UnknownSum | None:
@@ -166,19 +171,6 @@ class _Teller:
     def _with_money(self, calls: Sequence[Call], direction: Direction) -> list[SagaStep]:
         steps = [self._step(call) for call in calls if call.direction is direction]
         return [step for step in steps if step and step.money]
-
-    @property
-    def _asks_first(self) -> bool:
-        """Whether it is a release of what goes on as a provider's answer is."""
-        calls = self.preview.calls
-        return self.preview.act is Act.RELEASE and bool(calls) and calls[0].direction is Direction.VERIFY
-
-    @property
-    def _to_follow(self) -> Sequence[Call]:
-        """A released saga does not stop at the first call."""
-        if self.preview.act is not Act.RELEASE or self.saga is None or not self.preview.calls:
-            return ()
-        return may_follow(self.preview.calls[0], self.saga, self.history)
 
     def _step(self, call: Call) -> SagaStep | None:
         return self.saga.step(call.step) if self.saga else None

@@ -2,19 +2,20 @@
 
 import pytest
 
-from sagas import OutcomeUnknown, RetryLater, StepFailed, orchestrator
+from sagas import OutcomeUnknown, RetryLater, SagaState, StepFailed, orchestrator
 from sagas.models import SagaEvent
 from sagas.operations import Act, batches, perform
 from sagas.states import Direction
-from tests.support import lost
+from tests.support import let_wait_pass, lost
 
-from .cases import act_url, items, scene, text_of
+from .cases import act_url, case_url, do, items, scene, text_of
 
 CALLS = "What happens, in this order"
 KEPT = "What is not done again"
 MONEY = "Money"
 FOR_GOOD = "What cannot be taken back"
 DOUBT = "What nobody knows yet"
+PERHAPS = "What may follow, as the answer is"
 AN_UNDO = "An undo is for good: what it takes back can only be started anew."
 
 
@@ -196,5 +197,115 @@ def test_a_release_that_asks_first_tells_the_money_that_either_answer_moves(supp
         "If it goes on, R$ 10.00 is charged to the customer.",
         "If it is undone, as much as was charged goes back to the customer: R$ 20.00 at most.",
     ]
+    assert items(page, PERHAPS) == ["Extras is done.", "Charge is undone.", "Deposit is undone."]
+    assert items(page, FOR_GOOD) == [AN_UNDO]
     forecast = batches.prepare(Act.RELEASE, [execution.pk])
     assert forecast.money == {(Direction.ACTION, "BRL"): 10, (Direction.COMPENSATION, "BRL"): 20}
+
+
+# A check of what the engine holds: it ends the hold.
+
+
+def held_by_the_engine(stage, registered, *steps):
+    """Held, since for a while what was deployed did not know the last step; it is deployed again."""
+    execute = orchestrator.get_saga_orchestrator()
+    registered(*steps)
+    execution = execute.execute("x", "trip", context={"price": "10.00"}, max_seconds=0.2)
+    registered(*steps[:-1])
+    let_wait_pass(execution)
+    held = execute.resume("x", max_seconds=0.2).held
+    assert held.startswith(f"The definition of trip no longer has the step '{steps[-1].name}'")
+    registered(*steps)
+    return execution
+
+
+@pytest.fixture
+def charge_in_doubt(stage, registered):
+    options = {"idempotent": False, "timeout": 0.05, "money": "price"}
+    return held_by_the_engine(
+        stage,
+        registered,
+        stage.step("deposit", money="price"),
+        stage.step("charge", OutcomeUnknown("lost"), verify=[RetryLater(3600), {}], **options),
+        stage.step("mail", undo=None),
+    )
+
+
+def test_a_check_that_ends_a_hold_tells_first_what_may_follow(support, charge_in_doubt):
+    page = support.get(act_url(charge_in_doubt, "verify"))
+
+    assert "The provider is asked first; as its answer is, it goes on, or what was done is undone." in text_of(page)
+    assert items(page, CALLS) == ["The provider is asked whether Charge was done."]
+    assert items(page, PERHAPS) == ["Mail is done.", "Charge is undone.", "Deposit is undone."]
+    assert items(page, KEPT) == ["Deposit is done."]
+    assert items(page, MONEY) == [
+        "If it is undone, as much as was charged goes back to the customer: R$ 20.00 at most."
+    ]
+    assert items(page, FOR_GOOD) == ["Mail is done.", AN_UNDO]
+    assert items(page, DOUBT) == ["Charge may have been done or not; it is not known yet."]
+    assert "mail action x:1:mail" in text_of(page)
+
+
+def test_a_check_that_ends_a_hold_is_not_made_by_a_click_on_the_case(support, charge_in_doubt, stage):
+    case = support.get(case_url(charge_in_doubt)).content.decode()
+    assert f'href="{act_url(charge_in_doubt, "verify")}">Check with the provider</a>' in case
+    assert 'class="saga-act-at-once"' not in case
+
+    do(support, charge_in_doubt, "verify")
+
+    assert orchestrator.get_saga_orchestrator().resume("x", max_seconds=0.2).state is SagaState.SUCCEEDED
+    assert stage.told[-2:] == ["charge.verify", "mail"]
+
+
+def test_a_check_after_which_money_goes_back_whatever_the_answer_is_takes_the_amount(support, stage, registered):
+    no_answer = {"verify": [ValueError("?"), None], "retry_count": 0, "timeout": 0.05}
+    execution = held_by_the_engine(
+        stage,
+        registered,
+        stage.step("deposit", money="price"),
+        stage.step("book", OutcomeUnknown("lost"), undo=[RetryLater(3600), {}], idempotent=False, **no_answer),
+        stage.step("mail", undo=None),
+    )
+
+    page = support.get(act_url(execution, "verify"))
+
+    assert items(page, CALLS) == ["The provider is asked whether Book was done.", "Deposit is undone."]
+    assert items(page, PERHAPS) == ["Book is undone."]
+    assert items(page, MONEY) == ["R$ 10.00 goes back to the customer."]
+    asked = "This is not the amount that goes back: R$ 10.00."
+    assert asked in text_of(do(support, execution, "verify", amount="1.00"))
+    assert not execution.events.filter(kind="verify").exists()
+    do(support, execution, "verify", amount="10.00")
+    orchestrator.get_saga_orchestrator().resume("x", max_seconds=0.2)
+    assert stage.told[-2:] == ["book.verify", "deposit.undo"]
+
+
+def test_a_check_after_which_it_goes_on_whatever_the_answer_is_says_so(support, stage, registered):
+    unsure = {"verify": [RetryLater(3600), {}], "idempotent": False, "timeout": 0.05, "optional": True}
+    execution = held_by_the_engine(
+        stage, registered, stage.step("book", OutcomeUnknown("lost"), **unsure), stage.step("mail", undo=None)
+    )
+
+    page = support.get(act_url(execution, "verify"))
+
+    assert "The provider is asked first; then it goes on, whatever the answer is." in text_of(page)
+    assert items(page, CALLS) == ["The provider is asked whether Book was done.", "Mail is done."]
+    assert items(page, PERHAPS) == []
+
+
+def test_a_check_that_leaves_a_hold_as_it_is_tells_that_nothing_follows(support, stage, registered):
+    lost = {"verify": [ValueError("?"), {}], "retry_count": 0, "timeout": 0.05, "optional": True, "undo": None}
+    registered(
+        stage.step("book", OutcomeUnknown("lost"), **lost),
+        stage.step("pay", pivot=True, undo=None),
+        stage.step("mail", StepFailed("no"), undo=None),
+    )
+    execution = orchestrator.get_saga_orchestrator().execute("x", "trip", max_seconds=0.2)
+    let_wait_pass(execution)
+    execution = orchestrator.get_saga_orchestrator().resume("x", max_seconds=0.2)
+    assert execution.held.startswith("Step 'mail' failed for good after the point of no return.")
+
+    page = support.get(act_url(execution, "verify"))
+
+    assert "Asks the providers what really happened; changes nothing there." in text_of(page)
+    assert (items(page, PERHAPS), items(page, MONEY)) == ([], [])
