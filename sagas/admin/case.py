@@ -138,7 +138,7 @@ def _rendered(
 
 
 def _live_context(request: HttpRequest, file: File) -> dict[str, Any]:
-    buttons, refusals = acts.offered(request, file.execution)
+    buttons, refusals = acts.offered(request, file.execution, file.situation)
     told = live_part(file, personal=request.user.has_perm(PERSONAL))
     return {**told, "buttons": buttons, "refusals": refusals}
 

@@ -14,6 +14,7 @@ from sagas.models import SagaExecution
 from sagas.operations import Act
 from sagas.operations.corrections import what_follows
 from sagas.operations.permissions import NEEDS
+from sagas.operations.situation import Situation, look
 
 from .act_words import NAMES, name_of
 
@@ -44,17 +45,14 @@ class Refusal:
     sentence: str
 
 
-def offered(request: HttpRequest, execution: SagaExecution) -> tuple[list[Button], list[Refusal]]:
-    """What the user can do to the execution now, the safest first, and why not the rest."""
+def offered(
+    request: HttpRequest, execution: SagaExecution, situation: Situation | None = None
+) -> tuple[list[Button], list[Refusal]]:
+    """What the user can do to the execution now, the safest first, and why not the rest; `situation` spares a look."""
     try:
-        why_not = operations.refusals(execution.saga_id)
+        return _offered(request, situation or look(execution.saga_id))
     except UnreadableRow:
         return [], [Refusal(gettext("Everything"), unreadable())]
-    reasons = {act: as_sentence(why_not[act]) or _why_not_you(request, act, execution) for act in NAMES}
-    possible = [act for act in NAMES if not reasons[act]]
-    first = next((act for act in SAFE if act in possible), None)
-    buttons = [_button(act, execution, primary=act is first) for act in possible]
-    return buttons, [Refusal(name_of(act, execution), sentence) for act, sentence in reasons.items() if sentence]
 
 
 def may(request: HttpRequest, act: Act, execution: SagaExecution) -> bool:
@@ -71,6 +69,15 @@ def as_sentence(clause: str) -> str:
 def unreadable() -> str:
     """Why nothing can be done to a row that somebody has damaged."""
     return gettext("What is stored of it cannot be read: it was changed by hand, or damaged.")
+
+
+def _offered(request: HttpRequest, situation: Situation) -> tuple[list[Button], list[Refusal]]:
+    execution, why_not = situation.execution, operations.refusals(situation)
+    reasons = {act: as_sentence(why_not[act]) or _why_not_you(request, act, execution) for act in NAMES}
+    possible = [act for act in NAMES if not reasons[act]]
+    first = next((act for act in SAFE if act in possible), None)
+    buttons = [_button(act, execution, primary=act is first) for act in possible]
+    return buttons, [Refusal(name_of(act, execution), sentence) for act, sentence in reasons.items() if sentence]
 
 
 def _why_not_you(request: HttpRequest, act: Act, execution: SagaExecution) -> str:

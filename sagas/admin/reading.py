@@ -12,6 +12,7 @@ from sagas.definition import Saga
 from sagas.exceptions import UnreadableRow
 from sagas.histories import History
 from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.operations.situation import Situation
 from sagas.registry import all_sagas
 from sagas.tenure import history_of, record_of
 
@@ -26,11 +27,15 @@ EVENTS_SHOWN = 200
 
 @dataclass(frozen=True)
 class File:
-    """All that a case's page tells of; `attempts` are the newest of `all_attempts` before a sequence, oldest first."""
+    """All that a case's page tells of; `attempts` are the newest of `all_attempts` before a sequence, oldest first.
+
+    `situation` is the execution as an act would find it, None where an act could not read it.
+    """
 
     execution: SagaExecution
     saga: Saga | None
     history: History
+    situation: Situation | None
     attempts: list[StepRun]
     all_attempts: int
     events: list[SagaEvent]
@@ -39,8 +44,7 @@ class File:
     @property
     def unreadable(self) -> bool:
         """Whether anything is left out because it cannot be read."""
-        rows = (self.execution, *self.attempts, *self.events)
-        return any(getattr(row, "unreadable", ()) for row in rows)
+        return _damaged(self.execution, *self.attempts, *self.events)
 
 
 def read(pk: int, *, before: int | None = None) -> File | None:
@@ -52,10 +56,12 @@ def read(pk: int, *, before: int | None = None) -> File | None:
     now = _read(runs.filter(run=execution.run).defer("changes").order_by("sequence"), ("output",))
     shown = runs.filter(sequence__lt=before) if before else runs
     attempts = _read(shown.order_by("-sequence")[:ATTEMPTS_SHOWN], OF_STEP_RUNS)
+    saga, history = all_sagas().get(execution.saga_name), history_of(execution, tuple(record_of(run) for run in now))
     return File(
         execution=execution,
-        saga=all_sagas().get(execution.saga_name),
-        history=history_of(execution, tuple(record_of(run) for run in now)),
+        saga=saga,
+        history=history,
+        situation=None if _damaged(execution, *now) else Situation(execution, history, saga),
         attempts=attempts[::-1],
         all_attempts=runs.count(),
         events=_read(execution.events.using(database.alias()).order_by("-id")[:EVENTS_SHOWN], ("data",)),
@@ -69,3 +75,8 @@ def _read(rows: QuerySet[Row], columns: tuple[str, ...]) -> list[Row]:
         return list(rows)
     except UnreadableRow:
         return [mended(row, columns) for row in as_texts(rows, columns)]
+
+
+def _damaged(*rows: Model) -> bool:
+    """Whether a column of any of them cannot be read."""
+    return any(getattr(row, "unreadable", ()) for row in rows)

@@ -46,9 +46,8 @@ def allowed(saga_id: str) -> tuple[Act, ...]:
     return _allowed(look(saga_id))
 
 
-def refusals(saga_id: str) -> dict[Act, str]:
-    """Each act with the sentence why it is not possible now, "" for those that are."""
-    situation = look(saga_id)
+def refusals(situation: Situation) -> dict[Act, str]:
+    """Each act with the sentence why it is not possible in this situation, "" for those that are."""
     return {act: refusal(situation) for act, refusal in REFUSALS.items()}
 
 

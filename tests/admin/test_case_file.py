@@ -4,12 +4,17 @@ import re
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
+from django.db.models.expressions import RawSQL
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sagas import StepFailed
+from sagas.orchestrator import get_saga_orchestrator
 from tests.bookings.conftest import BOOKING
 from tests.support import lost, new_id
+from tests.tampering import unguarded
 
 from .cases import ANA, case_url, group, marks, pay, scene, text_of, url, waiting
 
@@ -106,6 +111,28 @@ def test_what_a_person_said_of_a_step_is_told_with_the_evidence(support, orchest
 
     assert "ana says that “Create nf” is undone. (command line) the city did it Evidence: protocol 77" in told
     assert "It went from “Partially compensated” to “Failed”." in told
+
+
+def test_the_history_of_a_case_is_read_once(support, plant):
+    execution = waiting(plant)
+
+    with CaptureQueriesContext(connection) as asked:
+        support.get(case_url(execution))
+
+    from_runs = [query["sql"] for query in asked if ' FROM "sagas_steprun" ' in query["sql"]]
+    assert len(from_runs) == 4  # of this run, those shown, how many there are, and what the last of them said
+    assert len([query for query in asked if ' FROM "sagas_execution" ' in query["sql"]]) == 1
+
+
+def test_an_event_that_cannot_be_read_keeps_from_acting_and_does_not_take_the_page_down(support, stage, registered):
+    registered(stage.step("a", pivot=True, undo=None), stage.step("b", StepFailed("no"), undo=None))
+    execution = get_saga_orchestrator().execute("x", "trip")
+    with unguarded():
+        execution.events.update(data=RawSQL("%s", ["{"]))
+
+    page = support.get(case_url(execution))
+
+    assert "Everything What is stored of it cannot be read: it was changed by hand, or damaged." in text_of(page)
 
 
 def test_a_note_stays_with_the_case(support, plant):
