@@ -16,6 +16,7 @@ OF_A_STEP = (
     *("doing", "done", "in_doubt", "refused"),
     *("undoing", "undone", "undo_in_doubt", "not_undone"),
     *("to_do", "to_undo"),
+    "name",
 )
 OF_A_SAGA = tuple(state.value for state in CustomerState)
 FORMATS = ("money", "datetime", "date", "time")
@@ -38,7 +39,7 @@ def fault_in(wording: Any, situations: Collection[str]) -> str:
     for situation, template in wording.items():
         if situation not in situations:
             return f"has no situation {situation!r}; it knows {', '.join(situations)}"
-        fault = _fault_of(template)
+        fault = _fault_of(template) or (_fault_of_name(template) if situation == "name" else "")
         if fault:
             return f"for {situation!r} {fault}"
     return ""
@@ -67,6 +68,11 @@ def _fault_of(template: Any) -> str:
     except ValueError as error:
         return f"cannot be filled, {text!r}: {error}"
     return ""
+
+
+def _fault_of_name(template: Any) -> str:
+    placeholders = [part for part in parse(_untranslated(template) or "") if part.key]
+    return "must have no placeholder: a step is also named without a context" if placeholders else ""
 
 
 def _untranslated(template: Any) -> str | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.db.models import F
 from django.utils.functional import Promise
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from . import database
@@ -20,6 +19,7 @@ from .definition import Saga, SagaStep
 from .filling import fill
 from .histories import History, views_of
 from .models import SagaExecution, StepRun
+from .naming import step_in_words
 from .standing import DONE, REFUSED, StepStatus, case_of
 from .states import CustomerState, Direction, SagaState
 
@@ -29,7 +29,6 @@ __all__ = [
     "StepTold",
     "customer_state",
     "message",
-    "name_in_words",
     "sentence_of",
     "settled_by_hand",
     "steps_told",
@@ -121,12 +120,7 @@ def sentence_of(
     """What the step's own wording says under this key; the sentence `without`, with its name, where it says nothing."""
     step = saga.step(name) if saga else None
     words = _own_words(step.wording if step else None, key, execution, saga, personal=personal)
-    return words or str(without) % {"step": name_in_words(name)}
-
-
-def name_in_words(name: str) -> str:
-    """The name of a step, a saga or a key as people write it, translated where a catalog has it."""
-    return gettext(name.replace("_", " ").capitalize())
+    return words or str(without) % {"step": step_in_words(name, saga)}
 
 
 def _own_words(

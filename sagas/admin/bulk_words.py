@@ -11,10 +11,11 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.conf import get_settings
 from sagas.filling import money
+from sagas.naming import step_anywhere_in_words
 from sagas.operations import Act
 from sagas.operations.batches import CALL_NOBODY, MOST_ROWS, Forecast
+from sagas.registry import all_sagas
 from sagas.states import Direction
-from sagas.wording import name_in_words
 
 FIRST = 20
 
@@ -82,7 +83,7 @@ def told(forecast: Forecast) -> dict[str, Any]:
         "lead": LEADS[forecast.act] % {"count": count} if count else "",
         "pace": pace(forecast.act) if count else "",
         "calls": [
-            {"step": name_in_words(step), "kind": KINDS[direction], "count": calls}
+            {"step": step_anywhere_in_words(step, all_sagas().values()), "kind": KINDS[direction], "count": calls}
             for (step, direction), calls in forecast.calls.items()
         ],
         "money": list(_money(forecast)),

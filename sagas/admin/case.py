@@ -16,9 +16,9 @@ from django.utils.translation import get_language, gettext
 
 from sagas import database
 from sagas.models import SagaExecution
+from sagas.naming import name_in_words
 from sagas.operations import By, note, reveal
 from sagas.operations.permissions import PERSONAL, may_note
-from sagas.wording import name_in_words
 
 from . import acts
 from .act_forms import NoteForm, RevealForm

@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from sagas.cases import Case, Line, Veil, case_of, veil_over
 from sagas.clock import CLOCK
 from sagas.models import SagaExecution
+from sagas.naming import name_in_words
 from sagas.states import UNFINISHED, SagaState
-from sagas.wording import StepStatus, name_in_words
+from sagas.wording import StepStatus
 
 from .events import events_of
 from .reading import ATTEMPTS_SHOWN, File

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas import database
 from sagas.models import Compensation, MissingSaga, SagaExecution, StepRun
+from sagas.naming import name_in_words
 from sagas.operations import Act
 from sagas.operations.looking import look_at
 from sagas.operations.permissions import PERSONAL
@@ -24,7 +25,6 @@ from sagas.operations.refusals import REFUSALS
 from sagas.operations.situation import Situation
 from sagas.registry import all_sagas
 from sagas.states import Direction, Outcome, SagaState
-from sagas.wording import name_in_words
 
 from .offers import as_sentence, may
 from .readonly import Desk

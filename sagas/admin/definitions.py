@@ -19,9 +19,9 @@ from sagas import database
 from sagas.definition import Saga, SagaStep
 from sagas.health import InFlight, in_flight
 from sagas.models import Definition, MissingSaga, SagaExecution
+from sagas.naming import name_in_words, title_of
 from sagas.registry import all_sagas
 from sagas.states import UNFINISHED
-from sagas.wording import name_in_words
 
 from .calls import provider_of
 from .diagrams import Diagram, diagram_of
@@ -118,7 +118,7 @@ def _step(saga: Saga, step: SagaStep) -> Step:
     provider = provider_of(saga, step) if step.breaker else ""
     calls = gettext("our own database") if step.transactional else name_in_words(provider) if provider else "–"
     limit, retries = _seconds(step.timeout), step.retry_count
-    return Step(step.name, name_in_words(step.name), calls, limit, retries, _undo(step), _remarks(step))
+    return Step(step.name, title_of(step), calls, limit, retries, _undo(step), _remarks(step))
 
 
 def _undo(step: SagaStep) -> str:

@@ -12,8 +12,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sagas.cases import Veil, moment_in_words
+from sagas.definition import Saga
 from sagas.models import STATES, SagaEvent
-from sagas.wording import name_in_words
+from sagas.naming import name_in_words, step_in_words
 
 from .reading import File
 
@@ -64,14 +65,14 @@ class Event:
 
 def events_of(file: File, veil: Veil) -> list[Event]:
     """Each event that is shown, newest first."""
-    return [_event(event, veil) for event in file.events]
+    return [_event(event, file.saga, veil) for event in file.events]
 
 
-def _event(event: SagaEvent, veil: Veil) -> Event:
+def _event(event: SagaEvent, saga: Saga | None, veil: Veil) -> Event:
     return Event(
         at=moment_in_words(event.at),
         who=event.actor_name or gettext("Somebody"),
-        sentence=_sentence(event),
+        sentence=_sentence(event, saga),
         source=SOURCES.get(event.source, event.source),
         why=veil(event.reason or event.data.get("held") or ""),
         evidence=veil(event.data.get("evidence") or ""),
@@ -80,10 +81,10 @@ def _event(event: SagaEvent, veil: Veil) -> Event:
     )
 
 
-def _sentence(event: SagaEvent) -> str:
+def _sentence(event: SagaEvent, saga: Saga | None) -> str:
     told = {"who": event.actor_name or gettext("Somebody")}
     if event.kind == Kind.RESOLVE and event.data.get("outcome") in RESOLVED:
-        told["step"] = name_in_words(str(event.data.get("step", "")))
+        told["step"] = step_in_words(str(event.data.get("step", "")), saga)
         return str(RESOLVED[event.data["outcome"]]) % told
     return str(SENTENCES[Kind(event.kind)]) % told
 

@@ -19,7 +19,7 @@ from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas import wording
+from sagas import naming
 from sagas.clock import CLOCK
 from sagas.models import SagaExecution
 from sagas.operations.permissions import EXPORT
@@ -118,7 +118,7 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
     def about(self, execution: Any) -> SafeString | str:
         """What it can be found by."""
         told: Told = execution.told
-        pairs = ((wording.name_in_words(key), value) for key, value in told.references)
+        pairs = ((naming.name_in_words(key), value) for key, value in told.references)
         return format_html_join("", '<span class="saga-reference" title="{}">{}</span>', pairs) or NOTHING
 
     @admin.display(description=_("state"))
@@ -132,7 +132,7 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
         words = _progress(execution)
         if not execution.failed_step:
             return words
-        failed = gettext("Failed: %(step)s") % {"step": wording.name_in_words(execution.failed_step)}
+        failed = gettext("Failed: %(step)s") % {"step": execution.told.failed_step}
         return format_html('{} <span class="saga-kind">{}</span>', words, failed)
 
     @admin.display(description=_("age"), ordering="created_at")

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from sagas import stats, values, wording
+from sagas import naming, stats, values
 from sagas.models import STATES, SagaExecution, StepRun
 from sagas.querysets import ExecutionQuerySet
 from sagas.registry import all_sagas
@@ -165,7 +165,7 @@ class SagaFilter(OneOf):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Those that are registered, and those that have executions."""
         names = {*all_sagas(), *_values(SagaExecution.objects.all(), "saga_name")}
-        return [(name, wording.name_in_words(name)) for name in sorted(names)]
+        return [(name, naming.name_in_words(name)) for name in sorted(names)]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
         """Those of the saga."""
@@ -180,7 +180,7 @@ class FailedStepFilter(OneOf):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Those that have failed."""
         names = _values(SagaExecution.objects.exclude(failed_step=""), "failed_step")
-        return [(name, wording.name_in_words(name)) for name in names]
+        return [(name, naming.step_anywhere_in_words(name, all_sagas().values())) for name in names]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
         """In the words of the index."""

@@ -19,10 +19,11 @@ from django.utils.functional import Promise
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 
-from sagas import stats, wording
+from sagas import naming, stats
 from sagas.clock import CLOCK
 from sagas.models import Operations, SagaExecution, SagaWorker
 from sagas.querysets import ExecutionQuerySet, ago
+from sagas.registry import all_sagas
 
 from . import charts
 from .executions import SagaExecutionAdmin
@@ -135,5 +136,5 @@ def _workers_url(request: HttpRequest) -> str:
 def _failure(saga: str, step: str, count: int) -> Failure:
     parameters = [("ended", "day"), ("failed_step", step), ("saga", saga)]
     parameters += [("state", state.value) for state in stats.FAILED]
-    names = wording.name_in_words(saga), wording.name_in_words(step)
+    names = naming.name_in_words(saga), naming.step_in_words(step, all_sagas().get(saga))
     return Failure(*names, count, f"{reverse(LIST)}?{urlencode(parameters)}")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from sagas.definition import Saga
-from sagas.wording import name_in_words
+from sagas.naming import name_in_words
 
 
 @dataclass(frozen=True)

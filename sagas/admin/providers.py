@@ -15,7 +15,8 @@ from django.utils.http import urlencode
 
 from sagas.definition import Saga, SagaStep
 from sagas.models import Provider
-from sagas.wording import name_in_words
+from sagas.naming import name_in_words, step_anywhere_in_words, title_of
+from sagas.registry import all_sagas
 
 from .calls import Standing, Tally, numbers, steps_by_provider
 from .readonly import Desk
@@ -43,7 +44,7 @@ class Span:
     @property
     def slowest(self) -> str:
         """The step with the highest percentile, in words."""
-        return name_in_words(self.tally.slowest)
+        return step_anywhere_in_words(self.tally.slowest, all_sagas().values())
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,11 @@ def _shown(providers: Mapping[str, Standing]) -> Iterator[Shown]:
 
 def _title(name: str, steps: list[tuple[Saga, SagaStep]]) -> str:
     """A step's own name in words where it has no breaker."""
-    return name_in_words(name) if steps[0][1].breaker else name_in_words(steps[0][1].name)
+    return name_in_words(name) if steps[0][1].breaker else title_of(steps[0][1])
 
 
 def _step_in_words(saga: Saga, step: SagaStep) -> str:
-    return f"{name_in_words(saga.name)}: {name_in_words(step.name)}"
+    return f"{name_in_words(saga.name)}: {title_of(step)}"
 
 
 def _failures(saga: Saga, step: SagaStep) -> str:

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas import histories, operations, planner, wording
+from sagas import histories, naming, operations, planner, wording
 from sagas.exceptions import ActRefused
 from sagas.histories import roll_back
 from sagas.operations import Preview
@@ -62,7 +62,7 @@ class ResolvePage(ActPage):
         seen = self.situation()
         words: dict[str, list[Word]] = {}
         for step, word in operations.resolutions(self.execution.saga_id):
-            words.setdefault(wording.name_in_words(step), []).append(self._word(seen, step, word))
+            words.setdefault(naming.step_in_words(step, seen.saga), []).append(self._word(seen, step, word))
         return words
 
     def _word(self, seen: Situation, step: str, word: Resolution) -> Word:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from sagas import masking, wording
+from sagas import masking, naming, wording
 from sagas.definition import Saga
 from sagas.models import SagaExecution, SagaReference
 from sagas.querysets import fold
@@ -25,11 +25,13 @@ from .mending import OF_EXECUTIONS, as_texts, mended
 class Told:
     """An execution in words: its saga, what the customer is told, and whom and what it is about.
 
-    `references` are pairs of key and value; `done` of `planned` steps are done.
+    `failed_step` is the one that has ended it, "" if none has; `references` are pairs of key and value; `done` of
+    `planned` steps are done.
     """
 
     saga: str
     sentence: str
+    failed_step: str
     references: tuple[tuple[str, str], ...]
     done: int
     planned: int
@@ -54,10 +56,12 @@ def _told(execution: SagaExecution, references: Sequence[tuple[str, str]], *, pe
     saga = all_sagas().get(execution.saga_name)
     mended(execution, OF_EXECUTIONS)
     hidden = saga.personal if saga and not personal else ()
+    failed = execution.failed_step
     known = personal or (saga is not None and not execution.unreadable)
     return Told(
-        saga=wording.name_in_words(execution.saga_name),
+        saga=naming.name_in_words(execution.saga_name),
         sentence=wording.message(execution, saga, personal=personal, by_hand=by_hand),
+        failed_step=naming.step_in_words(failed, saga) if failed else "",
         references=_shown(execution, saga, references, hidden) if known else (),
         done=len(execution.steps_completed),
         planned=len(execution.plan),

@@ -13,9 +13,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sagas.cases import Veil, error_in_words, moment_in_words, span_in_words
+from sagas.definition import Saga
 from sagas.models import StepRun
+from sagas.naming import step_in_words
 from sagas.states import Direction, Ending, Outcome
-from sagas.wording import name_in_words
 
 from .reading import File
 
@@ -95,7 +96,7 @@ class Picture:
 
 def attempts_of(file: File, veil: Veil) -> list[Attempt]:
     """Each attempt that is shown, oldest first."""
-    return [_attempt(run, veil) for run in file.attempts]
+    return [_attempt(run, file.saga, veil) for run in file.attempts]
 
 
 def picture_of(file: File, attempts: Sequence[Attempt]) -> Picture | None:
@@ -106,18 +107,18 @@ def picture_of(file: File, attempts: Sequence[Attempt]) -> Picture | None:
     names = list(dict.fromkeys([*file.history.plan, *(attempt.run.step for attempt in attempts)]))
     tops = {name: HEAD + place * LANE for place, name in enumerate(names)}
     places, gaps, end = _places([attempt.run for attempt in attempts])
-    lanes = [(top + LANE - 7, top + BAR, name_in_words(name)) for name, top in tops.items()]
+    lanes = [(top + LANE - 7, top + BAR, step_in_words(name, file.saga)) for name, top in tops.items()]
     bars = [_bar(one, x, width, tops[one.run.step] + 5) for one, (x, width) in zip(attempts, places, strict=True)]
     return Picture(end + END, HEAD + LANE * len(names), lanes, bars, gaps)
 
 
-def _attempt(run: StepRun, veil: Veil) -> Attempt:
+def _attempt(run: StepRun, saga: Saga | None, veil: Veil) -> Attempt:
     direction, outcome = Direction(run.direction), Outcome(run.outcome)
     resolved = RESOLUTIONS.get(run.resolution, "")
     error = error_in_words(run.error_type, run.error_message)
     return Attempt(
         run=run,
-        step=name_in_words(run.step),
+        step=step_in_words(run.step, saga),
         direction=DIRECTIONS[direction],
         outcome=resolved if direction is Direction.RESOLVED else OUTCOMES[direction, outcome],
         then=_then(run),

@@ -17,9 +17,10 @@ from sagas.conf import get_settings
 from sagas.definition import SagaStep
 from sagas.histories import View, aside_since, views_of
 from sagas.models import SagaExecution, StepRun
+from sagas.naming import name_in_words
 from sagas.operations.situation import Situation
 from sagas.states import Direction, Ending, Outcome, SagaState
-from sagas.wording import name_in_words, sentence_of
+from sagas.wording import sentence_of
 
 
 class Kind(StrEnum):

@@ -11,7 +11,7 @@ from sagas.planner import standing_at
 from sagas.states import Ending
 from sagas.wording import StepStatus
 
-from .stands import BAD, DOUBT, Stands, Verdict, names_in_words, who
+from .stands import BAD, DOUBT, Stands, Verdict, who
 
 Kind = SagaEvent.Kind
 
@@ -53,12 +53,12 @@ def _why_held(stands: Stands, cause: str) -> str:
     gone = [name for name in stands.history.plan if stands.saga.step(name) is None]
     if gone:
         headline = _("It is held: it was planned with what does not exist any more, %(steps)s.")
-        return headline % {"steps": names_in_words(gone)}
+        return headline % {"steps": stands.in_words(gone)}
     views = views_of(stands.history)
     poison = [name for name in stands.history.plan if views[name].undo_ending is Ending.POISON]
     if poison:
-        return _("It is held: the undo of %(steps)s keeps breaking down.") % {"steps": names_in_words(poison)}
+        return _("It is held: the undo of %(steps)s keeps breaking down.") % {"steps": stands.in_words(poison)}
     if past_pivot(stands.saga, stands.history):
         headline = _("It is held: %(steps)s failed for good, after the point of no return.")
-        return headline % {"steps": names_in_words([standing_at(stands.saga, stands.history)])}
+        return headline % {"steps": stands.in_words([standing_at(stands.saga, stands.history)])}
     return _("It is held by the engine: nothing goes on until a person releases it.")

@@ -13,11 +13,11 @@ from sagas.definition import SagaStep
 from sagas.histories import aside_since, views_of
 from sagas.models import SagaEvent, SagaExecution
 from sagas.states import TERMINAL, SagaState
-from sagas.wording import StepStatus, name_in_words
+from sagas.wording import StepStatus
 
 from .holds import verdict_of_hold
 from .moments import moment_in_words
-from .stands import BAD, BUSY, DOUBT, GOOD, Stands, Verdict, names_in_words, who
+from .stands import BAD, BUSY, DOUBT, GOOD, Stands, Verdict, who
 
 Kind = SagaEvent.Kind
 TONES = {SagaState.SUCCEEDED: GOOD, SagaState.FAILED: BAD, SagaState.PARTIALLY_COMPENSATED: BAD}
@@ -53,7 +53,7 @@ def _in_progress(stands: Stands) -> Verdict:
         return Verdict(BUSY, _("It is about to be cancelled."), advice)
     attempt, until = stands.next_attempt, stands.waits_until
     if attempt and until:
-        told = {"step": name_in_words(attempt.step.name), "at": moment_in_words(until)}
+        told = {"step": stands.called(attempt.step.name), "at": moment_in_words(until)}
         advice = _("You need not do anything: it goes on by itself.")
         return Verdict(BUSY, _("It waits: the next attempt of “%(step)s” is at %(at)s.") % told, advice)
     return Verdict(BUSY, _how_far(stands), _("You need not do anything: it goes on by itself."))
@@ -84,7 +84,7 @@ def _compensating(stands: Stands) -> Verdict:
         return _set_aside(stands, [step.name for step, _since in aside], min(since for _step, since in aside))
     attempt, until = stands.next_attempt, stands.waits_until
     if attempt and until:
-        told = {"step": name_in_words(attempt.step.name), "at": moment_in_words(until)}
+        told = {"step": stands.called(attempt.step.name), "at": moment_in_words(until)}
         headline = _("It is being undone: the next attempt to undo “%(step)s” is at %(at)s.") % told
     else:
         headline = _("It is being undone: %(steps)s.") % {"steps": stands.names(StepStatus.UNDOING)}
@@ -97,7 +97,7 @@ def _aside_since(stands: Stands, step: SagaStep) -> dt.datetime | None:
 
 
 def _set_aside(stands: Stands, names: list[str], since: dt.datetime) -> Verdict:
-    headline = _("The undo of %(steps)s does not get through.") % {"steps": names_in_words(names)}
+    headline = _("The undo of %(steps)s does not get through.") % {"steps": stands.in_words(names)}
     last = since + dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
     told = {"until": moment_in_words(last)}
     if stands.waits_until is None:
@@ -112,7 +112,7 @@ def _set_aside(stands: Stands, names: list[str], since: dt.datetime) -> Verdict:
 def _why_undone(stands: Stands) -> str:
     if stands.execution.failed_step:
         advice = _("“%(step)s” failed for good, so what was done before is undone, last step first.")
-        return advice % {"step": name_in_words(stands.execution.failed_step)}
+        return advice % {"step": stands.called(stands.execution.failed_step)}
     return _("Somebody asked for it; what was done is undone, last step first.")
 
 
@@ -133,7 +133,7 @@ def _failed(stands: Stands) -> Verdict:
         return Verdict(DOUBT, headline, _("There is no undo for it. Find out at the provider what has become of it."))
     if not failed:
         return _ended_by_a_person(stands)
-    told = {"step": name_in_words(failed), "left": names_in_words(step.name for step in stands.left_standing)}
+    told = {"step": stands.called(failed), "left": stands.in_words(step.name for step in stands.left_standing)}
     if told["left"]:
         headline = _("It failed at “%(step)s”; this has no undo and stays as it is: %(left)s.")
     elif stands.those(StepStatus.UNDONE):
@@ -151,7 +151,7 @@ def _what_to_do_about_a_failure(stands: Stands) -> str:
 
 def _ended_by_a_person(stands: Stands) -> Verdict:
     act = next(iter(stands.events(Kind.CANCEL, Kind.COMPENSATE).defer("data")), None)
-    told = {"who": who(act), "left": names_in_words(step.name for step in stands.left_standing)}
+    told = {"who": who(act), "left": stands.in_words(step.name for step in stands.left_standing)}
     on_request = act is not None and act.kind == Kind.COMPENSATE
     reason = stands.veil(act.reason) if act else ""
     advice = _("The reason given: %(reason)s") % {"reason": reason} if reason else _("There is nothing to do.")

@@ -15,8 +15,9 @@ from sagas.clock import CLOCK
 from sagas.definition import Saga, SagaStep
 from sagas.histories import History
 from sagas.models import SagaEvent, SagaExecution
+from sagas.naming import step_in_words
 from sagas.planner import Attempt
-from sagas.wording import StepStatus, name_in_words
+from sagas.wording import StepStatus
 
 from .lines import Line
 from .veil import Veil
@@ -49,7 +50,15 @@ class Stands:
 
     def names(self, *statuses: StepStatus) -> str:
         """The same, as people write them; "" if there is none."""
-        return names_in_words(self.those(*statuses))
+        return self.in_words(self.those(*statuses))
+
+    def in_words(self, names: Iterable[str]) -> str:
+        """Several steps by name."""
+        return ", ".join(_("“%(step)s”") % {"step": self.called(name)} for name in names)
+
+    def called(self, name: str) -> str:
+        """What people call the step."""
+        return step_in_words(name, self.saga)
 
     @property
     def next_attempt(self) -> Attempt | None:
@@ -73,11 +82,6 @@ class Stands:
         """The newest events of these kinds in this run, newest first."""
         events = self.execution.events.using(database.alias()).filter(kind__in=kinds, run=self.execution.run)
         return events.order_by("-id")[:FEW]
-
-
-def names_in_words(names: Iterable[str]) -> str:
-    """Several steps by name."""
-    return ", ".join(_("“%(step)s”") % {"step": name_in_words(name)} for name in names)
 
 
 def who(event: SagaEvent | None) -> str:

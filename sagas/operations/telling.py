@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from sagas import standing, wording
+from sagas import naming, standing, wording
 from sagas.definition import Saga, SagaStep
 from sagas.histories import History
 from sagas.models import SagaExecution
@@ -148,7 +148,7 @@ class _Teller:
             if step.compensation is None:
                 yield self.sentence(call)
             if step.pivot:
-                name = wording.name_in_words(call.step)
+                name = naming.title_of(step)
                 yield gettext("Once %(step)s is done, nothing of this can be undone any more.") % {"step": name}
         if any(call.direction is Direction.COMPENSATION for call in calls):
             yield gettext("An undo is for good: what it takes back can only be started anew.")

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from sagas.admin import days
 from sagas.cases import moment_in_words
 from sagas.models import SagaExecution
-from sagas.wording import name_in_words
+from sagas.naming import name_in_words
 
 register = template.Library()
 

@@ -195,9 +195,9 @@ def test_an_invoice_that_was_cancelled_by_hand_is_put_down(support):
     execution = scene("create_booking", "partial")
 
     page = support.get(act_url(execution, "resolve"))
-    assert "Create nf" in text_of(page)
+    assert "Invoice" in text_of(page)
     assert "There is no valid invoice for R$ 420.00 any more." in text_of(page)
-    assert "Send email" not in text_of(page)
+    assert "Confirmation by e-mail" not in text_of(page)
 
     do(support, execution, "resolve", "the city hall cancelled it", word="create_nf:undone", evidence="protocol 77")
 
@@ -261,7 +261,7 @@ def test_a_word_needs_evidence(support):
 def test_of_an_undo_that_failed_a_person_may_say_that_the_step_stays(support):
     page = support.get(act_url(scene("collect_payment", "partial"), "resolve"))
 
-    assert "Process payment was done, and stays as it is." in text_of(page)
+    assert "Charge was done, and stays as it is." in text_of(page)
 
 
 def test_each_word_says_what_follows_from_it_and_the_money_that_moves(support, stage, registered):

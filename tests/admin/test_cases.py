@@ -38,7 +38,7 @@ def test_a_payment_that_was_made_without_what_is_optional(plant):
     execution = pay()
 
     optional = "It is optional: nothing else depends on it."
-    assert verdict(execution) == ("good", "It has ended well, without “Log analytics”.", optional)
+    assert verdict(execution) == ("good", "It has ended well, without “Entry in the statistics”.", optional)
     assert [line.why for line in case(execution).others] == ["The provider refuses the request (refused)"]
 
 
@@ -48,7 +48,7 @@ def test_a_payment_of_whose_report_nobody_knows(plant, clock):
 
     assert verdict(execution) == (
         "doubt",
-        "It has ended well, but nobody knows whether this was done: “Log analytics”.",
+        "It has ended well, but nobody knows whether this was done: “Entry in the statistics”.",
         "It is optional: nothing else depends on it.",
     )
 
@@ -58,7 +58,7 @@ def test_a_booking_that_failed_and_is_undone(plant):
     execution = book()
     found = case(execution)
 
-    headline = "It failed at “Add calendar”; everything that was done before is undone."
+    headline = "It failed at “Calendar entry”; everything that was done before is undone."
     assert verdict(execution) == ("bad", headline, NOTHING_TO_CLEAN_UP)
     assert sentences(found.undone) == [
         "There is no valid invoice for R$ 420.00 any more.",
@@ -71,7 +71,7 @@ def test_a_booking_that_failed_and_is_undone(plant):
 
 
 def test_a_declined_card_leaves_nothing_to_undo():
-    headline = "It failed at “Process payment”; there was nothing to undo."
+    headline = "It failed at “Charge”; there was nothing to undo."
 
     assert verdict(pay(payment_method=DECLINED)) == ("bad", headline, NOTHING_TO_CLEAN_UP)
 
@@ -82,7 +82,7 @@ def test_a_failure_that_nobody_has_looked_at_yet(plant, clock):
 
     assert verdict(execution) == (
         "bad",
-        "It failed at “Create nf”; there was nothing to undo.",
+        "It failed at “Invoice”; there was nothing to undo.",
         "Look at the last answer below. Mend the cause and try again from the start, or acknowledge it.",
     )
 
@@ -140,7 +140,7 @@ def test_a_payment_undone_on_request_tells_what_stays(orchestrator):
     execution = pay()
     orchestrator.compensate(execution.saga_id, reason="the wrong day", by=ANA)
 
-    left = "this has no undo and stays as it is: “Send receipt”, “Log analytics”."
+    left = "this has no undo and stays as it is: “Receipt by e-mail”, “Entry in the statistics”."
     assert verdict(execution) == ("bad", f"It was undone, as ana asked; {left}", "The reason given: the wrong day")
 
 
@@ -166,7 +166,7 @@ def test_an_invoice_that_cannot_be_cancelled_comes_with_what_the_provider_answer
         "A person has to see to it: below is what the provider answered, and what can be done there. "
         "When it is done, resolve the step by hand with the evidence; or have the undo tried again."
     )
-    headline = "It could not be undone altogether. This stands, or may stand: “Create nf”."
+    headline = "It could not be undone altogether. This stands, or may stand: “Invoice”."
     assert verdict(execution) == ("bad", headline, advice)
     number = execution.context["invoice_number"]
     [line] = found.not_undone

@@ -27,7 +27,7 @@ def test_a_charge_whose_reply_was_lost_is_in_doubt(plant):
 
     next_at = moment_in_words(execution.due_at.replace(year=2099))
     advice = f"It finds out by itself, next at {next_at}. Do not do it again by another way."
-    assert verdict(execution) == ("doubt", "Nobody knows yet whether this was done: “Process payment”.", advice)
+    assert verdict(execution) == ("doubt", "Nobody knows yet whether this was done: “Charge”.", advice)
     assert [(line.sentence, line.why) for line in found.in_doubt] == [
         (
             "It is not certain yet whether R$ 420.00 was charged.",
@@ -41,7 +41,7 @@ def test_a_charge_whose_reply_was_lost_is_in_doubt(plant):
 def test_a_booking_that_waits_tells_for_which_step_and_until_when(plant):
     execution = waiting(plant)
 
-    headline = f"It waits: the next attempt of “Create nf” is at {moment_in_words(execution.due_at)}."
+    headline = f"It waits: the next attempt of “Invoice” is at {moment_in_words(execution.due_at)}."
     assert verdict(execution) == ("busy", headline, BY_ITSELF)
     assert [line.status for line in case(execution).others] == ["doing", "waiting", "waiting", "waiting"]
 
@@ -69,16 +69,14 @@ def test_a_payment_that_is_being_undone(plant):
     plant("payments", "refund", "throttle", latency_ms=3_600_000)
     execution = pay(max_seconds=0.5)
 
-    headline = (
-        f"It is being undone: the next attempt to undo “Process payment” is at {moment_in_words(execution.due_at)}."
-    )
-    advice = "“Send receipt” failed for good, so what was done before is undone, last step first."
+    headline = f"It is being undone: the next attempt to undo “Charge” is at {moment_in_words(execution.due_at)}."
+    advice = "“Receipt by e-mail” failed for good, so what was done before is undone, last step first."
     assert execution.state is SagaState.COMPENSATING
     assert verdict(execution) == ("busy", headline, advice)
 
     SagaExecution.objects.filter(pk=execution.pk).update(leased=True, failed_step="")
     advice = "Somebody asked for it; what was done is undone, last step first."
-    assert verdict(execution) == ("busy", "It is being undone: “Process payment”.", advice)
+    assert verdict(execution) == ("busy", "It is being undone: “Charge”.", advice)
 
 
 def test_an_undo_that_is_set_aside_tells_when_and_until_when_it_is_tried(plant, clock):
@@ -88,7 +86,7 @@ def test_an_undo_that_is_set_aside_tells_when_and_until_when_it_is_tried(plant, 
     undos = execution.step_executions.filter(step="process_payment", direction=Direction.COMPENSATION)
     since = undos.order_by("sequence")[3].finished_at
     until = moment_in_words(since + dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE))
-    headline = "The undo of “Process payment” does not get through."
+    headline = "The undo of “Charge” does not get through."
 
     assert execution.state is SagaState.COMPENSATING
     next_at = moment_in_words(execution.due_at)

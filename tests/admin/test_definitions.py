@@ -57,12 +57,12 @@ def test_each_saga_is_told_in_words(support):
     )
     table = told["Collect payment"].partition("Step Calls Time limit Retries Undo Remarks ")[2]
     assert table.startswith(
-        "Process payment process_payment Payments 15 s 3 Can be undone; at most 15 s, 3 retries "
+        "Charge process_payment Payments 15 s 3 Can be undone; at most 15 s, 3 retries "
         "It takes money from the customer; its undo gives it back. "
         "In doubt, its provider is asked what really happened. "
-        "Create invoice create_invoice our own database 5 s 2 Can be undone; at most 5 s, 3 retries "
-        "Send receipt send_receipt Email 5 s 2 Cannot be undone "
-        "Log analytics log_analytics Analytics 2 s 1 Cannot be undone Optional: the saga goes on without it. "
+        "Entry in the books create_invoice our own database 5 s 2 Can be undone; at most 5 s, 3 retries "
+        "Receipt by e-mail send_receipt Email 5 s 2 Cannot be undone "
+        "Entry in the statistics log_analytics Analytics 2 s 1 Cannot be undone Optional: the saga goes on without it. "
         "What it takes Field Kind Required Personal "
         "Sale id sale_id text of at most 64 characters yes no "
         "Customer name customer_name text of at most 200 characters yes yes "

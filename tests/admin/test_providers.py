@@ -64,7 +64,7 @@ def test_each_provider_is_named_with_the_steps_that_call_it_and_our_own_database
     assert told["Email"] == (
         f"The last hour No calls. The last 24 hours No calls. Last success {NONE} Last error {NONE} "
         "Waiting for it now 0 executions Steps that call it; executions that failed there: "
-        "Collect payment: Send receipt Create booking: Send email"
+        "Collect payment: Receipt by e-mail Create booking: Confirmation by e-mail"
     )
 
 
@@ -82,10 +82,10 @@ def test_calls_are_counted_by_how_they_went(support, plant, clock):
     one_in_four = "Refused: 1. Failed: 1. Uncertain: 1. 50.0 % errors."
 
     assert spoken(providers(support)["Payments"]) == (
-        f"The last hour 4 calls. {one_in_four} The slowest is Process payment: 95 of 100 calls took N s or less. "
-        f"The last 24 hours 4 calls. {one_in_four} The slowest is Process payment: 95 of 100 calls took N s or less. "
+        f"The last hour 4 calls. {one_in_four} The slowest is Charge: 95 of 100 calls took N s or less. "
+        f"The last 24 hours 4 calls. {one_in_four} The slowest is Charge: 95 of 100 calls took N s or less. "
         "Last success AT Last error AT, OutcomeUnknown Waiting for it now 0 executions "
-        "Steps that call it; executions that failed there: Collect payment: Process payment"
+        "Steps that call it; executions that failed there: Collect payment: Charge"
     )
 
 

@@ -194,7 +194,7 @@ def test_each_step_is_told_with_a_word_and_a_sentence(client, booking):
         ("Invoice", "Waiting"),
         ("Confirmation by e-mail", "Waiting"),
         ("Confirmation by WhatsApp", "Waiting"),
-        ("Calendar", "Waiting"),
+        ("Calendar entry", "Waiting"),
     ]
 
 

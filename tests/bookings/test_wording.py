@@ -1,10 +1,11 @@
 """What support staff and customers read of a booking and of a payment, in both languages."""
 
 import pytest
-from django.utils.translation import gettext, override
+from django.utils.translation import override
 
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
+from sagas.naming import step_in_words
 from sagas.tenure import history_of
 from sagas.wording import message, steps_told
 from tests.bookings.conftest import BOOKING, PAYMENT
@@ -55,9 +56,9 @@ def test_a_booking_that_stands():
 def test_a_customer_without_a_telephone_is_not_told_to_have_got_a_message():
     execution = book(customer_phone="")
 
-    assert sentences(execution, CREATE_BOOKING_SAGA)[2] == "Send whatsapp was not needed."
+    assert sentences(execution, CREATE_BOOKING_SAGA)[2] == "Confirmation by WhatsApp was not needed."
     with override("pt-br"):
-        assert sentences(execution, CREATE_BOOKING_SAGA)[2] == "A etapa “Enviar WhatsApp” não foi necessária."
+        assert sentences(execution, CREATE_BOOKING_SAGA)[2] == "A etapa “Confirmação por WhatsApp” não foi necessária."
 
 
 def test_a_booking_that_does_not_get_into_the_calendar(plant):
@@ -109,9 +110,9 @@ def test_a_card_that_is_declined_was_certainly_not_charged(ledger):
     assert ("charge", "succeeded") not in ledger("payments")
     assert sentences(execution, COLLECT_PAYMENT_SAGA) == [
         "The payment of R$ 420.00 did not go through; nothing is charged.",
-        "Create invoice was not begun.",
-        "Send receipt was not begun.",
-        "Log analytics was not begun.",
+        "Entry in the books was not begun.",
+        "Receipt by e-mail was not begun.",
+        "Entry in the statistics was not begun.",
     ]
     assert message(execution, COLLECT_PAYMENT_SAGA) == (
         "The payment of R$ 420.00 did not go through; nothing is charged. "
@@ -131,9 +132,9 @@ def test_a_charge_whose_reply_was_lost_is_in_doubt_and_nobody_pays_twice(plant):
 
     assert sentences(execution, COLLECT_PAYMENT_SAGA) == [
         "It is not certain yet whether R$ 420.00 was charged.",
-        "Create invoice has not begun yet.",
-        "Send receipt has not begun yet.",
-        "Log analytics has not begun yet.",
+        "Entry in the books has not begun yet.",
+        "Receipt by e-mail has not begun yet.",
+        "Entry in the statistics has not begun yet.",
     ]
     assert message(execution, COLLECT_PAYMENT_SAGA) == "Your payment of R$ 420.00 for City tour is being made."
 
@@ -148,7 +149,7 @@ def test_a_payment_without_a_receipt_is_given_back(plant):
         "The payment of R$ 420.00 was reversed; nothing stays charged.",
         f"The entry {number} in the books was voided.",
         "The receipt could not be sent to [customer_email].",
-        "Log analytics was not begun.",
+        "Entry in the statistics was not begun.",
     ]
     assert (
         message(execution, COLLECT_PAYMENT_SAGA)
@@ -170,17 +171,17 @@ def test_while_money_is_given_back_the_customer_is_asked_not_to_pay_again(plant)
 
 def test_every_step_has_a_name_in_portuguese():
     with override("pt-br"):
-        names = [gettext(name.replace("_", " ").capitalize()) for saga in SAGAS for name in saga.names]
+        names = [step_in_words(name, saga) for saga in SAGAS for name in saga.names]
 
     assert names == [
-        "Emitir nota fiscal",
-        "Enviar e-mail",
-        "Enviar WhatsApp",
-        "Colocar na agenda",
-        "Processar pagamento",
-        "Lançar na contabilidade",
-        "Enviar recibo",
-        "Registrar nas estatísticas",
+        "Nota fiscal",
+        "Confirmação por e-mail",
+        "Confirmação por WhatsApp",
+        "Compromisso na agenda",
+        "Cobrança",
+        "Lançamento contábil",
+        "Recibo por e-mail",
+        "Registro nas estatísticas",
     ]
 
 
@@ -190,5 +191,5 @@ def test_every_step_has_words_for_all_that_can_become_of_it(saga):
         of_an_undo = {"undoing", "undone", "undo_in_doubt", "not_undone", "to_undo"}
         never = of_an_undo if step.compensation is None else set()
         never |= {"in_doubt", "undo_in_doubt"} if step.transactional else set()
-        assert set(step.wording) == (of_an_undo | {"doing", "done", "in_doubt", "refused", "to_do"}) - never
+        assert set(step.wording) == (of_an_undo | {"name", "doing", "done", "in_doubt", "refused", "to_do"}) - never
     assert set(saga.wording) == {"processing", "confirmed", "not_booked", "checking"}

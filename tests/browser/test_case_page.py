@@ -90,10 +90,13 @@ def test_what_waits_says_until_when_and_does_not_keep_asking(agent):
     page.clock.install()
     page.goto(case_url(execution))
 
-    expect(headline(page)).to_have_text(re.compile(r"^It waits: the next attempt of “Create nf” is at [0-9:]+\.$"))
+    expect(headline(page)).to_have_text(re.compile(r"^It waits: the next attempt of “Invoice” is at [0-9:]+\.$"))
     assert groups(page) == {
         "Under way": ["The invoice for R$ 420.00 is being issued."],
-        "To come": [f"{step} has not begun yet." for step in ("Send email", "Send whatsapp", "Add calendar")],
+        "To come": [
+            f"{step} has not begun yet."
+            for step in ("Confirmation by e-mail", "Confirmation by WhatsApp", "Calendar entry")
+        ],
     }
     page.clock.run_for(A_MINUTE)
     assert looks(asked) == []

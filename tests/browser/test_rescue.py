@@ -24,6 +24,7 @@ A_LOOK = 5_000
 HANDS = [Mouse(), Keyboard()]
 
 CALLS, KEPT, MONEY = "What happens, in this order", "What is not done again", "Money"
+LEFT = "“Receipt by e-mail”, “Entry in the statistics”"
 FOR_GOOD = "What cannot be taken back"
 AN_UNDO = "An undo is for good: what it takes back can only be started anew."
 BACK = "R$ 420.00 goes back to the customer."
@@ -99,7 +100,7 @@ RESCUES = [
             FOR_GOOD: [AN_UNDO],
         },
         "It is being undone now, last step first; this page shows how.",
-        "It was undone, as sara asked; this has no undo and stays as it is: “Send receipt”, “Log analytics”.",
+        f"It was undone, as sara asked; this has no undo and stays as it is: {LEFT}.",
         ["sara had it undone.", "It went from “Succeeded” to “Compensating”."],
         "payments",
         GIVEN_BACK,
@@ -112,7 +113,7 @@ RESCUES = [
         "Undo again",
         {CALLS: TAKE_BACK[1:], KEPT: ["The entry INV-# in the books was voided."], MONEY: [BACK], FOR_GOOD: [AN_UNDO]},
         "What is not undone yet is tried again now; this page shows how.",
-        "It failed at “Send receipt”; everything that was done before is undone.",
+        "It failed at “Receipt by e-mail”; everything that was done before is undone.",
         ["sara had it tried again.", "It went from “Partially compensated” to “Compensating”."],
         "payments",
         GIVEN_BACK,
@@ -143,8 +144,8 @@ RESCUES = [
         "Resolve a step by hand",
         {},
         "Your word is put down, and nothing is left to be undone.",
-        "It failed at “Add calendar”; everything that was done before is undone.",
-        ["sara says that “Create nf” is undone.", "Evidence: protocol <i>77</i> of the city hall"],
+        "It failed at “Calendar entry”; everything that was done before is undone.",
+        ["sara says that “Invoice” is undone.", "Evidence: protocol <i>77</i> of the city hall"],
         "invoices",
         [("issue", "authorized")],
         typed={"How do you know?": "protocol <i>77</i> of the city hall"},
@@ -188,7 +189,7 @@ RESCUES = [
         "Acknowledge",
         {},
         "It is off the list of those that need attention.",
-        "It failed at “Create nf”; there was nothing to undo.",
+        "It failed at “Invoice”; there was nothing to undo.",
         ["sara acknowledged it."],
         "invoices",
         [],

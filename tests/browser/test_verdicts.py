@@ -46,27 +46,40 @@ VOIDED = "The entry INV-# in the books was voided."
 UNPAID = ["The payment of R$ 420.00 was reversed; nothing stays charged.", VOIDED]
 NO_RECEIPT = {
     "Not done": ["The receipt could not be sent to [customer_email]."],
-    "Not begun": ["Log analytics was not begun."],
+    "Not begun": ["Entry in the statistics was not begun."],
 }
+LEFT = "“Receipt by e-mail”, “Entry in the statistics”"
 STEPS = {
-    "create_booking": ["Create nf", "Send email", "Send whatsapp", "Add calendar"],
-    "collect_payment": ["Process payment", "Create invoice", "Send receipt", "Log analytics"],
+    "create_booking": ["Invoice", "Confirmation by e-mail", "Confirmation by WhatsApp", "Calendar entry"],
+    "collect_payment": ["Charge", "Entry in the books", "Receipt by e-mail", "Entry in the statistics"],
 }
 
 DOUBTS = [
-    ("create_booking", ("invoices", "issue"), "Create nf", "the invoice for R$ 420.00 was issued", []),
-    ("create_booking", ("email", "send"), "Send email", "the confirmation was sent to [customer_email]", BOOKED[:1]),
+    ("create_booking", ("invoices", "issue"), "Invoice", "the invoice for R$ 420.00 was issued", []),
+    (
+        "create_booking",
+        ("email", "send"),
+        "Confirmation by e-mail",
+        "the confirmation was sent to [customer_email]",
+        BOOKED[:1],
+    ),
     (
         "create_booking",
         ("whatsapp", "send_template"),
-        "Send whatsapp",
+        "Confirmation by WhatsApp",
         "the confirmation was sent by WhatsApp to [customer_phone]",
         BOOKED[:2],
     ),
-    ("create_booking", ("calendar", "add"), "Add calendar", "City tour is in the calendar", BOOKED[:3]),
-    ("collect_payment", ("payments", "charge"), "Process payment", "R$ 420.00 was charged", []),
-    ("collect_payment", ("email", "send"), "Send receipt", "the receipt was sent to [customer_email]", PAID[:2]),
-    ("collect_payment", ("analytics", "track"), "Log analytics", "the payment was reported to analytics", PAID[:3]),
+    ("create_booking", ("calendar", "add"), "Calendar entry", "City tour is in the calendar", BOOKED[:3]),
+    ("collect_payment", ("payments", "charge"), "Charge", "R$ 420.00 was charged", []),
+    ("collect_payment", ("email", "send"), "Receipt by e-mail", "the receipt was sent to [customer_email]", PAID[:2]),
+    (
+        "collect_payment",
+        ("analytics", "track"),
+        "Entry in the statistics",
+        "the payment was reported to analytics",
+        PAID[:3],
+    ),
 ]
 
 
@@ -135,7 +148,7 @@ SITUATIONS = [
         "a booking that failed and is undone",
         lambda: begun("create_booking", Fault("calendar", "add", REFUSED)),
         "Failed",
-        "It failed at “Add calendar”; everything that was done before is undone.",
+        "It failed at “Calendar entry”; everything that was done before is undone.",
         "bad",
         {"Undone": UNBOOKED, "Not done": NO_EVENT},
     ),
@@ -143,7 +156,7 @@ SITUATIONS = [
         "a payment that failed and is given back",
         lambda: begun("collect_payment", Fault("email", "send", REFUSED)),
         "Failed",
-        "It failed at “Send receipt”; everything that was done before is undone.",
+        "It failed at “Receipt by e-mail”; everything that was done before is undone.",
         "bad",
         {"Undone": UNPAID, **NO_RECEIPT},
     ),
@@ -151,7 +164,7 @@ SITUATIONS = [
         "a payment that nobody could be told of",
         lambda: ended("collect_payment", Fault("analytics", "track", LOST, remaining=ALWAYS)),
         "Succeeded",
-        "It has ended well, but nobody knows whether this was done: “Log analytics”.",
+        "It has ended well, but nobody knows whether this was done: “Entry in the statistics”.",
         "doubt",
         {"Done": PAID[:3], "In doubt": ["It is not certain yet whether the payment was reported to analytics."]},
     ),
@@ -159,7 +172,7 @@ SITUATIONS = [
         "a payment that could not be given back",
         lambda: begun("collect_payment", Fault("email", "send", REFUSED), Fault("payments", "refund", REFUSED)),
         "Partially compensated",
-        "It could not be undone altogether. This stands, or may stand: “Process payment”.",
+        "It could not be undone altogether. This stands, or may stand: “Charge”.",
         "bad",
         {
             "Not undone": ["R$ 420.00 could not be given back."],
@@ -171,7 +184,7 @@ SITUATIONS = [
         "a payment that was undone on request",
         undone_on_request,
         "Failed",
-        "It was undone, as ana asked; this has no undo and stays as it is: “Send receipt”, “Log analytics”.",
+        f"It was undone, as ana asked; this has no undo and stays as it is: {LEFT}.",
         "bad",
         {"Done": PAID[2:], "Undone": UNPAID},
     ),
@@ -179,7 +192,7 @@ SITUATIONS = [
         "an undo that is set aside",
         lambda: scene("create_booking", "aside"),
         "Compensating",
-        "The undo of “Create nf” does not get through.",
+        "The undo of “Invoice” does not get through.",
         "doubt",
         {
             "Undone": TOLD_OTHERWISE,
@@ -193,7 +206,7 @@ SITUATIONS = [
         "Held",
         "It is held by ana: nothing goes on until a person releases it.",
         "bad",
-        {"To come": ["Create nf waits for a person to look at it.", *unbegun(STEPS["create_booking"][1:])]},
+        {"To come": ["Invoice waits for a person to look at it.", *unbegun(STEPS["create_booking"][1:])]},
     ),
 ]
 
@@ -214,7 +227,7 @@ def test_an_invoice_past_its_window_comes_with_its_number_the_portal_and_the_dea
 
     page = agent("Support", case_url(execution))
 
-    stands = "It could not be undone altogether. This stands, or may stand: “Create nf”."
+    stands = "It could not be undone altogether. This stands, or may stand: “Invoice”."
     assert headline(page).inner_text() == stands
     assert groups(page) == {
         "Not undone": ["Invoice # for R$ 420.00 could not be cancelled and is still valid."],

@@ -111,11 +111,19 @@ def test_a_template_of_a_step_says_what_is_wrong_with_it(template, cure):
     assert message == f"step 'charge': wording for 'done' {cure}"
 
 
-def test_a_step_knows_ten_situations():
+def test_a_step_knows_ten_situations_and_a_name():
     message = why(SagaStep, "charge", does_nothing, wording={"failed": "Not charged."})
 
-    known = "doing, done, in_doubt, refused, undoing, undone, undo_in_doubt, not_undone, to_do, to_undo"
+    known = "doing, done, in_doubt, refused, undoing, undone, undo_in_doubt, not_undone, to_do, to_undo, name"
     assert message == f"step 'charge': wording has no situation 'failed'; it knows {known}"
+
+
+def test_the_name_of_a_step_is_the_same_in_each_context():
+    message = why(SagaStep, "charge", does_nothing, wording={"name": gettext_lazy("Charge of {amount:money}")})
+
+    assert (
+        message == "step 'charge': wording for 'name' must have no placeholder: a step is also named without a context"
+    )
 
 
 def test_a_step_with_wording_is_as_hashable_as_one_without():

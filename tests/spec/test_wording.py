@@ -4,8 +4,9 @@ import pytest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy, override, pgettext_lazy
 
-from sagas import OutcomeUnknown, RetryLater, SagaState, StepFailed, StillPending
+from sagas import OutcomeUnknown, RetryLater, Saga, SagaState, StepFailed, StillPending
 from sagas.models import SagaExecution
+from sagas.naming import step_anywhere_in_words
 from sagas.tenure import history_of
 from sagas.wording import CustomerState, customer_state, message, settled_by_hand, steps_told
 from tests.support import Registered, Stage, lost, new_id, run
@@ -281,6 +282,22 @@ def test_all_of_it_is_told_in_portuguese(stage: Stage, execute):
         "A etapa “C” não foi realizada.",
         "A etapa “D” não chegou a começar.",
     ]
+
+
+def test_a_step_is_called_by_its_own_name(stage: Stage, execute):
+    execution, saga = execute(stage.step("nf", NO), stage.step("cal", wording={"name": gettext_lazy("Calendar")}))
+
+    assert told(execution, saga) == [("refused", "Nf was not done."), ("waiting", "Calendar was not begun.")]
+    with override("pt-br"):
+        assert told(execution, saga)[1][1] == "A etapa “Agenda” não chegou a começar."
+
+
+def test_a_step_of_several_sagas_has_the_name_of_each(stage: Stage):
+    trips = [Saga("trip", [stage.step("mail", wording={"name": name})]) for name in ("Ticket", "Bill", "Bill")]
+    plain = [Saga("walk", [stage.step("mail")]), Saga("rest", [stage.step("sleep")])]
+
+    assert step_anywhere_in_words("mail", [*trips, *plain]) == "Ticket / Bill / Mail"
+    assert step_anywhere_in_words("fly_home", trips) == "Fly home"
 
 
 WORDING = {

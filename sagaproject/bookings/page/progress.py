@@ -12,7 +12,9 @@ from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagaproject.bookings.page import words
 from sagaproject.bookings.page.words import Stand
 from sagaproject.bookings.services import WHY_NOT_PAY, is_beyond_us
+from sagas import Saga
 from sagas.models import SagaExecution
+from sagas.naming import step_in_words
 from sagas.operations import Act
 from sagas.registry import get_saga
 from sagas.states import TERMINAL, Direction, Ending, SagaState
@@ -147,7 +149,7 @@ def _told(execution: SagaExecution, headlines: Mapping[Stand, Any]) -> Told:
         headline=str(headlines[stand]),
         sentence="" if asked else message(execution, saga, personal=True, history=history),
         reason=_why_declined(execution) if stand is Stand.NOT_BOOKED else "",
-        lines=tuple(_line(step) for step in _that_matter(steps, execution)),
+        lines=tuple(_line(step, saga) for step in _that_matter(steps, execution)),
         not_undone=tuple(step.name for step in steps if step.status is StepStatus.NOT_UNDONE),
     )
 
@@ -163,9 +165,9 @@ def _that_matter(steps: list[StepTold], execution: SagaExecution) -> list[StepTo
     return [step for step in steps if step.status is not StepStatus.WAITING]
 
 
-def _line(step: StepTold) -> Line:
-    sentence = words.TITLES.get(step.name, step.sentence) if step.status in words.TITLED else step.sentence
-    return Line(step.status, str(words.STATUS_WORDS[step.status]), str(sentence))
+def _line(step: StepTold, saga: Saga) -> Line:
+    sentence = step_in_words(step.name, saga) if step.status in words.TITLED else step.sentence
+    return Line(step.status, str(words.STATUS_WORDS[step.status]), sentence)
 
 
 def _stand(execution: SagaExecution) -> Stand:

@@ -66,17 +66,7 @@ STATUS_WORDS = {
     StepStatus.UNDONE: _("Undone"),
     StepStatus.NOT_UNDONE: _("Not undone"),
 }
-# What is told of a step in a word and not in a sentence: nothing has happened yet, or it is being taken back.
-TITLES = {
-    "create_nf": _("Invoice"),
-    "send_email": _("Confirmation by e-mail"),
-    "send_whatsapp": _("Confirmation by WhatsApp"),
-    "add_calendar": _("Calendar"),
-    "process_payment": _("Charge"),
-    "create_invoice": _("Our books"),
-    "send_receipt": _("Receipt by e-mail"),
-    "log_analytics": _("Our statistics"),
-}
+# Of what has not happened yet, or is being taken back, the name is told and no sentence.
 TITLED = (StepStatus.WAITING, StepStatus.UNDOING, StepStatus.NOT_UNDONE)
 # What a payment gateway says of a card; of other refusals the saga's own words must do.
 DECLINES = {

@@ -6,18 +6,7 @@
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-# What is told where a step has no words of its own, in "Send receipt was not begun.", is looked up by its name.
-STEPS = (
-    gettext_noop("Create nf"),
-    gettext_noop("Send email"),
-    gettext_noop("Send whatsapp"),
-    gettext_noop("Add calendar"),
-    gettext_noop("Process payment"),
-    gettext_noop("Create invoice"),
-    gettext_noop("Send receipt"),
-    gettext_noop("Log analytics"),
-)
-# The same goes for sagas, and for the keys by which people know a case.
+# Sagas are named by their names, and so are the keys by which people know a case.
 NAMES = (
     gettext_noop("Create booking"),
     gettext_noop("Collect payment"),
@@ -41,6 +30,7 @@ BOOKING = {
     "checking": _("We are checking your booking of {description}. You do not need to do anything."),
 }
 CREATE_NF = {
+    "name": _("Invoice"),
     "doing": _("The invoice for {amount:money} is being issued."),
     "done": _("Invoice {invoice_number} for {amount:money} was issued."),
     "undone": _("There is no valid invoice for {amount:money} any more."),
@@ -53,6 +43,7 @@ CREATE_NF = {
     "to_undo": _("The invoice for {amount:money} is cancelled."),
 }
 SEND_EMAIL = {
+    "name": _("Confirmation by e-mail"),
     "doing": _("The confirmation is being sent to {customer_email}."),
     "done": _("The confirmation was sent to {customer_email}."),
     "undone": _("A cancellation was sent to {customer_email}."),
@@ -65,6 +56,7 @@ SEND_EMAIL = {
     "to_undo": _("A cancellation is sent to {customer_email}."),
 }
 SEND_WHATSAPP = {
+    "name": _("Confirmation by WhatsApp"),
     "doing": _("The confirmation is being sent by WhatsApp to {customer_phone}."),
     "done": _("The confirmation was sent by WhatsApp to {customer_phone}."),
     "undone": _("A cancellation was sent by WhatsApp to {customer_phone}."),
@@ -77,6 +69,7 @@ SEND_WHATSAPP = {
     "to_undo": _("A cancellation is sent by WhatsApp to {customer_phone}."),
 }
 ADD_CALENDAR = {
+    "name": _("Calendar entry"),
     "doing": _("{description} on {starts_at:datetime} is being put into the calendar."),
     "done": _("{description} on {starts_at:datetime} is in the calendar."),
     "undone": _("{description} is not in the calendar any more."),
@@ -96,6 +89,7 @@ PAYMENT = {
     "checking": _("We are checking your payment of {amount:money} for {description}. Please do not pay again."),
 }
 PROCESS_PAYMENT = {
+    "name": _("Charge"),
     "doing": _("{amount:money} is being charged."),
     "done": _("{amount:money} was charged."),
     "undone": _("The payment of {amount:money} was reversed; nothing stays charged."),
@@ -109,6 +103,7 @@ PROCESS_PAYMENT = {
 }
 # It is in one transaction with its checkpoint, so it is never in doubt.
 CREATE_INVOICE = {
+    "name": _("Entry in the books"),
     "doing": _("The payment of {amount:money} is being entered into the books."),
     "done": _("The payment of {amount:money} is in the books as {invoice_number}."),
     "undone": _("The entry {invoice_number} in the books was voided."),
@@ -120,6 +115,7 @@ CREATE_INVOICE = {
 }
 # What cannot be taken back has no words for that.
 SEND_RECEIPT = {
+    "name": _("Receipt by e-mail"),
     "doing": _("The receipt is being sent to {customer_email}."),
     "done": _("The receipt was sent to {customer_email}."),
     "in_doubt": _("It is not certain yet whether the receipt was sent to {customer_email}."),
@@ -127,6 +123,7 @@ SEND_RECEIPT = {
     "to_do": _("A receipt is sent to {customer_email}."),
 }
 LOG_ANALYTICS = {
+    "name": _("Entry in the statistics"),
     "doing": _("The payment is being reported to analytics."),
     "done": _("The payment was reported to analytics."),
     "in_doubt": _("It is not certain yet whether the payment was reported to analytics."),
