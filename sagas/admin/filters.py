@@ -24,6 +24,7 @@ from sagas.states import Direction, Priority
 
 from .tiles import TILES
 
+TEMPLATE = "admin/sagas/_filter.html"
 YES = [("yes", _("Yes"))]
 YES_OR_NO = [*YES, ("no", _("No"))]
 PRIORITIES = {Priority.HIGH: _("High"), Priority.NORMAL: _("Normal"), Priority.LOW: _("Low")}
@@ -35,7 +36,7 @@ RARE = 1000
 class StateFilter(admin.ListFilter):
     """By one state or several: each choice adds its state or takes it away."""
 
-    title = _("state")
+    title, template = _("state"), TEMPLATE
     states: list[str]
 
     def __init__(self, request: HttpRequest, params: dict[str, list[str]], model: Any, model_admin: Any) -> None:
@@ -69,6 +70,8 @@ class StateFilter(admin.ListFilter):
 
 class OneOf(admin.SimpleListFilter, ABC):
     """By one of a few values."""
+
+    template = TEMPLATE
 
     def has_output(self) -> bool:
         """Also without a choice, once one has been made: what is not put out is not asked for either."""
@@ -160,7 +163,7 @@ class EndedFilter(OneOfFew):
 class SagaFilter(OneOf):
     """By saga, also by one that is not registered here any more."""
 
-    title, parameter_name = _("saga"), "saga"
+    title, parameter_name = _("kind"), "saga"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Those that are registered, and those that have executions."""

@@ -97,6 +97,30 @@ def test_the_choices_are_those_that_there_are(supervisor):
     assert re.findall(r"\?saga=(\w+)", page) == ["collect_payment", "create_booking", "tour", "trip"]
 
 
+HEADINGS = {
+    "en": ["State", "Needs attention", "What goes on", "Kind", "Failed step", "Error", "Held", "Priority", "Ended"],
+    "pt-br": [
+        "Estado",
+        "Precisa de atenção",
+        "Andamento",
+        "Tipo",
+        "Etapa que falhou",
+        "Erro",
+        "Retida",
+        "Prioridade",
+        "Término",
+    ],
+}
+
+
+@pytest.mark.usefixtures("every_kind", "known")
+@pytest.mark.parametrize("language", HEADINGS)
+def test_each_filter_has_a_heading_that_reads_well(supervisor, language):
+    page = supervisor.get(LIST, headers={"accept-language": language}).content.decode()
+
+    assert re.findall(r"<details data-filter-title[^>]*>\s*<summary>\s*(.+?)\s*</summary>", page) == HEADINGS[language]
+
+
 def test_a_state_is_added_to_those_chosen_and_taken_away_again(supervisor):
     page = supervisor.get(f"{LIST}?state=failed").content.decode()
 
