@@ -28,7 +28,7 @@ WORDS = {
     Resolution.NOT_DONE: ("refused", _("%(step)s was not done.")),
     Resolution.UNDONE: ("undone", _("%(step)s was undone.")),
 }
-STAYS = _("%(step)s was done, and stays as it is.")
+STAYS = _("It stays as it is.")
 STILL_HELD = _("It is still held then.")
 GOES_ON = _("It goes on then.")
 CHARGES = _("It goes on then, and %(sum)s is charged to the customer.")
@@ -67,11 +67,14 @@ class ResolvePage(ActPage):
 
     def _word(self, seen: Situation, step: str, word: Resolution) -> Word:
         key, without = WORDS[word]
-        if word is Resolution.DONE and Direction.COMPENSATION in histories.views_of(seen.history)[step].last:
-            key, without = "", STAYS
+        tried = histories.views_of(seen.history)[step].last
+        if word is Resolution.NOT_DONE and Direction.ACTION not in tried:
+            key = ""  # its own words say that it was tried
         said = wording.sentence_of(step, key, without, seen.execution, seen.saga, personal=self.personal)
+        stays = str(STAYS) if word is Resolution.DONE and Direction.COMPENSATION in tried else ""
         follows, refund = self._what_follows(seen, step, word)
-        return Word(f"{step}:{word.value}", " ".join(sentence for sentence in (said, follows) if sentence), refund)
+        sentences = (sentence for sentence in (said, stays, follows) if sentence)
+        return Word(f"{step}:{word.value}", " ".join(sentences), refund)
 
     def _what_follows(self, seen: Situation, step: str, word: Resolution) -> tuple[str, Sum | UnknownSum | None]:
         """What the workers make of the word, "" where nothing is left to be said; and what goes back then."""

@@ -52,10 +52,12 @@ def refusals(situation: Situation) -> dict[Act, str]:
 
 
 def resolutions(saga_id: str) -> tuple[tuple[str, Resolution], ...]:
-    """Each step with each word of a person on it that would be taken now, where any would be."""
+    """Each step with each word of a person on it that would be taken now and can be true, where any would be."""
     situation = look(saga_id)
+    views = histories.views_of(situation.history)
     pairs = [(step, word) for step in situation.history.plan for word in Resolution]
-    return tuple(pair for pair in pairs if not why_not_resolve_step(situation, *pair))
+    possible = [(step, word) for step, word in pairs if not (views[step].done and word is Resolution.NOT_DONE)]
+    return tuple(pair for pair in possible if not why_not_resolve_step(situation, *pair))
 
 
 def plan(act: Act, saga_id: str, **parameters: Any) -> Preview:

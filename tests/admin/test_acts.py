@@ -1,5 +1,7 @@
 """Each act from its page to its end, on the real sagas: what it makes of the execution, and what is kept of it."""
 
+import html
+import re
 from itertools import count
 
 import pytest
@@ -7,7 +9,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.signals import post_init
 from django.test import Client
 
-from sagas import SagaState, StepFailed
+from sagas import RetryLater, SagaState, StepFailed
 from sagas.models import SagaEvent, SagaExecution
 from sagas.operations import Act, perform
 from sagas.orchestrator import get_saga_orchestrator
@@ -16,6 +18,13 @@ from tests.support import let_wait_pass, lost, run
 from .cases import act_url, case_url, do, scene, text_of, told, what_was_done
 
 MOVED = "It has moved since you looked, and nothing was done. Look again, and decide then."
+
+
+def offered(client, execution):
+    """The words that the page offers on what has become of a step."""
+    page = client.get(act_url(execution, "resolve")).content.decode()
+    labels = re.findall(r"(?s)<label[^>]*>\s*<input type=\"radio\"[^>]*>(.*?)</label>", page)
+    return [re.sub(r"\d{9}", "#", html.unescape(label).strip()) for label in labels]
 
 
 def go_on(execution):
@@ -249,6 +258,15 @@ def test_a_word_that_nobody_offered_is_not_taken(support):
     assert not execution.events.exists()
 
 
+def test_nobody_says_of_what_was_done_that_it_never_was(support):
+    execution = scene("create_booking", "partial")
+
+    page = do(support, execution, "resolve", word="create_nf:not_done", evidence="none")
+
+    assert "Select a valid choice. create_nf:not_done is not one of the available choices." in text_of(page)
+    assert not execution.events.exists()
+
+
 def test_a_word_needs_evidence(support):
     execution = scene("create_booking", "partial")
 
@@ -258,10 +276,49 @@ def test_a_word_needs_evidence(support):
     assert not execution.events.exists()
 
 
-def test_of_an_undo_that_failed_a_person_may_say_that_the_step_stays(support):
-    page = support.get(act_url(scene("collect_payment", "partial"), "resolve"))
+OFFERED = {
+    ("create_booking", "too-late"): [
+        "Invoice # for R$ 420.00 was issued. It stays as it is.",
+        "There is no valid invoice for R$ 420.00 any more.",
+    ],
+    ("collect_payment", "partial"): [
+        "R$ 420.00 was charged. It stays as it is.",
+        "The payment of R$ 420.00 was reversed; nothing stays charged.",
+    ],
+    ("create_booking", "doubt"): [
+        "Invoice was done. It is still held then.",
+        "The invoice for R$ 420.00 could not be issued. It is still held then.",
+    ],
+}
 
-    assert "Charge was done, and stays as it is." in text_of(page)
+
+@pytest.mark.parametrize("of", OFFERED, ids="-".join)
+def test_only_what_can_have_become_of_a_step_is_offered_and_in_its_words(support, of):
+    assert offered(support, scene(*of)) == OFFERED[of]
+
+
+def test_of_what_nobody_has_tried_nobody_says_that_it_could_not_be_done(support, stage, registered):
+    registered(stage.step("a", RetryLater(0)), stage.step("b", wording={"refused": "B could not be done."}))
+    execution = get_saga_orchestrator().start("x", "trip")
+    get_saga_orchestrator().hold("x")
+    do(support, execution, "resolve", word="a:done", evidence="seen")
+
+    assert offered(support, execution) == [
+        "B was done. It is still held then.",
+        "B was not done. It is still held then.",
+    ]
+
+
+def test_what_was_in_doubt_may_also_never_have_happened(support, stage, registered):
+    words = {"done": "Paid {ref}.", "refused": "Nothing was paid.", "undone": "Nothing is paid any more."}
+    saga = registered(stage.step("a", lost(), undo=[StepFailed("no")], retry_count=0, wording=words))
+    execution = get_saga_orchestrator().execute("x", "trip", saga)
+
+    assert offered(support, execution) == [
+        "A was done. It stays as it is.",
+        "Nothing was paid.",
+        "Nothing is paid any more.",
+    ]
 
 
 def test_each_word_says_what_follows_from_it_and_the_money_that_moves(support, stage, registered):
