@@ -49,7 +49,10 @@ class DeadKey(ProviderError):
 
 
 class UndoRefused(ProviderError):
-    """The provider will never undo it for us; `manual_action`, `url` and `until` are for a person."""
+    """The provider will never undo it for us; `manual_action`, `url` and `until` are for a person.
+
+    `until` is no part of the text: how it is written depends on who reads it.
+    """
 
     def __init__(
         self, code: str, reason: str, manual_action: str, url: str = "", *, until: datetime | None = None
@@ -61,5 +64,4 @@ class UndoRefused(ProviderError):
         self.until = until
 
     def __str__(self) -> str:
-        until = f"At the latest on {self.until:%Y-%m-%d %H:%M %Z}." if self.until else ""
-        return " ".join(part for part in (f"{self.reason} ({self.code}).", self.manual_action, until, self.url) if part)
+        return " ".join(part for part in (f"{self.reason} ({self.code}).", self.manual_action, self.url) if part)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
-from integrations.exceptions import Kind, ProviderError
+from integrations.exceptions import Kind, ProviderError, UndoRefused
 from integrations.results import Pending
 from sagas import OutcomeUnknown, RetryLater, StepContext, StepFailed, StillPending
 
@@ -35,7 +35,8 @@ def finished(result: Result | Pending) -> Result:
 
 
 def _fail(error: ProviderError, _: StepContext) -> Exception:
-    return StepFailed(str(error))
+    until = error.until if isinstance(error, UndoRefused) else None
+    return StepFailed(str(error), output={"until": until} if until else None)
 
 
 def _retry(error: ProviderError, context: StepContext) -> Exception:

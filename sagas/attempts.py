@@ -12,7 +12,7 @@ from typing import Any
 from . import database, histories, values
 from .conf import get_settings
 from .definition import StepCall, StepContext
-from .exceptions import InvalidInput, OutcomeUnknown, StepTimeout, StillPending
+from .exceptions import InvalidInput, OutcomeUnknown, StepFailed, StepTimeout, StillPending
 from .heartbeat import WATCHDOG
 from .histories import View
 from .outcomes import INTERRUPTIONS, Ended, ended_by
@@ -161,13 +161,14 @@ def _stored_output(returned: Any) -> dict[str, Any] | None:
 
 
 def _with_output(ended: Ended) -> Ended:
-    """StillPending may say what is known so far; what cannot be stored leaves the attempt in doubt."""
-    if not isinstance(ended.error, StillPending) or ended.outcome is not Outcome.PENDING:
+    """StillPending and StepFailed may say what is known; what cannot be stored leaves in doubt what is not refused."""
+    speaks = ended.refused or ended.outcome is Outcome.PENDING
+    if not isinstance(ended.error, (StillPending, StepFailed)) or not speaks:
         return ended
     try:
         return replace(ended, output=_stored_output(ended.error.output))
     except InvalidInput as error:
-        return Ended(Outcome.UNCERTAIN, error)
+        return replace(ended, error=error) if ended.refused else Ended(Outcome.UNCERTAIN, error)
 
 
 def _as_its_direction_means(attempt: Attempt, ended: Ended) -> Ended:

@@ -40,7 +40,14 @@ class StepSignal(Exception):
 
 
 class StepFailed(StepSignal):
-    """The step certainly did not take effect, and trying again is useless (a declined card)."""
+    """The step certainly did not take effect, and trying again is useless (a declined card).
+
+    `output` is what a person may need to know of it, such as a deadline; the step's wording can be filled from it.
+    """
+
+    def __init__(self, *args: object, output: Mapping[str, Any] | None = None) -> None:
+        super().__init__(*args)
+        self.output = output
 
 
 class RetryLater(StepSignal):

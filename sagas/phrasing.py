@@ -14,7 +14,7 @@ from .states import CustomerState
 
 OF_A_STEP = (
     *("doing", "done", "in_doubt", "refused"),
-    *("undoing", "undone", "undo_in_doubt", "not_undone"),
+    *("undoing", "undone", "undo_in_doubt", "not_undone", "by_hand"),
     *("to_do", "to_undo"),
     "name",
 )

@@ -27,6 +27,7 @@ __all__ = [
     "CustomerState",
     "StepStatus",
     "StepTold",
+    "by_hand",
     "customer_state",
     "message",
     "sentence_of",
@@ -114,6 +115,15 @@ def steps_told(
     return told
 
 
+def by_hand(name: str, execution: SagaExecution, saga: Saga | None, history: History, *, personal: bool) -> str:
+    """What a person can do where the step's undo was refused; "" where it was not, or its wording does not say."""
+    step, view = saga.step(name) if saga else None, views_of(history)[name]
+    if step is None or not view.to_undo or view.undo_ending is not Ending.REFUSED or view.undo_doubt:
+        return ""
+    reported = view.last[Direction.COMPENSATION].output
+    return _own_words(step.wording, "by_hand", execution, saga, reported, personal=personal) or ""
+
+
 def sentence_of(
     name: str, key: str, without: Promise, execution: SagaExecution, saga: Saga | None, *, personal: bool
 ) -> str:
@@ -124,11 +134,17 @@ def sentence_of(
 
 
 def _own_words(
-    wording: Mapping[str, Any] | None, key: str, execution: SagaExecution, saga: Saga | None, *, personal: bool
+    wording: Mapping[str, Any] | None,
+    key: str,
+    execution: SagaExecution,
+    saga: Saga | None,
+    reported: Mapping[str, Any] | None = None,
+    *,
+    personal: bool,
 ) -> str | None:
     template = (wording or {}).get(key)
     masked: Sequence[str] = saga.personal if saga and not personal else ()
-    return fill(template, (execution.context, execution.input), masked) if template else None
+    return fill(template, (reported or {}, execution.context, execution.input), masked) if template else None
 
 
 def _reason(execution: SagaExecution, saga: Saga | None, history: History | None, *, personal: bool) -> str | None:

@@ -20,7 +20,7 @@ from sagas.models import SagaExecution, StepRun
 from sagas.naming import name_in_words
 from sagas.operations.situation import Situation
 from sagas.states import Direction, Ending, Outcome, SagaState
-from sagas.wording import sentence_of
+from sagas.wording import by_hand, sentence_of
 
 
 class Kind(StrEnum):
@@ -88,7 +88,7 @@ ICONS = {
 @dataclass(frozen=True)
 class Undo:
     """An open undo. `doubt` says so where it is not even certain that there is something to undo; `held` is why nothing
-    goes on; `about` has the customer and the references as pairs of a label and a value."""
+    goes on, `by_hand` what a person can do; `about` has the customer and the references as pairs of label and value."""
 
     execution: SagaExecution
     step: str
@@ -100,6 +100,7 @@ class Undo:
     attempts: int
     answer: str
     hidden: bool
+    by_hand: str
     since: dt.datetime
     about: tuple[tuple[str, str], ...]
 
@@ -152,6 +153,7 @@ def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
         attempts=view.counts.get(Direction.COMPENSATION, 0),
         answer=veil(answer),
         hidden=bool(answer) and veil.blind,
+        by_hand=by_hand(name, looked.execution, looked.saga, looked.history, personal=veil.personal),
         since=_since(looked),
         about=_about(looked, veil),
     )

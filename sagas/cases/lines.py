@@ -13,7 +13,7 @@ from sagas.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout
 from sagas.histories import History, Record, views_of
 from sagas.models import LOST_LEASE, SagaExecution
 from sagas.states import Direction, Outcome
-from sagas.wording import StepStatus, steps_told
+from sagas.wording import StepStatus, by_hand, steps_told
 
 from .veil import Veil
 
@@ -24,8 +24,8 @@ SETTLED = frozenset({StepStatus.DONE, StepStatus.UNDONE})
 
 @dataclass(frozen=True)
 class Line:
-    """A step: how it stands and since when, the references it reported, by key, and the last answer where it is not
-    done or not undone."""
+    """A step: how it stands and since when, the references it reported, by key; where it is not done or not undone,
+    the last answer, and what a person can do."""
 
     step: str
     status: StepStatus
@@ -33,6 +33,7 @@ class Line:
     at: dt.datetime | None
     references: tuple[tuple[str, str], ...]
     why: str
+    by_hand: str
 
 
 def lines_of(execution: SagaExecution, saga: Saga | None, history: History, veil: Veil) -> tuple[Line, ...]:
@@ -49,6 +50,7 @@ def lines_of(execution: SagaExecution, saga: Saga | None, history: History, veil
             at=last[step.name].finished_at if step.name in last else None,
             references=tuple(_references(saga, history, step.name, veil)),
             why=veil(answers.get(step.name, "")),
+            by_hand=by_hand(step.name, execution, saga, history, personal=veil.personal),
         )
         for step in told
     )

@@ -18,6 +18,7 @@ from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.registry import all_sagas
 from sagas.states import Direction, Outcome, SagaState
 from sagas.tenure import history_of
+from sagas.wording import by_hand
 
 from .exits import Exit
 from .lines import error_of, impersonal, one_line, skipped
@@ -207,7 +208,8 @@ def _partially_compensated(stands: Standing) -> str:
 
 def _not_undone(stands: Standing, name: str) -> str:
     error = _last_error(stands, name, Direction.COMPENSATION)
-    return f"{name}: {error}" if error else name
+    words = by_hand(name, stands.execution, stands.saga, stands.history, personal=False)
+    return " ".join(part for part in (f"{name}: {error}" if error else name, words) if part)
 
 
 def _held(stands: Standing) -> str:

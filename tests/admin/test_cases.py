@@ -1,7 +1,12 @@
 """What is said of a case that has ended: a headline, what to do, and each step in the group where it belongs."""
 
-import pytest
+import datetime as dt
 
+import pytest
+from django.utils import formats, timezone
+from django.utils.translation import override
+
+from integrations.models import SandboxEffect
 from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
 from sagas import StepFailed
 from sagas.cases import case_of
@@ -9,7 +14,7 @@ from sagas.models import SagaExecution
 from sagas.tenure import history_of
 from tests.support import lost, new_id
 
-from .cases import ANA, book, case, pay, sentences, verdict, waiting
+from .cases import ANA, book, case, pay, scene, sentences, verdict, waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -173,12 +178,44 @@ def test_an_invoice_that_cannot_be_cancelled_comes_with_what_the_provider_answer
     assert line.sentence == f"Invoice {number} for R$ 420.00 could not be cancelled and is still valid."
     assert dict(line.references)["invoice_number"] == number
     assert f"It is too late to cancel invoice {number} by web service (E523)." in line.why
-    assert "Ask the city's tax office to cancel it, in its portal. At the latest on 20" in line.why
-    assert line.why.endswith(f" https://portal.invoices.example/nfse/{number}")
+    asked = "Ask the city's tax office to cancel it, in its portal."
+    assert line.why.endswith(f"{asked} https://portal.invoices.example/nfse/{number}")
     assert sentences(found.undone) == [
         "A cancellation was sent to [customer_email].",
         "A cancellation was sent by WhatsApp to [customer_phone].",
     ]
+
+
+BY_HAND = {
+    "en": "The city's tax office can still cancel invoice {number} until {until}; ask for it in the office's portal.",
+    "pt-br": "A prefeitura ainda pode cancelar a nota fiscal {number} até {until}; faça o pedido no portal dela.",
+}
+
+
+@pytest.mark.parametrize("language", BY_HAND)
+def test_a_deadline_is_told_as_the_readers_date_and_time_and_in_the_readers_language(language):
+    execution = scene("create_booking", "too-late")
+    issued = SandboxEffect.objects.get(operation="issue").created_at
+
+    with override(language), timezone.override("Asia/Tokyo"):
+        until = formats.date_format(timezone.localtime(issued + dt.timedelta(days=5)), "DATETIME_FORMAT")
+        [line] = case(execution).not_undone
+
+    assert line.by_hand == BY_HAND[language].format(number=execution.context["invoice_number"], until=until)
+
+
+def test_what_a_person_can_do_is_told_only_of_an_undo_that_was_refused(plant, orchestrator, clock, settings):
+    refused = scene("collect_payment", "partial")
+    plant("email", "send", "refuse")
+    plant("payments", "refund", "effect_then_lose_reply", remaining=10_000)
+    settings.SAGAS = settings.SAGAS | {"COMPENSATION_PATIENCE": 2}
+    in_doubt = pay()
+    clock.advance(3600)
+    orchestrator.resume(in_doubt.saga_id)
+
+    [doubtful], [line] = case(in_doubt).not_undone, case(refused).not_undone
+    assert doubtful.by_hand == ""
+    assert line.by_hand == "Give R$ 420.00 back in the payment gateway's dashboard, or by bank transfer."
 
 
 def test_a_saga_that_is_not_registered_here(stage, registered, orchestrator):

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import formats, timezone
 
 from integrations import sandbox
-from integrations.models import FaultMode
+from integrations.models import FaultMode, SandboxEffect
 from sagas import OutcomeUnknown, RetryLater, SagaState, StepFailed, registry
 from sagas.models import MissingSaga, SagaExecution
 from sagas.operations import Act, By, perform
@@ -64,6 +64,14 @@ def words_of_html(text):
     return " ".join(re.sub(r"<[^>]*>", " ", text).split()).replace("&#x27;", "'")
 
 
+def by_hand(execution):
+    until = SandboxEffect.objects.get(operation="issue").created_at + dt.timedelta(days=5)
+    return (
+        f"The city's tax office can still cancel invoice {execution.context['invoice_number']} until {moment(until)}; "
+        "ask for it in the office's portal."
+    )
+
+
 def moment(at):
     return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
 
@@ -82,12 +90,12 @@ def test_an_undo_that_failed_for_good_is_told_with_the_providers_answer_and_the_
     assert told == (
         f"{CANCEL_INVOICE} Failed for good It has failed for good; a person has to see to it. "
         f"The provider's last answer {refused.error_message} "
+        f"What a person can do {by_hand(execution)} "
         "Customer name [customer_name] Sale id SALE-001 Customer email [customer_email] "
         f"Invoice ref {execution.context['invoice_ref']} Invoice number {execution.context['invoice_number']} "
         f"Attempts 1 Since {moment(first_undo(execution))} Saga Create booking, b-1 "
         "Case file Undo again Resolve a step by hand"
     )
-    assert re.search(r"E523.*portal\. At the latest on .* UTC\. https://portal", refused.error_message)
     page = response.content.decode()
     case = f"/admin/sagas/sagaexecution/{execution.pk}/"
     assert f'href="{case}change/"' in page

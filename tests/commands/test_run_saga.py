@@ -4,11 +4,15 @@ import argparse
 import io
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from rest_framework import serializers
 
+from integrations.models import SandboxEffect
 from sagas import OutcomeUnknown, RetryLater, SagaState, StillPending
 from sagas.management.arguments import context_from
 from sagas.management.commands.run_saga import Command
@@ -75,9 +79,12 @@ def test_an_undo_refused_for_good_names_the_step_and_the_command_and_is_exit_4(c
     said = command("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1")
 
     refusal = next(line for line in said.lines if line.startswith("✗ undo create_nf: ")).removeprefix("✗ undo ")
+    issued = SandboxEffect.objects.get(operation="issue")
+    until = date_format(localtime(issued.created_at + timedelta(days=5)), "DATETIME_FORMAT")
     assert said.out.endswith(
         "Partially compensated: create_booking b-1. Undone: send_whatsapp, send_email. NOT undone:\n"
-        f"  {refusal}\n"
+        f"  {refusal} The city's tax office can still cancel invoice {issued.response['number']} until "
+        f"{until}; ask for it in the office's portal.\n"
         "A person has to see to it. When that is done, put it down:\n"
         '  python manage.py saga_resolve --reason "…" --evidence "…" b-1 create_nf undone\n'
         "or have it tried once more:\n"

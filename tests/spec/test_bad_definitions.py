@@ -111,10 +111,10 @@ def test_a_template_of_a_step_says_what_is_wrong_with_it(template, cure):
     assert message == f"step 'charge': wording for 'done' {cure}"
 
 
-def test_a_step_knows_ten_situations_and_a_name():
+def test_a_step_knows_eleven_situations_and_a_name():
     message = why(SagaStep, "charge", does_nothing, wording={"failed": "Not charged."})
 
-    known = "doing, done, in_doubt, refused, undoing, undone, undo_in_doubt, not_undone, to_do, to_undo, name"
+    known = "doing, done, in_doubt, refused, undoing, undone, undo_in_doubt, not_undone, by_hand, to_do, to_undo, name"
     assert message == f"step 'charge': wording has no situation 'failed'; it knows {known}"
 
 

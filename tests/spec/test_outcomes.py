@@ -1,5 +1,6 @@
 """Promise 3: what an exception says about the effect."""
 
+import datetime as dt
 import http.client
 import socket
 import ssl
@@ -8,7 +9,8 @@ import pytest
 
 from sagas import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
 from sagas.outcomes import ended_by
-from sagas.states import Outcome
+from sagas.states import Ending, Outcome
+from tests.support import Stage, run
 
 
 def foreign(module: str, name: str, base: type[Exception] = Exception) -> type[Exception]:
@@ -130,6 +132,26 @@ def test_the_settings_name_further_classes_that_leave_doubt():
     assert ended_by(more_special(), ["provider.errors.Lost"]).outcome is Outcome.UNCERTAIN
     assert ended_by(ConnectionRefusedError(), ["builtins.ConnectionRefusedError"]).outcome is Outcome.UNCERTAIN
     assert ended_by(lost(), ["errors.Lost"]).outcome is Outcome.FAILED
+
+
+@pytest.mark.django_db
+def test_a_refusal_may_report_what_a_person_needs_to_know(stage: Stage):
+    until = dt.datetime(2030, 1, 2, 3, 4, tzinfo=dt.UTC)
+    execution = run(stage.step("a", StepFailed("too late", output={"until": until})))
+
+    attempt = execution.step_executions.get()
+    assert (attempt.error_message, attempt.output) == ("too late", {"until": "2030-01-02T03:04:00+00:00"})
+    assert "until" not in execution.context
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_refusal_that_reports_what_cannot_be_stored_is_a_refusal_all_the_same(stage: Stage, transactional):
+    execution = run(stage.step("a", StepFailed("no", output={"until": object()}), transactional=transactional))
+
+    attempt = execution.step_executions.get()
+    assert (attempt.outcome, attempt.ending, attempt.output) == (Outcome.FAILED, Ending.REFUSED, None)
+    assert attempt.error_message == "until: is a object, which JSON cannot hold"
 
 
 def test_a_steps_wait_is_a_number_of_seconds():

@@ -39,6 +39,10 @@ CREATE_NF = {
     "undoing": _("The invoice for {amount:money} is being cancelled."),
     "undo_in_doubt": _("It is not certain yet whether the invoice for {amount:money} was cancelled."),
     "not_undone": _("Invoice {invoice_number} for {amount:money} could not be cancelled and is still valid."),
+    "by_hand": _(
+        "The city's tax office can still cancel invoice {invoice_number} until {until:datetime}; ask for it in the "
+        "office's portal."
+    ),
     "to_do": _("An invoice for {amount:money} is issued."),
     "to_undo": _("The invoice for {amount:money} is cancelled."),
 }
@@ -78,6 +82,7 @@ ADD_CALENDAR = {
     "undoing": _("{description} is being taken out of the calendar."),
     "undo_in_doubt": _("It is not certain yet whether {description} was taken out of the calendar."),
     "not_undone": _("{description} could not be taken out of the calendar."),
+    "by_hand": _("Take {description} out of the calendar by hand."),
     "to_do": _("{description} on {starts_at:datetime} is put into the calendar."),
     "to_undo": _("{description} is taken out of the calendar."),
 }
@@ -98,6 +103,7 @@ PROCESS_PAYMENT = {
     "undoing": _("{amount:money} is being given back."),
     "undo_in_doubt": _("It is not certain yet whether {amount:money} was given back."),
     "not_undone": _("{amount:money} could not be given back."),
+    "by_hand": _("Give {amount:money} back in the payment gateway's dashboard, or by bank transfer."),
     "to_do": _("{amount:money} is charged to the customer."),
     "to_undo": _("{amount:money} is given back to the customer."),
 }
