@@ -42,7 +42,7 @@ PARAMETERS = {*days.PARTS, "state", *(each.parameter_name for each in FILTERS if
 class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Executions with their history."""
 
-    list_display = ("what", "standing", "about", "progress", "age", "next_attempt")
+    list_display = ("what", "standing", "about", "age")
     list_display_links = ("what",)
     list_filter = FILTERS
     list_per_page = 50
@@ -108,7 +108,7 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
         if asked - set(self.get_actions(request)):
             raise PermissionDenied
 
-    @admin.display(description=_("what"))
+    @admin.display(description=_("what the customer is told"))
     def what(self, execution: Any) -> SafeString:
         """The customer's sentence, and the saga's name in words."""
         told: Told = execution.told
@@ -121,46 +121,40 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
         pairs = ((naming.name_in_words(key), value) for key, value in told.references)
         return format_html_join("", '<span class="saga-reference" title="{}">{}</span>', pairs) or NOTHING
 
-    @admin.display(description=_("state"))
+    @admin.display(description=_("state and step"))
     def standing(self, execution: Any) -> SafeString:
-        """Its state, and whether somebody has to look at it."""
-        return render_to_string("admin/sagas/_standing.html", {"execution": execution})
+        """Its state, whether somebody has to look at it, how far it is, and the step whose failure has ended it."""
+        told = {"execution": execution, "progress": _progress(execution), "failed_step": execution.told.failed_step}
+        return render_to_string("admin/sagas/_standing.html", told)
 
-    @admin.display(description=_("step"))
-    def progress(self, execution: Any) -> SafeString | str:
-        """How far it is, or has come, and the step whose failure has ended it."""
-        words = _progress(execution)
-        if not execution.failed_step:
-            return words
-        failed = gettext("Failed: %(step)s") % {"step": execution.told.failed_step}
-        return format_html('{} <span class="saga-kind">{}</span>', words, failed)
-
-    @admin.display(description=_("age"), ordering="created_at")
+    @admin.display(description=_("started"), ordering="created_at")
     def age(self, execution: Any) -> SafeString:
-        """How long ago it was started."""
-        return _moment(execution.created_at, timesince(execution.created_at, CLOCK.by_host(), depth=1))
-
-    @admin.display(description=_("next attempt"))
-    def next_attempt(self, execution: Any) -> SafeString | str:
-        """When it goes on."""
-        due = execution.due_at
-        if execution.state not in UNFINISHED or execution.held or due is None:
-            return NOTHING
-        if execution.leased:
-            return gettext("under way")
-        if due <= CLOCK.by_host():
-            return _moment(due, gettext("now"))
-        return _moment(due, gettext("in %(time)s") % {"time": timeuntil(due, CLOCK.by_host(), depth=1)})
+        """How long ago it was started, and when it goes on."""
+        since = timesince(execution.created_at, CLOCK.by_host(), depth=1)
+        started = _moment(execution.created_at, gettext("%(time)s ago") % {"time": since})
+        return format_html('{} <span class="saga-kind">{}</span>', started, _next_attempt(execution))
 
 
 def _progress(execution: Any) -> str:
     told: Told = execution.told
     if not told.planned:
-        return NOTHING
+        return ""
     numbers = {"done": told.done, "step": min(told.done + 1, told.planned), "planned": told.planned}
     if under_way(execution):
         return gettext("step %(step)d of %(planned)d") % numbers
     return gettext("%(done)d of %(planned)d done") % numbers
+
+
+def _next_attempt(execution: Any) -> SafeString | str:
+    due = execution.due_at
+    if execution.state not in UNFINISHED or execution.held or due is None:
+        return ""
+    if execution.leased:
+        return gettext("Under way")
+    if due <= CLOCK.by_host():
+        return _moment(due, gettext("Next attempt now"))
+    time = timeuntil(due, CLOCK.by_host(), depth=1)
+    return _moment(due, gettext("Next attempt in %(time)s") % {"time": time})
 
 
 def _moment(moment: dt.datetime, words: str) -> SafeString:

@@ -29,7 +29,7 @@ QUICK = (
 QUERIES = {
     "": "everything",
     "p=20": "a page far down",
-    "o=5": "oldest first",
+    "o=4": "oldest first",
     "state=failed": "a state",
     "state=succeeded": "what most are",
     "state=failed&state=partially_compensated": "two states",

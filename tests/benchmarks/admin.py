@@ -15,7 +15,7 @@ PAGES = {
     "list, first page": LIST,
     "list, page 20": f"{LIST}?p=20",
     "list, page 200": f"{LIST}?p=200",
-    "list, oldest first": f"{LIST}?o=5",
+    "list, oldest first": f"{LIST}?o=4",
     "by state: failed": f"{LIST}?state=failed",
     "by state: succeeded": f"{LIST}?state=succeeded",
     "by state: two": f"{LIST}?state=failed&state=partially_compensated",

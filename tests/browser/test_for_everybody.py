@@ -117,6 +117,18 @@ def test_the_desks(agent, desk):
     assert flaws(agent("Supervisor", f"/admin/{desk}")) == []
 
 
+def test_the_list_shows_all_that_it_tells_without_scrolling(agent):
+    for make in CASES.values():
+        make()
+    page = agent("Supervisor", LIST)
+    assert flaws(page) == []
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+    assert page.locator("#toggle-nav-sidebar").is_visible()
+    table = page.locator("#result_list")
+    assert table.evaluate("table => table.scrollWidth <= table.parentElement.clientWidth")
+
+
 def press(page: Page) -> None:
     """Send the form of an act."""
     page.locator(".saga-act-form button.default").click()
