@@ -82,9 +82,9 @@ def _outcome_of_retry(execution: SagaExecution) -> str:
 
 def _outcome_of_resolve(execution: SagaExecution) -> str:
     if execution.held:
-        return gettext("Your word is put down; the saga is still held.")
+        return gettext("Your word is put down; the case is still held.")
     if execution.state is SagaState.FAILED:
         return gettext("Your word is put down, and nothing is left to be undone.")
     if execution.state is SagaState.PARTIALLY_COMPENSATED:
         return gettext("Your word is put down; there are other steps that are not undone.")
-    return gettext("Your word is put down, and the saga goes on now; this page shows how.")
+    return gettext("Your word is put down, and the case goes on now; this page shows how.")

@@ -45,14 +45,14 @@ class Filters(forms.Form):
     """Which of the undos are asked for."""
 
     kind = forms.ChoiceField(label=_("Undos"), choices=KINDS, required=False)
-    saga = forms.ChoiceField(label=_("Saga"), required=False)
+    saga = forms.ChoiceField(label=_("Kind"), required=False)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         gone = MissingSaga.objects.using(database.alias()).values_list("name", flat=True)
         names = sorted({*all_sagas(), *gone})
         field = cast("forms.ChoiceField", self.fields["saga"])
-        field.choices = [("", _("All sagas")), *((name, name_in_words(name)) for name in names)]
+        field.choices = [("", _("All kinds")), *((name, name_in_words(name)) for name in names)]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What people and the engine did to a case, in words: who, when, from where, why, and what it changed."""
+"""What people and the system did to a case, in words: who, when, from where, why, and what it changed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SENTENCES = {
     Kind.CORRECT: _("%(who)s corrected the input."),
     Kind.NOTE: _("%(who)s wrote a note."),
     Kind.REVEAL: _("%(who)s looked at the personal data."),
-    Kind.HELD: _("The engine held it."),
-    Kind.LOST_LEASE: _("A worker was lost, with what it was about."),
+    Kind.HELD: _("The system held it."),
+    Kind.LOST_LEASE: _("The system broke down in the middle of it."),
     Kind.CANCELLED: _("The cancel was carried out."),
 }
 RESOLVED = {
@@ -45,7 +45,7 @@ SOURCES = {
     "api": _("API"),
     "cli": _("command line"),
     "python": _("program"),
-    "engine": _("engine"),
+    "engine": _("system"),
 }
 
 
@@ -95,7 +95,7 @@ def _moves(data: Mapping[str, Any]) -> list[str]:
     before, after = data.get("from"), data.get("to")
     told = []
     if data.get("requested"):
-        told.append(gettext("A worker had it in hand; it was asked to do so after its step."))
+        told.append(gettext("A step was under way; it was to follow once that had ended."))
     if before in words and after in words and before != after:
         told.append(
             gettext("It went from “%(before)s” to “%(after)s”.") % {"before": words[before], "after": words[after]}

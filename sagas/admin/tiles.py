@@ -85,5 +85,5 @@ TILES = {
     ),
     "undoing": Tile(_("Undoing"), _("What they have done is being taken back."), undoing, "now=undoing"),
     "waiting": Tile(_("Waiting"), _("They wait for their turn, or for the next attempt."), waiting, "now=waiting"),
-    "running": Tile(_("Running"), _("A worker has them in hand."), running, "now=running"),
+    "running": Tile(_("Running"), _("They are being worked on now."), running, "now=running"),
 }

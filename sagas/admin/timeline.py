@@ -45,7 +45,7 @@ ENDINGS: dict[Ending, str | Promise] = {
     Ending.REFUSED: _("Refused for good"),
     Ending.SPENT: _("No retry is left"),
     Ending.IMPATIENT: _("It was waited for long enough"),
-    Ending.POISON: _("It keeps breaking its worker down"),
+    Ending.POISON: _("It breaks the system down each time"),
 }
 MARKS = {Outcome.SUCCEEDED: "✓", Outcome.FAILED: "✗", Outcome.UNCERTAIN: "?", Outcome.PENDING: "…"}
 

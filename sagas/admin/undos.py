@@ -51,7 +51,7 @@ WORDS = {
     Status.IN_HAND: _("Being made"),
     Status.AGAIN: _("Tried again"),
     Status.ACCEPTED: _("Accepted, not finished"),
-    Status.UNKNOWN: _("Waiting for a worker"),
+    Status.UNKNOWN: _("Not known here"),
     Status.HELD: _("Held"),
     Status.ASIDE: _("Set aside"),
     Status.FAILED: _("Failed for good"),
@@ -59,11 +59,11 @@ WORDS = {
 }
 SENTENCES = {
     Status.WAITING: _("It waits for its turn; nobody has to do anything."),
-    Status.IN_HAND: _("A worker is making it now."),
+    Status.IN_HAND: _("It is being made now."),
     Status.AGAIN: _("It has not worked yet; at %(at)s it is tried again."),
     Status.ACCEPTED: _("The provider has accepted it and has not finished; at %(at)s it is asked again."),
-    Status.UNKNOWN: _("It waits for a worker that knows the saga %(saga)s."),
-    Status.HELD: _("It waits for a person, because the saga is held."),
+    Status.UNKNOWN: _("Nothing here knows what “%(saga)s” is; call whoever looks after the system."),
+    Status.HELD: _("It waits for a person, because the case is held."),
     Status.ASIDE: _(
         "It is set aside while the provider does not help; at %(at)s it is tried again, and until %(until)s if need be."
     ),

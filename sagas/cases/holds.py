@@ -25,7 +25,7 @@ def verdict_of_hold(stands: Stands) -> Verdict:
         return Verdict(DOUBT, headline, _("Find out at the provider, then resolve the step by hand with the evidence."))
     if cause == "operator":
         return _held_by_a_person(stands, event)
-    advice = _("Mend the cause, then release it; or resolve the step by hand. What the engine said: %(reason)s")
+    advice = _("Mend the cause, then release it; or resolve the step by hand. What the system said: %(reason)s")
     return Verdict(BAD, _why_held(stands, cause), advice % {"reason": stands.veil(stands.execution.held)})
 
 
@@ -61,4 +61,4 @@ def _why_held(stands: Stands, cause: str) -> str:
     if past_pivot(stands.saga, stands.history):
         headline = _("It is held: %(steps)s failed for good, after the point of no return.")
         return headline % {"steps": stands.in_words([standing_at(stands.saga, stands.history)])}
-    return _("It is held by the engine: nothing goes on until a person releases it.")
+    return _("It is held by the system: nothing goes on until a person releases it.")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext
+
 from sagas import database
 from sagas.definition import Saga
 from sagas.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
@@ -18,7 +20,7 @@ from sagas.wording import StepStatus, by_hand, steps_told
 from .veil import Veil
 
 # Their messages are sentences; of other errors the type often says more than the message.
-SPOKEN = {LOST_LEASE, *(kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout))}
+SPOKEN = {kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout)}
 SETTLED = frozenset({StepStatus.DONE, StepStatus.UNDONE})
 
 
@@ -58,6 +60,8 @@ def lines_of(execution: SagaExecution, saga: Saga | None, history: History, veil
 
 def error_in_words(error_type: str, message: str) -> str:
     """An error as people read it: what a step itself has said without the name of its class."""
+    if error_type == LOST_LEASE:
+        return gettext("The system broke down during this attempt, or was cut off.")
     if error_type in SPOKEN:
         return message or error_type
     return ": ".join(part for part in (error_type, message) if part)

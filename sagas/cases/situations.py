@@ -41,8 +41,8 @@ def verdict_without_saga(execution: SagaExecution) -> Verdict:
 
 
 def _pending(_stands: Stands) -> Verdict:
-    advice = _("A worker takes it up by itself. If that takes minutes, look whether workers are running.")
-    return Verdict(BUSY, _("It is waiting for a worker; nothing has begun yet."), advice)
+    advice = _("It begins by itself. If that takes minutes, call whoever looks after the system.")
+    return Verdict(BUSY, _("It waits for its turn; nothing has begun yet."), advice)
 
 
 def _in_progress(stands: Stands) -> Verdict:

@@ -22,8 +22,8 @@ class Compensation(SagaExecution):
 
     class Meta:
         proxy = True
-        verbose_name = _("compensation")
-        verbose_name_plural = _("compensations")
+        verbose_name = _("open undo")
+        verbose_name_plural = _("open undos")
         default_permissions = ()
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 STATES = [
     (SagaState.PENDING.value, _("Pending")),
     (SagaState.IN_PROGRESS.value, _("In progress")),
-    (SagaState.COMPENSATING.value, _("Compensating")),
+    (SagaState.COMPENSATING.value, _("Undoing")),
     (SagaState.SUCCEEDED.value, _("Succeeded")),
     (SagaState.FAILED.value, _("Failed")),
-    (SagaState.PARTIALLY_COMPENSATED.value, _("Partially compensated")),
+    (SagaState.PARTIALLY_COMPENSATED.value, _("Partly undone")),
 ]
 PRIORITIES = [
     (Priority.LOW.value, _("low")),

@@ -97,7 +97,7 @@ class SagaEvent(models.Model):
         CORRECT = "correct", _("Correct the input")
         NOTE = "note", _("Note")
         REVEAL = "reveal", _("Personal data looked at")
-        HELD = "held", _("Held by the engine")
+        HELD = "held", _("Held by the system")
         LOST_LEASE = "lost_lease", _("Worker lost")
         CANCELLED = "cancelled", _("Cancel carried out")
 

@@ -68,6 +68,6 @@ def correct_and_go_on(
 
 def _half_done(refusal: ActRefused) -> str:
     if isinstance(refusal, ActOutdated):
-        return gettext("the input is corrected, but somebody else has moved the saga on meanwhile; look again.")
-    sentence = gettext("the input is corrected, but the saga does not go on with it yet: %(why)s")
+        return gettext("the input is corrected, but somebody else has moved the case on meanwhile; look again.")
+    sentence = gettext("the input is corrected, but nothing goes on with it yet: %(why)s")
     return sentence % {"why": refusal.sentence}

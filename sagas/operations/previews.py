@@ -33,20 +33,20 @@ def _preview_cancel(situation: Situation) -> Told:
     running = _running(situation)
     if running and running not in calls:
         calls.insert(0, running)
-    return gettext("Stops the saga and undoes what was done."), calls
+    return gettext("Stops it, and undoes what was done."), calls
 
 
 def _preview_compensate(situation: Situation) -> Told:
-    return gettext("Undoes the finished saga, last step first."), _undo_calls(situation.rolling())
+    return gettext("Undoes all that was done, last step first."), _undo_calls(situation.rolling())
 
 
 def _preview_hold(situation: Situation) -> Told:
     if situation.execution.leased:
         return gettext(
-            "Parks the saga after the attempt that is running; "
-            "nothing is undone and nothing goes on until it is released."
+            "It stops as soon as the step under way has ended; "
+            "nothing is undone, and nothing goes on until somebody releases it."
         ), []
-    return gettext("Parks the saga now; nothing is undone and nothing goes on until it is released."), []
+    return gettext("It stops now; nothing is undone, and nothing goes on until somebody releases it."), []
 
 
 def _preview_release(situation: Situation) -> Told:
@@ -69,13 +69,13 @@ def _preview_resolve(_: Situation) -> Told:
 
 
 def _preview_acknowledge(_: Situation) -> Told:
-    return gettext("Takes the saga off the list of those that need attention; nothing else changes."), []
+    return gettext("Takes it off the list of those that need attention; nothing else changes."), []
 
 
 def _preview_correct(situation: Situation) -> Told:
     if situation.state is SagaState.FAILED:
-        return gettext("Replaces the input; it takes effect with the next run."), []
-    return gettext("Replaces the input; it takes effect with its release."), []
+        return gettext("The input is replaced, and counts when it is tried again."), []
+    return gettext("The input is replaced, and counts once it is released."), []
 
 
 PREVIEWS: dict[Act, Callable[[Situation], Told]] = {

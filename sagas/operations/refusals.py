@@ -15,9 +15,7 @@ from .situation import Act, Situation
 
 def _why_not_retry(situation: Situation) -> str:
     if situation.state not in (SagaState.FAILED, SagaState.PARTIALLY_COMPENSATED):
-        return gettext("only a failed saga can be retried, and the state of this one is “%(state)s”.") % _state_of(
-            situation
-        )
+        return gettext("only what has failed can be tried again, and this is “%(state)s”.") % _state_of(situation)
     return _why_no_definition(situation) or _why_busy(situation)
 
 
@@ -34,7 +32,7 @@ def _why_not_cancel(situation: Situation) -> str:
 
 def _why_not_compensate(situation: Situation) -> str:
     if situation.state is not SagaState.SUCCEEDED:
-        return gettext("only a finished saga can be undone, and the state of this one is “%(state)s”.") % _state_of(
+        return gettext("only what has succeeded can be undone as a whole, and this is “%(state)s”.") % _state_of(
             situation
         )
     if missing := _why_no_definition(situation):
@@ -73,31 +71,31 @@ def _why_not_verify(situation: Situation) -> str:
 
 def _why_not_resolve(situation: Situation) -> str:
     if not situation.execution.held and situation.state is not SagaState.PARTIALLY_COMPENSATED:
-        return gettext("a step is resolved by hand while the saga is held or partially compensated.")
+        return gettext("a step can be resolved by hand only while the case is held or partly undone.")
     return _why_no_definition(situation) or _why_busy(situation)
 
 
 def _why_not_acknowledge(situation: Situation) -> str:
     if situation.state is not SagaState.FAILED:
-        return gettext("only a failed saga can be acknowledged, and the state of this one is “%(state)s”.") % _state_of(
-            situation
-        )
+        return gettext("only what has failed can be acknowledged, and this is “%(state)s”.") % _state_of(situation)
     return "" if situation.execution.needs_attention else gettext("it does not need attention.")
 
 
 def _why_not_correct(situation: Situation) -> str:
     if situation.state is not SagaState.FAILED and not _held_before_any_attempt(situation):
         return gettext(
-            "input is corrected once the saga has failed, or while it is held before any attempt of its current step."
+            "its input can be corrected once it has failed, or while it is held and its current step is untried."
         )
     return _why_no_definition(situation) or _why_busy(situation)
 
 
 def _why_busy(situation: Situation) -> str:
     if situation.execution.leased and situation.execution.held:
-        return gettext("its worker died, and what it was about is not put down yet; release it first.")
+        return gettext(
+            "the system broke down in the middle of it, and what became of that is not put down yet; release it first."
+        )
     if situation.execution.leased or situation.execution.wants:
-        return gettext("a worker has it in hand; wait for it to end.")
+        return gettext("it is being worked on right now; wait for that to end.")
     return ""
 
 

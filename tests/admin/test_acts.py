@@ -243,7 +243,7 @@ def test_a_word_with_what_the_step_would_have_reported(support, stage, registere
 
     do(support, execution, "resolve", output='{"message": "m-1"}', **word)
 
-    assert told(support, execution) == "Your word is put down, and the saga goes on now; this page shows how."
+    assert told(support, execution) == "Your word is put down, and the case goes on now; this page shows how."
     execution = go_on(execution)
     assert (execution.state, execution.context) == (SagaState.SUCCEEDED, {"message": "m-1"})
 
@@ -390,7 +390,7 @@ def test_a_word_on_what_a_person_holds_leaves_it_held(support):
 
     do(support, execution, "resolve", word="create_nf:done", evidence="invoice 9", output='{"invoice_number": "9"}')
 
-    assert told(support, execution) == "Your word is put down; the saga is still held."
+    assert told(support, execution) == "Your word is put down; the case is still held."
 
 
 def test_where_others_are_not_undone_that_is_said(support, stage, registered):
@@ -440,7 +440,7 @@ def test_the_same_form_twice_does_it_once(support):
 
     assert page.status_code == 409
     assert MOVED in text_of(page)
-    assert "Only a failed saga can be retried, and the state of this one is “Pending”." in text_of(page)
+    assert "Only what has failed can be tried again, and this is “Pending”." in text_of(page)
     assert "What is possible now Hold" in text_of(page)
     assert execution.events.count() == 1
 
@@ -471,7 +471,7 @@ def test_who_comes_second_by_a_hair_is_told_so(supervisor, quicker, at):
 
     assert page.status_code == 409
     assert MOVED in text_of(page)
-    assert "Only a finished saga can be undone, and the state of this one is “Compensating”." in text_of(page)
+    assert "Only what has succeeded can be undone as a whole, and this is “Undoing”." in text_of(page)
     assert [event.reason for event in execution.events.all()] == ["a colleague"]
 
 

@@ -184,7 +184,7 @@ def test_those_that_it_is_not_possible_for_are_told_with_the_reason(support, fai
 
     assert "1 execution is tried again" in said
     assert "26 executions are left as they are" in said
-    assert "Only a failed saga can be retried, and the state of this one is “Succeeded”. (25) done-0 done-1" in said
+    assert "Only what has failed can be tried again, and this is “Succeeded”. (25) done-0 done-1" in said
     assert "and 5 more" in said
     assert "Its row in the database cannot be read. (1) f-0" in said
 
@@ -351,7 +351,7 @@ def test_money_that_goes_back_is_foretold_and_so_is_what_is_not_known(support, s
 
     assert (
         "Money Customers are given back R$ 1,234.50 at most. Customers are given back € 10.00 at most. "
-        "In 1 case money moves, and it is not known how much. What is called, at most Step What becomes of it Times "
+        "In 1 case money moves, and it is not known how much. What happens, at most Step What becomes of it Times "
         "Charge Undone 3" in said
     )
 

@@ -27,7 +27,7 @@ def test_the_page_tells_what_is_not_undone_and_what_to_do(support):
 
     told = text_of(page)
     assert "Create booking demo-create-booking-partial" in told
-    assert "Partially compensated It could not be undone altogether. This stands, or may stand: “Invoice”." in told
+    assert "Partly undone It could not be undone altogether. This stands, or may stand: “Invoice”." in told
     number = execution.context["invoice_number"]
     assert f"Invoice number {number}" in told
     assert group(page, "Not undone") == [f"Invoice {number} for R$ 420.00 could not be cancelled and is still valid."]
@@ -110,7 +110,7 @@ def test_what_a_person_said_of_a_step_is_told_with_the_evidence(support, orchest
     told = text_of(support.get(case_url(execution)))
 
     assert "ana says that “Invoice” is undone. (command line) the city did it Evidence: protocol 77" in told
-    assert "It went from “Partially compensated” to “Failed”." in told
+    assert "It went from “Partly undone” to “Failed”." in told
 
 
 def test_the_history_of_a_case_is_read_once(support, plant):

@@ -13,7 +13,7 @@ from .cases import ANA, verdict, waiting
 
 pytestmark = pytest.mark.django_db
 
-MEND = "Mend the cause, then release it; or resolve the step by hand. What the engine said: "
+MEND = "Mend the cause, then release it; or resolve the step by hand. What the system said: "
 
 
 def test_a_booking_that_a_person_holds(plant, orchestrator):

@@ -60,8 +60,8 @@ def test_a_booking_that_runs_tells_how_far_it_is(plant):
 def test_a_booking_that_nobody_has_begun(orchestrator):
     execution = orchestrator.start(new_id(), "create_booking", context=BOOKING)
 
-    advice = "A worker takes it up by itself. If that takes minutes, look whether workers are running."
-    assert verdict(execution) == ("busy", "It is waiting for a worker; nothing has begun yet.", advice)
+    advice = "It begins by itself. If that takes minutes, call whoever looks after the system."
+    assert verdict(execution) == ("busy", "It waits for its turn; nothing has begun yet.", advice)
 
 
 def test_a_payment_that_is_being_undone(plant):

@@ -29,8 +29,8 @@ QUICK = (
 )
 CANCEL_INVOICE = "What the undo would do: The invoice for R$ 420.00 is cancelled."
 REFUND = "What the undo would do: R$ 420.00 is given back to the customer."
-AGAIN_NOT_NOW = "Undo again: Only a failed saga can be retried, and the state of this one is “Compensating”."
-RESOLVE_NOT_NOW = "Resolve a step by hand: A step is resolved by hand while the saga is held or partially compensated."
+AGAIN_NOT_NOW = "Undo again: Only what has failed can be tried again, and this is “Undoing”."
+RESOLVE_NOT_NOW = "Resolve a step by hand: A step can be resolved by hand only while the case is held or partly undone."
 
 pytestmark = pytest.mark.django_db
 
@@ -93,7 +93,7 @@ def test_an_undo_that_failed_for_good_is_told_with_the_providers_answer_and_the_
         f"What a person can do {by_hand(execution)} "
         "Customer name [customer_name] Sale id SALE-001 Customer email [customer_email] "
         f"Invoice ref {execution.context['invoice_ref']} Invoice number {execution.context['invoice_number']} "
-        f"Attempts 1 Since {moment(first_undo(execution))} Saga Create booking, b-1 "
+        f"Attempts 1 Since {moment(first_undo(execution))} Kind Create booking, b-1 "
         "Case file Undo again Resolve a step by hand"
     )
     page = response.content.decode()
@@ -164,7 +164,7 @@ def test_an_undo_is_told_as_being_made_while_it_is(support, no_calendar, monkeyp
     booking()
 
     (told,) = seen
-    assert told.startswith(f"{CANCEL_INVOICE} Being made A worker is making it now. ")
+    assert told.startswith(f"{CANCEL_INVOICE} Being made It is being made now. ")
 
 
 def test_an_undo_that_the_provider_has_accepted_is_told_so(support, plant, clock):
@@ -190,7 +190,7 @@ def test_an_undo_of_a_held_saga_waits_for_a_person_and_says_why(support, plant, 
 
     (told,) = cards(shown(support))
     assert told.startswith(
-        f"{CANCEL_INVOICE} Held It waits for a person, because the saga is held. "
+        f"{CANCEL_INVOICE} Held It waits for a person, because the case is held. "
         "Held by Bia: [customer_name] called &lt;b&gt;again&lt;/b&gt; The provider's last answer "
     )
     assert told.endswith(f"{AGAIN_NOT_NOW} Resolve a step by hand")
@@ -267,16 +267,17 @@ def test_a_saga_that_is_not_registered_any_more_is_shown_by_its_step_runs(
 
     waiting, failed = cards(shown(support, "?saga=gone"))
     assert waiting.startswith(
-        "What the undo would do: Ship is undone. Waiting for a worker It waits for a worker that knows the saga gone. "
+        "What the undo would do: Ship is undone. Not known here Nothing here knows what “gone” is; "
+        "call whoever looks after the system. "
         "The provider's last answer is hidden: what is personal in it is not known here. Attempts 4 "
     )
-    assert waiting.endswith(f"Saga Gone, g-1 Case file {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
+    assert waiting.endswith(f"Kind Gone, g-1 Case file {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
     assert failed.startswith(
         "What the undo would do: Ship is undone. Failed for good It has failed for good; a person has to see to it. "
     )
     nobody_knows = "No saga named 'gone' is registered here."
     assert failed.endswith(
-        f"Saga Gone, g-2 Case file Undo again: {nobody_knows} Resolve a step by hand: {nobody_knows}"
+        f"Kind Gone, g-2 Case file Undo again: {nobody_knows} Resolve a step by hand: {nobody_knows}"
     )
     assert "the courier of Ana sleeps" in cards(shown(supervisor))[0]
 
@@ -289,7 +290,7 @@ def test_a_row_that_cannot_be_read_takes_nothing_with_it(support, plant, no_cale
 
     said = words_of(shown(support))
     assert "The row of broken (Create booking) cannot be read; a technician has to look at it. Case file" in said
-    assert "Saga Create booking, fine" in said
+    assert "Kind Create booking, fine" in said
 
 
 @pytest.fixture
@@ -323,7 +324,7 @@ def one_of_each(registered, stage, clock):
 def test_the_filters_find_what_they_say(support, one_of_each, query, found):
     told = cards(shown(support, query))
 
-    assert {re.search(r"Saga \w+, (\w+)", card)[1] for card in told} == found
+    assert {re.search(r"Kind \w+, (\w+)", card)[1] for card in told} == found
 
 
 def test_pages_follow_one_another_the_oldest_first_in_a_constant_number_of_queries(support, registered, stage):

@@ -320,7 +320,7 @@ def test_where_only_the_correction_went_through_that_is_said(supervisor, execute
     assert confirm(supervisor, execution, page)["Location"] == case_url(execution)
 
     assert told(supervisor, execution) == (
-        "The input is corrected, but the saga does not go on with it yet: "
+        "The input is corrected, but nothing goes on with it yet: "
         "what follows from it could not be written down: ValueError: no seat for Recife"
     )
     execution.refresh_from_db()

@@ -46,7 +46,7 @@ def test_a_new_attempt_after_a_refund_charges_again(supervisor):
 def test_an_undo_of_a_finished_payment_gives_the_money_back(supervisor):
     page = supervisor.get(act_url(scene("collect_payment", "succeeded"), "compensate"))
 
-    assert "Undoes the finished saga, last step first." in text_of(page)
+    assert "Undoes all that was done, last step first." in text_of(page)
     assert items(page, CALLS) == [
         "The entry of R$ 420.00 in the books is voided.",
         "R$ 420.00 is given back to the customer.",

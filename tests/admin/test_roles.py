@@ -108,10 +108,10 @@ def test_each_act_is_a_button_or_a_sentence(support, ready):
         "Check with the provider": "No step is in doubt that its provider can be asked about.",
         "Release": "It is not held.",
         "Correct the input and try again": ASK_A_SUPERVISOR,
-        "Resolve a step by hand": "A step is resolved by hand while the saga is held or partially compensated.",
+        "Resolve a step by hand": "A step can be resolved by hand only while the case is held or partly undone.",
         "Hold": "Its state is “Failed”.",
         "Cancel and undo": "Its state is “Failed”.",
-        "Undo everything": "Only a finished saga can be undone, and the state of this one is “Failed”.",
+        "Undo everything": "Only what has succeeded can be undone as a whole, and this is “Failed”.",
     }
 
 

@@ -47,7 +47,7 @@ def test_an_act_that_the_state_does_not_allow_says_why_and_what_is_allowed(suppo
     response = act(support, start(), "retry")
 
     assert response.status_code == 409
-    assert response.json()["detail"] == "Only a failed saga can be retried, and the state of this one is “Pending”."
+    assert response.json()["detail"] == "Only what has failed can be tried again, and this is “Pending”."
     assert response.json()["allowed"] == ["cancel", "hold"]
 
 

@@ -48,7 +48,7 @@ def has_focus(locator):
 def test_the_page_follows_the_saga_to_its_end(open_case, case):
     page = open_case()
     verdict = page.locator("#saga-state")
-    expect(verdict).to_contain_text("It is waiting for a worker; nothing has begun yet.")
+    expect(verdict).to_contain_text("It waits for its turn; nothing has begun yet.")
 
     get_saga_orchestrator().resume(case.saga_id)
 

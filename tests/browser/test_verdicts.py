@@ -171,7 +171,7 @@ SITUATIONS = [
     Situation(
         "a payment that could not be given back",
         lambda: begun("collect_payment", Fault("email", "send", REFUSED), Fault("payments", "refund", REFUSED)),
-        "Partially compensated",
+        "Partly undone",
         "It could not be undone altogether. This stands, or may stand: “Charge”.",
         "bad",
         {
@@ -191,7 +191,7 @@ SITUATIONS = [
     Situation(
         "an undo that is set aside",
         lambda: scene("create_booking", "aside"),
-        "Compensating",
+        "Undoing",
         "The undo of “Invoice” does not get through.",
         "doubt",
         {

@@ -233,7 +233,7 @@ def test_one_that_cannot_be_retried_keeps_all_from_being_retried(command, bookin
     said = command("saga_retry", "b-1", "b-2", "--reason", "x", "--yes")
 
     assert said.sentence == (
-        "retry of 'b-2' is not possible: only a failed saga can be retried, and the state of this one is “Succeeded”. "
+        "retry of 'b-2' is not possible: only what has failed can be tried again, and this is “Succeeded”. "
         "Possible now: compensate."
     )
     assert said.code == 2

@@ -194,11 +194,11 @@ def test_cancel_as_a_pivot_that_is_the_first_step_begins(track):
 
 def not_yet(act, *states):
     """The sentences of an act that only an ended saga allows."""
-    return [f"only a {act}, and the state of this one is “{state}”." for state in states]
+    return [f"only {act}, and this is “{state}”." for state in states]
 
 
-NOT_FAILED = not_yet("failed saga can be retried", "In progress", "Compensating", "Pending")
-NOT_FINISHED = not_yet("finished saga can be undone", "In progress")
+NOT_FAILED = not_yet("what has failed can be tried again", "In progress", "Undoing", "Pending")
+NOT_FINISHED = not_yet("what has succeeded can be undone as a whole", "In progress")
 
 
 def test_retry_against_advance(track):

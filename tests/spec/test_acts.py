@@ -20,16 +20,16 @@ NO = StepFailed("no")
 def sentences(state, **others):
     """Why each act is not possible in that state, unless `others` say something else; "" where it is."""
     return {
-        "retry": f"only a failed saga can be retried, and the state of this one is “{state}”.",
+        "retry": f"only what has failed can be tried again, and this is “{state}”.",
         "cancel": f"its state is “{state}”.",
-        "compensate": f"only a finished saga can be undone, and the state of this one is “{state}”.",
+        "compensate": f"only what has succeeded can be undone as a whole, and this is “{state}”.",
         "hold": f"its state is “{state}”.",
         "release": "it is not held.",
         "verify": "no step is in doubt that its provider can be asked about.",
-        "resolve": "a step is resolved by hand while the saga is held or partially compensated.",
-        "acknowledge": f"only a failed saga can be acknowledged, and the state of this one is “{state}”.",
+        "resolve": "a step can be resolved by hand only while the case is held or partly undone.",
+        "acknowledge": f"only what has failed can be acknowledged, and this is “{state}”.",
         "correct": (
-            "input is corrected once the saga has failed, or while it is held before any attempt of its current step."
+            "its input can be corrected once it has failed, or while it is held and its current step is untried."
         ),
     } | others
 
@@ -101,7 +101,7 @@ def test_a_saga_held_after_its_pivot_can_be_released_or_resolved(stage, execute)
 def test_a_rollback_that_waits_can_only_be_held(stage, execute):
     saga_id = execute(stage.step("a", undo=[RetryLater(3600)]), stage.step("b", NO))
 
-    assert_allowed(saga_id, sentences("Compensating", hold=""))
+    assert_allowed(saga_id, sentences("Undoing", hold=""))
 
 
 def test_a_finished_saga_can_be_undone(stage, execute):
@@ -129,7 +129,7 @@ def test_a_failed_saga_that_needs_attention_can_be_acknowledged_too(stage, execu
 def test_what_is_not_undone_can_be_retried_or_resolved(stage, execute):
     saga_id = execute(stage.step("a", undo=[NO]), stage.step("b", NO))
 
-    assert_allowed(saga_id, sentences("Partially compensated", retry="", resolve=""))
+    assert_allowed(saga_id, sentences("Partly undone", retry="", resolve=""))
 
 
 @pytest.fixture
@@ -154,12 +154,12 @@ def test_a_saga_that_is_about_to_be_asked_about_is_busy(stage, execute, register
     saga_id = execute(stage.step("a", lost(), undo=[NO], verify=[ValueError()], retry_count=0))
     let_wait_pass(orchestrator.get_status(saga_id))
     execution = orchestrator.resume(saga_id)
-    assert_allowed(saga_id, sentences("Partially compensated", retry="", verify="", resolve=""))
+    assert_allowed(saga_id, sentences("Partly undone", retry="", verify="", resolve=""))
 
     perform(Act.VERIFY, saga_id)
 
-    busy = "a worker has it in hand; wait for it to end."
-    assert_allowed(saga_id, sentences("Partially compensated", retry=busy, verify=busy, resolve=busy))
+    busy = "it is being worked on right now; wait for that to end."
+    assert_allowed(saga_id, sentences("Partly undone", retry=busy, verify=busy, resolve=busy))
     assert execution.needs_attention
 
 
@@ -260,8 +260,8 @@ def test_of_two_operators_who_retry_at_once_one_does(stage, execute):
         perform(Act.RETRY, saga_id, reason="second")
 
     assert str(refused.value) == (
-        f"retry of {saga_id!r} is not possible: only a failed saga can be retried, "
-        "and the state of this one is “Pending”. Possible now: cancel, hold."
+        f"retry of {saga_id!r} is not possible: only what has failed can be tried again, "
+        "and this is “Pending”. Possible now: cancel, hold."
     )
     execution = SagaExecution.objects.get(saga_id=saga_id)
     assert execution.run == 2

@@ -89,9 +89,7 @@ def test_a_forecast_groups_those_that_are_refused_by_the_reason(failed, stage):
 
     assert forecast.rows == [(pk, SagaExecution.objects.get(pk=pk).version) for pk in pks]
     assert forecast.refused == {
-        "only a failed saga can be retried, and the state of this one is “Succeeded”.": [
-            (e.pk, e.saga_id) for e in done
-        ],
+        "only what has failed can be tried again, and this is “Succeeded”.": [(e.pk, e.saga_id) for e in done],
         "no saga named 'forgotten' is registered here.": [(stranger.pk, "stranger")],
     }
 

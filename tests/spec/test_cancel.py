@@ -150,7 +150,7 @@ def test_an_undo_is_not_cancelled(stage, run):
     execution = run(stage.step("a", undo=[during]), stage.step("b", StepFailed("no")))
 
     assert execution.state is SagaState.FAILED
-    assert sentences == ["its state is “Compensating”."]
+    assert sentences == ["its state is “Undoing”."]
 
 
 def test_a_second_request_is_refused(stage, run):

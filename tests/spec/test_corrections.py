@@ -9,7 +9,7 @@ from tests.support import new_id
 
 pytestmark = pytest.mark.django_db
 
-REFUSED = "input is corrected once the saga has failed, or while it is held before any attempt of its current step."
+REFUSED = "its input can be corrected once it has failed, or while it is held and its current step is untried."
 
 
 def holds(context):

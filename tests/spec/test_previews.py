@@ -158,7 +158,7 @@ def test_a_cancel_undoes_what_was_done_and_what_may_have_been(stage, execute, pr
         Act.CANCEL,
         "x",
         execution.version,
-        "Stops the saga and undoes what was done.",
+        "Stops it, and undoes what was done.",
         (undo("c", "x:1:c:undo"), undo("b", "x:1:b:undo"), undo("a", "x:1:a:undo")),
         not_repeated=("mail",),
         in_doubt=("c",),
@@ -169,9 +169,7 @@ def test_a_cancel_undoes_what_was_done_and_what_may_have_been(stage, execute, pr
 def test_a_cancel_of_a_saga_that_has_not_begun_undoes_nothing(stage, enqueue, preview, calls_of):
     execution = enqueue(stage.step("a"))
 
-    assert preview(Act.CANCEL) == Preview(
-        Act.CANCEL, "x", execution.version, "Stops the saga and undoes what was done."
-    )
+    assert preview(Act.CANCEL) == Preview(Act.CANCEL, "x", execution.version, "Stops it, and undoes what was done.")
     assert calls_of(Act.CANCEL) == ()
 
 
@@ -184,7 +182,7 @@ def test_undoing_a_finished_saga_begins_with_its_last_step(stage, execute, previ
         Act.COMPENSATE,
         "x",
         execution.version,
-        "Undoes the finished saga, last step first.",
+        "Undoes all that was done, last step first.",
         (undo("b", "x:1:b:undo"), undo("a", "x:1:a:undo")),
         not_repeated=("mail",),
     )
@@ -193,7 +191,7 @@ def test_undoing_a_finished_saga_begins_with_its_last_step(stage, execute, previ
 
 # Hold, release.
 
-HOLD = "Parks the saga {}; nothing is undone and nothing goes on until it is released."
+HOLD = "It stops {}; nothing is undone, and nothing goes on until somebody releases it."
 
 
 def test_a_hold_of_a_waiting_saga_parks_it_at_once(stage, execute, preview, calls_of):
@@ -212,7 +210,7 @@ def test_a_hold_of_a_running_saga_parks_it_after_its_attempt(stage, execute, pre
 
     execution = execute(stage.step("a"), stage.step("b", running), stage.step("c"))
 
-    sentence = HOLD.format("after the attempt that is running")
+    sentence = HOLD.format("as soon as the step under way has ended")
     assert told == [Preview(Act.HOLD, "x", 2, sentence, not_repeated=("a",))]
     assert execution.held == "Held by an operator: look"
     assert stage.told == ["a", "b"]
@@ -319,7 +317,7 @@ def test_an_acknowledgement_changes_nothing_else(stage, execute, preview, calls_
         Act.ACKNOWLEDGE,
         "x",
         execution.version,
-        "Takes the saga off the list of those that need attention; nothing else changes.",
+        "Takes it off the list of those that need attention; nothing else changes.",
     )
     assert calls_of(Act.ACKNOWLEDGE) == ()
 
@@ -327,7 +325,7 @@ def test_an_acknowledgement_changes_nothing_else(stage, execute, preview, calls_
 def test_a_correction_of_a_failed_saga_is_for_its_next_run(stage, execute, preview, calls_of):
     execution = execute(stage.step("a", NO))
 
-    sentence = "Replaces the input; it takes effect with the next run."
+    sentence = "The input is replaced, and counts when it is tried again."
     assert preview(Act.CORRECT) == Preview(Act.CORRECT, "x", execution.version, sentence)
     assert calls_of(Act.CORRECT, context={"n": 1}) == ()
 
@@ -335,7 +333,7 @@ def test_a_correction_of_a_failed_saga_is_for_its_next_run(stage, execute, previ
 def test_a_correction_of_a_held_saga_is_for_its_release(stage, execute, preview, calls_of):
     execution = execute(stage.step("a", holds), stage.step("b"))
 
-    sentence = "Replaces the input; it takes effect with its release."
+    sentence = "The input is replaced, and counts once it is released."
     assert preview(Act.CORRECT) == Preview(Act.CORRECT, "x", execution.version, sentence, not_repeated=("a",))
     assert calls_of(Act.CORRECT, context={"n": 1}) == ()
 
@@ -362,16 +360,16 @@ def test_what_a_preview_told_can_be_made_to_hold(stage, execute, preview):
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
-        (Act.RETRY, "only a failed saga can be retried, and the state of this one is “Succeeded”."),
+        (Act.RETRY, "only what has failed can be tried again, and this is “Succeeded”."),
         (Act.CANCEL, "its state is “Succeeded”."),
         (Act.HOLD, "its state is “Succeeded”."),
         (Act.RELEASE, "it is not held."),
         (Act.VERIFY, "no step is in doubt that its provider can be asked about."),
-        (Act.RESOLVE, "a step is resolved by hand while the saga is held or partially compensated."),
-        (Act.ACKNOWLEDGE, "only a failed saga can be acknowledged, and the state of this one is “Succeeded”."),
+        (Act.RESOLVE, "a step can be resolved by hand only while the case is held or partly undone."),
+        (Act.ACKNOWLEDGE, "only what has failed can be acknowledged, and this is “Succeeded”."),
         (
             Act.CORRECT,
-            "input is corrected once the saga has failed, or while it is held before any attempt of its current step.",
+            "its input can be corrected once it has failed, or while it is held and its current step is untried.",
         ),
     ],
 )
@@ -392,8 +390,8 @@ def test_no_preview_of_undoing_what_has_not_finished(stage, execute, preview):
         preview(Act.COMPENSATE)
 
     assert str(refused.value) == (
-        "compensate of 'x' is not possible: only a finished saga can be undone, "
-        "and the state of this one is “In progress”. Possible now: cancel, hold."
+        "compensate of 'x' is not possible: only what has succeeded can be undone as a whole, "
+        "and this is “In progress”. Possible now: cancel, hold."
     )
 
 

@@ -346,4 +346,4 @@ def test_nothing_is_resolved_while_a_saga_is_on_its_way(stage, registered, orche
     with pytest.raises(ActRefused) as refused:
         orchestrator.resolve_step(execution.saga_id, "a", "done")
 
-    assert refused.value.sentence == "a step is resolved by hand while the saga is held or partially compensated."
+    assert refused.value.sentence == "a step can be resolved by hand only while the case is held or partly undone."

@@ -92,7 +92,10 @@ def test_an_attempt_that_died_with_its_worker_is_still_in_doubt_after_the_releas
     assert wait_for(lambda: held("n")) == (HELD, True, None, True, SagaState.IN_PROGRESS)
 
     damage("n", context='{"seconds": 0.1}')
-    with pytest.raises(ActRefused, match="its worker died, and what it was about is not put down yet; release it"):
+    with pytest.raises(
+        ActRefused,
+        match="the system broke down in the middle of it, and what became of that is not put down yet; release it",
+    ):
         get_saga_orchestrator().resolve_step("n", "nap", "done")
     get_saga_orchestrator().release("n")
     execution = get_saga_orchestrator().wait("n", 30)
