@@ -44,9 +44,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class InFlight:
-    """Unfinished executions of a saga with one plan, and the first planned step that today's code lacks, if any."""
+    """Unfinished executions of a saga with one plan, as its JSON, and the first step of it that today's code lacks."""
 
     saga_name: str
+    plan: str
     count: int
     gone: str
 
@@ -56,7 +57,7 @@ def in_flight(executions: models.QuerySet[SagaExecution]) -> list[InFlight]:
     # As text, for one plan that cannot be read would hide the others.
     plan = Cast("plan", models.TextField())
     rows = executions.order_by("saga_name").values_list("saga_name", plan).annotate(count=models.Count("id"))
-    return [InFlight(name, count, _gone(name, plan)) for name, plan, count in rows]
+    return [InFlight(name, plan, count, _gone(name, plan)) for name, plan, count in rows]
 
 
 def examine() -> list[Finding]:

@@ -78,14 +78,17 @@ class Tally:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a provider has done; its last error by its type, for a message could be personal."""
+    """How a provider has done; its last error by its type, for a message could be personal.
+
+    `waiting` are the primary keys of the executions that call it next.
+    """
 
     day: Tally
     hour: Tally
     last_success: dt.datetime | None = None
     last_error: dt.datetime | None = None
     error_type: str = ""
-    waiting: int = 0
+    waiting: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,17 +164,17 @@ def _in_flight() -> tuple[list[Situation], bool]:
     return look_at(rows.defer("input", "context", "steps_completed"), keys), more
 
 
-def _waiting(looked: Iterable[Situation]) -> Counter[str]:
-    """How many of them call each provider next."""
-    waiting: Counter[str] = Counter()
+def _waiting(looked: Iterable[Situation]) -> dict[str, list[int]]:
+    """Those of them that call each provider next."""
+    waiting: dict[str, list[int]] = defaultdict(list)
     for one in looked:
         attempt = planner.in_flight(one.saga, one.history) if one.saga else None
         if one.saga and attempt:
-            waiting[provider_of(one.saga, attempt.step)] += 1
+            waiting[provider_of(one.saga, attempt.step)].append(one.execution.pk)
     return waiting
 
 
-def _standing(calls: list[Called], now: dt.datetime, waiting: int) -> Standing:
+def _standing(calls: list[Called], now: dt.datetime, waiting: list[int]) -> Standing:
     success = next((call for call in calls if call.outcome == Outcome.SUCCEEDED), None)
     error = next((call for call in calls if call.kind in ("failed", "uncertain")), None)
     return Standing(
@@ -180,7 +183,7 @@ def _standing(calls: list[Called], now: dt.datetime, waiting: int) -> Standing:
         last_success=success.finished_at if success else None,
         last_error=error.finished_at if error else None,
         error_type=error.error_type if error else "",
-        waiting=waiting,
+        waiting=tuple(waiting),
     )
 
 

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.formats import number_format
-from django.utils.http import urlencode
 from django.utils.translation import gettext, ngettext
 
 from sagas import database
 from sagas.definition import Saga, SagaStep
-from sagas.health import InFlight, in_flight
-from sagas.models import Definition, MissingSaga, SagaExecution
+from sagas.models import Definition, MissingSaga
 from sagas.naming import name_in_words, title_of
 from sagas.registry import all_sagas
-from sagas.states import UNFINISHED
 
 from .calls import provider_of
 from .diagrams import Diagram, diagram_of
 from .inputs import Field, fields_of
 from .readonly import Desk
-
-MOST = 10_000
+from .unfinished import MOST, Unfinished, looked_at, unfinished_of
 
 
 @dataclass(frozen=True)
@@ -42,23 +35,6 @@ class Step:
     retries: int
     undo: str
     remarks: list[str]
-
-
-@dataclass(frozen=True)
-class Unfinished:
-    """A saga's unfinished executions, and since when no running worker has known it. `stranded` names the steps that
-    today's code lacks, with how many executions were planned with each."""
-
-    name: str
-    count: int
-    stranded: list[tuple[str, int]]
-    unknown_since: dt.datetime | None
-
-    @property
-    def url(self) -> str:
-        """The list of them."""
-        asked = {"saga": self.name, "state": sorted(UNFINISHED)}
-        return f"{reverse('admin:sagas_sagaexecution_changelist')}?{urlencode(asked, doseq=True)}"
 
 
 @dataclass(frozen=True)
@@ -82,29 +58,14 @@ class DefinitionAdmin(Desk):
         """The page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = _in_flight()
+        found = looked_at()
         since = dict(MissingSaga.objects.using(database.alias()).values_list("name", "since"))
         names = sorted({*all_sagas(), *since, *(each.saga_name for each in found)})
-        unfinished = {name: _unfinished(name, found, since.get(name)) for name in names}
+        unfinished = {name: unfinished_of(name, found, since.get(name)) for name in names}
         shown = [_shown(saga, unfinished[name]) for name, saga in sorted(all_sagas().items())]
         gone = [each for name, each in unfinished.items() if name not in all_sagas() and (each.count or name in since)]
         cut = sum(each.count for each in found) == MOST
         return self.page(request, "admin/sagas/definitions.html", sagas=shown, gone=gone, cut=cut, most=MOST)
-
-
-def _in_flight() -> list[InFlight]:
-    """Of unfinished executions the first that are found, by the index of states."""
-    rows = SagaExecution.objects.using(database.alias())
-    return in_flight(rows.filter(pk__in=rows.unfinished().order_by().values("pk")[:MOST]))
-
-
-def _unfinished(name: str, found: list[InFlight], unknown_since: dt.datetime | None) -> Unfinished:
-    mine = [each for each in found if each.saga_name == name]
-    stranded: Counter[str] = Counter()
-    for each in mine:
-        if each.gone:
-            stranded[each.gone] += each.count
-    return Unfinished(name, sum(each.count for each in mine), sorted(stranded.items()), unknown_since)
 
 
 def _shown(saga: Saga, unfinished: Unfinished) -> Shown:

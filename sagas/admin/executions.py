@@ -29,13 +29,15 @@ from sagas.states import UNFINISHED
 from . import acts, bulk, case, days, export
 from .bulk import Bulk
 from .changelist import ExecutionList
+from .desk_filters import DESK_FILTERS
 from .filters import FILTERS
 from .mending import OF_EXECUTIONS
 from .readonly import ReadOnly
 from .rows import Told, under_way
 
 NOTHING = "–"
-PARAMETERS = {*days.PARTS, "state", *(each.parameter_name for each in FILTERS if hasattr(each, "parameter_name"))}
+ALL_FILTERS = (*FILTERS, *DESK_FILTERS)
+PARAMETERS = {*days.PARTS, "state", *(each.parameter_name for each in ALL_FILTERS if hasattr(each, "parameter_name"))}
 
 
 @admin.register(SagaExecution)
@@ -44,7 +46,7 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
 
     list_display = ("what", "standing", "about", "age")
     list_display_links = ("what",)
-    list_filter = FILTERS
+    list_filter = ALL_FILTERS
     list_per_page = 50
     sortable_by = ("age",)
     date_hierarchy = "created_at"

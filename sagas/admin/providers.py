@@ -49,12 +49,13 @@ class Span:
 
 @dataclass(frozen=True)
 class Shown:
-    """A provider as the page shows it; `steps` are those that call it, with the address of the executions that failed
-    there."""
+    """A provider as the page shows it: `waiting` is the address of what waits for it, `steps` are those that call it,
+    with the address of the executions that failed there."""
 
     title: str
     steps: list[tuple[str, str]]
     standing: Standing
+    waiting: str
     day: Span
     hour: Span
 
@@ -77,8 +78,9 @@ def _shown(providers: Mapping[str, Standing]) -> Iterator[Shown]:
     for name, steps in steps_by_provider().items():
         standing = providers.get(name)
         if standing:
-            told = [(_step_in_words(saga, step), _failures(saga, step)) for saga, step in steps]
-            yield Shown(_title(name, steps), told, standing, _span(standing.day), _span(standing.hour))
+            told = [(_step_in_words(saga, step), _list(saga=saga.name, failed_step=step.name)) for saga, step in steps]
+            waiting = _list(waits_for=name)
+            yield Shown(_title(name, steps), told, standing, waiting, _span(standing.day), _span(standing.hour))
 
 
 def _title(name: str, steps: list[tuple[Saga, SagaStep]]) -> str:
@@ -90,8 +92,7 @@ def _step_in_words(saga: Saga, step: SagaStep) -> str:
     return f"{name_in_words(saga.name)}: {title_of(step)}"
 
 
-def _failures(saga: Saga, step: SagaStep) -> str:
-    asked = {"saga": saga.name, "failed_step": step.name}
+def _list(**asked: str) -> str:
     return f"{reverse('admin:sagas_sagaexecution_changelist')}?{urlencode(asked)}"
 
 

@@ -1,5 +1,6 @@
 """The desk of definitions: what each saga is, and whether today's code can go on with its executions."""
 
+import html
 import re
 import xml.etree.ElementTree as ET
 
@@ -14,6 +15,8 @@ from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.conftest import words_of
 from tests.bookings.conftest import BOOKING
 from tests.plans import rows_read, scans, statements_of
+
+from .pages import LIST, ids_in, text_of
 
 DESK = "/admin/sagas/definition/"
 QUICK = (
@@ -167,6 +170,12 @@ def test_executions_that_todays_code_would_strand_are_named(support, registered,
         "2 of them were planned with the step pack, which is not defined any more: they will be held. Show the list "
     )
     assert ALL_FIT not in told
+    url = f"{LIST}?saga=quest&stranded=pack"
+    assert f'<a href="{html.escape(url)}">Show the list</a>' in support.get(DESK).content.decode()
+    listed = support.get(url)
+    assert ids_in(listed) == ["q-2", "q-1"]
+    assert "planned with a step that is not defined any more" in text_of(listed)
+    assert ids_in(support.get(f"{LIST}?stranded=ship")) == []
 
 
 def test_a_saga_that_is_not_registered_is_named_while_it_has_unfinished_executions(support, registered, stage):
@@ -231,10 +240,10 @@ def history(db):
         SagaExecution(
             saga_id=f"x-{number}",
             saga_name="create_booking",
-            state="succeeded" if number % 100 else "in_progress",
+            state="succeeded" if number % 400 else "in_progress",
             plan=["create_nf"],
         )
-        for number in range(5_000)
+        for number in range(20_000)
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
@@ -248,3 +257,15 @@ def test_one_question_reads_the_unfinished_executions_and_no_others(support, his
     else:
         assert scans(sql, parameters, QUICK, ["sagas_execution", "U0"]) == [], sql
     assert "50 unfinished executions" in sections(support)["Create booking"]
+
+
+def test_the_list_of_the_stranded_reads_the_unfinished_executions_and_few_others(support, history):
+    SagaExecution.objects.filter(state="in_progress").update(plan=["pack"])
+
+    for sql, parameters in statements_of(lambda: support.get(f"{LIST}?saga=create_booking&stranded=pack")):
+        if connection.vendor == "postgresql":
+            assert rows_read(sql, parameters) <= 200, sql
+        else:
+            known = [*QUICK, "sagas_execution USING INDEX", "sagas_execution USING COVERING INDEX"]
+            assert scans(sql, parameters, known, ["sagas_execution", "U0"]) == [], sql
+    assert len(ids_in(support.get(f"{LIST}?saga=create_booking&stranded=pack"))) == 50

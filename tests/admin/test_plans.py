@@ -45,6 +45,7 @@ QUERIES = {
     "held=yes": "what is held",
     "priority=2": "a priority",
     "ended=day": "what has ended lately",
+    "stranded=pack": "what today's code cannot go on with",
     "created_at__year=2026&created_at__month=1&created_at__day=2": "a day",
     "q=rare@example.com": "a reference",
     "q=x-4000": "an id",

@@ -17,6 +17,8 @@ from tests.bookings.conftest import BOOKING, PAYMENT
 from tests.plans import rows_read, scans, statements_of
 from tests.support import run_saga
 
+from .pages import LIST, ids_in
+
 DESK = "/admin/sagas/provider/"
 QUICK = (
     "sagas_execution USING COVERING INDEX sagas_execution_due (priority=? AND due_at>?)",
@@ -123,6 +125,16 @@ def test_what_waits_for_a_provider_is_counted_there(support, plant, clock):
     assert "Waiting for it now 2 executions " in told["Invoices"]
     assert "Waiting for it now 1 execution " in told["Calendar"]
     assert "Waiting for it now 0 executions " in told["Email"]
+    page = support.get(DESK).content.decode()
+    assert f'<a href="{LIST}?waits_for=invoices">2 executions</a>' in page
+    assert ids_in(support.get(f"{LIST}?waits_for=invoices")) == ["b-3", "b-1"]
+    assert ids_in(support.get(f"{LIST}?waits_for=calendar")) == ["b-2"]
+    assert f"{LIST}?waits_for=email" not in page
+    assert ids_in(support.get(f"{LIST}?waits_for=email")) == []
+
+
+def test_who_waits_for_what_is_no_provider_is_not_everybody(support):
+    assert support.get(f"{LIST}?waits_for=nobody")["Location"] == f"{LIST}?e=1"
 
 
 def test_of_very_many_waiting_it_says_that_there_may_be_more(support):
