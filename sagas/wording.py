@@ -21,7 +21,7 @@ from .histories import History, views_of
 from .models import SagaExecution, StepRun
 from .naming import step_in_words
 from .standing import DONE, REFUSED, StepStatus, case_of
-from .states import CustomerState, Direction, SagaState
+from .states import CustomerState, Direction, Ending, SagaState
 
 __all__ = [
     "CustomerState",
