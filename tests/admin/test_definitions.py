@@ -174,7 +174,7 @@ def test_executions_that_todays_code_would_strand_are_named(support, registered,
     assert f'<a href="{html.escape(url)}">Show the list</a>' in support.get(DESK).content.decode()
     listed = support.get(url)
     assert ids_in(listed) == ["q-2", "q-1"]
-    assert "planned with a step that is not defined any more" in text_of(listed)
+    assert "Planned with a step that is not defined any more" in text_of(listed)
     assert ids_in(support.get(f"{LIST}?stranded=ship")) == []
 
 
