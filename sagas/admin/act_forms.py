@@ -25,11 +25,12 @@ NOT_THE_ID = _("This is not %(sum)s.")
 
 
 class ActForm(forms.Form):
-    """A reason, bound to the version that the preview was made of.
+    """A reason, bound to the version that the preview was made of; `technical` fields are folded away.
 
     `stored_field` names the field that goes into the saga's context, which may refuse it.
     """
 
+    technical: Sequence[str] = ()
     stored_field: str | None = None
     reason = Text(
         label=_("Reason"),
@@ -64,6 +65,7 @@ class ActForm(forms.Form):
 class ResolveForm(ActForm):
     """A person's word on a step, with the evidence."""
 
+    technical = ("output",)
     stored_field = "output"
     word = forms.ChoiceField(label=_("What has become of it?"), widget=forms.RadioSelect)
     evidence = Text(

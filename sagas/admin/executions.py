@@ -53,7 +53,7 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
     search_fields = ("saga_id",)
     search_help_text = _(
         "Finds the whole of: the customer's e-mail, the sale's number, a provider's reference (payment, invoice, "
-        "calendar event) or the saga's id. Capital letters and spaces around it do not matter."
+        "calendar event) or the case's id. Capital letters and spaces around it do not matter."
     )
     ordering = ("-created_at",)
     show_full_result_count = False

@@ -119,12 +119,14 @@ def _workers() -> dict[str, Any]:
 
 def _sentence(alive: int, seen_at: dt.datetime | None) -> str:
     if seen_at is None:
-        return gettext("No worker is alive, and nothing goes on until one is started.")
+        return gettext("No worker is alive, and nothing goes on until whoever looks after the system starts one.")
     since = {"count": alive, "time": timesince(seen_at, CLOCK.by_host(), depth=1)}
     if not alive:
-        return (
-            gettext("No worker is alive: the last was seen %(time)s ago. Nothing goes on until one is started.") % since
+        sentence = gettext(
+            "No worker is alive: the last was seen %(time)s ago. "
+            "Nothing goes on until whoever looks after the system starts one."
         )
+        return sentence % since
     return ngettext("%(count)d worker is alive.", "%(count)d workers are alive.", alive) % since
 
 

@@ -218,6 +218,14 @@ def test_an_invoice_that_was_cancelled_by_hand_is_put_down(support):
     assert execution.state is SagaState.FAILED
 
 
+def test_what_only_a_technician_can_fill_in_is_folded_away(support):
+    page = support.get(act_url(scene("create_booking", "doubt"), "resolve")).content.decode()
+    folded = page[page.index("<details", page.index('name="evidence"')) : page.index('name="reason"')]
+
+    assert "<summary>Technical view</summary>" in folded
+    assert 'name="output"' in folded.partition("</details>")[0]
+
+
 def test_a_word_with_what_the_step_would_have_reported(support, stage, registered):
     saga = registered(stage.step("pay", pivot=True, undo=None), stage.step("mail", StepFailed("no"), undo=None))
     execution = get_saga_orchestrator().execute("x", "trip", saga)

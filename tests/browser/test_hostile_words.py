@@ -72,6 +72,7 @@ def test_on_a_case_and_where_something_is_done_about_it(agent, evil):
     assert_inert(page)
     page.goto(act_url(evil["stands"], "resolve"))
     page.get_by_label("How do you know?").fill(EVIL)
+    page.locator("form summary", has_text="Technical view").click()
     page.get_by_label("What the step would have reported").fill(EVIL)
     page.get_by_label("What happened?").fill(EVIL)
     page.locator("input[name=word]").first.check()
