@@ -68,7 +68,7 @@ def _note(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     form = _note_form(request.POST)
     if not form.is_valid():
-        return _rendered(model_admin, request, _file(model_admin, request, pk), note=form)
+        return _asked_again(model_admin, request, pk, form)
     note(execution.saga_id, form.cleaned_data["text"], by=By(user=request.user, source="admin"))
     messages.success(request, gettext("The note is kept."))
     return HttpResponseRedirect(reverse("admin:sagas_sagaexecution_change", args=[pk]))
@@ -83,7 +83,7 @@ def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     form = _reveal_form(request.POST)
     if not form.is_valid():
-        return _rendered(model_admin, request, _file(model_admin, request, pk), reveal=form)
+        return _asked_again(model_admin, request, pk, form)
     reveal(execution.saga_id, form.cleaned_data["reason"], by=By(user=request.user, source="admin"))
     return _rendered(model_admin, request, _file(model_admin, request, pk), revealed=True)
 
@@ -94,6 +94,13 @@ def _note_form(data: Any = None) -> NoteForm:
 
 def _reveal_form(data: Any = None) -> RevealForm:
     return RevealForm(data, auto_id="saga-reveal-%s", label_suffix="")
+
+
+def _asked_again(model_admin: Admin, request: HttpRequest, pk: int, sent: NoteForm | RevealForm) -> HttpResponse:
+    """The page with the form as it was sent; it is far down, so the field that is refused has the focus."""
+    for name in sent.errors:
+        sent.fields[name].widget.attrs["autofocus"] = True
+    return _rendered(model_admin, request, _file(model_admin, request, pk), sent=sent)
 
 
 def _row(model_admin: Admin, request: HttpRequest, pk: int) -> SagaExecution:
@@ -117,9 +124,13 @@ def _file(model_admin: Admin, request: HttpRequest, pk: int) -> File:
 
 
 def _rendered(
-    model_admin: Admin, request: HttpRequest, file: File, *, revealed: bool = False, **forms: NoteForm | RevealForm
+    model_admin: Admin,
+    request: HttpRequest,
+    file: File,
+    *,
+    revealed: bool = False,
+    sent: NoteForm | RevealForm | None = None,
 ) -> HttpResponse:
-    """The page, with the forms as they were sent where they are not filled in as they must be."""
     personal = request.user.has_perm(PERSONAL)
     context = {
         **model_admin.admin_site.each_context(request),
@@ -129,8 +140,8 @@ def _rendered(
         "what": name_in_words(file.execution.saga_name),
         "opts": model_admin.opts,
         "tag": _tag(request, file.execution),
-        "note_form": forms.get("note") or _note_form(),
-        "reveal_form": forms.get("reveal") or _reveal_form(),
+        "note_form": sent if isinstance(sent, NoteForm) else _note_form(),
+        "reveal_form": sent if isinstance(sent, RevealForm) else _reveal_form(),
         "may_note": may_note(request.user),
         "may_reveal": personal,
     }

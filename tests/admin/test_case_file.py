@@ -162,6 +162,7 @@ def test_a_note_that_cannot_be_kept_is_told_so_at_its_field_and_is_not_lost(supp
     assert answer.status_code == 200
     assert f"Add a note for whoever looks at this next {said}" in text_of(answer)
     assert f"{written}</textarea>" in answer.content.decode()
+    assert re.search(r'<textarea name="text"[^>]* autofocus', answer.content.decode())
     assert not execution.events.exists()
 
 
