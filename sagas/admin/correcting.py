@@ -20,7 +20,7 @@ from sagas.states import SagaState
 
 from .act_forms import ActForm
 from .act_pages import CONFLICT, ActPage, moved
-from .input_forms import PREFIX, InputForm
+from .input_forms import PREFIX, VERSION, InputForm
 
 FORM = "admin/sagas/act_input.html"
 CONFIRM = "admin/sagas/act_correct.html"
@@ -46,7 +46,7 @@ class CorrectPage(ActPage):
     def posted(self) -> HttpResponse:
         """The form comes first, then it comes again with a reason."""
         preview = self.preview()
-        if self.request.POST.get(f"{PREFIX}-version") != str(preview.version):
+        if self.request.POST.get(f"{PREFIX}-{VERSION}") != str(preview.version):
             return self.shown_anew()
         form = self.input_form(self.request.POST)
         try:
@@ -61,7 +61,7 @@ class CorrectPage(ActPage):
         correction = plan_correction(self.execution.saga_id, form.corrected())
         if not correction.changed:
             raise InvalidInput({"": gettext("Nothing has been changed.")})
-        version, confirmed = form.cleaned_data["version"], "reason" in self.request.POST
+        version, confirmed = form.cleaned_data[VERSION], "reason" in self.request.POST
         reason = ActForm(self.request.POST if confirmed else None, initial={"version": version})
         if not (confirmed and reason.is_valid()):
             return self.confirmation(correction, form, reason)

@@ -18,10 +18,11 @@ def field_for(field: Any, stored: Any) -> forms.Field:
     return make(field, stored)
 
 
-def json_field(_: Any, stored: Any, rows: int = 4) -> forms.Field:
+def json_field(_: Any, stored: Any, rows: int = 4, kind: type[JSONText] | None = None) -> forms.Field:
     """Where nothing better is known."""
     area = forms.Textarea(attrs={"rows": rows, "spellcheck": "false", "class": "saga-json"})
-    return JSONText(initial=None if stored is None else json.dumps(stored, indent=2, ensure_ascii=False), widget=area)
+    text = None if stored is None else json.dumps(stored, indent=2, ensure_ascii=False)
+    return (kind or JSONText)(initial=text, widget=area)
 
 
 class Text(forms.CharField):
@@ -44,6 +45,17 @@ class JSONText(Text):
             raise forms.ValidationError(gettext("This is nested too deeply.")) from error
         except ValueError as error:
             raise forms.ValidationError(gettext("This is not JSON.")) from error
+
+
+class JSONObject(JSONText):
+    """Text that is a JSON object."""
+
+    def clean(self, value: Any) -> Any:
+        """The mapping; "" for none."""
+        found = super().clean(value)
+        if found and not isinstance(found, dict):
+            raise forms.ValidationError(gettext("This must be a JSON object, with a value for each name."))
+        return found
 
 
 def _text(_: Any, stored: Any) -> forms.Field:

@@ -15,9 +15,10 @@ from sagas.definition import Saga
 from sagas.exceptions import InvalidInput
 from sagas.models import SagaExecution
 
-from .input_fields import field_for, json_field
+from .input_fields import JSONObject, field_for, json_field
 
 PREFIX = "input"
+VERSION = ":version"  # no field of a schema has this name
 WHOLE = "json"
 KEPT = _("Your role may not see what is there; it is kept where you leave this empty.")
 ALL_KEPT = _("Values that your role may not see are left out here, and kept.")
@@ -26,10 +27,9 @@ ALL_KEPT = _("Values that your role may not see are left out here, and kept.")
 class InputForm(forms.Form):
     """Today's input, to be corrected. What the user may not see is left out, and kept where it stays empty."""
 
-    version = forms.IntegerField(widget=forms.HiddenInput)
-
     def __init__(self, saga: Saga, execution: SagaExecution, *, personal: bool, data: Any = None) -> None:
-        super().__init__(data, prefix=PREFIX, initial={"version": execution.version})
+        super().__init__(data, prefix=PREFIX)
+        self.fields[VERSION] = forms.IntegerField(widget=forms.HiddenInput, initial=execution.version)
         self.stored, self.schema = dict(execution.input), _writable(saga)
         self.hidden = set() if personal else _hidden_keys(saga, execution)
         self.fields.update(self._whole() if self.schema is None else self._by_schema(self.schema))
@@ -45,13 +45,6 @@ class InputForm(forms.Form):
                 _put(given, name, self.cleaned_data[name], self.schema[name])
         return given
 
-    def clean_json(self) -> Any:
-        """The whole input is a mapping."""
-        value = self.cleaned_data[WHOLE]
-        if value and not isinstance(value, dict):
-            raise forms.ValidationError(gettext("This must be a JSON object, with a value for each name."))
-        return value
-
     def add_errors(self, error: InvalidInput) -> None:
         """Each sentence beside its field; a dotted key is of the field that it begins with."""
         for key, sentence in error.errors.items():
@@ -61,7 +54,7 @@ class InputForm(forms.Form):
 
     def _whole(self) -> dict[str, forms.Field]:
         seen = {key: value for key, value in self.stored.items() if key not in self.hidden}
-        field = json_field(None, seen, rows=12)
+        field = json_field(None, seen, rows=12, kind=JSONObject)
         field.label, field.required = gettext("Input, as JSON"), False
         field.help_text = str(ALL_KEPT) if self.hidden else ""
         return {WHOLE: field}

@@ -23,12 +23,12 @@ def filled(page):
     content = page.content.decode()
     sent = {}
     for tag in re.findall(r"<input[^>]*>", content):
-        name, value = re.search(r'name="(input-\w+)"', tag), re.search(r' value="([^"]*)"', tag)
+        name, value = re.search(r'name="(input-[\w:]+)"', tag), re.search(r' value="([^"]*)"', tag)
         if name:
             sent[name[1]] = html.unescape(value[1]) if value else ""
-    for name, inner in re.findall(r'<textarea name="(input-\w+)"[^>]*>\n?(.*?)</textarea>', content, re.DOTALL):
+    for name, inner in re.findall(r'<textarea name="(input-[\w:]+)"[^>]*>\n?(.*?)</textarea>', content, re.DOTALL):
         sent[name] = html.unescape(inner)
-    for name, inner in re.findall(r'<select name="(input-\w+)"[^>]*>(.*?)</select>', content, re.DOTALL):
+    for name, inner in re.findall(r'<select name="(input-[\w:]+)"[^>]*>(.*?)</select>', content, re.DOTALL):
         chosen = re.search(r'<option value="([^"]*)" selected', inner)
         sent[name] = chosen[1] if chosen else ""
     return sent
@@ -42,7 +42,7 @@ def correct(client, execution, **values):
 
 def confirm(client, execution, page, reason="a typo"):
     """Confirm what the page has told."""
-    version = filled(page)["input-version"]
+    version = filled(page)["input-:version"]
     return client.post(act_url(execution, "correct"), filled(page) | {"version": version, "reason": reason})
 
 
@@ -148,6 +148,22 @@ def test_a_field_may_be_emptied_where_the_schema_allows_it(supervisor, execute):
 
     execution.refresh_from_db()
     assert execution.input == {"blank": "", "null": None}
+
+
+def test_a_field_may_have_any_name(supervisor, execute):
+    class Input(serializers.Serializer):
+        version = serializers.CharField()
+        reason = serializers.CharField()
+        json = serializers.CharField()
+
+    execution = execute({"version": "1.0", "reason": "a gift", "json": "{"}, schema=Input)
+
+    page = correct(supervisor, execution, version="2.0", reason="a present", json="}")
+    assert changes(page) == [("Version", "1.0", "2.0"), ("Reason", "a gift", "a present"), ("Json", "{", "}")]
+    confirm(supervisor, execution, page)
+
+    execution.refresh_from_db()
+    assert execution.input == {"version": "2.0", "reason": "a present", "json": "}"}
 
 
 class Everything(serializers.Serializer):

@@ -70,7 +70,7 @@ def test_a_role_does_what_it_may_and_nothing_else(db, ready, role, act):
     version, events = execution.version, SagaEvent.objects.count()
     buttons, refusals = offers(client.user, execution)
 
-    response = do(client, execution, act, **WORDS, **{"input-version": execution.version})
+    response = do(client, execution, act, **WORDS, **{"input-:version": execution.version})
 
     execution.refresh_from_db()
     if act in MAY[role]:
