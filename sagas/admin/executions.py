@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
@@ -36,6 +38,7 @@ from .readonly import ReadOnly
 from .rows import Told, under_way
 
 NOTHING = "–"
+PK = re.compile(r"[0-9]{1,18}")
 ALL_FILTERS = (*FILTERS, *DESK_FILTERS)
 PARAMETERS = {*days.PARTS, "state", *(each.parameter_name for each in ALL_FILTERS if hasattr(each, "parameter_name"))}
 
@@ -104,7 +107,10 @@ class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type
         return response
 
     def _check_action(self, request: HttpRequest) -> None:
-        """Django does nothing, and says nothing, where somebody sends an action that they may not take."""
+        """Django does nothing, and says nothing, where somebody sends an action that they may not take; and it breaks
+        at a selection that cannot be one."""
+        if not all(PK.fullmatch(pk) for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest("What is selected are no executions.")
         known = {str(action.__name__) for action in self.actions}
         asked = {name for name in request.POST.getlist("action") if name in known}
         if asked - set(self.get_actions(request)):

@@ -209,6 +209,13 @@ def test_too_many_are_told_so_and_nothing_is_foretold(support, stage, db):
     )
 
 
+@pytest.mark.parametrize("pk", ["x", "", "-1", "9" * 40, "1\x00"])
+def test_what_cannot_be_selected_is_refused(support, failed, pk):
+    failed(1)
+
+    assert support.post(LIST, {"action": "bulk_retry", "_selected_action": [pk]}).status_code == 400
+
+
 def test_a_choice_that_was_tampered_with_or_is_anothers_does_nothing(support, supervisor, failed):
     page = choose(support, "retry", failed(2))
     chosen = form_of(page)["choice"]
