@@ -34,7 +34,7 @@ def start(reader: Reader, wanted: dict[str, Any]) -> Started:
 
     An id that names somebody else's execution is a SagaConflict, whatever the input.
     """
-    check(get_saga(wanted["saga"]), wanted["context"])
+    _check_schema(get_saga(wanted["saga"]), wanted["context"])
     saga_id = wanted.get("saga_id") or str(uuid.uuid4())
     execution = get_saga_orchestrator().start(
         saga_id,
@@ -46,14 +46,6 @@ def start(reader: Reader, wanted: dict[str, Any]) -> Started:
     if not execution.just_started and execution.owner_id != reader.user.pk and not reader.sees_all:
         raise SagaConflict(execution.saga_id, execution.saga_name)
     return execution, execution.just_started
-
-
-def check(saga: Saga, context: dict[str, Any]) -> None:
-    """InvalidInput where the input is not as the saga's published schema says, though it could be read."""
-    found = contracts.faults(saga.schema, context) if saga.schema else {}
-    if found:
-        input_text(saga, context)  # refuses most of it in better words
-        raise InvalidInput(found)
 
 
 def once(
@@ -81,6 +73,14 @@ def once(
     if kept.fingerprint != fingerprint:
         raise KeyReused
     return find(kept.saga_id), False
+
+
+def _check_schema(saga: Saga, context: dict[str, Any]) -> None:
+    """InvalidInput where the input is not as the saga's published schema says, though it could be read."""
+    found = contracts.faults(saga.schema, context) if saga.schema else {}
+    if found:
+        input_text(saga, context)  # refuses most of it in better words
+        raise InvalidInput(found)
 
 
 def _checked(key: str) -> str:
