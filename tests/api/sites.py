@@ -75,7 +75,7 @@ def running(command: list[str], variables: dict[str, str]):
                 process.wait(30)
             finally:
                 end_group(process.pid)
-                print(said().decode())  # pytest shows it where the test failed
+                print(said().decode(), file=sys.stderr)  # pytest shows it where the test failed
 
 
 def end_group(group: int) -> None:
