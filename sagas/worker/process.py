@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import Error as DatabaseError
 from django.db import connections
@@ -33,6 +33,7 @@ from .holding import readable_of
 from .pool import Pool
 from .reports import LINE, Report
 from .shared import CLUSTER
+from .sigterm import SigtermWatch
 
 LOOK_AROUND = 0.1
 TELL_EVERY = 1.0
@@ -50,6 +51,7 @@ class WorkerProcess:
         self.name = worker_name()
         self.pool = Pool(get_settings().WORKER_THREADS, self.leave)
         self._leaving = threading.Event()
+        self._exiting = False
         self._drained = threading.Event()
         self._reported = threading.Event()
         self._claiming = threading.Lock()
@@ -62,6 +64,7 @@ class WorkerProcess:
     def start(self) -> None:
         """Begin to watch and to report; the pool starts its threads when it has something to do."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        self._sigterm = SigtermWatch()
         # Not a daemon: the process waits for it, and it has the last word.
         threading.Thread(target=self._watch, name="sagas-watch").start()
         threading.Thread(target=self._report_always, name="sagas-report", daemon=True).start()
@@ -86,7 +89,7 @@ class WorkerProcess:
         finally:
             self._in_ring = False
         if self._leaving.is_set():
-            sys.exit(0)
+            self._exit()
 
     def leave(self) -> None:
         """End this process; django-q2 replaces it. The signal makes the main thread let go of its queue first."""
@@ -137,14 +140,21 @@ class WorkerProcess:
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self._leaving.set()
         # Once it has left its queue, it only waits for the attempts in hand; an exception would end that wait.
-        if not self._in_ring and threading.main_thread().is_alive():
-            sys.exit(0)
+        if not self._in_ring and not self._exiting and threading.main_thread().is_alive():
+            self._exit()
+
+    def _exit(self) -> NoReturn:
+        """End the main thread; another signal must not interrupt that."""
+        self._exiting = True
+        sys.exit(0)
 
     def _watch(self) -> None:
         """Wait for a reason to leave; let what runs finish its attempt, and go when the drain is over."""
         main = threading.main_thread()
         while main.is_alive() and not self.stopping:
             self._tell_now_and_then()
+            if self._sigterm.came():
+                self._sigterm.repeat()
             main.join(LOOK_AROUND)
         self._tell_at = 0.0
         give_up = time.monotonic() + get_settings().DRAIN_SECONDS

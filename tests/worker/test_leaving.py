@@ -79,6 +79,19 @@ def test_a_worker_told_to_leave_parks_what_it_has_and_is_replaced(cluster):
     assert execution.recoveries == 0
 
 
+def test_a_worker_whose_main_thread_waits_in_that_moment_leaves_too(cluster):
+    one = cluster("qcluster", workers=1, WORKER_THREADS=2)
+    before = one.workers
+
+    get_saga_orchestrator().start("s", "signal", context={"seconds": 1.0})
+
+    wait_for(lambda: one.workers and one.workers != before)
+    execution = get_saga_orchestrator().wait("s", 30)
+    assert execution.state is SagaState.SUCCEEDED
+    assert not execution.step_runs.exclude(outcome="succeeded").exists()
+    assert execution.recoveries == 0
+
+
 def test_without_its_supervisor_a_cluster_ends_by_itself(cluster):
     one = cluster("saga_workers")
     group = one.group
@@ -108,7 +121,8 @@ def test_what_a_step_does_with_processes_and_brokers_is_not_the_clusters_busines
     one = cluster("saga_workers", workers=1, DRAIN_SECONDS=5)
     group = one.group
     get_saga_orchestrator().start("m", "meddle")
-    assert get_saga_orchestrator().wait("m", 30).state is SagaState.SUCCEEDED
+    meddled = get_saga_orchestrator().wait("m", 30)
+    assert (meddled.state, meddled.context["the child was ended by"]) == (SagaState.SUCCEEDED, signal.SIGTERM)
     for number in range(400):
         get_saga_orchestrator().start(f"n-{number}", "naps")
     wait_for(lambda: StepRun.objects.count() > 10)

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 from sagaproject.outcomes import reports_outcome
@@ -27,11 +29,20 @@ def die(context):
 
 
 def meddle(context):
-    """Ask django-q2 for its broker, and leave a process behind in the background."""
+    """Ask django-q2 for its broker, leave a process behind in the background, fork and end another."""
     from django_q.brokers import get_broker
 
     get_broker().ping()
     subprocess.run(["sh", "-c", "sleep 4 &"], check=True)
+    forked, ready = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ready, b"!")
+        signal.pause()
+        os._exit(0)
+    os.read(forked, 1)
+    os.kill(child, signal.SIGTERM)
+    return {"the child was ended by": os.WTERMSIG(os.waitpid(child, 0)[1])}
 
 
 def reveal(context):
@@ -44,6 +55,13 @@ def compute(context):
     """Stay in C, where no signal and no exception reaches, for some seconds; once."""
     if context.attempt == 1:
         hashlib.pbkdf2_hmac("sha256", b"password", b"salt", context["rounds"])
+
+
+def take_the_signal(context):
+    """SIGTERM for the process while nothing is due, given to this thread, as the operating system may do."""
+    nap(context)
+    if context.attempt == 1:
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
 
 def quit_loudly(context):
@@ -67,6 +85,7 @@ QUIT = register(Saga("quit", [SagaStep("quit", quit_loudly, nothing, retry_count
 POISON = register(Saga("poison", [SagaStep("fine", nothing, nothing), SagaStep("die", die, nothing)]))
 MEDDLE = register(Saga("meddle", [SagaStep("meddle", meddle, nothing)]))
 REVEAL = register(Saga("reveal", [SagaStep("reveal", reveal, nothing)]))
+SIGNAL = register(Saga("signal", [SagaStep("take", take_the_signal, nothing), SagaStep("nap", nap, nothing)]))
 COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))
 # An undo that is set aside as soon as its provider is away.
 AWAY = register(
