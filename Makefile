@@ -52,7 +52,7 @@ demo: $(STAMP) ## Set up, migrate, run sagas into every outcome, start workers a
 	$(MANAGE) migrate --verbosity 0 --database sandbox
 	$(MANAGE) saga_demo
 
-# `make test COVER=1` counts coverage, on SQLite only, for it costs much: little is left that only PostgreSQL runs.
+# `make test COVER=1` counts coverage, on SQLite only: little is left that only PostgreSQL runs.
 test: $(STAMP) ## Run the tests on SQLite, then those that have to do with the database on PostgreSQL
 	$(BIN)/coverage erase
 	$(ON_SQLITE) $(PYTEST) -m "not untraced and not prove" $(if $(COVER),--cov --cov-report=) $(ARGS)
