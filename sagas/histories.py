@@ -78,6 +78,7 @@ class View:
     output: Mapping[str, Any] | None = None
     undone: bool = False
     undo_doubt: bool = False
+    undo_uncertain: bool = False
     undo_ending: Ending = Ending.NONE
     counts: dict[Direction, int] = field(default_factory=dict)
     spent: dict[Direction, int] = field(default_factory=dict)
@@ -234,6 +235,7 @@ def _succeed(view: View, record: Record) -> None:
 def _take_in_undo(view: View, record: Record, *, fresh: bool) -> None:
     view.undone = record.outcome is Outcome.SUCCEEDED
     view.undo_doubt = view.undo_doubt or record.outcome in IN_DOUBT
+    view.undo_uncertain = view.undo_uncertain or record.outcome is Outcome.UNCERTAIN
     view.undo_ending = record.ending if fresh else Ending.NONE
     if fresh and record.spends:
         view.undo_failures.append(record.finished_at)

@@ -49,6 +49,7 @@ REFUSED = Case(StepStatus.REFUSED, _("%(step)s was not done."), "refused")
 IN_DOUBT = Case(StepStatus.IN_DOUBT, _("%(step)s may have been done or not; it is not known yet."), "in_doubt")
 TO_UNDO = Case(StepStatus.UNDOING, _("%(step)s is going to be undone."))
 UNDOING = Case(StepStatus.UNDOING, _("%(step)s is being undone."), "undoing")
+UNDO_UNCERTAIN = Case(StepStatus.UNDOING, _("%(step)s may be undone or not; it is not known yet."), "undo_in_doubt")
 UNDO_PARKED = Case(StepStatus.UNDOING, _("%(step)s is to be undone and waits for a person to look at it."))
 UNDONE = Case(StepStatus.UNDONE, _("%(step)s is undone."), "undone")
 SKIPPED_UNDONE = Case(StepStatus.UNDONE, _("%(step)s was not needed."))
@@ -96,6 +97,8 @@ def _has_undo(saga: Saga | None, name: str, view: View) -> bool:
 def _case_of_undo(execution: SagaExecution, view: View, *, being_made: bool) -> Case:
     if view.undo_ending is not Ending.NONE or execution.state is SagaState.PARTIALLY_COMPENSATED:
         return UNDO_IN_DOUBT if view.undo_doubt else NOT_UNDONE
+    if view.undo_uncertain:
+        return UNDO_UNCERTAIN
     if execution.held:
         return UNDO_PARKED
     return UNDOING if being_made else TO_UNDO

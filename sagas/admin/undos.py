@@ -19,6 +19,7 @@ from sagas.histories import View, aside_since, views_of
 from sagas.models import SagaExecution, StepRun
 from sagas.naming import name_in_words
 from sagas.operations.situation import Situation
+from sagas.standing import IN_DOUBT, UNDO_UNCERTAIN
 from sagas.states import Direction, Ending, Outcome, SagaState
 from sagas.wording import by_hand, sentence_of
 
@@ -60,7 +61,7 @@ WORDS = {
 SENTENCES = {
     Status.WAITING: _("It waits for its turn; nobody has to do anything."),
     Status.IN_HAND: _("It is being made now."),
-    Status.AGAIN: _("It has not worked yet; at %(at)s it is tried again."),
+    Status.AGAIN: _("At %(at)s it is tried again."),
     Status.ACCEPTED: _("The provider has accepted it and has not finished; at %(at)s it is asked again."),
     Status.UNKNOWN: _("Nothing here knows what “%(saga)s” is; call whoever looks after the system."),
     Status.HELD: _("It waits for a person, because the case is held."),
@@ -74,7 +75,6 @@ SENTENCES = {
 
 # Where a step has no wording of its own.
 WHAT = pgettext_lazy("what a call would do", "%(step)s is undone.")
-DOUBT = _("%(step)s may have been done or not; it is not known yet.")
 KINDS = {Status.ASIDE: Kind.ASIDE, Status.FAILED: Kind.FAILED, Status.IN_DOUBT: Kind.IN_DOUBT}
 ICONS = {
     Status.IN_HAND: "in_progress",
@@ -87,8 +87,8 @@ ICONS = {
 
 @dataclass(frozen=True)
 class Undo:
-    """An open undo. `doubt` says so where it is not even certain that there is something to undo; `held` is why nothing
-    goes on, `by_hand` what a person can do; `about` has the customer and the references as pairs of label and value."""
+    """An open undo. `doubt` says so where nobody knows whether there is something to undo, or left to undo; `held` is
+    why nothing goes on, `by_hand` what a person can do, `about` the customer and the references by their labels."""
 
     execution: SagaExecution
     step: str
@@ -145,9 +145,7 @@ def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
         step=name,
         status=status,
         what=sentence_of(name, "to_undo", WHAT, looked.execution, looked.saga, personal=veil.personal),
-        doubt=sentence_of(name, "in_doubt", DOUBT, looked.execution, looked.saga, personal=veil.personal)
-        if view.doubt
-        else "",
+        doubt=_doubt(looked, name, view, status, personal=veil.personal),
         stands=str(SENTENCES[status]) % _times(looked, step, view),
         held=veil(looked.execution.held) if status is Status.HELD else "",
         attempts=view.counts.get(Direction.COMPENSATION, 0),
@@ -157,6 +155,13 @@ def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
         since=_since(looked),
         about=_about(looked, veil),
     )
+
+
+def _doubt(looked: Situation, name: str, view: View, status: Status, *, personal: bool) -> str:
+    case = IN_DOUBT if view.doubt else UNDO_UNCERTAIN
+    if not view.doubt and (not view.undo_uncertain or status is Status.IN_DOUBT):
+        return ""
+    return sentence_of(name, case.key, case.sentence, looked.execution, looked.saga, personal=personal)
 
 
 def _is_undo(run: StepRun, step: str) -> bool:

@@ -135,6 +135,19 @@ def test_an_undo_that_nobody_answered_to_is_in_doubt(support, plant, clock, sett
     )
 
 
+def test_an_undo_whose_answer_was_lost_is_not_told_as_one_that_has_not_worked(support, plant, clock):
+    plant("payments", "refund", FaultMode.EFFECT_THEN_LOSE_REPLY)
+    plant("payments", "refund", FaultMode.THROTTLE, latency_ms=3_600_000)
+    execution = payment(max_seconds=60)
+    again = execution.step_executions.last().retry_at
+
+    (told,) = cards(shown(support))
+    assert told.startswith(
+        f"{REFUND} Tried again At {moment(again)} it is tried again. "
+        "It is not certain yet whether R$ 420.00 was given back. The provider's last answer "
+    )
+
+
 def test_an_undo_that_has_not_worked_yet_is_tried_again_and_the_others_wait_for_their_turn(
     support, plant, no_calendar, clock
 ):
@@ -145,7 +158,7 @@ def test_an_undo_that_has_not_worked_yet_is_tried_again_and_the_others_wait_for_
     mail, invoice = cards(shown(support))
     assert mail.startswith(
         f"What the undo would do: A cancellation is sent to [customer_email]. Tried again "
-        f"It has not worked yet; at {moment(again)} it is tried again. "
+        f"At {moment(again)} it is tried again. "
     )
     assert invoice.startswith(
         f"{CANCEL_INVOICE} Waiting for its turn It waits for its turn; nobody has to do anything. Customer name"

@@ -175,6 +175,18 @@ def test_an_undo_that_is_held_waits_for_a_person(stage: Stage, execute, orchestr
     assert told(execution, saga)[0] == ("undoing", "A is to be undone and waits for a person to look at it.")
 
 
+def test_an_undo_whose_answer_was_lost_may_have_worked_while_it_is_tried_again_and_while_it_is_held(
+    stage: Stage, execute, orchestrator
+):
+    in_doubt = ("undoing", "A may be undone or not; it is not known yet.")
+    execution, saga = execute(stage.step("a", undo=[lost(), LATER]), stage.step("b", NO))
+    assert told(execution, saga)[0] == in_doubt
+
+    assert told(orchestrator.hold(execution.saga_id, reason="look first"), saga)[0] == in_doubt
+    with override("pt-br"):
+        assert told(execution, saga)[0] == ("undoing", "Ainda não se sabe se a etapa “A” foi desfeita.")
+
+
 def test_an_undo_that_failed_for_good_says_so_even_while_others_run(stage: Stage, execute):
     execution, saga = execute(stage.step("a", undo=[LATER]), stage.step("b", undo=[NO]), stage.step("c", NO))
 
