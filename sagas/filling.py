@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,8 @@ from .phrasing import Part
 DEFAULT_CURRENCY = "BRL"
 SYMBOLS = {"BRL": "R$", "EUR": "€", "USD": "US$"}
 DATE_FORMATS = {"datetime": "DATETIME_FORMAT", "date": "DATE_FORMAT", "time": "TIME_FORMAT"}
+# Signs that embed, override or isolate a direction of writing: what follows the value would be read backwards.
+TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 Contexts = Sequence[Mapping[str, Any]]
 
@@ -46,7 +49,7 @@ def _shown(part: Part, contexts: Contexts, masked: Sequence[str]) -> str:
     value = _value(part.key, contexts)
     if part.key in masked:
         return f"[{part.key}]"
-    return masking.mask(_written(value, part.format, contexts), masked, *contexts)
+    return TURNS.sub("", masking.mask(_written(value, part.format, contexts), masked, *contexts))
 
 
 def _value(key: str, contexts: Contexts) -> Any:

@@ -438,6 +438,13 @@ def test_lazy_translations_are_translated_when_they_are_read(fill):
         assert fill(pgettext_lazy("no such context", "as it {nights}")) == "as it 3"
 
 
+@pytest.mark.parametrize("sign", [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))])
+def test_no_value_turns_the_sentence_around_it(fill, sign):
+    """Signs that override the direction of writing would have the rest of the sentence read backwards."""
+    assert fill("{tour} is booked for you.", {"tour": f"{sign}City tour"}) == "City tour is booked for you."
+    assert fill("{tour} is booked for you.", {"tour": "رحلة"}) == "رحلة is booked for you."
+
+
 PERSON = {"name": "Ana Souza", "note": "for Ana Souza", "pin": "7", "amount": "5"}
 
 
