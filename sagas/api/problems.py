@@ -46,6 +46,10 @@ class KeyReused(exceptions.APIException):
     default_detail = "This Idempotency-Key was used for another request; use a new one for each new request."
 
 
+class InvalidOutput(InvalidInput):
+    """What a step is said to have reported cannot be stored; the keys are places in that."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """A sort of problem: its status, the last part of its type, and its title."""
@@ -121,6 +125,9 @@ def _detail(error: Exception, kind: Kind) -> str:
 
 
 def _extras(error: Exception) -> dict[str, Any]:
+    if isinstance(error, InvalidOutput):
+        places = {"" if key == "output" else key: text for key, text in error.errors.items()}
+        return {"errors": [_fault(_pointer_below("#/output", key), text) for key, text in places.items()]}
     if isinstance(error, InvalidInput):
         return {"errors": [_fault(_pointer_of(key), text) for key, text in error.errors.items()]}
     if isinstance(error, exceptions.ValidationError):
@@ -162,7 +169,11 @@ def _pointer_of(key: str) -> str:
     """The field of a start, or the place within its context, that a dotted key names."""
     if key in ("saga_id", "priority"):
         return f"#/{key}"
-    return "/".join(["#/context", *(_escaped(part) for part in key.split(".") if part)])
+    return _pointer_below("#/context", key)
+
+
+def _pointer_below(pointer: str, key: str) -> str:
+    return "/".join([pointer, *(_escaped(part) for part in key.split(".") if part)])
 
 
 def _escaped(part: str) -> str:

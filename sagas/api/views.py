@@ -14,6 +14,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from sagas import operations, stats
+from sagas.exceptions import InvalidInput
 from sagas.models import SagaExecution
 from sagas.operations import Act, By
 from sagas.states import TERMINAL
@@ -168,7 +169,10 @@ class ResolveStep(ActView):
     @documents.RESOLVE
     def post(self, request: Request, saga_id: str, step: str) -> Response:
         """Put down what has become of the step, with the evidence."""
-        return self.perform(request, saga_id, Resolve(data=request.data), step=step)
+        try:
+            return self.perform(request, saga_id, Resolve(data=request.data), step=step)
+        except InvalidInput as error:
+            raise problems.InvalidOutput(error.errors) from error
 
 
 class Stats(SagaView):

@@ -96,6 +96,30 @@ def test_a_step_is_resolved_by_hand_with_evidence(support, order, start, stage):
     assert SagaEvent.objects.get(kind="resolve").data["evidence"] == "mail of the bank"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "output", "pointer", "detail"),
+    [
+        ("undone", {"a": 1}, "#/output", "must be a mapping, and goes with the outcome done"),
+        (
+            "done",
+            {"card": {"cvv": "1"}},
+            "#/output/card/cvv",
+            "secrets do not belong in a context; pass a token or a reference",
+        ),
+    ],
+)
+def test_what_a_step_would_have_reported_is_refused_where_it_is(
+    support, order, start, stage, outcome, output, pointer, detail
+):
+    order(stage.step("charge", undo=[StepFailed("closed")]), stage.step("ship", StepFailed("no"), None))
+    saga_id = start()
+    get_saga_orchestrator().resume(saga_id)
+    response = act(support, saga_id, "steps/charge/resolve", outcome=outcome, output=output, evidence="a mail")
+
+    assert response.status_code == 400
+    assert response.json()["errors"] == [{"pointer": pointer, "detail": detail}]
+
+
 @pytest.mark.parametrize("wanted", [{}, {"reason": ""}, {"reason": "a\x00b"}, {"reason": "x", "state": "failed"}])
 def test_an_act_without_a_proper_reason_is_refused(support, failed, wanted):
     response = support.post(f"{EXECUTIONS}{failed}/retry/", wanted, format="json")
