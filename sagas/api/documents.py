@@ -126,4 +126,5 @@ ACT = document(answers.Detail, *WITH_A_BODY, 403, 404, 409, 412, status=202, req
 RESOLVE = document(
     answers.Detail, *WITH_A_BODY, 403, 404, 409, 412, status=202, operation_id="resolve", request=Resolve, tags=["acts"]
 )
+NOWHERE = extend_schema(exclude=True)
 STATS = document(answers.StatsAnswer, 403, operation_id="stats", tags=["sagas"])

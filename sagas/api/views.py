@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -183,6 +183,16 @@ class Stats(SagaView):
         """For those who may see all executions."""
         self.reader.check_sees_all()
         return Response(stats.collect())
+
+
+@documents.NOWHERE
+class Nowhere(SagaView):
+    """For a host's last pattern below the API's prefix: an address that is none is an error like the others."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who asks comes first, as everywhere."""
+        super().initial(request, *args, **kwargs)
+        raise NotFound("There is no such address; all of them end with a slash.")
 
 
 def started(request: Request, execution: SagaExecution, *, fresh: bool) -> Response:

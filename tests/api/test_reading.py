@@ -277,3 +277,22 @@ def test_a_saga_in_doubt_is_being_checked(ana, order, start, stage):
     body = ana.get(f"{EXECUTIONS}{saga_id}/").json()
     assert (body["customer_state"], body["held"], body["needs_attention"]) == ("checking", True, True)
     assert body["steps"][0]["status"] == "in_doubt"
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put", "delete", "options"])
+@pytest.mark.parametrize(
+    "path", ["executions", "executions/O-1/cancel", "bookings/S-1", "executions//", "nothing/", ""]
+)
+def test_an_address_that_is_none_is_told_so_as_every_error_is(ana, anonymous, settings, method, path):
+    """A POST without its last slash must neither break down nor be led to the list, which answers 200 like a start."""
+    settings.DEBUG = True
+    response = getattr(ana, method)(f"/api/v1/{path}")
+
+    assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+    assert response.json() == {
+        "type": "urn:sagas:problem:not-found",
+        "title": "There is no such thing",
+        "status": 404,
+        "detail": "There is no such address; all of them end with a slash.",
+    }
+    assert getattr(anonymous, method)(f"/api/v1/{path}").status_code == 401
