@@ -104,6 +104,23 @@ def test_every_question_has_a_label_and_browsers_can_fill_in_what_they_know(clie
     assert re.search(r'<input type="tel"[^>]* autocomplete="tel"', text)
 
 
+@pytest.mark.parametrize("year", ["2020", "0001"])
+def test_nobody_books_what_is_over(client, year):
+    response = client.post("/book/", FORM | {"starts_at": f"{year}-01-01T10:00", "ends_at": f"{year}-01-01T12:00"})
+
+    assert response.status_code == 200
+    assert "Until This is over already." in words(response)
+    assert f'value="{year}-01-01T12:00"' in response.content.decode()
+    assert not Booking.objects.exists()
+
+
+@pytest.mark.parametrize("moment", ["tomorrow", "2030-02-30T10:00"])
+def test_what_is_no_moment_is_no_answer_either(client, moment):
+    response = client.post("/book/", FORM | {"ends_at": moment})
+
+    assert "Until Datetime has wrong format." in words(response)
+
+
 def test_an_answer_that_cannot_be_is_told_beside_its_question_and_kept(client):
     response = client.post("/book/", FORM | {"customer_document": "1", "customer_phone": "call me"})
     text = response.content.decode()
@@ -303,7 +320,7 @@ def test_only_a_test_card_is_charged(client, confirmed, method, sentence):
 def test_cancelling_is_asked_for_before_it_is_done(client, confirmed, saga_clock):
     asked = words(page(client, confirmed, "cancel"))
     assert "Cancel this booking?" in asked
-    assert "If you have paid, R$ 420.00 go back to your card." in asked
+    assert "If you have paid, R$ 420.00 goes back to your card." in asked
     assert not SagaEvent.objects.exists()
 
     told = words(send(client, confirmed, "cancel", reason="I am ill"))
