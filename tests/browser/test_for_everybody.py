@@ -120,6 +120,7 @@ def test_the_desks(agent, desk):
 def test_the_list_shows_all_that_it_tells_without_scrolling(agent):
     for make in CASES.values():
         make()
+    begun("create_booking", description="Elektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 8)
     page = agent("Supervisor", LIST)
     assert flaws(page) == []
     page.set_viewport_size({"width": 1280, "height": 900})
