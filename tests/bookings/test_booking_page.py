@@ -330,6 +330,19 @@ def test_cancelling_is_asked_for_before_it_is_done(client, confirmed, saga_clock
     assert SagaEvent.objects.get().reason == "I am ill"
 
 
+def test_nobody_is_asked_whether_to_cancel_what_is_cancelled_or_cannot_be(client, booking, saga_clock, plant):
+    """As the browser's button for going back, or another tab, would ask once more."""
+    plant("calendar", "add", "refuse")
+    plant("invoices", "cancel", "refuse")
+    drain(saga_clock)
+    sold = services.book(BOOKING | {"sale_id": "SALE-002"})
+    assert page(client, sold, "cancel").status_code == 200
+    send(client, sold, "cancel")
+
+    for gone in (booking, sold):
+        assert page(client, gone, "cancel").url == f"/bookings/{gone.token}/"
+
+
 def test_a_paid_booking_that_is_cancelled_says_that_the_money_is_back(client, confirmed, saga_clock):
     pay(client, confirmed)
     drain(saga_clock)

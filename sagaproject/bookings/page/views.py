@@ -71,8 +71,10 @@ def pay(request: HttpRequest, token: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @throttled
 def cancel(request: HttpRequest, token: UUID) -> HttpResponse:
-    """Ask whether the customer means it, then cancel."""
+    """Ask whether the customer means it, where there is something to cancel; then cancel."""
     booking, form = _booking(token), CancelForm(request.POST if request.method == "POST" else None)
+    if not form.is_bound and not Progress(booking).may_cancel:
+        return _to(booking)
     if not form.is_valid():
         return render(request, "bookings/cancel.html", {"booking": booking, "form": form})
     reason = form.cleaned_data["reason"] or _("The customer has cancelled on the booking page.")
