@@ -21,7 +21,7 @@ from sagas.operations.permissions import NEEDS
 
 from . import bulk_progress
 from .bulk_choice import FIELD, Choice, ConfirmForm, remember, remembered
-from .bulk_words import NAMES, told, too_many
+from .bulk_words import NAMES, forgotten, told, too_many
 
 Admin = Any  # the ModelAdmin of executions
 Action = Callable[[Admin, HttpRequest, QuerySet[SagaExecution]], HttpResponse | None]
@@ -79,6 +79,7 @@ def _answer(model_admin: Admin, request: HttpRequest) -> HttpResponse:
     sent = request.method == "POST"
     choice = Choice.sent_by(request) if sent else remembered(request)
     if choice is None:
+        model_admin.message_user(request, forgotten(), messages.WARNING)
         return redirect("admin:sagas_sagaexecution_changelist")
     if not _may(request, choice.act):
         raise PermissionDenied

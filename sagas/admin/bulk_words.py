@@ -115,6 +115,13 @@ def too_many() -> str:
     return sentence % {"most": MOST_ROWS}
 
 
+def forgotten() -> str:
+    """What somebody is told whose selection we do not know any more, as after logging in anew."""
+    return gettext(
+        "What was selected is not known any more; select it again. What has been confirmed is among the bulk acts."
+    )
+
+
 def _money(forecast: Forecast) -> Iterator[str]:
     for (direction, currency), amount in sorted(forecast.money.items()):
         yield str(MOVES[direction]) % {"amount": money(amount, currency)}

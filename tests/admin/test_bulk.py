@@ -216,6 +216,19 @@ def test_what_cannot_be_selected_is_refused(support, failed, pk):
     assert support.post(LIST, {"action": "bulk_retry", "_selected_action": [pk]}).status_code == 400
 
 
+def test_whoever_has_logged_in_anew_is_told_that_the_selection_is_lost(support, failed):
+    page = choose(support, "retry", failed(2))
+    support.logout()
+    support.force_login(support.user)
+    answer = support.get(page.redirect_chain[-1][0], follow=True)
+
+    assert answer.redirect_chain == [(LIST, 302)]
+    assert [str(message) for message in answer.context["messages"]] == [
+        "What was selected is not known any more; select it again. What has been confirmed is among the bulk acts."
+    ]
+    assert not SagaBatch.objects.exists()
+
+
 def test_a_choice_that_was_tampered_with_or_is_anothers_does_nothing(support, supervisor, failed):
     page = choose(support, "retry", failed(2))
     chosen = form_of(page)["choice"]
