@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from sagas import naming, standing, wording
+from sagas import histories, naming, standing, wording
 from sagas.definition import Saga, SagaStep
 from sagas.histories import History
 from sagas.models import SagaExecution
@@ -66,7 +66,8 @@ def tell(
 ) -> Told:
     """The preview in the active language; `personal` shows the values of personal keys."""
     follows = what_follows(preview.act, preview.calls, saga, history)
-    teller = _Teller(preview, follows, _as_it_will_be(preview, execution), saga, personal)
+    done = frozenset(histories.steps_completed(history))
+    teller = _Teller(preview, follows, _as_it_will_be(preview, execution), saga, done, personal)
     again = {call.step for call in teller.calls}
     told = wording.steps_told(execution, saga, history, personal=personal)
     return Told(
@@ -92,12 +93,13 @@ def _as_it_will_be(preview: Preview, execution: SagaExecution) -> SagaExecution:
 
 @dataclass(frozen=True)
 class _Teller:
-    """Finds the words for one preview."""
+    """Finds the words for one preview; of what is not `done` nobody knows yet whether it will be, or was."""
 
     preview: Preview
     follows: Following
     execution: SagaExecution
     saga: Saga | None
+    done: Collection[str]
     personal: bool
 
     @property
@@ -132,7 +134,7 @@ class _Teller:
         if steps := self._paying(Direction.ACTION):
             yield CHARGED % {"sum": self._shown(steps)}
         if steps := self._paying(Direction.COMPENSATION):
-            known = any(step.name not in self.preview.in_doubt for step in steps)
+            known = any(step.name in self.done for step in steps)
             yield (BACK if known else BACK_IF_CHARGED) % {"sum": self._shown(steps)}
         for direction, sentence in AS_ANSWERED.items():
             if steps := self._with_money(self.follows.perhaps, direction):

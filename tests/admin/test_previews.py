@@ -3,7 +3,7 @@
 import pytest
 
 from sagas import OutcomeUnknown, RetryLater, SagaState, StepFailed, orchestrator
-from sagas.models import SagaEvent
+from sagas.models import SagaEvent, SagaExecution
 from sagas.operations import Act, batches, perform
 from sagas.states import Direction
 from tests.support import let_wait_pass, lost
@@ -121,6 +121,20 @@ def test_a_refund_of_what_may_not_have_been_charged_says_so(supervisor, stage, r
 
     assert items(page, MONEY) == ["€ 1,234.50 goes back to the customer, if it was charged."]
     assert items(page, DOUBT) == ["Pay may have been done or not; it is not known yet."]
+
+
+def test_a_refund_of_what_is_just_being_charged_says_so_too(supervisor, stage, registered):
+    pages = []
+
+    def charge(context):
+        pages.append(supervisor.get(act_url(SagaExecution.objects.get(), "cancel")))
+
+    registered(stage.step("pay", charge, money="price"))
+    orchestrator.get_saga_orchestrator().execute("x", "trip", context={"price": "420.00"})
+
+    (page,) = pages
+    assert items(page, CALLS) == ["Pay is undone."]
+    assert items(page, MONEY) == ["R$ 420.00 goes back to the customer, if it was charged."]
 
 
 @pytest.mark.parametrize("price", ["much", "NaN", None])
