@@ -1,12 +1,9 @@
 """The page's forms. What is wrong with an answer is said by the sagas' own schemas, not twice."""
 
-from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.core import signing
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.formats import get_format
 from django.utils.translation import gettext_lazy as _
 
@@ -58,14 +55,6 @@ class BookingForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.sale_id = self._sent_sale_id() or services.new_sale_id()
 
-    def clean_ends_at(self) -> str:
-        """What the schema does not mind, for what is over may have to be tried again: nobody books it."""
-        given: str = self.cleaned_data["ends_at"]
-        end = _moment(given)
-        if end and end < timezone.now():
-            raise forms.ValidationError(_("This is over already."))
-        return given
-
     @property
     def signed_sale_id(self) -> str:
         """What the page carries, so that a form that is sent twice books once."""
@@ -116,15 +105,6 @@ class CancelForm(forms.Form):
     reason = forms.CharField(
         label=_("Why? (optional)"), required=False, max_length=500, widget=forms.Textarea({"rows": 3})
     )
-
-
-def _moment(text: str) -> datetime | None:
-    """The moment as browsers write it, in the site's time zone; None where it is none, which the schema tells."""
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        return None
-    return timezone.make_aware(moment) if moment and timezone.is_naive(moment) else moment
 
 
 def plain_number(text: str) -> str:
