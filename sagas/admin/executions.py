@@ -34,7 +34,7 @@ from .changelist import ExecutionList
 from .desk_filters import DESK_FILTERS
 from .filters import FILTERS
 from .mending import OF_EXECUTIONS
-from .readonly import ReadOnly
+from .readonly import NoStockPage, ReadOnly
 from .rows import Told, under_way
 
 NOTHING = "–"
@@ -44,7 +44,7 @@ PARAMETERS = {*days.PARTS, "state", *(each.parameter_name for each in ALL_FILTER
 
 
 @admin.register(SagaExecution)
-class SagaExecutionAdmin(Bulk, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class SagaExecutionAdmin(Bulk, NoStockPage, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Executions with their history."""
 
     list_display = ("what", "standing", "about", "age")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 
@@ -28,7 +28,15 @@ class ReadOnly:
         return False
 
 
-class Desk(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class NoStockPage:
+    """A row has a page of our own, or none: Django's shows each column as it is stored, to whoever may see rows."""
+
+    def change_view(self, request: HttpRequest, object_id: str, *_: Any, **__: Any) -> HttpResponse:
+        """Nobody's, also at an address that only Python takes for a number."""
+        raise Http404
+
+
+class Desk(NoStockPage, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """A page of its own among the models of the admin's index, for who may see executions."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:

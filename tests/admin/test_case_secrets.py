@@ -104,6 +104,17 @@ def test_no_personal_value_is_on_the_page_for_who_may_not_see_it(support, what):
     assert "[customer_email]" in page.content.decode()
 
 
+STOCK = ["operations/{}", "compensation/{}", "provider/{}", "definition/{}"]
+READ_BY_PYTHON = ["sagaexecution/%20{}", "sagaexecution/+{}", "sagaexecution/0_{}"]
+
+
+@pytest.mark.parametrize("address", [*STOCK, *READ_BY_PYTHON])
+def test_djangos_own_page_of_a_row_which_shows_each_column_as_it_is_stored_is_nobodys(support, auditor, address):
+    page = f"/admin/sagas/{address.format(quoted_everywhere().pk)}/change/"
+
+    assert [client.get(page).status_code for client in (support, auditor)] == [404, 404]
+
+
 def test_personal_values_are_on_the_page_for_who_may_see_them(supervisor):
     told = text_of(supervisor.get(case_url(quoted_everywhere())))
 
