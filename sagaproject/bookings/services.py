@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
-from sagaproject.bookings.status import told_by
+from sagaproject.bookings.status import is_another_clients, told_by
 from sagas import ActRefused, InvalidInput, SagaConflict, SagaState, operations
 from sagas.models import SagaExecution
 from sagas.operations import Act
@@ -81,7 +81,7 @@ def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
     with _alone_with(sale_id) as booking:
         # A payment that an operator tries again at this moment takes this row, too, after its own: see follow_payment.
         Booking.objects.select_for_update().get(pk=booking.pk)
-        payments = _payments(sale_id)
+        payments = _payments(booking)
         _refuse_payment(booking, payments)
         saga_id = _free_id(f"payment-{sale_id}", len(payments) + 1)
         get_saga_orchestrator().start(
@@ -101,7 +101,7 @@ def cancel(sale_id: str, *, reason: str, by: operations.By) -> Booking:
     """
     with _alone_with(sale_id) as booking:
         execution = SagaExecution.objects.with_id(booking.booking_saga_id).first()
-        payments = _payments(sale_id)
+        payments = _payments(booking)
         _refuse_cancellation(booking, execution, payments)
         for unwanted in [*payments, *([execution] if execution else [])]:
             _undo(booking, unwanted, reason, by)
@@ -148,11 +148,12 @@ def _alone_with(sale_id: str) -> Iterator[Booking]:
         yield Booking.objects.get(sale_id=sale_id)
 
 
-def _payments(sale_id: str) -> list[SagaExecution]:
-    """Every attempt to pay the sale, whoever has started it."""
+def _payments(booking: Booking) -> list[SagaExecution]:
+    """Every attempt to pay it, but for those of clients who have not booked it: these take no money, and are theirs."""
     payments = SagaExecution.objects.of_sagas(["collect_payment"])
-    referring = payments.filter(references__key="sale_id", references__value=fold(sale_id))
-    return [payment for payment in referring.order_by("pk") if payment.input["sale_id"] == sale_id]
+    referring = payments.filter(references__key="sale_id", references__value=fold(booking.sale_id)).order_by("pk")
+    of_the_sale = [payment for payment in referring if payment.input["sale_id"] == booking.sale_id]
+    return [payment for payment in of_the_sale if not is_another_clients(booking, payment)]
 
 
 def _refuse_payment(booking: Booking, payments: list[SagaExecution]) -> None:

@@ -53,7 +53,7 @@ def follow_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
     """Bring the sale's booking to what its create_booking saga says; make it if the front end has not."""
     booking = _get_or_make(execution)
     confirmed = booking.status == BookingStatus.CONFIRMED and booking.booking_saga_id != execution.saga_id
-    if confirmed or _is_another_clients(booking, execution):
+    if confirmed or is_another_clients(booking, execution):
         return
     for field, value in told_by(execution).items():
         setattr(booking, field, value)
@@ -65,7 +65,7 @@ def follow_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
 def follow_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
     """Bring the sale's payment to what its collect_payment saga says; make the booking if nobody has."""
     booking = _get_or_make(execution)
-    if _is_anothers_to_pay(booking, execution.saga_id) or _is_another_clients(booking, execution):
+    if _is_anothers_to_pay(booking, execution.saga_id) or is_another_clients(booking, execution):
         return
     if _has_paid(booking, execution.saga_id) and new is not SagaState.COMPENSATING:
         return  # nor does a new run of it make anybody forget a charge that a person has let stay
@@ -82,7 +82,7 @@ def why_not_charge(saga_id: str) -> str:
     execution = SagaExecution.objects.get(saga_id=saga_id)
     with transaction.atomic():
         booking = _get_or_make(execution)
-        if _is_another_clients(booking, execution):
+        if is_another_clients(booking, execution):
             return "somebody else has booked it"
         if _is_anothers_to_pay(booking, saga_id):
             return "another payment has been taken for it, or may have been"
@@ -95,17 +95,17 @@ def why_not_charge(saga_id: str) -> str:
     return ""
 
 
+def is_another_clients(booking: Booking, execution: Any) -> bool:
+    """Whether a client has started the saga that has not booked; what no client has started is ours."""
+    return execution.owner_id not in (None, booking.owner_id)
+
+
 def _get_or_make(execution: Any) -> Booking:
     """The sale's booking, locked: two sagas of one sale may end at the same time."""
     bookings = Booking.objects.select_for_update()
     told = {**told_by(execution), "owner_id": execution.owner_id}
     booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=told)
     return booking
-
-
-def _is_another_clients(booking: Booking, execution: Any) -> bool:
-    """Whether a client has started the saga that has not booked; what no client has started is ours."""
-    return execution.owner_id not in (None, booking.owner_id)
 
 
 def _is_anothers_to_pay(booking: Booking, saga_id: str) -> bool:

@@ -373,6 +373,15 @@ def test_another_clients_sagas_change_nothing_about_a_booking(ana, bia, saga_clo
     assert post(ana, f"{SALE}payment/", VISA).status_code == 202
 
 
+def test_another_clients_payment_keeps_nobody_from_paying_and_is_not_cancelled_with_the_booking(ana, bia, confirmed):
+    hers = start(bia, "collect_payment", PAYMENT)
+
+    assert post(ana, f"{SALE}payment/", VISA).status_code == 202
+    assert post(ana, f"{SALE}cancel/", ILL).status_code == 202
+    assert bia.get(f"/api/v1/executions/{hers}/").json()["state"] == "pending"
+    assert bia.get(f"/api/v1/executions/{hers}/history/").json()["events"] == []
+
+
 def test_a_client_that_has_paid_before_it_books_is_not_asked_to_pay_again(ana, bia, saga_clock):
     start(ana, "collect_payment", PAYMENT)
     drain(saga_clock)
