@@ -17,7 +17,7 @@ from django.urls import URLPattern, path
 
 from sagas.models import SagaBatch, SagaExecution
 from sagas.operations import Act, By, batches
-from sagas.operations.permissions import NEEDS
+from sagas.operations.permissions import NEEDS, PERSONAL
 
 from . import bulk_progress
 from .bulk_choice import FIELD, Choice, ConfirmForm, remember, remembered
@@ -100,7 +100,7 @@ def _confirmed(request: HttpRequest, choice: Choice) -> SagaBatch | None:
 
 def _preview(model_admin: Admin, request: HttpRequest, chosen: Choice) -> HttpResponse:
     """What the act would do to each as it is now, with what was typed."""
-    forecast = batches.prepare(chosen.act, chosen.pks)
+    forecast = batches.prepare(chosen.act, chosen.pks, personal=request.user.has_perm(PERSONAL))
     choice = replace(chosen, rows=forecast.rows, moves_money=forecast.moves_money)
     context = {
         **model_admin.admin_site.each_context(request),

@@ -30,6 +30,7 @@ class Forecast:
     """
 
     act: Act
+    personal: bool = False
     rows: list[tuple[int, int]] = field(default_factory=list)
     refused: defaultdict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     unreadable: list[tuple[int, str]] = field(default_factory=list)
@@ -43,9 +44,12 @@ class Forecast:
         return bool(self.money) or self.unknown_amounts > 0
 
 
-def prepare(act: Act, pks: Sequence[int]) -> Forecast:
-    """What the act would do to these executions now, from three queries for each AT_A_TIME of them. Writes nothing."""
-    forecast, executions = Forecast(act), SagaExecution.objects.using(database.alias())
+def prepare(act: Act, pks: Sequence[int], *, personal: bool = False) -> Forecast:
+    """What the act would do to these executions now, from three queries for each AT_A_TIME of them. Writes nothing.
+
+    An amount under a personal key is not known to who may not see `personal` values.
+    """
+    forecast, executions = Forecast(act, personal), SagaExecution.objects.using(database.alias())
     for start in range(0, len(pks), AT_A_TIME):
         chunk = pks[start : start + AT_A_TIME]
         situations = look_at(executions, chunk)
@@ -71,6 +75,9 @@ def _take_in(forecast: Forecast, situation: Situation) -> None:
 def _take_in_money(forecast: Forecast, situation: Situation, name: str, direction: Direction) -> None:
     step = situation.saga.step(name) if situation.saga else None
     if step is None or step.money is None:
+        return
+    if not forecast.personal and situation.saga and step.money in situation.saga.personal:
+        forecast.unknown_amounts += 1
         return
     execution = situation.execution
     # A run from the start begins with the input, whatever the one before has made of it.

@@ -376,6 +376,14 @@ def test_money_that_goes_back_is_foretold_and_so_is_what_is_not_known(support, s
     )
 
 
+def test_an_amount_that_is_personal_is_foretold_to_those_alone_who_may_see_it(support, supervisor, stage, registered):
+    saga = registered(stage.step("charge", money="fee"), stage.step("ship", StepFailed("no ship")), personal=["fee"])
+    hers = [run(*saga, context={"fee": "98765.43"}).pk]
+
+    assert "Money In 1 case money moves, and it is not known how much." in words(choose(support, "retry", hers))
+    assert "Money Customers are charged R$ 98,765.43 at most." in words(choose(supervisor, "retry", hers))
+
+
 def test_the_part_that_changes_is_not_sent_again_while_it_has_not(support, failed):
     part = confirm(support, choose(support, "retry", failed(1)), count="1")["Location"] + "progress/"
     first = support.get(part)
