@@ -30,8 +30,9 @@ from . import rows
 from .rows import Told
 
 CHUNK = 500
-# What a spreadsheet takes for a formula, or may once it has dropped what comes before; some read full-width signs too.
-FORMULA = re.compile("[\t\n\r]|\\s*[-=+@\uff1d\uff0b\uff0d\uff20]")
+# Before what a spreadsheet takes for a formula, or may once it has dropped what comes first; some read full-width signs
+# too, and where commas are for decimals, as in Brazil, a semicolon begins another cell.
+FORMULA = re.compile("(?:^|(?<=;))(?=[\t\n\r]|\\s*[-=+@\uff1d\uff0b\uff0d\uff20])")
 # Without it spreadsheets take the file for one in another encoding.
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -151,8 +152,8 @@ class _Echo:
 
 
 def _safe(value: Any) -> Any:
-    """The value, as text where a spreadsheet would take it for a formula."""
-    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
+    """The value, as text where a spreadsheet would take it, or a part of it, for a formula."""
+    return FORMULA.sub("'", value) if isinstance(value, str) else value
 
 
 def _moment(moment: dt.datetime | None) -> str:

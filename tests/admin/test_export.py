@@ -113,6 +113,16 @@ def test_a_value_that_a_spreadsheet_would_take_for_a_formula_becomes_text(superv
     assert rows_of(supervisor.get(EXPORT))[0]["held"] == f"'{begins}cmd|' /C calc'!A0"
 
 
+@pytest.mark.parametrize("begins", ["=", " -", "\t@"])
+def test_a_semicolon_which_begins_a_cell_in_brazil_begins_no_formula(supervisor, begins):
+    book(sale_id="SALE;=1+1")
+    SagaExecution.objects.update(held=f"no; really;{begins}cmd|' /C calc'!A0", needs_attention=True)
+    (row,) = rows_of(supervisor.get(EXPORT))
+
+    assert row["held"] == f"no; really;'{begins}cmd|' /C calc'!A0"
+    assert row["references"].startswith("sale_id: SALE;'=1+1; customer_email: ")
+
+
 def test_what_cannot_be_a_list_is_no_file_of_everything(supervisor):
     book()
 
