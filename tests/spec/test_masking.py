@@ -1,6 +1,7 @@
 """What a provider, a step or a follower says in an error is kept without what is personal in it."""
 
 import json
+import time
 import traceback
 from urllib.parse import quote, urlencode
 
@@ -106,6 +107,16 @@ def test_a_strange_thing_left_in_the_context_is_no_obstacle(stage, executed):
         raise StepFailed("no mailbox Joao.Avila@example.com")
 
     assert messages(executed(stage.step("a", leaves))) == ["no mailbox [mail]"]
+
+
+def test_thousands_of_values_take_no_longer_than_a_person_waits(stage, registered, orchestrator):
+    people = [f"person-{number}@example.com" for number in range(5000)]
+    saga = registered(stage.step("a", StepFailed("nobody knows " * 100 + people[4321])), personal=["mail"])
+    begun = time.monotonic()
+    execution = orchestrator.execute(new_id(), "trip", saga, context={"mail": people})
+
+    assert messages(execution) == ["nobody knows " * 100 + "[mail]"]
+    assert time.monotonic() - begun < 5
 
 
 def test_a_short_value_is_left_where_it_is(stage, registered, orchestrator):
