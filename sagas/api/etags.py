@@ -6,13 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-
-FOR_ONE_READER = "private, no-cache"
 
 
 def conditional(request: Request, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -20,7 +17,6 @@ def conditional(request: Request, document: Mapping[str, Any], headers: Mapping[
     etag = f'"{hashlib.sha256(JSONRenderer().render(document)).hexdigest()[:32]}"'
     known = {tag.removeprefix("W/") for tag in parse_etags(request.headers.get("If-None-Match", ""))}
     response = Response(status=304) if known & {etag, "*"} else Response(document)
-    for name, value in {**(headers or {}), "ETag": etag, "Cache-Control": FOR_ONE_READER}.items():
+    for name, value in {**(headers or {}), "ETag": etag}.items():
         response[name] = value
-    patch_vary_headers(response, ["Accept-Language", "Authorization", "Cookie"])
     return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.utils.cache import patch_vary_headers
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
@@ -28,6 +29,7 @@ from .parsers import LimitedJSONParser
 from .serializers import Preview, Reason, Resolve, Start
 
 LOOK_AGAIN = "1"  # seconds
+FOR_ONE_READER = "private, no-cache"
 
 
 class SagaView(APIView):
@@ -51,6 +53,13 @@ class SagaView(APIView):
         super().initial(request, *args, **kwargs)
         if "Transfer-Encoding" in request.headers:
             raise problems.LengthRequired
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Also what is refused is for this one reader, and nobody's cache gives it to another."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response["Cache-Control"] = FOR_ONE_READER
+        patch_vary_headers(response, ["Accept-Language", "Authorization", "Cookie"])
+        return response
 
     @property
     def reader(self) -> Reader:

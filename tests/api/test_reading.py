@@ -299,3 +299,11 @@ def test_an_address_that_is_none_is_told_so_as_every_error_is(ana, anonymous, se
         "detail": "There is no such address; all of them end with a slash.",
     }
     assert getattr(anonymous, method)(f"/api/v1/{path}").status_code == 401
+
+
+@pytest.mark.parametrize("route", ["", "{}/", "{}/history/", "{}/preview/?action=hold", "none/", "?page_size=0"])
+def test_what_one_client_is_told_no_cache_tells_another(ana, start, route):
+    answer = ana.get(f"{EXECUTIONS}{route.format(start())}")
+
+    assert answer["Cache-Control"] == "private, no-cache"
+    assert {"Authorization", "Cookie", "Accept-Language"} <= set(answer["Vary"].split(", "))
