@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from sagas import planner
 from sagas.cases import Veil, veil_over
@@ -19,6 +18,7 @@ from sagas.histories import View, aside_since, views_of
 from sagas.models import SagaExecution, StepRun
 from sagas.naming import name_in_words
 from sagas.operations.situation import Situation
+from sagas.operations.telling import TO_UNDO
 from sagas.standing import IN_DOUBT, UNDO_UNCERTAIN
 from sagas.states import Direction, Ending, Outcome, SagaState
 from sagas.wording import by_hand, sentence_of
@@ -71,10 +71,6 @@ SENTENCES = {
     Status.FAILED: _("It has failed for good; a person has to see to it."),
     Status.IN_DOUBT: _("Nobody knows whether it took effect; a person has to find out."),
 }
-
-
-# Where a step has no wording of its own.
-WHAT = pgettext_lazy("what a call would do", "%(step)s is undone.")
 KINDS = {Status.ASIDE: Kind.ASIDE, Status.FAILED: Kind.FAILED, Status.IN_DOUBT: Kind.IN_DOUBT}
 ICONS = {
     Status.IN_HAND: "in_progress",
@@ -144,7 +140,7 @@ def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
         execution=looked.execution,
         step=name,
         status=status,
-        what=sentence_of(name, "to_undo", WHAT, looked.execution, looked.saga, personal=veil.personal),
+        what=sentence_of(name, "to_undo", TO_UNDO, looked.execution, looked.saga, personal=veil.personal),
         doubt=_doubt(looked, name, view, status, personal=veil.personal),
         stands=str(SENTENCES[status]) % _times(looked, step, view),
         held=veil(looked.execution.held) if status is Status.HELD else "",
