@@ -1,6 +1,9 @@
 """How the project's log lines look."""
 
 import logging
+from typing import Any
+
+from sagas.logs import where
 
 # Whatever ends a line or moves the cursor: a value from outside must not be able to forge a log line.
 CONTROL = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
@@ -9,7 +12,11 @@ ESCAPES = CONTROL | LINE_ENDS
 
 
 class OneLineFormatter(logging.Formatter):
-    """Puts each event, its traceback included, on one line."""
+    """Puts each event on one line, with where an exception was raised; its text may quote a customer."""
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).translate(ESCAPES)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  (logging's own name)
+        """Its class and the calls that led to it, from the outermost to the innermost."""
+        return f"{ei[0].__name__} at {where(ei[1])}"

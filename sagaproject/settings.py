@@ -267,8 +267,14 @@ LOGGING = {
             "style": "{",
         },
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"production": {"()": "django.utils.log.RequireDebugFalse"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        # What broke a page; with DEBUG, Django prints it itself.
+        "errors": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["production"], "level": "ERROR"},
+    },
     "loggers": {
+        "django.request": {"handlers": ["errors"]},
         "sagas": {"handlers": ["stderr"], "level": os.environ.get("SAGAS_LOG_LEVEL", "INFO").upper()},
     },
 }
