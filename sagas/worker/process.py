@@ -50,7 +50,8 @@ class WorkerProcess:
     def __init__(self) -> None:
         self.name = worker_name()
         self.pool = Pool(get_settings().WORKER_THREADS, self.leave)
-        self._leaving = threading.Event()
+        # Not an Event: a second signal, while the first one's handler sets it, would wait for that handler's lock.
+        self._leaving = False
         self._exiting = False
         self._drained = threading.Event()
         self._reported = threading.Event()
@@ -72,7 +73,7 @@ class WorkerProcess:
     @property
     def stopping(self) -> bool:
         """Whether nothing more is claimed here."""
-        return self._leaving.is_set() or CLUSTER.stopping or CLUSTER.orphaned()
+        return self._leaving or CLUSTER.stopping or CLUSTER.orphaned()
 
     def answer(self) -> None:
         """Claim as many executions as there are free threads, until nothing is due."""
@@ -88,7 +89,7 @@ class WorkerProcess:
             time.sleep(AFTER_AN_ERROR)
         finally:
             self._in_ring = False
-        if self._leaving.is_set():
+        if self._leaving:
             self._exit()
 
     def leave(self) -> None:
@@ -138,7 +139,7 @@ class WorkerProcess:
         return len(claimed)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
-        self._leaving.set()
+        self._leaving = True
         # Once it has left its queue, it only waits for the attempts in hand; an exception would end that wait.
         if not self._in_ring and not self._exiting and threading.main_thread().is_alive():
             self._exit()
@@ -165,7 +166,7 @@ class WorkerProcess:
             self._claiming.release()
         idle = self._comes(self.pool.wait_until_idle, give_up)
         log(logging.INFO if idle else logging.WARNING, "worker.drained", worker=self.name, running=self.pool.running)
-        self._leaving.set()
+        self._leaving = True
         self._drained.set()
         self._reported.wait(AFTER_AN_ERROR)
         while main.is_alive() and not CLUSTER.orphaned() and time.monotonic() < give_up:

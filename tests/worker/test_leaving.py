@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from sagas import SagaState
 from sagas.models import SagaExecution, SagaWorker, StepRun
 from sagas.orchestrator import get_saga_orchestrator
+from sagas.worker.process import WorkerProcess
 from sagas.worker.processes import parents_in_group
-from tests.crash.processes import wait_for
+from tests.crash.processes import exit_code, forked, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,6 +92,29 @@ def test_a_worker_whose_main_thread_waits_in_that_moment_leaves_too(cluster):
     assert execution.state is SagaState.SUCCEEDED
     assert not execution.step_runs.exclude(outcome="succeeded").exists()
     assert execution.recoveries == 0
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("line", range(1, 16))
+def test_a_second_sigterm_while_the_first_is_seen_to_keeps_nobody(line):
+    """At each line that is run for the first, down to those of what it calls."""
+    lines = iter(range(1, line + 1))
+
+    def strike(frame, event, argument):
+        if event == "line" and next(lines, None) == line:
+            signal.raise_signal(signal.SIGTERM)
+        return strike
+
+    def be_told_twice():
+        WorkerProcess().start()
+        sys.settrace(strike)
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit:
+            sys.settrace(None)
+
+    with forked(be_told_twice) as child:
+        assert exit_code(child) == 0
 
 
 def test_without_its_supervisor_a_cluster_ends_by_itself(cluster):
