@@ -29,6 +29,7 @@ from sagas.registry import all_sagas
 from sagas.tenure import HOST, worker_name
 
 from . import unknown
+from .executors import keep_open_until_after
 from .holding import readable_of
 from .pool import Pool
 from .reports import LINE, Report
@@ -66,6 +67,7 @@ class WorkerProcess:
         """Begin to watch and to report; the pool starts its threads when it has something to do."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self._sigterm = SigtermWatch()
+        keep_open_until_after(self._let_end_what_runs)
         # Not a daemon: the process waits for it, and it has the last word.
         threading.Thread(target=self._watch, name="sagas-watch").start()
         threading.Thread(target=self._report_always, name="sagas-report", daemon=True).start()
@@ -145,9 +147,14 @@ class WorkerProcess:
             self._exit()
 
     def _exit(self) -> NoReturn:
-        """End the main thread; another signal must not interrupt that."""
+        """Have the main thread leave its queue and end; another signal must not interrupt that."""
         self._exiting = True
         sys.exit(0)
+
+    def _let_end_what_runs(self) -> None:
+        """Whatever made the main thread leave its queue, it ends after those that it has claimed for."""
+        self._exiting = self._leaving = True
+        self._drained.wait(get_settings().DRAIN_SECONDS)
 
     def _watch(self) -> None:
         """Wait for a reason to leave; let what runs finish its attempt, and go when the drain is over."""

@@ -81,6 +81,22 @@ def test_a_worker_told_to_leave_parks_what_it_has_and_is_replaced(cluster):
     assert execution.recoveries == 0
 
 
+@pytest.mark.parametrize("leaves", ["alone", "with its cluster"])
+def test_who_leaves_lets_what_runs_use_executors_to_its_end(cluster, leaves):
+    one = cluster("qcluster", workers=1)
+    get_saga_orchestrator().start("d", "delegate", context={"seconds": 2.0})
+    wait_for(lambda: running(1))
+
+    if leaves == "alone":
+        os.kill(one.workers[0], signal.SIGTERM)
+    else:
+        assert one.stop() == 0
+
+    wait_for(StepRun.objects.exists)
+    first = StepRun.objects.earliest("sequence")
+    assert (first.outcome, first.error_message) == ("succeeded", "")
+
+
 def test_a_worker_whose_main_thread_waits_in_that_moment_leaves_too(cluster):
     one = cluster("qcluster", workers=1, WORKER_THREADS=2)
     before = one.workers

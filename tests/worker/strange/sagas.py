@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from sagaproject.outcomes import reports_outcome
 from sagas import Priority, Saga, SagaStep, StepFailed, register
@@ -64,6 +65,14 @@ def take_the_signal(context):
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
 
+def delegate(context):
+    """Have threads of an executor do it, as asyncio does to look up a host."""
+    end = time.monotonic() + context["seconds"]
+    while time.monotonic() < end:
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(time.sleep, 0.05).result()
+
+
 def quit_loudly(context):
     """End the process as a command would, with words about the customer."""
     sys.exit(f"no such customer: {context['customer']}")
@@ -86,6 +95,7 @@ POISON = register(Saga("poison", [SagaStep("fine", nothing, nothing), SagaStep("
 MEDDLE = register(Saga("meddle", [SagaStep("meddle", meddle, nothing)]))
 REVEAL = register(Saga("reveal", [SagaStep("reveal", reveal, nothing)]))
 SIGNAL = register(Saga("signal", [SagaStep("take", take_the_signal, nothing), SagaStep("nap", nap, nothing)]))
+DELEGATE = register(Saga("delegate", [SagaStep("delegate", delegate, nothing), SagaStep("rest", nothing)]))
 COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))
 # An undo that is set aside as soon as its provider is away.
 AWAY = register(
