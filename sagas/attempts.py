@@ -21,7 +21,7 @@ from .states import Direction, Outcome
 from .tenure import Tenure, copy_of
 from .timeouts import Deadline
 
-Abandon = Callable[[Tenure, Attempt, dt.datetime], None]
+Abandon = Callable[[Tenure, Attempt, dt.datetime, Deadline], None]
 
 
 @dataclass(frozen=True)

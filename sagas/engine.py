@@ -24,6 +24,7 @@ from .outcomes import Ended
 from .planner import Attempt, Hold, Move, RollBack, Settle, Wait
 from .states import Direction, Ending, Outcome, SagaEventKind, SagaState
 from .tenure import LeaseLost, Tenure
+from .timeouts import Deadline
 
 CANCEL, HOLD, VERIFY = "cancel", "hold", "verify"
 
@@ -57,7 +58,7 @@ def _let_go(tenure: Tenure) -> None:
         log(logging.ERROR, "lease.not_given_back", **_saga_names(tenure), error_type=type(error).__name__)
 
 
-def abandon(tenure: Tenure, attempt: Attempt, started_at: dt.datetime) -> None:
+def abandon(tenure: Tenure, attempt: Attempt, started_at: dt.datetime, deadline: Deadline) -> None:
     """Put a stuck attempt down in its thread's name and give the row back; the version fences the thread off."""
     own = copy.copy(tenure)
     own.execution = copy.copy(tenure.execution)
@@ -65,8 +66,10 @@ def abandon(tenure: Tenure, attempt: Attempt, started_at: dt.datetime) -> None:
     try:
         _file(own, attempt, attempts.timed_out(own, attempt, started_at), leave=True)
     except LeaseLost:
-        # It came back in the same moment, and goes on with its lease.
+        # It came back in the same moment, and goes on with its lease; or another has the row, and it is still stuck.
         log(logging.INFO, "attempt.recorded_already", **_names(own, attempt))
+        if deadline.is_running():
+            tenure.leave_behind()
     except Exception:
         tenure.leave_behind()
         raise

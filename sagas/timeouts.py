@@ -24,7 +24,7 @@ SOONEST = 1e-6
 class Deadline:
     """The time that one attempt has, in one thread. Times are of the monotonic clock, in seconds."""
 
-    def __init__(self, seconds: float, grace: float, on_stuck: Callable[[], None]) -> None:
+    def __init__(self, seconds: float, grace: float, on_stuck: Callable[[Deadline], None]) -> None:
         self._thread = threading.get_ident()
         self._in_main_thread = threading.current_thread() is threading.main_thread()
         self._on_stuck = on_stuck
@@ -37,6 +37,10 @@ class Deadline:
         self.stuck_at = self.ends + grace
         self.rung = False
         self.given_up = False
+
+    def is_running(self) -> bool:
+        """Whether the call has not come back yet; nothing that follows it has happened by then."""
+        return self._armed
 
     def call(self, function: Callable[[], T]) -> T:
         """What `function` returns; StepTimeout when it took too long, even if it swallowed that.
@@ -62,7 +66,7 @@ class Deadline:
         """The call did not come back within the grace: have the attempt recorded in its name, once."""
         if self._armed and not self.given_up:
             self.given_up = True
-            self._on_stuck()
+            self._on_stuck(self)
 
     def _call_watched(self, function: Callable[[], T]) -> T:
         self._armed = True

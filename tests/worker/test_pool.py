@@ -4,8 +4,10 @@ import threading
 import time
 
 import pytest
+from django.db.models import F
 
 from sagas import SagaState, journal
+from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.tenure import worker_name
 from sagas.worker.pool import Pool
@@ -27,11 +29,15 @@ def no_more_threads():
 
 def jobs(strange, *saga_ids):
     """So many noops, started and claimed."""
+    return jobs_of(strange.NOOP, *saga_ids)
+
+
+def jobs_of(saga, *saga_ids):
     for saga_id in saga_ids:
-        get_saga_orchestrator().start(saga_id, "noop")
+        get_saga_orchestrator().start(saga_id, saga.name)
     sent = time.monotonic()
-    claimed = journal.claim_due(len(saga_ids), ["noop"], worker=worker_name(), lease=60)
-    return [(execution, strange.NOOP, sent) for execution in claimed]
+    claimed = journal.claim_due(len(saga_ids), [saga.name], worker=worker_name(), lease=60)
+    return [(execution, saga, sent) for execution in claimed]
 
 
 def test_with_one_thread_it_works_off_what_was_meant_for_two(strange, no_more_threads):
@@ -57,3 +63,26 @@ def test_without_any_thread_its_process_is_told_to_leave(strange, no_more_thread
     pool.run(jobs(strange, "a"))
 
     assert helpless
+
+
+@pytest.mark.untraced
+def test_who_is_stuck_with_what_another_has_taken_gives_its_place_up(strange, stage, registered, settings):
+    settings.SAGAS = {"GRACE": 0.1}
+    let_go, helpless = threading.Event(), []
+
+    def lose_the_row_and_hang(context):
+        """As in a process that was paused past its lease, and whose connections are dead when it goes on."""
+        SagaExecution.objects.filter(saga_id=context.saga_id).update(version=F("version") + 1)
+        let_go.wait(30)
+
+    pool = Pool(1, lambda: helpless.append(True))
+    pool.run(jobs_of(registered(stage.step("a", lose_the_row_and_hang, timeout=0.2)), "a"))
+
+    wait_for(lambda: pool.free)
+    assert (pool.stuck, helpless) == (1, [True])
+    pool.run(jobs(strange, "b"))
+    assert get_saga_orchestrator().wait("b", 30).state is SagaState.SUCCEEDED
+
+    let_go.set()
+    wait_for(lambda: not pool.stuck)
+    pool.drain()
