@@ -62,6 +62,8 @@ def abandon(tenure: Tenure, attempt: Attempt, started_at: dt.datetime, deadline:
     """Put a stuck attempt down in its thread's name and give the row back; the version fences the thread off."""
     own = copy.copy(tenure)
     own.execution = copy.copy(tenure.execution)
+    if not deadline.is_running():
+        return  # It is back, and what we have copied may be what it has written since.
     log(logging.WARNING, "attempt.stuck", **_names(own, attempt))
     try:
         _file(own, attempt, attempts.timed_out(own, attempt, started_at), leave=True)

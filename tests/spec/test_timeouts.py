@@ -9,7 +9,7 @@ import time
 import pytest
 from django.db import connections
 
-from sagas import SagaState, StepTimeout
+from sagas import SagaState, StepTimeout, engine
 from sagas.models import StepRun
 from tests.support import new_id, run, story
 
@@ -281,6 +281,45 @@ def test_a_stuck_steps_execution_is_free_for_others_meanwhile(stage, registered,
 
     let_go.set()
     assert running.join().context == {"by": "another"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.untraced
+def test_a_step_that_comes_back_as_it_is_given_up_is_recorded_once_and_keeps_its_row(stage):
+    let_go, next_begun, given_up = threading.Event(), threading.Event(), threading.Event()
+
+    def hold_up(frame, event, argument):
+        """Whoever gives it up is held up until the next attempt runs."""
+        if frame.f_code is not engine.abandon.__code__:
+            return None
+        if event == "call":
+            let_go.set()
+            next_begun.wait(30)
+        if event == "return":
+            given_up.set()
+        return hold_up
+
+    def stuck(context):
+        threading.settrace(hold_up)  # for threads that are started from now on
+        try:
+            let_go.wait(30)
+        finally:
+            let_go.wait(30)
+
+    def go_on(context):
+        next_begun.set()
+        given_up.wait(30)
+        return {"in": "time"}
+
+    step = stage.step("a", stuck, undo=[go_on], idempotent=False, timeout=SHORT, compensation_timeout=30)
+    try:
+        execution = run(step)
+    finally:
+        threading.settrace(None)
+
+    assert given_up.is_set()
+    assert story(execution) == ["a action 1 uncertain", "a compensation 1 succeeded"]
+    assert stage.told == ["a", "a.undo"]
 
 
 @pytest.mark.django_db(transaction=True)
