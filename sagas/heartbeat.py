@@ -91,12 +91,13 @@ class Watch(Generic[T]):
 
 def _renew(leases: list[Leased]) -> None:
     now, beat = time.monotonic(), get_settings().beat
-    by_id = {lease.fence[0]: lease for lease in leases if now >= lease.renewed + beat}
-    if not by_id:
+    # By the version too: who has lost a row may still be here, beside who has it now.
+    by_fence = {lease.fence: lease for lease in leases if now >= lease.renewed + beat}
+    if not by_fence:
         return
     sent = time.monotonic()
-    for pk in journal.renew([lease.fence for lease in by_id.values()], lease=get_settings().LEASE):
-        by_id[pk].renewed = sent
+    for fence in journal.renew(list(by_fence), lease=get_settings().LEASE):
+        by_fence[fence].renewed = sent
 
 
 def _ring(deadlines: list[Deadline]) -> None:

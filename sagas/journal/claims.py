@@ -98,12 +98,12 @@ UPDATE sagas_execution SET due_at = {after} FROM (
     WHERE row.leased ORDER BY row.id {skip}
 ) AS held
 WHERE sagas_execution.id = held.id
-RETURNING sagas_execution.id
+RETURNING sagas_execution.id, sagas_execution.version
 """,
     "sqlite": """
 UPDATE sagas_execution SET due_at = {after}
 WHERE leased AND (id, version) IN (SELECT column1, column2 FROM (VALUES {pairs}))
-RETURNING id
+RETURNING id, version
 """,
 }
 
@@ -158,8 +158,8 @@ def due_in(within: float, saga_names: Sequence[str]) -> float:
     return max(0.0, (moment(due_at) - moment(now)).total_seconds()) if due_at else within
 
 
-def renew(leases: Sequence[tuple[int, int]], *, lease: float) -> set[int]:
-    """Renew (id, version) pairs; the ids that were renewed."""
+def renew(leases: Sequence[tuple[int, int]], *, lease: float) -> set[tuple[int, int]]:
+    """Renew (id, version) pairs; those that were renewed."""
     here = connection()
     if here.vendor == "postgresql":
         sql = RENEW["postgresql"].format(**CLOCK.sql(here.vendor))
@@ -170,7 +170,7 @@ def renew(leases: Sequence[tuple[int, int]], *, lease: float) -> set[int]:
         parameters = [round(lease, 3), *(number for pair in leases for number in pair)]
     with here.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return {row[0] for row in cursor.fetchall()}
+        return {(pk, version) for pk, version in cursor.fetchall()}
 
 
 def expire(pk: int, version: int) -> None:

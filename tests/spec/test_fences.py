@@ -2,12 +2,15 @@
 
 import datetime as dt
 import logging
+import math
 import time
+from dataclasses import dataclass
 
 import pytest
 from django.db.models import F
 
 from sagas import SagaState, StepFailed, journal
+from sagas.heartbeat import HEARTBEAT
 from sagas.models import SagaEvent, SagaExecution
 from sagas.states import Ending
 from tests.support import new_id, run, story
@@ -203,7 +206,7 @@ def test_an_undo_that_keeps_killing_its_worker_is_held(stage, registered, orches
 def test_a_heartbeat_or_a_request_during_a_step_does_not_cost_the_step_its_success(stage, registered, orchestrator):
     def action(context):
         here = row(context.saga_id).get()
-        assert journal.renew([(here.pk, here.version)], lease=60) == {here.pk}
+        assert journal.renew([(here.pk, here.version)], lease=60) == {(here.pk, here.version)}
         orchestrator.hold(context.saga_id, reason="look at it")
         return {"id": 7}
 
@@ -223,7 +226,7 @@ def test_a_request_leaves_the_version_of_a_leased_row_to_its_owner(stage, regist
     asked = [orchestrator.hold(saga_id), orchestrator.cancel(saga_id)]
 
     assert [(execution.version, execution.wants) for execution in asked] == [(2, "hold"), (2, "cancel")]
-    assert journal.renew([(owned.pk, owned.version)], lease=60) == {owned.pk}
+    assert journal.renew([(owned.pk, owned.version)], lease=60) == {(owned.pk, owned.version)}
 
 
 def test_every_write_raises_the_version_and_a_renewal_does_not(stage):
@@ -250,7 +253,7 @@ def test_a_renewal_of_a_stale_version_renews_nothing(stage, registered, orchestr
     row(execution.saga_id).update(leased=True)
 
     assert journal.renew([(execution.pk, execution.version - 1)], lease=60) == set()
-    assert journal.renew([(execution.pk, execution.version)], lease=60) == {execution.pk}
+    assert journal.renew([(execution.pk, execution.version)], lease=60) == {(execution.pk, execution.version)}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -268,6 +271,39 @@ def test_a_step_longer_than_the_lease_keeps_its_row_by_the_heartbeat(stage, sett
     assert execution.state is SagaState.SUCCEEDED
     assert tried == [None] * 12
     assert execution.version == 2
+
+
+@dataclass(eq=False)
+class Owner:
+    """Who has a row in hand, or believes so; `place` is its place among the things that a Watch looks at."""
+
+    fence: tuple[int, int]
+    place: int
+    renewed: float = -math.inf
+
+    def __hash__(self):
+        return self.place
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_heartbeat_renews_an_owner_beside_one_that_has_lost_the_same_row(stage, registered, orchestrator, place):
+    registered(stage.step("a"))
+    execution = orchestrator.start(new_id(), "trip")
+    claimed = journal.claim(execution.saga_id, worker="now", lease=60, priority=1)
+    former = Owner((claimed.pk, claimed.version - 1), place=1 - place)
+    owner = Owner((claimed.pk, claimed.version), place)
+
+    for who in (former, owner):
+        HEARTBEAT.add(who)
+    give_up = time.monotonic() + 5
+    while owner.renewed < 0 and time.monotonic() < give_up:
+        time.sleep(0.01)
+    for who in (former, owner):
+        HEARTBEAT.discard(who)
+
+    assert owner.renewed > 0
+    assert former.renewed < 0
 
 
 @pytest.mark.django_db(transaction=True)
