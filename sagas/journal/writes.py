@@ -29,11 +29,12 @@ RETURNING id
 """
 
 # Promise 1: position and attempt in one commit. `stay` leaves due_at alone, so that PostgreSQL updates in place.
+# Who was excused a death beforehand, and did not die, has -1 recoveries, which no claim looks for.
 POSITION = """
 UPDATE sagas_execution SET
     version = version + 1, state = %s, context = %s, steps_completed = %s, failed_step = %s,
-    compensation_performed = %s, recoveries = recoveries * %s, begun = %s, pivoting = %s,
-    wants = NULLIF(wants, %s)
+    compensation_performed = %s, recoveries = CASE WHEN recoveries > 0 THEN recoveries * %s ELSE 0 END,
+    begun = %s, pivoting = %s, wants = NULLIF(wants, %s)
     {leaving}
 WHERE id = %s AND version = %s {unless_wanted}
 RETURNING id, version, wants{times}

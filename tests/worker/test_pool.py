@@ -6,7 +6,7 @@ import time
 import pytest
 from django.db.models import F
 
-from sagas import SagaState, journal
+from sagas import SagaState, StillPending, journal
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.tenure import worker_name
@@ -35,9 +35,13 @@ def jobs(strange, *saga_ids):
 def jobs_of(saga, *saga_ids):
     for saga_id in saga_ids:
         get_saga_orchestrator().start(saga_id, saga.name)
+    return claimed(saga, len(saga_ids))
+
+
+def claimed(saga, count=1):
     sent = time.monotonic()
-    claimed = journal.claim_due(len(saga_ids), [saga.name], worker=worker_name(), lease=60)
-    return [(execution, saga, sent) for execution in claimed]
+    found = journal.claim_due(count, [saga.name], worker=worker_name(), lease=60)
+    return [(execution, saga, sent) for execution in found]
 
 
 def test_with_one_thread_it_works_off_what_was_meant_for_two(strange, no_more_threads):
@@ -63,6 +67,29 @@ def test_without_any_thread_its_process_is_told_to_leave(strange, no_more_thread
     pool.run(jobs(strange, "a"))
 
     assert helpless
+
+
+def test_what_is_excused_and_then_parked_after_all_is_claimed_again(stage, registered):
+    """A provider that has not finished answers in the last moment of a process whose drain is over."""
+    let_go, running = threading.Event(), threading.Event()
+
+    def wait_for_it(context):
+        running.set()
+        let_go.wait(30)
+        raise StillPending(0.01)
+
+    saga = registered(stage.step("a", StillPending(0), wait_for_it, {}))
+    pool = Pool(1, lambda: None)
+    pool.run(jobs_of(saga, "a"))
+    running.wait(30)
+
+    pool.drain()
+    pool.excuse()
+    let_go.set()
+    assert pool.wait_until_idle(30)
+
+    execution, _, _ = wait_for(lambda: claimed(saga))[0]
+    assert (execution.recoveries, execution.lost) == (0, False)
 
 
 @pytest.mark.untraced
