@@ -53,10 +53,11 @@ class Watch(Generic[T]):
     def add(self, thing: T) -> None:
         """Look at this from now on."""
         with self._lock:
-            self._things.add(thing)
+            # The thread first: where the system has no more, nobody is to take the thing up later.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
+            self._things.add(thing)
         if not self._busy.is_set():
             self._busy.set()
 

@@ -7,6 +7,7 @@ import pytest
 from django.db.models import F
 
 from sagas import SagaState, StillPending, journal
+from sagas.heartbeat import Watch
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.tenure import worker_name
@@ -113,3 +114,19 @@ def test_who_is_stuck_with_what_another_has_taken_gives_its_place_up(strange, st
     let_go.set()
     wait_for(lambda: not pool.stuck)
     pool.drain()
+
+
+def test_what_no_thread_could_be_had_for_is_not_watched_later(no_more_threads):
+    """Its owner has given up; a lease that went on being renewed would be nobody's, for ever."""
+    looks = []
+    watch = Watch("sagas-test", looks.append)
+    no_more_threads()
+    with pytest.raises(RuntimeError):
+        watch.add("refused")
+
+    threading.stack_size(0)
+    watch.add("later")
+    wait_for(lambda: looks)
+    watch.discard("later")
+
+    assert looks[0] == ["later"]
