@@ -215,9 +215,10 @@ class WorkerProcess:
         self._reported.set()
 
     def _safely(self, report: Any) -> None:
+        """The thread outlives whatever goes wrong in it: who is silent looks dead to all others."""
         try:
             report()
-        except DatabaseError as error:
+        except Exception as error:  # noqa: BLE001  (see above)
             log(logging.WARNING, "report.failed", error_type=type(error).__name__)
         finally:
             connections.close_all()  # the pool's threads, the main thread and the heartbeat keep theirs

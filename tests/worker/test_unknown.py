@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 from django.db.models import F
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from sagas.models import MissingSaga, SagaExecution, SagaWorker
@@ -73,6 +74,18 @@ def test_what_a_worker_that_lives_knows_is_not_held(overdue):
 
     execution.refresh_from_db()
     assert (execution.held, worker.knows, MissingSaga.objects.count()) == ("", [ELSEWHERE], 0)
+
+
+def test_a_workers_row_that_cannot_be_read_does_not_silence_the_others(cluster, overdue):
+    one = cluster("qcluster", workers=1)
+    overdue()
+    who_knows(ELSEWHERE)
+    SagaWorker.objects.filter(host="there").update(knows=RawSQL("%s", ["["]))
+
+    wait_for(lambda: "report.failed" in one.said)
+
+    before = one.rows.get().seen_at
+    wait_for(lambda: one.rows.get().seen_at > before)
 
 
 def test_when_its_worker_is_back_the_time_counts_from_anew(overdue):
