@@ -47,13 +47,15 @@ def make(tenure: Tenure, attempt: Attempt, abandon: Abandon) -> Result:
     seconds = _seconds(attempt)
     context = _context(tenure, attempt, started_at + dt.timedelta(seconds=seconds))
     stuck = partial(abandon, tenure, attempt, started_at)
-    deadline = Deadline(seconds, get_settings().GRACE, stuck)
+    deadline, inside = Deadline(seconds, get_settings().GRACE, stuck), database.inside_blocks()
     if tenure.shared:
         WATCHDOG.add(deadline)
     try:
         returned = deadline.call(partial(_function(attempt), context))
         result = _result(tenure, attempt, context, returned, started_at)
     except BaseException as error:  # noqa: BLE001  (StepTimeout and Ctrl-C end an attempt too, and are filed)
+        if isinstance(error, StepTimeout):
+            database.drop_interrupted_connections(inside)
         result = replace(_result_of_error(tenure, attempt, error, deadline, started_at), written=context)
     finally:
         WATCHDOG.discard(deadline)
@@ -131,8 +133,6 @@ def _result(tenure: Tenure, attempt: Attempt, context: StepContext, returned: An
 def _result_of_error(
     tenure: Tenure, attempt: Attempt, error: BaseException, deadline: Deadline, started_at: dt.datetime
 ) -> Result:
-    if isinstance(error, StepTimeout):
-        database.drop_interrupted_connections()
     ended = _as_its_direction_means(attempt, ended_by(error, get_settings().UNCERTAIN_EXCEPTIONS))
     from_around_us = isinstance(error, StepTimeout) and error.deadline not in (None, deadline)
     passed_on = error if from_around_us or isinstance(error, INTERRUPTIONS) else None

@@ -107,11 +107,21 @@ def persist(write: Callable[[], T], find: Callable[[], T | None] | None = None) 
         pause = min(pause * 2, 1.0)
 
 
-def drop_interrupted_connections() -> None:
-    """A call that was cut off may have left a connection in the middle of a query; use new ones."""
+def inside_blocks() -> frozenset[str]:
+    """The databases on which this thread is inside an atomic block."""
+    return frozenset(here.alias for here in connections.all(initialized_only=True) if here.in_atomic_block)
+
+
+def drop_interrupted_connections(inside: frozenset[str]) -> None:
+    """A call that was cut off may have left a connection in the middle of a query, or of a block; use new ones.
+
+    `inside` are the databases on which a block was open before the call: who opened it still needs its connection.
+    """
     for here in connections.all(initialized_only=True):
-        if not here.in_atomic_block:
+        if here.alias not in inside:
             here.close()
+            if here.in_atomic_block:
+                del connections[here.alias]  # in its block it would not open again
 
 
 def drop_open_transaction() -> bool:

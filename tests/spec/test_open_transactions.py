@@ -1,9 +1,13 @@
 """Trap 7, the other way round: a transaction that a step leaves open costs it its writes, and nobody else anything."""
 
+import sys
+import time
+
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 
+from integrations.models import SandboxFault
 from sagas import SagaState, StepFailed
 from tests.support import run, story
 
@@ -71,3 +75,32 @@ def test_an_undo_that_leaves_a_transaction_open_is_made_again(stage, opens):
     assert execution.state is SagaState.FAILED
     assert story(execution)[2:] == ["a compensation 1 uncertain", "a compensation 2 succeeded"]
     assert not Group.objects.exists()
+
+
+@pytest.mark.untraced
+@pytest.mark.django_db(transaction=True, databases=["default", "sandbox"])
+def test_a_block_on_another_database_that_is_cut_off_at_its_end_does_not_swallow_what_is_written_later(stage):
+    def wait_at_the_end(frame, event, argument):
+        if frame.f_code is transaction.Atomic.__exit__.__code__:
+            sys.settrace(None)
+            time.sleep(30)
+
+    def write(remaining):
+        faults = SandboxFault.objects.using("sandbox")
+        faults.create(port="payments", operation="charge", mode="refuse", remaining=remaining)
+
+    def cut_off(context):
+        with transaction.atomic(using="sandbox"):
+            write(1)
+            sys.settrace(wait_at_the_end)
+
+    def in_time(context):
+        with transaction.atomic(using="sandbox"):
+            write(2)
+
+    execution = run(stage.step("a", cut_off, in_time, timeout=0.3))
+    connections["sandbox"].close()
+    del connections["sandbox"]
+
+    assert story(execution) == ["a action 1 uncertain", "a action 2 succeeded"]
+    assert list(SandboxFault.objects.using("sandbox").values_list("remaining", flat=True)) == [2]
