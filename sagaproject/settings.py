@@ -120,6 +120,18 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # Databases
 
+POSTGRESQL_OPTIONS = {
+    # The journal's statements are planned once a connection and not once a checkpoint. A pooler that gives
+    # each transaction another server connection, and knows nothing of prepared statements, needs None.
+    "prepare_threshold": 5,
+    # A server that vanishes without a word, with its host or its network, would be waited for by the operating
+    # system for a quarter of an hour and more; half a minute is less than a lease.
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 SQLITE_OPTIONS = {
     "timeout": 20,
     # A transaction that begins by reading cannot wait for the write lock later: it fails at once with
@@ -140,9 +152,7 @@ def read_database(variable: str, alias: str, default: str) -> dict[str, Any]:
         dj_database_url.parse(os.environ.get(variable) or default, conn_max_age=None, conn_health_checks=False)
     )
     if database["ENGINE"] == "django.db.backends.postgresql":
-        # The journal's statements are planned once a connection and not once a checkpoint. A pooler that gives
-        # each transaction another server connection, and knows nothing of prepared statements, needs None.
-        database["OPTIONS"] = {"prepare_threshold": 5} | database.get("OPTIONS", {})
+        database["OPTIONS"] = POSTGRESQL_OPTIONS | database.get("OPTIONS", {})
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = SQLITE_OPTIONS | database.get("OPTIONS", {})
         # Django's usual test database in memory shares one cache between its connections and ignores the
