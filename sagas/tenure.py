@@ -9,19 +9,20 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from . import database, journal, planner
 from .clock import CLOCK
 from .conf import get_settings
 from .definition import Saga
-from .exceptions import SagaError
+from .exceptions import SagaError, UnreadableRow
 from .heartbeat import HEARTBEAT
 from .histories import History, Record
 from .models import SagaExecution, StepRun
 from .states import Direction, Ending, Outcome, Resolution
 
 HOST = socket.gethostname()[:60]
+T = TypeVar("T")
 
 
 class LeaseLost(SagaError):
@@ -47,18 +48,26 @@ def record_of(run: StepRun) -> Record:
     return Record(
         sequence=run.sequence,
         step=run.step,
-        direction=Direction(run.direction),
+        direction=_read("direction", run.direction, Direction),
         attempt=run.attempt,
-        outcome=Outcome(run.outcome),
+        outcome=_read("outcome", run.outcome, Outcome),
         key=run.idempotency_key,
         started_at=run.started_at,
         finished_at=run.finished_at,
-        ending=Ending(run.ending),
+        ending=_read("ending", run.ending, Ending),
         retry_at=run.retry_at,
         output=run.output,
         lost=run.lost,
-        resolution=Resolution(run.resolution) if run.resolution else None,
+        resolution=_read("resolution", run.resolution, Resolution) if run.resolution else None,
     )
+
+
+def _read(column: str, word: str, words: Callable[[str], T]) -> T:
+    """One of our words; code that is newer than ours may have written another."""
+    try:
+        return words(word)
+    except ValueError as error:
+        raise UnreadableRow(column, str(error)) from error
 
 
 def history_of(execution: SagaExecution, records: tuple[Record, ...] | None = None) -> History:

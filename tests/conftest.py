@@ -14,6 +14,7 @@ TOOLS = ["lint-imports", "coverage"]
 MODULES = ["psycopg", "hypothesis", "factory", "playwright", "axe_playwright_python"]
 
 TESTS = Path(__file__).parent
+SLOWEST = ("api/test_contract.py", "chaos/", "model/", "proving/", "property/")
 SURFACES = {"admin", "browser", "commands", "integrations", "property", "proving"}
 
 
@@ -29,10 +30,11 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is told by its folder."""
+    """What is told by its folder: its mark, and whether it goes first, so that the rest need not wait for it alone."""
     for item in items:
         if item.path.relative_to(TESTS).parts[0] in SURFACES:
             item.add_marker(pytest.mark.surface)
+    items.sort(key=lambda item: not item.path.relative_to(TESTS).as_posix().startswith(SLOWEST))
 
 
 @pytest.fixture(scope="session")

@@ -30,14 +30,14 @@ def damage(saga_id, **columns):
     SagaExecution.objects.filter(saga_id=saga_id).update(**texts)
 
 
-def file_by_hand(execution, output):
-    """A step run that nobody's checkpoint wrote."""
+def file_by_hand(execution, **columns):
+    """A step run that no checkpoint of ours wrote."""
     filed = {
         "id": time_ordered_uuid().hex, "execution_id": execution.pk, "step": "one", "direction": "action", "run": 1,
-        "attempt": 1, "outcome": "succeeded", "output": output, "changes": "{}", "error_type": "",
+        "attempt": 1, "outcome": "succeeded", "output": "{}", "changes": "{}", "error_type": "",
         "error_message": "", "idempotency_key": "", "started_at": LONG_AGO, "finished_at": LONG_AGO, "worker": "",
         "sequence": 2, "ending": "", "resolution": "",
-    }  # fmt: skip
+    } | columns  # fmt: skip
     with connection.cursor() as cursor:
         places = ", ".join(["%s"] * len(filed))
         sql = f"INSERT INTO sagas_steprun ({', '.join(filed)}) VALUES ({places})"  # noqa: S608  (our own names)
@@ -122,13 +122,23 @@ def test_the_reason_says_what_cannot_be_read(cluster, columns, problem):
     assert wait_for(rows.first) == f"{problem} Mend it in the database, then release."
 
 
-def test_a_step_run_that_cannot_be_read_is_a_reason_to_hold(cluster):
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"output": BROKEN}, PROBLEM.replace("context", "output")),
+        # As code that is newer than ours may write.
+        ({"outcome": "skipped"}, "The column outcome cannot be read: 'skipped' is not a valid Outcome."),
+        ({"direction": "sideways"}, "The column direction cannot be read: 'sideways' is not a valid Direction."),
+        ({"ending": "cut off"}, "The column ending cannot be read: 'cut off' is not a valid Ending."),
+    ],
+)
+def test_a_step_run_that_cannot_be_read_is_a_reason_to_hold(cluster, columns, problem):
     execution = start("n", "naps")
     SagaExecution.objects.update(version=4)
-    file_by_hand(execution, BROKEN)
+    file_by_hand(execution, **columns)
     cluster("qcluster", workers=1)
 
     reason, attention, due_at, leased, _ = wait_for(lambda: held("n"))
 
-    assert reason == HELD.replace("context", "output")
+    assert reason == f"{problem} Mend it in the database, then release."
     assert (attention, due_at, leased) == (True, None, False)
