@@ -22,13 +22,14 @@ TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 Contexts = Sequence[Mapping[str, Any]]
 
 
-def fill(template: Any, contexts: Contexts, masked: Sequence[str] = ()) -> str | None:
+def fill(template: Any, contexts: Contexts, masked: Sequence[str] = (), former: Contexts = ()) -> str | None:
     """The sentence, each key looked up in one context after the other; None where a value is missing or of no use.
 
-    In place of the values of `masked` keys stand the keys in brackets, in place of card numbers these words.
+    In place of the values of `masked` keys, also of those in `former` contexts, stand the keys in brackets, in place of
+    card numbers these words.
     """
     try:
-        return "".join(part.text + _shown(part, contexts, masked) for part in phrasing.parse(str(template)))
+        return "".join(part.text + _shown(part, contexts, masked, former) for part in phrasing.parse(str(template)))
     except (LookupError, ValueError, ArithmeticError):
         return None
 
@@ -43,13 +44,13 @@ def amount(key: str, contexts: Contexts) -> tuple[Decimal, str]:
     return _finite(_value(key, contexts)), _currency(contexts)
 
 
-def _shown(part: Part, contexts: Contexts, masked: Sequence[str]) -> str:
+def _shown(part: Part, contexts: Contexts, masked: Sequence[str], former: Contexts) -> str:
     if not part.key:
         return ""
     value = _value(part.key, contexts)
     if part.key in masked:
         return f"[{part.key}]"
-    return TURNS.sub("", masking.mask(_written(value, part.format, contexts), masked, *contexts))
+    return TURNS.sub("", masking.mask(_written(value, part.format, contexts), masked, *contexts, *former))
 
 
 def _value(key: str, contexts: Contexts) -> Any:

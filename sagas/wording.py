@@ -6,7 +6,7 @@ they can be filled from the context; else those of a table, with the step's name
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from . import database
 from .definition import Saga, SagaStep
 from .filling import fill
+from .former import former_inputs
 from .histories import History, views_of
 from .models import SagaExecution, StepRun
 from .naming import step_in_words
@@ -80,7 +81,8 @@ def message(
 
     The row alone is enough. But it cannot always tell a refusal from an effect that was in doubt and taken back, and
     then the reason is left out; with the history it is told of each refusal, and of what a person has let stay. Without
-    it, and where a person has settled steps `by_hand`, the words are general. `personal` shows personal values.
+    it, and where a person has settled steps `by_hand`, the words are general. `personal` shows personal values; so that
+    nothing else does, what was corrected is asked for too.
     """
     state = customer_state(execution)
     general = str(MESSAGES[state])
@@ -142,9 +144,15 @@ def _own_words(
     *,
     personal: bool,
 ) -> str | None:
+    """None also where nobody can tell what of the values was personal before it was corrected."""
     template = (wording or {}).get(key)
-    masked: Sequence[str] = saga.personal if saga and not personal else ()
-    return fill(template, (reported or {}, execution.context, execution.input), masked) if template else None
+    if not template:
+        return None
+    contexts = (reported or {}, execution.context, execution.input)
+    if personal or saga is None or not saga.personal:
+        return fill(template, contexts)
+    former = former_inputs(execution)
+    return None if former is None else fill(template, contexts, saga.personal, former)
 
 
 def _reason(execution: SagaExecution, saga: Saga | None, history: History | None, *, personal: bool) -> str | None:

@@ -14,8 +14,8 @@ from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.registry import get_saga
+from sagas.standing import StepStatus, case_of
 from sagas.tenure import history_of
-from sagas.wording import StepStatus, steps_told
 
 BOOKING_STATUS = {
     SagaState.PENDING: BookingStatus.PENDING,
@@ -146,8 +146,8 @@ def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
 
 def _charge_of(execution: SagaExecution) -> StepStatus:
     """How the step that charges the customer stands."""
-    told = steps_told(execution, get_saga(execution.saga_name), history_of(execution))
-    return next(step.status for step in told if step.name == "process_payment")
+    saga, history = get_saga(execution.saga_name), history_of(execution)
+    return case_of(execution, saga, history, "process_payment").status
 
 
 def _was_asked_for(execution: Any, new: SagaState) -> bool:

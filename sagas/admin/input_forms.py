@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from sagas import masking
+from sagas.cases import veil_over
 from sagas.definition import Saga
 from sagas.exceptions import InvalidInput
 from sagas.models import SagaExecution
@@ -80,8 +80,10 @@ def _writable(saga: Saga) -> dict[str, Any] | None:
 
 def _hidden_keys(saga: Saga, execution: SagaExecution) -> set[str]:
     """The keys whose values are personal, or quote what is."""
-    seen = masking.masked(execution.input, saga.personal, execution.input, execution.context)
-    return {key for key, value in execution.input.items() if key in saga.personal or seen[key] != value}
+    seen = veil_over(execution, saga, personal=False)(execution.input) or {}
+    return {
+        key for key, value in execution.input.items() if key in saga.personal or key not in seen or seen[key] != value
+    }
 
 
 def _put(given: dict[str, Any], name: str, value: Any, field: Any) -> None:

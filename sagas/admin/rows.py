@@ -1,6 +1,7 @@
 """What lists say of executions, in words, and no more than the reader may see.
 
-A page of them is read in three queries, and a row whose JSON cannot be read is told of without it.
+A page of them is read in three queries, and one more for who may not see what is personal. A row whose JSON cannot be
+read is told of without it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from sagas import masking, naming, wording
+from sagas import naming, wording
+from sagas.cases import Veil, veil_over
 from sagas.definition import Saga
+from sagas.former import read_former_inputs
 from sagas.models import SagaExecution, SagaReference
 from sagas.querysets import fold
 from sagas.registry import all_sagas
@@ -49,34 +52,35 @@ def tell(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, To
     for pk, key, value in rows.values_list("execution_id", "key", "value"):
         references[pk].append((key, value))
     by_hand = wording.settled_by_hand(executions)
+    if not personal:
+        read_former_inputs(executions)
     return {row.pk: _told(row, references[row.pk], personal=personal, by_hand=row.pk in by_hand) for row in executions}
 
 
 def _told(execution: SagaExecution, references: Sequence[tuple[str, str]], *, personal: bool, by_hand: bool) -> Told:
     saga = all_sagas().get(execution.saga_name)
     mended(execution, OF_EXECUTIONS)
-    hidden = saga.personal if saga and not personal else ()
     failed = execution.failed_step
-    known = personal or (saga is not None and not execution.unreadable)
+    veil = veil_over(execution, saga, personal=personal)
     return Told(
         saga=naming.name_in_words(execution.saga_name),
         sentence=wording.message(execution, saga, personal=personal, by_hand=by_hand),
         failed_step=naming.step_in_words(failed, saga) if failed else "",
-        references=_shown(execution, saga, references, hidden) if known else (),
+        references=() if veil.blind else _shown(execution, saga, references, veil),
         done=len(execution.steps_completed),
         planned=len(execution.plan),
     )
 
 
 def _shown(
-    execution: SagaExecution, saga: Saga | None, references: Sequence[tuple[str, str]], hidden: Sequence[str]
+    execution: SagaExecution, saga: Saga | None, references: Sequence[tuple[str, str]], veil: Veil
 ) -> tuple[tuple[str, str], ...]:
     """In the saga's own order."""
     order = {key: place for place, key in enumerate(saga.references if saga else ())}
     contexts = (execution.context, execution.input)
     given = [(key, _as_given(key, value, contexts)) for key, value in references]
-    masked = [(key, masking.masked({key: value}, hidden, *contexts)[key]) for key, value in given]
-    return tuple(sorted(masked, key=lambda pair: order.get(pair[0], len(order))))
+    seen = [(key, veil({key: value})[key]) for key, value in given]
+    return tuple(sorted(seen, key=lambda pair: order.get(pair[0], len(order))))
 
 
 def _as_given(key: str, folded: str, contexts: Sequence[Mapping[str, Any]]) -> str:

@@ -118,7 +118,7 @@ class Undo:
 
 def undos_of(looked: Situation, *, personal: bool) -> list[Undo]:
     """The execution's open undos, last step first; `personal` shows the values of personal keys."""
-    veil = veil_over(looked.execution, looked.saga, personal=personal, events=looked.events)
+    veil = veil_over(looked.execution, looked.saga, personal=personal)
     return [_undo(looked, name, veil) for name in _open(looked)]
 
 

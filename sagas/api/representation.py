@@ -9,6 +9,7 @@ from typing import Any
 from sagas import histories, operations, wording
 from sagas.cases import Veil, veil_over
 from sagas.definition import Saga
+from sagas.former import read_former_inputs, take_former_inputs
 from sagas.histories import History
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.registry import all_sagas
@@ -21,6 +22,8 @@ from .access import Reader
 def summaries(executions: Sequence[SagaExecution], reader: Reader) -> list[dict[str, Any]]:
     """The lines of a list: what each row tells."""
     by_hand = wording.settled_by_hand(executions)
+    if not reader.sees_personal_data:
+        read_former_inputs(executions)
     return [_summary(row, reader, {"by_hand": row.pk in by_hand}) for row in executions]
 
 
@@ -70,7 +73,8 @@ def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
 def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
     """All attempts and acts, in order; errors, reasons and who acted are for those who may see all executions."""
     events = execution.events.order_by("id")
-    veil = veil_over(execution, all_sagas().get(execution.saga_name), personal=reader.sees_personal_data, events=events)
+    take_former_inputs(execution, events)
+    veil = veil_over(execution, all_sagas().get(execution.saga_name), personal=reader.sees_personal_data)
     return {
         "step_runs": [_step_run(run, veil, reader) for run in execution.step_runs.order_by("sequence")],
         "events": [_event(event, veil, reader) for event in events],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sagas import database, masking
+from sagas import masking
 from sagas.definition import Saga
-from sagas.exceptions import UnreadableRow
-from sagas.models import SagaEvent, SagaExecution
+from sagas.former import former_inputs
+from sagas.models import SagaExecution
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,11 @@ class Veil:
         return "" if self.blind else masking.masked(value, self.keys, *self.contexts)
 
 
-def veil_over(
-    execution: SagaExecution, saga: Saga | None, *, personal: bool, events: Iterable[SagaEvent] | None = None
-) -> Veil:
-    """The veil for a reader who may see personal values, or may not; `events` have its corrections, if at hand."""
+def veil_over(execution: SagaExecution, saga: Saga | None, *, personal: bool) -> Veil:
+    """The veil for a reader who may see personal values, or may not."""
     if personal:
         return Veil(True, False, (), ())
-    try:
-        former = _former_inputs(_corrections(execution) if events is None else events)
-    except UnreadableRow:
+    former = None if saga is None or execution.unreadable else former_inputs(execution)
+    if saga is None or former is None:
         return Veil(False, True, (), ())
-    blind = saga is None or bool(execution.unreadable)
-    return Veil(False, blind, saga.personal if saga else (), (execution.input, execution.context, *former))
-
-
-def _corrections(execution: SagaExecution) -> Iterable[SagaEvent]:
-    return execution.events.using(database.alias()).filter(kind=SagaEvent.Kind.CORRECT)
-
-
-def _former_inputs(events: Iterable[SagaEvent]) -> list[Mapping[str, Any]]:
-    """What was corrected, as it was: people's reasons may quote it."""
-    return [event.data["former"].get("set", {}) for event in events if "former" in event.data]
+    return Veil(False, False, saga.personal, (execution.input, execution.context, *former))

@@ -7,6 +7,7 @@ from typing import Any
 from sagas import masking
 from sagas.cases import error_in_words
 from sagas.definition import Saga
+from sagas.former import former_inputs
 from sagas.models import SagaExecution, StepRun
 from sagas.states import Direction, Ending, Outcome
 
@@ -61,8 +62,10 @@ def error_of(run: StepRun) -> str:
 
 
 def impersonal(text: Any, execution: SagaExecution, saga: Saga | None) -> str:
-    """What a step or a person has written about the execution, without the values of its personal keys."""
-    return masking.mask(str(text), saga.personal if saga else (), execution.input, execution.context)
+    """What a step or a person has written of the execution, without what is personal; "" where nobody can tell."""
+    keys = saga.personal if saga else ()
+    former = former_inputs(execution) if text and keys else ()
+    return "" if former is None else masking.mask(str(text), keys, execution.input, execution.context, *former)
 
 
 def one_line(text: str) -> str:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 
 from sagas import operations, starting, values
 from sagas.exceptions import ActHalfDone, ActOutdated, ActRefused
+from sagas.former import add_former_input
 from sagas.models import SagaExecution
 from sagas.states import SagaState
 
@@ -48,6 +49,7 @@ def plan_correction(saga_id: str, context: Mapping[str, Any]) -> Correction:
     corrected.input = json.loads(starting.input_text(defined(situation), context))
     changes = values.changes_between(execution.input, corrected.input)
     corrected.context = values.apply_changes(execution.context, changes)
+    add_former_input(corrected, execution.input)
     return Correction(execution.input, corrected, operations.plan(what_follows(execution), saga_id))
 
 

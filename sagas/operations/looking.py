@@ -10,6 +10,7 @@ from django.db.models import F, Q, QuerySet
 
 from sagas import database
 from sagas.exceptions import UnreadableRow
+from sagas.former import take_former_inputs
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.registry import all_sagas
 from sagas.tenure import history_of, record_of
@@ -48,5 +49,6 @@ def _by_execution(rows: Iterable[T]) -> defaultdict[int, list[T]]:
 
 
 def _situation(execution: SagaExecution, runs: Sequence[StepRun], events: Sequence[SagaEvent]) -> Situation:
+    take_former_inputs(execution, events)
     history = history_of(execution, tuple(record_of(run) for run in runs))
     return Situation(execution, history, all_sagas().get(execution.saga_name), runs=runs, events=events)

@@ -67,9 +67,9 @@ def tell(
     """The preview in the active language; `personal` shows the values of personal keys."""
     follows = what_follows(preview.act, preview.calls, saga, history)
     done = frozenset(histories.steps_completed(history))
+    told = wording.steps_told(execution, saga, history, personal=personal)
     teller = _Teller(preview, follows, _as_it_will_be(preview, execution), saga, done, personal)
     again = {call.step for call in teller.calls}
-    told = wording.steps_told(execution, saga, history, personal=personal)
     return Told(
         teller.lead(),
         tuple(ToldCall(call, teller.sentence(call)) for call in teller.calls),

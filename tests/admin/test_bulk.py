@@ -94,7 +94,7 @@ def test_five_hundred_failed_ones_are_retried_each_once_whatever_is_clicked_agai
 
 def test_a_page_is_put_together_by_so_many_queries_however_many_rows(support, failed, django_assert_max_num_queries):
     failed(120)
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         page = choose(support, "retry", [], select_across="1")
     followed = confirm(support, page, count="120")["Location"]
 

@@ -180,11 +180,11 @@ def test_pages_follow_each_other_without_gap_or_repetition(ana, start):
 def test_a_list_costs_the_same_however_long_it_is(ana, start, django_assert_num_queries):
     for _ in range(3):
         start()
-    with django_assert_num_queries(4):  # the token, two for the permissions, the rows
+    with django_assert_num_queries(5):  # the token, two for the permissions, the rows, their corrections
         listed(ana)
     for _ in range(20):
         start()
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         listed(ana)
 
 
@@ -238,6 +238,49 @@ def test_what_a_step_reports_of_a_value_that_was_corrected_since_is_masked_too(a
 
     result = ana.get(f"{EXECUTIONS}{saga_id}/").json()["result"]
     assert result == {"write": {"to": "for [email]"}, "ship": {}}
+
+
+@pytest.fixture
+def corrected(ana, order, start, stage):
+    """The ids of orders whose address has been corrected after it was written to."""
+
+    def writes(context):
+        get_saga_orchestrator().hold(context.saga_id, reason="look")
+        return {"to": context["email"]}
+
+    step = stage.step("write", writes, wording={"done": "A letter went to {to}."})
+    order(step, stage.step("ship"), wording={"checking": "Letters to {to} are looked into."}, personal=["email"])
+
+    def corrected():
+        saga_id = start(context={"email": "ana@exmaple.com"})
+        ended(saga_id)
+        get_saga_orchestrator().correct_input(saga_id, {"email": "ana@example.com"}, reason="a typo")
+        return saga_id
+
+    return corrected
+
+
+def test_no_sentence_tells_of_a_personal_value_that_was_corrected_since(ana, corrected):
+    told = ana.get(f"{EXECUTIONS}{corrected()}/").json()
+    (row,) = ana.get(EXECUTIONS).json()["results"]
+
+    assert told["steps"][0]["sentence"] == "A letter went to [email]."
+    assert told["message"] == row["message"] == "Letters to [email] are looked into."
+
+
+def test_who_may_see_personal_data_is_told_of_it(corrected):
+    auditor = client_named("auditor", "view_sagaexecution", "view_personal_data")
+
+    told = auditor.get(f"{EXECUTIONS}{corrected()}/").json()
+    assert told["steps"][0]["sentence"] == "A letter went to ana@exmaple.com."
+
+
+def test_the_corrections_of_a_whole_list_cost_one_query(ana, corrected, django_assert_num_queries):
+    for count in (1, 10):
+        for _ in range(count):
+            corrected()
+        with django_assert_num_queries(5):  # those of a list, and the corrections
+            listed(ana)
 
 
 def test_what_the_steps_of_a_saga_that_is_not_registered_any_more_report_is_for_those_who_see_personal_data(

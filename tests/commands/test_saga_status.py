@@ -87,6 +87,18 @@ def test_one_that_was_cancelled_says_by_whom_and_why(command, booking):
     assert said.code == 3
 
 
+def test_what_a_person_wrote_is_told_without_a_personal_value_that_was_corrected_since(command):
+    orchestrator = get_saga_orchestrator()
+    orchestrator.start("b-1", "create_booking", context=BOOKING)
+    orchestrator.hold("b-1", reason="customer@example.com is wrong")
+    orchestrator.correct_input("b-1", BOOKING | {"customer_email": "other@example.com"}, reason="a typo")
+
+    said = command("saga_status", "b-1")
+
+    assert "Held by an operator: [customer_email] is wrong" in said.out
+    assert "customer@example.com" not in said.out
+
+
 def test_one_that_was_undone_on_request_says_so(command, booking):
     command("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1")
     get_saga_orchestrator().compensate("b-1", reason="tour called off")
