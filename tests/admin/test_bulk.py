@@ -98,7 +98,7 @@ def test_a_page_is_put_together_by_so_many_queries_however_many_rows(support, fa
         page = choose(support, "retry", [], select_across="1")
     followed = confirm(support, page, count="120")["Location"]
 
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         support.get(followed)
 
 
