@@ -6,7 +6,9 @@ schema, so that what it sends means what it reads there.
 
 from __future__ import annotations
 
+import re
 import threading
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -16,6 +18,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.settings import patched_settings
 from drf_spectacular.utils import extend_schema
 from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 from rest_framework import serializers
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
@@ -26,6 +29,10 @@ from .serializers import Strict
 
 GENERATING = threading.Lock()  # the generator's settings are patched for all threads
 OPENAPI = "3.1.0"  # from this version on its schemas are JSON schemas
+
+# What ECMA-262, in which a schema's patterns are written, means by them; Python takes digits of every script.
+SETS = {r"\d": "0-9", r"\w": "A-Za-z0-9_"}
+SIGNS = re.compile(r"\\.|[\[\]$]", re.DOTALL)
 
 Serializer = type[serializers.Serializer[Any]]
 
@@ -48,13 +55,36 @@ def closed(serializer: Serializer) -> Serializer:
 
 
 @cache
-def _validator(serializer: Serializer) -> Draft202012Validator:
+def _validator(serializer: Serializer) -> Any:
     settings = {"OAS_VERSION": OPENAPI, "PREPROCESSING_HOOKS": [], "POSTPROCESSING_HOOKS": []}
     with GENERATING, patched_settings(settings):
         door = path("", _door_of(closed(serializer)))
         document = SchemaGenerator(patterns=[door]).get_schema(request=None, public=True)
     body = document["paths"]["/"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    return Draft202012Validator(_inlined(body, document["components"]["schemas"]))
+    return extend(Draft202012Validator, {"pattern": _pattern})(_inlined(body, document["components"]["schemas"]))
+
+
+def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not re.search(_in_python(pattern), instance):
+        yield ValidationError("it does not match")
+
+
+@cache
+def _in_python(pattern: str) -> str:
+    """The same, with ten digits, and an end that no line feed may follow."""
+    inside = False
+
+    def written(match: re.Match[str]) -> str:
+        nonlocal inside
+        sign = match.group()
+        if sign in SETS:
+            return SETS[sign] if inside else f"[{SETS[sign]}]"
+        if sign == "$":
+            return sign if inside else r"\Z"
+        inside = {"[": True, "]": False}.get(sign, inside)
+        return sign
+
+    return SIGNS.sub(written, pattern)
 
 
 def _sentence(error: ValidationError) -> str:

@@ -172,8 +172,13 @@ class TripInput(serializers.Serializer):
     amount = serializers.DecimalField(max_digits=6, decimal_places=2, required=False)
     paid = serializers.BooleanField(required=False)
     code = serializers.CharField(validators=[RegexValidator(r"\A\S+\Z")], required=False)
+    key = serializers.CharField(validators=[RegexValidator(r"\A[\w$-]+\[\d\]\$\Z")], required=False)
     stops = serializers.ListField(child=serializers.CharField(), required=False)
     guide = OrderInput(required=False)
+
+
+NOT_AS_SAID = "Must be as the schema says: pattern"
+AMOUNT = r"^-?\d{0,4}(?:\.\d{0,2})?$"
 
 
 @pytest.mark.parametrize(
@@ -183,7 +188,10 @@ class TripInput(serializers.Serializer):
         ({"name": "Rio", "seats": "2"}, {"#/context/seats": "Must be of type integer."}),
         ({"name": "Rio", "amount": 10}, {"#/context/amount": "Must be of type string."}),
         ({"name": "Rio", "paid": "yes"}, {"#/context/paid": "Must be of type boolean."}),
-        ({"name": "Rio", "code": " a "}, {"#/context/code": r"Must be as the schema says: pattern ^\S+$."}),
+        ({"name": "Rio", "code": " a "}, {"#/context/code": rf"{NOT_AS_SAID} ^\S+$."}),
+        ({"name": "Rio", "amount": "٣"}, {"#/context/amount": f"{NOT_AS_SAID} {AMOUNT}."}),
+        ({"name": "Rio", "amount": "1\n"}, {"#/context/amount": f"{NOT_AS_SAID} {AMOUNT}."}),
+        ({"name": "Rio", "key": "ключ[1]$"}, {"#/context/key": rf"{NOT_AS_SAID} ^[\w$-]+\[\d\]\$$."}),
         ({"name": "Rio", "stops": ["a", 1]}, {"#/context/stops/1": "Must be of type string."}),
         (
             {"name": "Rio", "guide": {"color": 1, "size": "1"}},
@@ -201,7 +209,15 @@ def test_a_client_is_held_to_the_schema_also_where_its_input_could_be_read(ana, 
 
 def test_what_is_as_the_schema_says_is_taken(ana, order):
     order(schema=TripInput)
-    trip = {"name": " Rio ", "seats": 2, "amount": "10.50", "paid": True, "code": "a", "stops": ["x"]}
+    trip = {
+        "name": " Rio ",
+        "seats": 2,
+        "amount": "10.50",
+        "paid": True,
+        "code": "a",
+        "stops": ["x"],
+        "key": "$a-1[2]$",
+    }
 
     response = post(ana, {"saga": "order", "context": trip | {"guide": {"color": "red", "size": 1}}})
 
