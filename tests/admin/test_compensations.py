@@ -380,6 +380,7 @@ def history(db):
         cursor.execute("ANALYZE")
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("query", ["", "?after={}", "?saga=create_booking"])
 def test_a_page_reads_little_more_than_it_shows(support, history, query):
     query = query.format(SagaExecution.objects.in_state("partially_compensated")[100].pk)

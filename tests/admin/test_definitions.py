@@ -249,6 +249,7 @@ def history(db):
         cursor.execute("ANALYZE")
 
 
+@pytest.mark.prove
 def test_one_question_reads_the_unfinished_executions_and_no_others(support, history):
     ((sql, parameters),) = statements_of(lambda: support.get(DESK))
 
@@ -259,6 +260,7 @@ def test_one_question_reads_the_unfinished_executions_and_no_others(support, his
     assert "50 unfinished executions" in sections(support)["Create booking"]
 
 
+@pytest.mark.prove
 def test_the_list_of_the_stranded_reads_the_unfinished_executions_and_few_others(support, history):
     SagaExecution.objects.filter(state="in_progress").update(plan=["pack"])
 

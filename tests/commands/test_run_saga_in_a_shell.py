@@ -96,6 +96,7 @@ def test_a_terminal_without_the_signs_gets_others(shell, booking, plant):
 
 
 @pytest.mark.prove
+@pytest.mark.once
 def test_a_reader_who_goes_away_stops_nothing(shell, booking, plant):
     plant("invoices", "issue", "latency", latency_ms=1_000)
     reading, writing = os.pipe()
@@ -142,6 +143,7 @@ def test_ctrl_c_in_a_step_says_that_the_saga_goes_on_and_the_same_id_goes_on(she
 
 
 @pytest.mark.prove
+@pytest.mark.once
 def test_ctrl_c_in_a_wait_says_that_the_saga_goes_on(shell, registered, plant):
     plant("email", "send", "fail_before", remaining=9)
     given = BOOKING | {"customer_email": "ana@example.com"}
@@ -163,6 +165,7 @@ KILLED = {
 
 
 @pytest.mark.prove
+@pytest.mark.once
 def test_killed_in_the_middle_of_a_step_it_goes_on_with_the_same_id(shell, booking, plant):
     for saga_id, (port, operation, mode, _) in KILLED.items():
         plant(port, operation, mode, match=f"{saga_id}:", latency_ms=6_000 if mode == "latency" else 0)
@@ -197,6 +200,7 @@ def start_with_lease(shell, booking, saga_id, lease):
 
 
 @pytest.mark.prove
+@pytest.mark.once
 def test_while_another_process_has_it_in_hand_its_steps_are_told(shell, booking, plant):
     plant("invoices", "issue", "latency", latency_ms=5_000)
     first = start(shell, booking)

@@ -120,6 +120,7 @@ def nothing_is_left_of(child, groups):
 
 
 @pytest.mark.prove
+@pytest.mark.once
 def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_keeps_what_is_there(shell, demo):
     process = demo("--port", "0", lease=2)
     told = told_by(process, len(ALL) + 9)
@@ -175,6 +176,7 @@ def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_k
 
 
 @pytest.mark.prove
+@pytest.mark.once
 def test_interrupted_in_the_middle_it_ends_the_workers(shell, demo):
     process = demo("--no-server", lease=60)
     told = told_by(process, len(SCENES) + len(QUEUED) + 2)
@@ -189,6 +191,7 @@ def test_interrupted_in_the_middle_it_ends_the_workers(shell, demo):
 
 
 @pytest.mark.prove
+@pytest.mark.once
 def test_workers_that_end_by_themselves_end_it(shell, demo):
     process = demo("--no-server", lease=60)
     told = told_by(process, len(SCENES) + len(QUEUED) + 2)

@@ -123,6 +123,7 @@ def test_one_whose_saga_is_gone_is_still_told(command, registered, stage):
 
 
 @pytest.mark.prove
+@pytest.mark.once
 def test_it_is_watched_to_its_end(shell, booking, plant):
     plant("invoices", "issue", "latency", latency_ms=5_000)
     watched = shell.start("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1")

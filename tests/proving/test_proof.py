@@ -9,7 +9,7 @@ from sagas import Saga, SagaStep, StepFailed
 from sagas.testing import World, prove
 from sagas.testing.proof import scenarios
 
-pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.prove, pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

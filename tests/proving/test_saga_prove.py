@@ -47,17 +47,17 @@ def test_the_projects_sagas_are_proved(saga, scenarios):
         pytest.param(
             "sends_in_a_transaction",
             "The action of send calls email.send inside an open transaction",
-            marks=pytest.mark.prove,
+            marks=[pytest.mark.prove, pytest.mark.once],
         ),
         pytest.param(
             "stumbles_after_the_effect",
             "The action of send raises KeyError after email.send took effect",
-            marks=pytest.mark.prove,
+            marks=[pytest.mark.prove, pytest.mark.once],
         ),
         pytest.param(
             "undoes_once",
             "The compensation of send is not idempotent: called again after a crash (after email.send)",
-            marks=pytest.mark.prove,
+            marks=[pytest.mark.prove, pytest.mark.once],
         ),
     ],
 )

@@ -10,7 +10,7 @@ from sagas.models import SagaExecution
 from sagas.worker.unknown import hold_what_nobody_knows
 from tests.plans import rows_read, scans, statements_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 ROWS = 5_000
 FEW = 100  # rows that one question may read

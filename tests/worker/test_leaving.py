@@ -110,7 +110,7 @@ def test_a_worker_whose_main_thread_waits_in_that_moment_leaves_too(cluster):
     assert execution.recoveries == 0
 
 
-@pytest.mark.untraced
+@pytest.mark.prove
 @pytest.mark.parametrize("line", range(1, 16))
 def test_a_second_sigterm_while_the_first_is_seen_to_keeps_nobody(line):
     """At each line that is run for the first, down to those of what it calls."""
