@@ -50,6 +50,10 @@ class Provider:
         """Whatever is still on its way arrives now."""
         self._order("deliver")
 
+    def is_answering(self) -> bool:
+        """Whether a request is in hand, be it of somebody who is dead by now."""
+        return bool(self._order("look")["in_hand"])
+
     def is_idle(self) -> bool:
         """Whether no request is in hand or on its way."""
         return not any(self._order("look").values())

@@ -116,6 +116,8 @@ class Run:
                 self.monkey.pause_to_the_end()
             self.monkey.provider.calm()
             self._settle()
+            # A letter of somebody who was killed may still be in hand: the window that letters leave open.
+            self._wait_for(lambda: not self.monkey.provider.is_answering())
             before = judge.snapshot(self.monkey.provider)
             self._wake_everybody()
             self.verdict.violations += judge.changes(before, judge.snapshot(self.monkey.provider))

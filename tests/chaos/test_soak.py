@@ -9,7 +9,7 @@ from django.db import connection
 from tests.crash.processes import ROOT
 
 DEADLINE = 225
-SMALL = ["--sagas=500", "--seconds=60", "--kills=15", "--pauses=5", "--restarts=1", f"--deadline={DEADLINE}"]
+SMALL = ["--sagas=300", "--seconds=40", "--kills=10", "--pauses=4", "--restarts=1", f"--deadline={DEADLINE}"]
 
 
 @pytest.fixture

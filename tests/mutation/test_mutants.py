@@ -17,8 +17,9 @@ pytestmark = pytest.mark.prove
 
 # `make prove` comes by on both databases; each mutant is tried on the one that its test needs.
 HERE = {name: mutant for name, mutant in MUTANTS.items() if mutant.database == connection.vendor}
+PLUGINS = ("anyio", "cacheprovider", "cov", "faker", "hypothesispytest", "pytest_cov", "schemathesis", "xdist")
 # A quarter of each run would go into plugins that these tests do not use.
-WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "cov", "faker", "hypothesispytest", "xdist")]
+WITHOUT = [f"-pno:{plugin}" for plugin in PLUGINS]
 PYTEST = [sys.executable, "-m", "pytest", *WITHOUT, "-q", "--tb=short", "--show-capture=no"]
 # How a test fails; an error of Python or of the database would mean that the mutant cannot run at all.
 REASONS = ("AssertionError", "Failed: DID NOT RAISE")

@@ -13,7 +13,7 @@ from tests.crash.world import SandboxWorld, booking_input
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 # With 1 they are all pairs there are.
-EVERY = int(os.environ.get("SAGAS_PAIRS_EVERY", "7"))
+EVERY = int(os.environ.get("SAGAS_PAIRS_EVERY", "11"))
 
 
 def test_a_booking_that_fails_at_its_last_step_is_all_undone_wherever_two_processes_die():
