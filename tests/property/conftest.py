@@ -1,4 +1,4 @@
-"""How many examples the property tests try: 300, or as many as SAGAS_EXAMPLES says."""
+"""How many examples the property tests try: 120, or as many as SAGAS_EXAMPLES says."""
 
 import os
 
@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
     "sagas",
-    max_examples=int(os.environ.get("SAGAS_EXAMPLES", "300")),
+    max_examples=int(os.environ.get("SAGAS_EXAMPLES", "120")),
     deadline=None,
     database=None,
     print_blob=True,
