@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, Phase, settings
 settings.register_profile(
     "sagas",
     max_examples=int(os.environ.get("SAGAS_EXAMPLES", "120")),
+    # In CI hypothesis would try the same ones each time.
+    derandomize=False,
     deadline=None,
     database=None,
     print_blob=True,
