@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from sagas.logs import where
+from sagas.engine.logs import where
 
 # Whatever ends a line or moves the cursor: a value from outside must not be able to forge a log line.
 CONTROL = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}

@@ -13,7 +13,7 @@ from integrations.registry import get_port
 from integrations.sandbox import Sandbox, probes
 from sagaproject.bookings.demo.scenes import BOOKING, PAYMENT
 from sagaproject.bookings.models import Invoice, InvoiceStatus
-from sagas.definition import uuid_of
+from sagas.definition.saga import uuid_of
 from sagas.models import SagaExecution
 from sagas.testing import Call, Effect, Tell
 

@@ -3,8 +3,7 @@
 This module is free of models and of Django, so it may be imported early.
 """
 
-from .definition import Saga, SagaStep, StepContext
-from .exceptions import (
+from .definition.exceptions import (
     ActRefused,
     DefinitionError,
     InsideTransaction,
@@ -19,8 +18,9 @@ from .exceptions import (
     UnknownExecution,
     UnknownSaga,
 )
-from .registry import register
-from .states import Priority, SagaState
+from .definition.registry import register
+from .definition.saga import Saga, SagaStep, StepContext
+from .definition.states import Priority, SagaState
 
 __all__ = [
     "ActRefused",

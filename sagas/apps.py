@@ -16,10 +16,10 @@ class SagasConfig(AppConfig):
 
     def ready(self) -> None:
         """Everything is loaded: look for definitions."""
-        from . import checks  # noqa: F401  (registers itself)
-        from .operations import batches
-        from .signals import beat
+        from sagas.monitoring import checks  # noqa: F401  (registers itself)
+        from sagas.operations import bulk
+        from sagas.signals import beat
 
-        beat.connect(batches.advance_all, dispatch_uid="sagas.batches")
+        beat.connect(bulk.advance_all, dispatch_uid="sagas.batches")
 
         autodiscover_modules("sagas")

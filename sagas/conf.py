@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
-from .exceptions import SettingsError
+from sagas.definition.exceptions import SettingsError
 
 BROKER = "sagas.worker.SagaBroker"
 

@@ -8,18 +8,22 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import database, engine, journal, operations, planner, starting, stats, values
-from .clock import CLOCK
-from .conf import get_settings
-from .definition import Saga, SagaStep
-from .exceptions import InsideTransaction, InvalidInput, SagaConflict, UnknownExecution
-from .models import SagaExecution
-from .operations import Act, By
-from .planner import Wait
-from .querysets import ExecutionQuerySet
-from .registry import get_saga
-from .states import TERMINAL, Priority, Resolution, SagaState
-from .tenure import LeaseLost, Tenure, history_of, worker_name
+from sagas import operations, storage
+from sagas.conf import get_settings
+from sagas.definition import json_values
+from sagas.definition.exceptions import InsideTransaction, InvalidInput, SagaConflict, UnknownExecution
+from sagas.definition.registry import get_saga
+from sagas.definition.saga import Saga, SagaStep
+from sagas.definition.states import TERMINAL, Priority, Resolution, SagaState
+from sagas.engine import new_execution, planner, runner
+from sagas.engine.leased_execution import LeasedExecution, LeaseLost, load_history, worker_name
+from sagas.engine.planner import Wait
+from sagas.models import SagaExecution
+from sagas.models.clock import CLOCK
+from sagas.models.querysets import ExecutionQuerySet
+from sagas.monitoring import stats
+from sagas.operations import Actor, Operation
+from sagas.storage import database
 
 SHORTEST_POLL = 0.01
 LONGEST_POLL = 0.05
@@ -43,17 +47,17 @@ class SagaOrchestrator:
         It returns when the execution has ended, is held or waits for set-aside undos only, or after `max_seconds`.
         Raises InvalidInput, UnknownSaga, DefinitionError, SagaConflict, InsideTransaction; then nothing is started.
         """
-        saga = starting.saga_for(saga_name, steps)
+        saga = new_execution.saga_for(saga_name, steps)
         _refuse_inside_transaction("execute()")
         sent, stop_at = time.monotonic(), _stop_at(max_seconds)
         try:
-            execution = starting.new_execution(saga, saga_id, context, priority)
+            execution = new_execution.new_execution(saga, saga_id, context, priority)
         except InvalidInput as refusal:
             return self._follow(_started_before(saga, saga_id, context, refusal).saga_id, saga, stop_at)
         if not _begin(saga, execution, lease=get_settings().LEASE):
             return self._follow(_same(execution).saga_id, saga, stop_at)
-        tenure = Tenure(execution, saga, sent=sent, moment=execution.created_at)
-        return self._drive(tenure, stop_at) or self._follow(execution.saga_id, saga, stop_at)
+        leased = LeasedExecution(execution, saga, sent=sent, moment=execution.created_at)
+        return self._drive(leased, stop_at) or self._follow(execution.saga_id, saga, stop_at)
 
     def start(
         self,
@@ -70,10 +74,10 @@ class SagaOrchestrator:
         Workers go by the registered definition, so the saga must be registered. The same id with the same input
         returns the execution that exists. Raises as `execute` does.
         """
-        saga = starting.saga_for(saga_name, steps)
-        starting.check_workers_know(saga)
+        saga = new_execution.saga_for(saga_name, steps)
+        new_execution.check_workers_know(saga)
         try:
-            execution = starting.new_execution(saga, saga_id, context, priority, owner)
+            execution = new_execution.new_execution(saga, saga_id, context, priority, owner)
         except InvalidInput as refusal:
             return _started_before(saga, saga_id, context, refusal)
         if not _begin(saga, execution, lease=None):
@@ -95,37 +99,37 @@ class SagaOrchestrator:
         """Go on here with an execution that exists, as `execute` does with one whose id is taken."""
         _refuse_inside_transaction("resume()")
         execution, _ = _look(saga_id)
-        if execution.state in TERMINAL and not execution.wants:
+        if execution.state in TERMINAL and not execution.pending_request:
             return execution
         return self._follow(saga_id, get_saga(execution.saga_name), _stop_at(max_seconds))
 
-    def retry_failed(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+    def retry_failed(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Retry a FAILED saga as a new run, or what is not undone of a PARTIALLY_COMPENSATED one, inline."""
-        return self._inline(Act.RETRY, saga_id, reason, by)
+        return self._inline(Operation.RETRY, saga_id, reason, by)
 
-    def compensate(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+    def compensate(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Undo a finished saga, inline."""
-        return self._inline(Act.COMPENSATE, saga_id, reason, by)
+        return self._inline(Operation.COMPENSATE, saga_id, reason, by)
 
-    def cancel(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+    def cancel(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Ask for a rollback; the execution as the request leaves it."""
-        return operations.perform(Act.CANCEL, saga_id, reason=reason, by=by)
+        return operations.perform(Operation.CANCEL, saga_id, reason=reason, by=by)
 
-    def hold(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+    def hold(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Park it until it is released."""
-        return operations.perform(Act.HOLD, saga_id, reason=reason, by=by)
+        return operations.perform(Operation.HOLD, saga_id, reason=reason, by=by)
 
-    def release(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+    def release(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Let a held execution go on, with a fresh budget and the same keys."""
-        return operations.perform(Act.RELEASE, saga_id, reason=reason, by=by)
+        return operations.perform(Operation.RELEASE, saga_id, reason=reason, by=by)
 
-    def verify(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+    def verify(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Ask the providers, now, about every step in doubt, inline."""
-        return self._inline(Act.VERIFY, saga_id, reason, by)
+        return self._inline(Operation.VERIFY, saga_id, reason, by)
 
-    def acknowledge(self, saga_id: str, *, reason: str = "", by: By = operations.PYTHON) -> SagaExecution:
+    def acknowledge(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Take a failed execution off the list of those that need attention."""
-        return operations.perform(Act.ACKNOWLEDGE, saga_id, reason=reason, by=by)
+        return operations.perform(Operation.ACKNOWLEDGE, saga_id, reason=reason, by=by)
 
     def resolve_step(
         self,
@@ -136,11 +140,11 @@ class SagaOrchestrator:
         evidence: str = "",
         reason: str = "",
         *,
-        by: By = operations.PYTHON,
+        by: Actor = operations.PYTHON,
     ) -> SagaExecution:
         """Put down what a person found out about a step: `done`, `not_done` or `undone`."""
         return operations.perform(
-            Act.RESOLVE,
+            Operation.RESOLVE,
             saga_id,
             reason=reason,
             by=by,
@@ -151,10 +155,10 @@ class SagaOrchestrator:
         )
 
     def correct_input(
-        self, saga_id: str, context: Mapping[str, Any], *, reason: str = "", by: By = operations.PYTHON
+        self, saga_id: str, context: Mapping[str, Any], *, reason: str = "", by: Actor = operations.PYTHON
     ) -> SagaExecution:
         """Replace the input of a FAILED saga, or of one held before any attempt of its current step."""
-        return operations.perform(Act.CORRECT, saga_id, reason=reason, by=by, context=context)
+        return operations.perform(Operation.CORRECT, saga_id, reason=reason, by=by, context=context)
 
     def get_status(self, saga_id: str) -> SagaExecution | None:
         """The execution of that id, or None."""
@@ -173,20 +177,20 @@ class SagaOrchestrator:
         """The same numbers as a text for people."""
         return stats.as_text(stats.collect())
 
-    def _inline(self, act: Act, saga_id: str, reason: str, by: By) -> SagaExecution:
-        _refuse_inside_transaction("retry_failed()" if act is Act.RETRY else f"{act}()")
-        operations.perform(act, saga_id, reason=reason, by=by)
+    def _inline(self, operation: Operation, saga_id: str, reason: str, by: Actor) -> SagaExecution:
+        _refuse_inside_transaction("retry_failed()" if operation is Operation.RETRY else f"{operation}()")
+        operations.perform(operation, saga_id, reason=reason, by=by)
         return self.resume(saga_id)
 
-    def _drive(self, tenure: Tenure, stop_at: float) -> SagaExecution | None:
+    def _drive(self, leased: LeasedExecution, stop_at: float) -> SagaExecution | None:
         """Go on with what we have in hand; the execution if there is nothing to wait for afterwards."""
-        tenure.stop_at = stop_at
+        leased.stop_at = stop_at
         try:
-            move = engine.advance(tenure)
+            move = runner.advance(leased)
         except LeaseLost:
             return None
-        execution = tenure.execution
-        if execution.state in TERMINAL or execution.held or (isinstance(move, Wait) and move.aside):
+        execution = leased.execution
+        if execution.state in TERMINAL or execution.held or (isinstance(move, Wait) and move.deferred):
             return execution
         return None
 
@@ -198,12 +202,12 @@ class SagaOrchestrator:
             if execution.due_at is None or left <= 0:
                 return execution
             if execution.due_at <= now:
-                tenure = _claim(execution, saga)
-                done = self._drive(tenure, stop_at) if tenure else None
+                leased = _claim(execution, saga)
+                done = self._drive(leased, stop_at) if leased else None
                 if done:
                     return done
                 continue
-            if _waits_for_undos_set_aside(execution, saga, now):
+            if _waits_for_deferred_compensations(execution, saga, now):
                 return execution
             until_due = (execution.due_at - now).total_seconds()
             CLOCK.wait(max(0.001, min(until_due, left)), look_every=LONGEST_POLL)
@@ -220,14 +224,14 @@ def _begin(saga: Saga, execution: SagaExecution, *, lease: float | None) -> bool
 
     def insert() -> bool:
         if not keys:
-            return journal.begin(execution, lease=lease)
+            return storage.begin(execution, lease=lease)
         with database.one_commit():
-            begun = journal.begin(execution, lease=lease)
+            begun = storage.begin(execution, lease=lease)
             if begun:
-                journal.file_references(execution, keys, execution.input)
+                storage.file_references(execution, keys, execution.input)
             return begun
 
-    return database.persist(insert, lambda: journal.find_begun(execution))
+    return database.persist(insert, lambda: storage.find_begun(execution))
 
 
 def _same(execution: SagaExecution) -> SagaExecution:
@@ -244,7 +248,7 @@ def _started_before(
     """The execution that this input, while it was still valid, has started; without one, the refusal stands."""
     rows = SagaExecution.objects.using(database.alias()).with_id(saga_id or "")
     existing = rows.filter(saga_name=saga.name).first()
-    if existing is None or existing.input_hash != values.hash_of(starting.given_text(context)):
+    if existing is None or existing.input_hash != json_values.hash_of(new_execution.given_text(context)):
         raise refusal
     return existing
 
@@ -259,21 +263,21 @@ def _look(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
     return execution, execution.seen_at
 
 
-def _claim(execution: SagaExecution, saga: Saga) -> Tenure | None:
+def _claim(execution: SagaExecution, saga: Saga) -> LeasedExecution | None:
     sent = time.monotonic()
     saga_id, worker, lease = execution.saga_id, worker_name(), get_settings().LEASE
     claimed = database.persist(
-        lambda: journal.claim(saga_id, worker=worker, lease=lease, priority=execution.priority),
-        lambda: journal.find_claimed(saga_id, worker=worker),
+        lambda: storage.claim(saga_id, worker=worker, lease=lease, priority=execution.priority),
+        lambda: storage.find_claimed(saga_id, worker=worker),
     )
-    return Tenure(claimed, saga, sent=sent, moment=claimed.claimed_at) if claimed else None
+    return LeasedExecution(claimed, saga, sent=sent, moment=claimed.claimed_at) if claimed else None
 
 
-def _waits_for_undos_set_aside(execution: SagaExecution, saga: Saga, now: dt.datetime) -> bool:
-    if execution.leased or execution.state is not SagaState.COMPENSATING or execution.wants:
+def _waits_for_deferred_compensations(execution: SagaExecution, saga: Saga, now: dt.datetime) -> bool:
+    if execution.leased or execution.state is not SagaState.COMPENSATING or execution.pending_request:
         return False
-    move = planner.next_move(saga, history_of(execution), now)
-    return isinstance(move, Wait) and move.aside
+    move = planner.next_move(saga, load_history(execution), now)
+    return isinstance(move, Wait) and move.deferred
 
 
 def _stop_at(max_seconds: float | None) -> float:

@@ -10,10 +10,11 @@ from typing import Any
 
 from django.db.models import F
 
-from sagas import OutcomeUnknown, Saga, SagaStep, StepContext, registry
+from sagas import OutcomeUnknown, Saga, SagaStep, StepContext
+from sagas.definition import registry
+from sagas.definition.states import Direction
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.states import Direction
 from tests.tampering import unguarded
 
 Does = Any  # an exception to raise, a mapping or None to return, or a function of the context

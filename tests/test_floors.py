@@ -52,18 +52,18 @@ def test_the_tree_keeps_every_contract(tree):
 @pytest.mark.parametrize(
     ("file", "line", "contract"),
     [
-        ("sagas/states.py", "import sagas.engine", FLOORS),
-        ("sagas/planner.py", "import sagas.journal", FLOORS),
-        ("sagas/engine.py", "import sagas.orchestrator", FLOORS),
-        ("sagas/stats.py", "import sagas.operations", FLOORS),
-        ("sagas/engine.py", "import integrations.models", SAGAS_APART),
+        ("sagas/definition/states.py", "import sagas.engine", FLOORS),
+        ("sagas/engine/planner.py", "import sagas.worker", FLOORS),
+        ("sagas/engine/runner.py", "import sagas.orchestrator", FLOORS),
+        ("sagas/monitoring/stats.py", "import sagas.operations", FLOORS),
+        ("sagas/engine/runner.py", "import integrations.models", SAGAS_APART),
         ("sagas/models/executions.py", "import sagaproject.settings", SAGAS_APART),
-        ("integrations/models.py", "import sagas.exceptions", INTEGRATIONS_APART),
+        ("integrations/models.py", "import sagas.definition.exceptions", INTEGRATIONS_APART),
         ("integrations/models.py", "import sagaproject.settings", INTEGRATIONS_APART),
-        ("sagas/planner.py", "import django", NO_DJANGO_BELOW),
-        ("sagas/definition.py", "from rest_framework import serializers", NO_DJANGO_BELOW),
-        ("sagas/registry.py", "import sagas.conf", NO_DJANGO_BELOW),
-        ("sagas/engine.py", "from django_q.tasks import async_task", ONE_DOOR),
+        ("sagas/engine/planner.py", "import django", NO_DJANGO_BELOW),
+        ("sagas/definition/saga.py", "from rest_framework import serializers", NO_DJANGO_BELOW),
+        ("sagas/definition/registry.py", "import sagas.conf", NO_DJANGO_BELOW),
+        ("sagas/engine/runner.py", "from django_q.tasks import async_task", ONE_DOOR),
     ],
 )
 def test_a_planted_import_breaks_its_contract(tree, file, line, contract):
@@ -81,7 +81,7 @@ def test_the_worker_may_import_django_q(tree):
 
 
 def test_the_planner_runs_without_django():
-    code = "import sagas.planner, sys; print([name for name in sys.modules if name.startswith('django')])"
+    code = "import sagas.engine.planner, sys; print([name for name in sys.modules if name.startswith('django')])"
 
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
 

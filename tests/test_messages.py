@@ -7,7 +7,7 @@ import pytest
 from babel.messages.mofile import write_mo
 from django.utils.translation import gettext, ngettext, override, pgettext
 
-from sagas import phrasing
+from sagas.definition import wording_templates
 from tests.messages import SOURCES, folder, marked, messages_in, stored
 
 each_catalog = pytest.mark.parametrize("name", SOURCES)
@@ -26,7 +26,7 @@ def forms(text):
 
 def placeholders(text):
     """What is filled in, in whichever order."""
-    braces = [(part.key, part.format) for part in phrasing.parse(text) if part.key] if "{" in text else []
+    braces = [(part.key, part.format) for part in wording_templates.parse(text) if part.key] if "{" in text else []
     return sorted(PERCENT.findall(text)), sorted(braces)
 
 

@@ -21,7 +21,7 @@ from sagas.api.etags import conditional
 from sagas.api.serializers import Strict, Text
 from sagas.api.views import LOOK_AGAIN, SagaView
 from sagas.models import SagaExecution
-from sagas.operations import Act, By
+from sagas.operations import Actor, Operation
 
 FACTS = ("sale_id", "status", "payment_status", "description", "amount", "currency", "starts_at", "ends_at")
 
@@ -210,11 +210,11 @@ class CancellationOfBooking(BookingView):
         """Give the money back and undo the booking; somebody else's needs both permissions to do so."""
         booking = self.booking(sale_id)
         if not self.owns(booking):
-            self.reader.check_may(Act.CANCEL)
-            self.reader.check_may(Act.COMPENSATE)
+            self.reader.check_may(Operation.CANCEL)
+            self.reader.check_may(Operation.COMPENSATE)
         wanted = Cancellation(data=request.data)
         wanted.is_valid(raise_exception=True)
-        by = By(user=request.user, source="api")
+        by = Actor(user=request.user, source="api")
         return self.begun(services.cancel(sale_id, reason=wanted.validated_data["reason"], by=by))
 
 

@@ -13,9 +13,9 @@ from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagaproject.bookings.status import is_another_clients, told_by
 from sagas import ActRefused, InvalidInput, SagaConflict, SagaState, operations
 from sagas.models import SagaExecution
-from sagas.operations import Act
+from sagas.models.querysets import fold
+from sagas.operations import Operation
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.querysets import fold
 
 # A sale's id becomes part of its sagas' ids and of the API's addresses, where . and .. would not arrive.
 SALE_ID = re.compile(r"\A(?!\.{1,2}\Z)[A-Za-z0-9._:~-]+\Z")
@@ -36,17 +36,17 @@ BEYOND_US = _(
     "This booking cannot be cancelled here any more. Please write to us, and a person will see to it and to your money."
 )
 UNDOES = {
-    SagaState.PENDING: Act.CANCEL,
-    SagaState.IN_PROGRESS: Act.CANCEL,
-    SagaState.SUCCEEDED: Act.COMPENSATE,
+    SagaState.PENDING: Operation.CANCEL,
+    SagaState.IN_PROGRESS: Operation.CANCEL,
+    SagaState.SUCCEEDED: Operation.COMPENSATE,
 }
 
 
 class NotPossible(ActRefused):
     """How the booking stands does not allow it; `sentence` tells the customer why, in the active language."""
 
-    def __init__(self, act: str, sale_id: str, sentence: Any) -> None:
-        super().__init__(act, sale_id, str(sentence))
+    def __init__(self, operation: str, sale_id: str, sentence: Any) -> None:
+        super().__init__(operation, sale_id, str(sentence))
 
 
 def book(sale: Mapping[str, Any], *, owner: Any = None, saga_id: str | None = None) -> Booking:
@@ -92,7 +92,7 @@ def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
     return booking
 
 
-def cancel(sale_id: str, *, reason: str, by: operations.By) -> Booking:
+def cancel(sale_id: str, *, reason: str, by: operations.Actor) -> Booking:
     """Undo the payment and the booking, or stop what still runs; once more changes nothing.
 
     Workers carry it out: the booking that is returned may still be on its way. Neither of the two waits for the other:
@@ -197,12 +197,12 @@ def _refuse_cancellation(booking: Booking, execution: SagaExecution | None, paym
         raise NotPossible("cancel", booking.sale_id, _("We are checking this booking already, and will write to you."))
 
 
-def _undo(booking: Booking, execution: SagaExecution, reason: str, by: operations.By) -> None:
-    act = UNDOES.get(execution.state)
-    if act is None or execution.wants == Act.CANCEL:
+def _undo(booking: Booking, execution: SagaExecution, reason: str, by: operations.Actor) -> None:
+    operation = UNDOES.get(execution.state)
+    if operation is None or execution.pending_request == Operation.CANCEL:
         return
     try:
-        operations.perform(act, execution.saga_id, reason=reason, by=by)
+        operations.perform(operation, execution.saga_id, reason=reason, by=by)
     except ActRefused as error:
         sentence = _("This cannot be cancelled right now; please try again in a moment.")
         raise NotPossible("cancel", booking.sale_id, sentence) from error

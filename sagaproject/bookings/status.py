@@ -12,10 +12,10 @@ from django.db import transaction
 
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagas import SagaState
+from sagas.definition.registry import get_saga
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
-from sagas.registry import get_saga
-from sagas.standing import StepStatus, case_of
-from sagas.tenure import history_of
+from sagas.presentation.step_status import StepStatus, case_of
 
 BOOKING_STATUS = {
     SagaState.PENDING: BookingStatus.PENDING,
@@ -140,13 +140,13 @@ def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
         return PaymentStatus.PAID
     if not _was_asked_for(execution, new):
         return PAYMENT_STATUS[new]
-    given_back = charge is StepStatus.UNDONE and execution.context.get("refunded", True)
+    given_back = charge is StepStatus.COMPENSATED and execution.context.get("refunded", True)
     return PaymentStatus.REFUNDED if given_back else PaymentStatus.CANCELLED
 
 
 def _charge_of(execution: SagaExecution) -> StepStatus:
     """How the step that charges the customer stands."""
-    saga, history = get_saga(execution.saga_name), history_of(execution)
+    saga, history = get_saga(execution.saga_name), load_history(execution)
     return case_of(execution, saga, history, "process_payment").status
 
 

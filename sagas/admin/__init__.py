@@ -3,6 +3,6 @@
 Rows are made, changed and deleted by sagas alone; what people may do goes through sagas.operations.
 """
 
-from . import batches, compensations, definitions, executions, home, providers, workers
+from . import bulk_operations, compensations, definitions, executions, home, providers, workers
 
-__all__ = ["batches", "compensations", "definitions", "executions", "home", "providers", "workers"]
+__all__ = ["bulk_operations", "compensations", "definitions", "executions", "home", "providers", "workers"]

@@ -9,7 +9,7 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas.operations.sums import Sum, UnknownSum
+from sagas.operations.money import Sum, UnknownSum
 
 from .input_fields import JSONText, Text
 

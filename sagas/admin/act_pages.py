@@ -11,13 +11,13 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from sagas import operations
-from sagas.cases import veil_over
-from sagas.exceptions import ActHalfDone, ActOutdated, ActRefused, InvalidInput, UnreadableRow
+from sagas.definition.exceptions import ActRefused, CorrectionOnly, InvalidInput, UnreadableRow, VersionMoved
 from sagas.models import SagaExecution
-from sagas.operations import Act, By, Preview
+from sagas.operations import Actor, Operation, Preview
+from sagas.operations.base import Situation, look
 from sagas.operations.permissions import PERSONAL
-from sagas.operations.situation import Situation, look
-from sagas.operations.telling import Told, tell
+from sagas.operations.preview_text import Told, tell
+from sagas.presentation.redactor import veil_over
 
 from .act_forms import ActForm
 from .act_words import name_of, outcome_of
@@ -31,18 +31,20 @@ class ActPage:
 
     template = "admin/sagas/act.html"
 
-    def __init__(self, site: admin.AdminSite, request: HttpRequest, execution: SagaExecution, act: Act) -> None:
-        self.site, self.request, self.execution, self.act = site, request, execution, act
+    def __init__(
+        self, site: admin.AdminSite, request: HttpRequest, execution: SagaExecution, operation: Operation
+    ) -> None:
+        self.site, self.request, self.execution, self.operation = site, request, execution, operation
         self.personal = request.user.has_perm(PERSONAL)
 
     def answer(self) -> HttpResponse:
         """The page, or where to go now that it is done."""
         try:
             return self.posted_or_shown_anew() if self.request.method == "POST" else self.shown()
-        except ActHalfDone as refusal:
+        except CorrectionOnly as refusal:
             return self.half_done(refusal)
         except ActRefused as refusal:
-            return self.refused(self.masked(refusal.sentence))
+            return self.refused(self.redacted(refusal.sentence))
         except UnreadableRow:
             return self.refused(unreadable())
 
@@ -50,7 +52,7 @@ class ActPage:
         """What came of the post; ActRefused where it has moved to where the act is not possible any more."""
         try:
             return self.posted()
-        except ActOutdated:
+        except VersionMoved:
             return self.shown_anew()
 
     def shown(self) -> HttpResponse:
@@ -71,11 +73,11 @@ class ActPage:
         except InvalidInput as error:
             self.add_errors(form, error)
             return self.page(preview, form)
-        return self.done(outcome_of(self.act, execution))
+        return self.done(outcome_of(self.operation, execution))
 
     def preview(self) -> Preview:
         """What the act would do now; ActRefused where it is not possible."""
-        return operations.plan(self.act, self.execution.saga_id)
+        return operations.plan(self.operation, self.execution.saga_id)
 
     def form(self, preview: Preview, data: Any = None, **initial: Any) -> ActForm:
         """What is asked."""
@@ -83,16 +85,21 @@ class ActPage:
 
     def perform(self, form: ActForm) -> SagaExecution:
         """Do it, at the version that was previewed."""
-        given, by = form.cleaned_data, By(user=self.request.user, source="admin")
+        given, by = form.cleaned_data, Actor(user=self.request.user, source="admin")
         return operations.perform(
-            self.act, self.execution.saga_id, reason=given["reason"], by=by, version=given["version"], **form.parameters
+            self.operation,
+            self.execution.saga_id,
+            reason=given["reason"],
+            by=by,
+            version=given["version"],
+            **form.parameters,
         )
 
     def add_errors(self, form: ActForm, error: InvalidInput) -> None:
         """Each sentence beside the field with what is refused, if there is one."""
         for key, sentence in error.errors.items():
             said = f"{key}: {sentence}" if key and key != form.stored_field else sentence
-            form.add_error(form.stored_field, self.masked(said))
+            form.add_error(form.stored_field, self.redacted(said))
 
     def told(self, preview: Preview) -> Told:
         """The preview in words; looked at after it, so that what is told is never older than what is confirmed."""
@@ -103,7 +110,7 @@ class ActPage:
         """The execution with its history, as it is now."""
         return look(self.execution.saga_id)
 
-    def masked(self, text: str) -> str:
+    def redacted(self, text: str) -> str:
         """The text without what is personal, unless the user may see that."""
         seen = self.situation()
         if seen.saga is None:  # nothing but our own words is told then
@@ -125,9 +132,9 @@ class ActPage:
         told = {"why_not": as_sentence(sentence), "buttons": buttons, "notice": moved_on}
         return self.rendered("admin/sagas/act_refused.html", CONFLICT, **told)
 
-    def half_done(self, refusal: ActHalfDone) -> HttpResponse:
+    def half_done(self, refusal: CorrectionOnly) -> HttpResponse:
         """Back to the case file, with what went through and what did not."""
-        messages.warning(self.request, as_sentence(self.masked(refusal.sentence)))
+        messages.warning(self.request, as_sentence(self.redacted(refusal.sentence)))
         return HttpResponseRedirect(self.case_url)
 
     def done(self, sentence: str) -> HttpResponse:
@@ -149,7 +156,7 @@ class ActPage:
         """A page within the admin's frame."""
         frame = self.site.each_context(self.request)
         about = {
-            "title": name_of(self.act, self.execution),
+            "title": name_of(self.operation, self.execution),
             "opts": SagaExecution._meta,
             "execution": self.execution,
             "case_url": self.case_url,

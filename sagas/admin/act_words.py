@@ -5,50 +5,50 @@ from __future__ import annotations
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas import database
+from sagas.definition.states import Outcome, SagaState
 from sagas.models import SagaExecution
-from sagas.operations import Act
-from sagas.operations.situation import cause_of_hold
-from sagas.states import Outcome, SagaState
+from sagas.operations import Operation
+from sagas.operations.base import cause_of_hold
+from sagas.storage import database
 
 NAMES = {
-    Act.VERIFY: _("Check with the provider"),
-    Act.RELEASE: _("Release"),
-    Act.RETRY: _("Try again from the start"),
-    Act.CORRECT: _("Correct the input and try again"),
-    Act.RESOLVE: _("Resolve a step by hand"),
-    Act.ACKNOWLEDGE: _("Acknowledge"),
-    Act.HOLD: _("Hold"),
-    Act.CANCEL: _("Cancel and undo"),
-    Act.COMPENSATE: _("Undo everything"),
+    Operation.VERIFY: _("Check with the provider"),
+    Operation.RELEASE: _("Release"),
+    Operation.RETRY: _("Try again from the start"),
+    Operation.CORRECT: _("Correct the input and try again"),
+    Operation.RESOLVE: _("Resolve a step by hand"),
+    Operation.ACKNOWLEDGE: _("Acknowledge"),
+    Operation.HOLD: _("Hold"),
+    Operation.CANCEL: _("Cancel and undo"),
+    Operation.COMPENSATE: _("Undo everything"),
 }
 
 
-def name_of(act: Act, execution: SagaExecution) -> str:
+def name_of(operation: Operation, execution: SagaExecution) -> str:
     """What the act is called, as the execution stands."""
-    if act is Act.RETRY and execution.state is SagaState.PARTIALLY_COMPENSATED:
+    if operation is Operation.RETRY and execution.state is SagaState.PARTIALLY_COMPENSATED:
         return gettext("Undo again")
-    if act is Act.RELEASE and execution.held and _stopped_at_a_failed_step(execution):
+    if operation is Operation.RELEASE and execution.held and _stopped_at_a_failed_step(execution):
         return gettext("Continue from the failed step")
-    return str(NAMES[act])
+    return str(NAMES[operation])
 
 
-def outcome_of(act: Act, execution: SagaExecution) -> str:
+def outcome_of(operation: Operation, execution: SagaExecution) -> str:
     """What has come of the act, and what goes on now, from the execution that it left behind."""
     tell = {
-        Act.HOLD: _outcome_of_hold,
-        Act.CANCEL: _outcome_of_cancel,
-        Act.RETRY: _outcome_of_retry,
-        Act.RESOLVE: _outcome_of_resolve,
-    }.get(act)
-    return tell(execution) if tell else str(OUTCOMES[act])
+        Operation.HOLD: _outcome_of_hold,
+        Operation.CANCEL: _outcome_of_cancel,
+        Operation.RETRY: _outcome_of_retry,
+        Operation.RESOLVE: _outcome_of_resolve,
+    }.get(operation)
+    return tell(execution) if tell else str(OUTCOMES[operation])
 
 
 OUTCOMES = {
-    Act.VERIFY: _("The provider is asked now what really happened; this page shows the answer when it is there."),
-    Act.RELEASE: _("It is released, and goes on from where it stood; this page shows how."),
-    Act.ACKNOWLEDGE: _("It is off the list of those that need attention."),
-    Act.COMPENSATE: _("It is being undone now, last step first; this page shows how."),
+    Operation.VERIFY: _("The provider is asked now what really happened; this page shows the answer when it is there."),
+    Operation.RELEASE: _("It is released, and goes on from where it stood; this page shows how."),
+    Operation.ACKNOWLEDGE: _("It is off the list of those that need attention."),
+    Operation.COMPENSATE: _("It is being undone now, last step first; this page shows how."),
 }
 
 
@@ -67,7 +67,7 @@ def _outcome_of_hold(execution: SagaExecution) -> str:
 
 
 def _outcome_of_cancel(execution: SagaExecution) -> str:
-    if execution.wants:
+    if execution.pending_request:
         return gettext("It will be cancelled as soon as the step that is under way has ended; this page shows how.")
     if execution.state is SagaState.FAILED:
         return gettext("It is cancelled; there was nothing to undo.")

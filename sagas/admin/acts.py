@@ -11,7 +11,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_http_methods
 
 from sagas.models import SagaExecution
-from sagas.operations import Act
+from sagas.operations import Operation
 
 from .act_pages import ActPage
 from .act_words import name_of
@@ -21,26 +21,26 @@ from .resolving import ResolvePage
 
 __all__ = ["Button", "Refusal", "name_of", "offered", "urls"]
 
-PAGES: dict[Act, type[ActPage]] = {Act.RESOLVE: ResolvePage, Act.CORRECT: CorrectPage}
+PAGES: dict[Operation, type[ActPage]] = {Operation.RESOLVE: ResolvePage, Operation.CORRECT: CorrectPage}
 
 
 def urls(model_admin: admin.ModelAdmin[SagaExecution]) -> list[URLPattern]:
     """The page of each act on an execution."""
 
     @require_http_methods(["GET", "HEAD", "POST"])
-    def view(request: HttpRequest, pk: int, act: str) -> HttpResponse:
-        return _page(model_admin, request, pk, act).answer()
+    def view(request: HttpRequest, pk: int, operation: str) -> HttpResponse:
+        return _page(model_admin, request, pk, operation).answer()
 
     site = model_admin.admin_site
-    return [path("<int:pk>/act/<slug:act>/", site.admin_view(view), name="sagas_sagaexecution_act")]
+    return [path("<int:pk>/operation/<slug:operation>/", site.admin_view(view), name="sagas_sagaexecution_operation")]
 
 
-def _page(model_admin: Any, request: HttpRequest, pk: int, act: str) -> ActPage:
+def _page(model_admin: Any, request: HttpRequest, pk: int, operation: str) -> ActPage:
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     execution = model_admin.get_queryset(request).filter(pk=pk).first()
-    if execution is None or act not in list(Act):
+    if execution is None or operation not in list(Operation):
         raise Http404
-    if not may(request, Act(act), execution):
+    if not may(request, Operation(operation), execution):
         raise PermissionDenied
-    return PAGES.get(Act(act), ActPage)(model_admin.admin_site, request, execution, Act(act))
+    return PAGES.get(Operation(operation), ActPage)(model_admin.admin_site, request, execution, Operation(operation))

@@ -15,8 +15,8 @@ from django.shortcuts import redirect, resolve_url
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from sagas.models import SagaBatch, SagaExecution
-from sagas.operations import Act, By, batches
+from sagas.models import BulkOperation, SagaExecution
+from sagas.operations import Actor, Operation, bulk
 from sagas.operations.permissions import NEEDS, PERSONAL
 
 from . import bulk_progress
@@ -27,21 +27,23 @@ Admin = Any  # the ModelAdmin of executions
 Action = Callable[[Admin, HttpRequest, QuerySet[SagaExecution]], HttpResponse | None]
 
 
-def _action(act: Act) -> Action:
-    @admin.action(description=NAMES[act], permissions=[act.value])
+def _action(operation: Operation) -> Action:
+    @admin.action(description=NAMES[operation], permissions=[operation.value])
     def lead_to_preview(model_admin: Admin, request: HttpRequest, chosen: QuerySet[SagaExecution]) -> Any:
-        pks = list(chosen.order_by("pk").values_list("pk", flat=True)[: batches.MOST_ROWS + 1])
-        if len(pks) > batches.MOST_ROWS:
+        pks = list(chosen.order_by("pk").values_list("pk", flat=True)[: bulk.MOST_ROWS + 1])
+        if len(pks) > bulk.MOST_ROWS:
             model_admin.message_user(request, too_many(), messages.ERROR)
             return None
         page = resolve_url("admin:sagas_sagaexecution_bulk")
-        return redirect(f"{page}?{FIELD}={remember(request, act, pks)}")
+        return redirect(f"{page}?{FIELD}={remember(request, operation, pks)}")
 
-    lead_to_preview.__name__ = f"bulk_{act.value}"
+    lead_to_preview.__name__ = f"bulk_{operation.value}"
     return lead_to_preview
 
 
-ACTIONS = [_action(act) for act in (Act.RETRY, Act.HOLD, Act.RELEASE, Act.ACKNOWLEDGE)]
+ACTIONS = [
+    _action(operation) for operation in (Operation.RETRY, Operation.HOLD, Operation.RELEASE, Operation.ACKNOWLEDGE)
+]
 
 
 class Bulk:
@@ -51,19 +53,19 @@ class Bulk:
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """For the action of that name."""
-        return _may(request, Act.RETRY)
+        return _may(request, Operation.RETRY)
 
     def has_hold_permission(self, request: HttpRequest) -> bool:
         """For the action of that name."""
-        return _may(request, Act.HOLD)
+        return _may(request, Operation.HOLD)
 
     def has_release_permission(self, request: HttpRequest) -> bool:
         """For the action of that name."""
-        return _may(request, Act.RELEASE)
+        return _may(request, Operation.RELEASE)
 
     def has_acknowledge_permission(self, request: HttpRequest) -> bool:
         """For the action of that name."""
-        return _may(request, Act.ACKNOWLEDGE)
+        return _may(request, Operation.ACKNOWLEDGE)
 
 
 def urls(model_admin: Admin) -> list[URLPattern]:
@@ -81,30 +83,30 @@ def _answer(model_admin: Admin, request: HttpRequest) -> HttpResponse:
     if choice is None:
         model_admin.message_user(request, forgotten(), messages.WARNING)
         return redirect("admin:sagas_sagaexecution_changelist")
-    if not _may(request, choice.act):
+    if not _may(request, choice.operation):
         raise PermissionDenied
-    batch = _confirmed(request, choice) if sent else batches.find(choice.token)
-    if batch is None:
+    bulk_operation = _confirmed(request, choice) if sent else bulk.find(choice.token)
+    if bulk_operation is None:
         return _preview(model_admin, request, choice)
-    return redirect("admin:sagas_sagaexecution_batch", batch.pk)
+    return redirect("admin:sagas_sagaexecution_batch", bulk_operation.pk)
 
 
-def _confirmed(request: HttpRequest, choice: Choice) -> SagaBatch | None:
+def _confirmed(request: HttpRequest, choice: Choice) -> BulkOperation | None:
     """The one batch of the page that was sent; None where it was not filled in."""
     form = ConfirmForm(request.POST, choice=choice)
     if not form.is_valid():
         return None
-    by = By(user=request.user, source="admin")
-    return batches.confirm(choice.token, choice.act, choice.rows, reason=form.cleaned_data["reason"], by=by)
+    by = Actor(user=request.user, source="admin")
+    return bulk.confirm(choice.token, choice.operation, choice.rows, reason=form.cleaned_data["reason"], by=by)
 
 
 def _preview(model_admin: Admin, request: HttpRequest, chosen: Choice) -> HttpResponse:
     """What the act would do to each as it is now, with what was typed."""
-    forecast = batches.prepare(chosen.act, chosen.pks, personal=request.user.has_perm(PERSONAL))
+    forecast = bulk.prepare(chosen.operation, chosen.pks, personal=request.user.has_perm(PERSONAL))
     choice = replace(chosen, rows=forecast.rows, moves_money=forecast.moves_money)
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": NAMES[choice.act],
+        "title": NAMES[choice.operation],
         "opts": model_admin.opts,
         "told": told(forecast),
         "form": ConfirmForm(request.POST or None, choice=choice),
@@ -113,5 +115,5 @@ def _preview(model_admin: Admin, request: HttpRequest, chosen: Choice) -> HttpRe
     return TemplateResponse(request, "admin/sagas/bulk.html", context)
 
 
-def _may(request: HttpRequest, act: Act) -> bool:
-    return bool(request.user.has_perm(NEEDS[act]))
+def _may(request: HttpRequest, operation: Operation) -> bool:
+    return bool(request.user.has_perm(NEEDS[operation]))

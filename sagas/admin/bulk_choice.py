@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas.operations import Act
+from sagas.operations import Operation
 
 from .input_fields import Text
 
@@ -30,7 +30,7 @@ class Choice:
     """
 
     token: UUID
-    act: Act
+    operation: Operation
     pks: list[int]
     rows: list[tuple[int, int]] = field(default_factory=list)
     moves_money: bool = False
@@ -42,7 +42,7 @@ class Choice:
             told = signing.loads(request.POST.get(FIELD, ""), salt=_salt(request))
         except signing.BadSignature:
             return None
-        return cls(**told | {"token": UUID(told["token"]), "act": Act(told["act"])})
+        return cls(**told | {"token": UUID(told["token"]), "operation": Operation(told["operation"])})
 
     def sealed(self, request: HttpRequest) -> str:
         """For the page."""
@@ -50,10 +50,10 @@ class Choice:
         return signing.dumps(told, salt=_salt(request), compress=True)
 
 
-def remember(request: HttpRequest, act: Act, pks: list[int]) -> str:
+def remember(request: HttpRequest, operation: Operation, pks: list[int]) -> str:
     """Keep what was selected, with the last few such choices, in the session: a page can then be come back to."""
     token = str(uuid4())
-    kept = [*request.session.get(SALT, {}).items(), (token, [act.value, pks])]
+    kept = [*request.session.get(SALT, {}).items(), (token, [operation.value, pks])]
     request.session[SALT] = dict(kept[-KEPT:])
     return token
 
@@ -61,8 +61,8 @@ def remember(request: HttpRequest, act: Act, pks: list[int]) -> str:
 def remembered(request: HttpRequest) -> Choice | None:
     """What the page that is asked for is about; None where that is not known any more."""
     token = request.GET.get(FIELD, "")
-    act, pks = request.session.get(SALT, {}).get(token, (None, []))
-    return Choice(UUID(token), Act(act), pks) if act else None
+    operation, pks = request.session.get(SALT, {}).get(token, (None, []))
+    return Choice(UUID(token), Operation(operation), pks) if operation else None
 
 
 class ConfirmForm(forms.Form):

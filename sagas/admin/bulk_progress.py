@@ -17,11 +17,11 @@ from django.utils.cache import get_conditional_response, set_response_etag
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas import database
-from sagas.models import SagaBatch, SagaBatchRow, SagaWorker
-from sagas.operations import Act, batches
+from sagas.models import BulkItem, BulkOperation, SagaWorker
+from sagas.models.querysets import ago
+from sagas.operations import Operation, bulk
 from sagas.operations.permissions import PERSONAL
-from sagas.querysets import ago
+from sagas.storage import database
 
 from .bulk_words import NAMES, pace
 from .mending import OF_EXECUTIONS
@@ -48,40 +48,40 @@ def urls(model_admin: Any) -> list[URLPattern]:
 
 
 def _page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    batch = _batch(model_admin, request, pk)
+    bulk_operation = _bulk_operation(model_admin, request, pk)
     context = {
         **model_admin.admin_site.each_context(request),
-        **_progress(request, batch),
-        "title": NAMES[Act(batch.act)],
-        "pace": pace(Act(batch.act)),
-        "opts": SagaBatch._meta,
-        "reason": batch.reason if request.user.has_perm(PERSONAL) else "",
+        **_progress(request, bulk_operation),
+        "title": NAMES[Operation(bulk_operation.operation)],
+        "pace": pace(Operation(bulk_operation.operation)),
+        "opts": BulkOperation._meta,
+        "reason": bulk_operation.reason if request.user.has_perm(PERSONAL) else "",
     }
     return TemplateResponse(request, "admin/sagas/batch.html", context)
 
 
 def _part(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """The part that changes, or 304 where it has not."""
-    batch = _batch(model_admin, request, pk)
-    response = HttpResponse(render_to_string("admin/sagas/_batch.html", _progress(request, batch), request))
+    bulk_operation = _bulk_operation(model_admin, request, pk)
+    response = HttpResponse(render_to_string("admin/sagas/_batch.html", _progress(request, bulk_operation), request))
     response["Cache-Control"] = "private, no-cache"
     set_response_etag(response)
     return get_conditional_response(request, etag=response["ETag"], response=response) or response
 
 
-def _batch(model_admin: Any, request: HttpRequest, pk: int) -> SagaBatch:
+def _bulk_operation(model_admin: Any, request: HttpRequest, pk: int) -> BulkOperation:
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
-    return get_object_or_404(SagaBatch.objects.using(database.alias()), pk=pk)
+    return get_object_or_404(BulkOperation.objects.using(database.alias()), pk=pk)
 
 
-def _progress(request: HttpRequest, batch: SagaBatch) -> dict[str, Any]:
-    counts = batches.counts(batch)
+def _progress(request: HttpRequest, bulk_operation: BulkOperation) -> dict[str, Any]:
+    counts = bulk.counts(bulk_operation)
     show = request.GET.get("show", "")
     total, open_ = sum(counts.values()), counts["waiting"] + counts["running"]
-    rows = Paginator(_rows(batch, show), A_PAGE).get_page(request.GET.get("page"))
+    rows = Paginator(_rows(bulk_operation, show), A_PAGE).get_page(request.GET.get("page"))
     return {
-        "batch": batch,
+        "batch": bulk_operation,
         "total": total,
         "ended": total - open_,
         "over": not open_,
@@ -92,10 +92,15 @@ def _progress(request: HttpRequest, batch: SagaBatch) -> dict[str, Any]:
     }
 
 
-def _rows(batch: SagaBatch, show: str) -> QuerySet[SagaBatchRow]:
-    rows = SagaBatchRow.objects.using(database.alias()).filter(batch=batch).order_by("pk").select_related("execution")
+def _rows(bulk_operation: BulkOperation, show: str) -> QuerySet[BulkItem]:
+    rows = (
+        BulkItem.objects.using(database.alias())
+        .filter(bulk_operation=bulk_operation)
+        .order_by("pk")
+        .select_related("execution")
+    )
     rows = rows.defer(*(f"execution__{name}" for name in OF_EXECUTIONS))
-    return rows.filter(batches.STANDINGS[show]) if show in batches.STANDINGS else rows
+    return rows.filter(bulk.STANDINGS[show]) if show in bulk.STANDINGS else rows
 
 
 def _said(counts: dict[str, int]) -> str:

@@ -10,41 +10,41 @@ from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from sagas.conf import get_settings
-from sagas.filling import money
-from sagas.naming import step_anywhere_in_words
-from sagas.operations import Act
-from sagas.operations.batches import CALL_NOBODY, MOST_ROWS, Forecast
-from sagas.registry import all_sagas
-from sagas.states import Direction
+from sagas.definition.registry import all_sagas
+from sagas.definition.states import Direction
+from sagas.operations import Operation
+from sagas.operations.bulk import CALL_NOBODY, MOST_ROWS, Forecast
+from sagas.presentation.labels import step_label_anywhere
+from sagas.presentation.templates import money
 
 FIRST = 20
 
 NAMES = {
-    Act.RETRY: _("Try again"),
-    Act.CANCEL: _("Cancel and undo"),
-    Act.COMPENSATE: _("Undo"),
-    Act.HOLD: _("Hold"),
-    Act.RELEASE: _("Release"),
-    Act.VERIFY: _("Check with the provider"),
-    Act.ACKNOWLEDGE: _("Acknowledge"),
+    Operation.RETRY: _("Try again"),
+    Operation.CANCEL: _("Cancel and undo"),
+    Operation.COMPENSATE: _("Undo"),
+    Operation.HOLD: _("Hold"),
+    Operation.RELEASE: _("Release"),
+    Operation.VERIFY: _("Check with the provider"),
+    Operation.ACKNOWLEDGE: _("Acknowledge"),
 }
 LEADS = {
-    Act.RETRY: ngettext_lazy(
+    Operation.RETRY: ngettext_lazy(
         "%(count)d execution is tried again.",
         "%(count)d executions are tried again.",
         "count",
     ),
-    Act.HOLD: ngettext_lazy(
+    Operation.HOLD: ngettext_lazy(
         "%(count)d execution is held: nothing is undone, and nothing goes on until it is released.",
         "%(count)d executions are held: nothing is undone, and nothing goes on until they are released.",
         "count",
     ),
-    Act.RELEASE: ngettext_lazy(
+    Operation.RELEASE: ngettext_lazy(
         "%(count)d execution goes on from where it stands.",
         "%(count)d executions go on from where they stand.",
         "count",
     ),
-    Act.ACKNOWLEDGE: ngettext_lazy(
+    Operation.ACKNOWLEDGE: ngettext_lazy(
         "%(count)d execution is taken off the list of those that need attention; nothing else changes.",
         "%(count)d executions are taken off the list of those that need attention; nothing else changes.",
         "count",
@@ -80,10 +80,10 @@ def told(forecast: Forecast) -> dict[str, Any]:
     count = len(forecast.rows)
     return {
         "count": count,
-        "lead": LEADS[forecast.act] % {"count": count} if count else "",
-        "pace": pace(forecast.act) if count else "",
+        "lead": LEADS[forecast.operation] % {"count": count} if count else "",
+        "pace": pace(forecast.operation) if count else "",
         "calls": [
-            {"step": step_anywhere_in_words(step, all_sagas().values()), "kind": KINDS[direction], "count": calls}
+            {"step": step_label_anywhere(step, all_sagas().values()), "kind": KINDS[direction], "count": calls}
             for (step, direction), calls in forecast.calls.items()
         ],
         "money": list(_money(forecast)),
@@ -92,9 +92,9 @@ def told(forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def pace(act: Act) -> str:
+def pace(operation: Operation) -> str:
     """How many are under way at the same time; "" where nobody is called."""
-    if act in CALL_NOBODY:
+    if operation in CALL_NOBODY:
         return ""
     most = get_settings().BULK_AT_ONCE
     sentence = ngettext(

@@ -12,13 +12,14 @@ from django.core.cache import cache
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from sagas import database, planner
-from sagas.definition import Saga, SagaStep
+from sagas.definition.registry import all_sagas
+from sagas.definition.saga import Saga, SagaStep
+from sagas.definition.states import Direction, Ending, Outcome, Priority
+from sagas.engine import planner
 from sagas.models import SagaExecution, StepRun, first_uuid_at
-from sagas.operations.looking import look_at
-from sagas.operations.situation import Situation
-from sagas.registry import all_sagas
-from sagas.states import Direction, Ending, Outcome, Priority
+from sagas.operations.base import Situation
+from sagas.operations.bulk_load import look_at
+from sagas.storage import database
 
 DAY, HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
 MOST_CALLS = 20_000

@@ -14,11 +14,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.cache import get_conditional_response
 from django.utils.translation import get_language, gettext
 
-from sagas import database
 from sagas.models import SagaExecution
-from sagas.naming import name_in_words
-from sagas.operations import By, note, reveal
+from sagas.operations import Actor, note, reveal
 from sagas.operations.permissions import PERSONAL, may_note
+from sagas.presentation.labels import name_label
+from sagas.storage import database
 
 from . import acts
 from .act_forms import NoteForm, RevealForm
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Admin = admin.ModelAdmin[SagaExecution]
 
 SEQUENCE = re.compile("[0-9]{1,18}")
-FOR_THE_LOOK = ("saga_id", "version", "wants", "due_at", "leased", "state", "held")
+FOR_THE_LOOK = ("saga_id", "version", "pending_request", "due_at", "leased", "state", "held")
 
 
 def urls(model_admin: Admin) -> list[URLPattern]:
@@ -69,7 +69,7 @@ def _note(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     form = _note_form(request.POST)
     if not form.is_valid():
         return _asked_again(model_admin, request, pk, form)
-    note(execution.saga_id, form.cleaned_data["text"], by=By(user=request.user, source="admin"))
+    note(execution.saga_id, form.cleaned_data["text"], by=Actor(user=request.user, source="admin"))
     messages.success(request, gettext("The note is kept."))
     return HttpResponseRedirect(reverse("admin:sagas_sagaexecution_change", args=[pk]))
 
@@ -84,7 +84,7 @@ def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     form = _reveal_form(request.POST)
     if not form.is_valid():
         return _asked_again(model_admin, request, pk, form)
-    reveal(execution.saga_id, form.cleaned_data["reason"], by=By(user=request.user, source="admin"))
+    reveal(execution.saga_id, form.cleaned_data["reason"], by=Actor(user=request.user, source="admin"))
     return _rendered(model_admin, request, _file(model_admin, request, pk), revealed=True)
 
 
@@ -137,7 +137,7 @@ def _rendered(
         **_live_context(request, file),
         **other_parts(file, personal=personal, revealed=revealed),
         "title": str(file.execution),
-        "what": name_in_words(file.execution.saga_name),
+        "what": name_label(file.execution.saga_name),
         "opts": model_admin.opts,
         "tag": _tag(request, file.execution),
         "note_form": sent if isinstance(sent, NoteForm) else _note_form(),
@@ -149,13 +149,13 @@ def _rendered(
 
 
 def _live_context(request: HttpRequest, file: File) -> dict[str, Any]:
-    buttons, refusals = acts.offered(request, file.execution, file.situation)
+    buttons, blocked_reasons = acts.offered(request, file.execution, file.situation)
     told = live_part(file, personal=request.user.has_perm(PERSONAL))
-    return {**told, "buttons": buttons, "refusals": refusals}
+    return {**told, "buttons": buttons, "refusals": blocked_reasons}
 
 
 def _tag(request: HttpRequest, execution: SagaExecution) -> str:
     """What the live part depends on: the row, and for whom it is told."""
-    of_the_row = (execution.version, execution.wants, is_live(execution), waits(execution))
+    of_the_row = (execution.version, execution.pending_request, is_live(execution), waits(execution))
     parts = (*of_the_row, get_language(), request.user.pk)
     return '"{}"'.format("-".join(map(str, parts)))

@@ -11,12 +11,14 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from sagas.cases import Case, Line, Veil, case_of, veil_over
-from sagas.clock import CLOCK
+from sagas.definition.states import UNFINISHED, SagaState
 from sagas.models import SagaExecution
-from sagas.naming import name_in_words
-from sagas.states import UNFINISHED, SagaState
-from sagas.wording import StepStatus
+from sagas.models.clock import CLOCK
+from sagas.presentation.labels import name_label
+from sagas.presentation.messages import StepStatus
+from sagas.presentation.overview import Case, case_of
+from sagas.presentation.redactor import Veil, veil_over
+from sagas.presentation.step_lines import Line
 
 from .events import events_of
 from .reading import ATTEMPTS_SHOWN, File
@@ -24,9 +26,9 @@ from .timeline import attempts_of, by_run, picture_of
 
 BEFORE_THE_END = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
 SHORTLY = dt.timedelta(seconds=60)
-ASIDE = {
-    StepStatus.UNDOING: _("Being undone"),
-    StepStatus.DOING: _("Under way"),
+DEFERRED = {
+    StepStatus.COMPENSATING: _("Being undone"),
+    StepStatus.RUNNING: _("Under way"),
     StepStatus.REFUSED: _("Not done"),
 }
 
@@ -95,14 +97,16 @@ def _goes_on(execution: SagaExecution) -> bool:
 def _groups(case: Case, *, goes_on: bool) -> list[Group]:
     """What needs a person first; whether anything is in doubt, done and undone is always said."""
     waiting = tuple(line for line in case.others if line.status is StepStatus.WAITING)
-    aside = [(word, tuple(line for line in case.others if line.status is status)) for status, word in ASIDE.items()]
+    deferred = [
+        (word, tuple(line for line in case.others if line.status is status)) for status, word in DEFERRED.items()
+    ]
     always = [
         Group("doubt", _("In doubt"), case.in_doubt),
         Group("good", _("Done"), case.done),
         Group("undone", _("Undone"), case.undone),
     ]
     sometimes = [Group("bad", _("Not undone"), case.not_undone)]
-    rest = [Group("other", word, lines) for word, lines in aside]
+    rest = [Group("other", word, lines) for word, lines in deferred]
     rest.append(Group("other", _("To come") if goes_on else _("Not begun"), waiting))
     return [*_with_lines(sometimes), *always, *_with_lines(rest)]
 
@@ -117,7 +121,7 @@ def _facts(file: File, *, personal: bool) -> list[tuple[str, str]]:
     keys = dict.fromkeys([*saga.references, *saga.personal]) if saga else {}
     facts = {key: known[key] for key in keys if known.get(key)}
     seen = veil_over(file.execution, saga, personal=personal)(facts)
-    return [(name_in_words(key), _as_text(value)) for key, value in (seen or {}).items()]
+    return [(name_label(key), _as_text(value)) for key, value in (seen or {}).items()]
 
 
 def _more(file: File) -> dict[str, int] | None:

@@ -43,6 +43,20 @@ class ExecutionList(ChangeList):
         self.paginator = Paginator(self.result_list, self.list_per_page)
 
     @property
+    def by_day(self) -> dict[str, Any]:
+        """The links to years, months and days of executions, with the list's other filters kept."""
+        level = days.level(self.params)
+        if level is None:
+            return {}
+
+        def linked(choice: days.Choice, *, here: bool = False) -> dict[str, str]:
+            link = self.get_query_string(choice.parameters, [days.PREFIX])
+            return {"title": choice.title, "link": "" if here else link}
+
+        choices = [linked(choice, here=level.chosen) for choice in level.choices]
+        return {"choices": choices, "above": linked(level.above) if level.above else None}
+
+    @property
     def newer_link(self) -> str:
         """The page before this one, "" on the first."""
         return self.get_query_string({PAGE_VAR: self.page_num - 1}) if self.page_num > 1 else ""

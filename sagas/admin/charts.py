@@ -9,8 +9,8 @@ from itertools import pairwise
 from django.utils import formats, timezone
 from django.utils.translation import gettext
 
-from sagas.states import TERMINAL, SagaState
-from sagas.stats import BOUNDS, FAILED, Day
+from sagas.definition.states import TERMINAL, SagaState
+from sagas.monitoring.stats import BOUNDS, FAILED, Day
 
 HOURS = 25  # the first and the last are parts of one
 WIDTH, HEIGHT, GAP = 600, 120, 4

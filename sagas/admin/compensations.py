@@ -15,16 +15,16 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas import database
+from sagas.definition.registry import all_sagas
+from sagas.definition.states import Direction, Outcome, SagaState
 from sagas.models import Compensation, MissingSaga, SagaExecution, StepRun
-from sagas.naming import name_in_words
-from sagas.operations import Act
-from sagas.operations.looking import look_at
+from sagas.operations import Operation
+from sagas.operations.base import Situation
+from sagas.operations.bulk_load import look_at
+from sagas.operations.guards import GUARDS
 from sagas.operations.permissions import PERSONAL
-from sagas.operations.refusals import REFUSALS
-from sagas.operations.situation import Situation
-from sagas.registry import all_sagas
-from sagas.states import Direction, Outcome, SagaState
+from sagas.presentation.labels import name_label
+from sagas.storage import database
 
 from .offers import as_sentence, may
 from .readonly import Desk
@@ -34,11 +34,11 @@ PAGE = 25
 KINDS = [
     ("", _("All that are open")),
     (Kind.PENDING.value, _("Pending")),
-    (Kind.ASIDE.value, _("Set aside")),
+    (Kind.DEFERRED.value, _("Set aside")),
     (Kind.FAILED.value, _("Failed for good")),
     (Kind.IN_DOUBT.value, _("In doubt")),
 ]
-ACTS = {Act.RETRY: _("Undo again"), Act.RESOLVE: _("Resolve a step by hand")}
+ACTS = {Operation.RETRY: _("Undo again"), Operation.RESOLVE: _("Resolve a step by hand")}
 
 
 class Filters(forms.Form):
@@ -52,7 +52,7 @@ class Filters(forms.Form):
         gone = MissingSaga.objects.using(database.alias()).values_list("name", flat=True)
         names = sorted({*all_sagas(), *gone})
         field = cast("forms.ChoiceField", self.fields["saga"])
-        field.choices = [("", _("All kinds")), *((name, name_in_words(name)) for name in names)]
+        field.choices = [("", _("All kinds")), *((name, name_label(name)) for name in names)]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _rolling_back(kind: str, saga: str) -> QuerySet[SagaExecution]:
     doubtful = [Outcome.UNCERTAIN.value, Outcome.PENDING.value]
     may_have: dict[str, Q] = {
         Kind.PENDING: Q(state=SagaState.COMPENSATING),
-        Kind.ASIDE: Q(state=SagaState.COMPENSATING) & Q(Exists(tried)),
+        Kind.DEFERRED: Q(state=SagaState.COMPENSATING) & Q(Exists(tried)),
         Kind.FAILED: Q(state=SagaState.PARTIALLY_COMPENSATED) | Q(Exists(tried.exclude(ending=""))),
         Kind.IN_DOUBT: Q(Exists(tried.filter(outcome__in=doubtful))),
     }
@@ -142,14 +142,14 @@ def _place(after: str) -> Q:
 
 
 def _ways(request: HttpRequest, looked: Situation, undo: Undo) -> list[Way]:
-    return [_way(request, act, looked, undo) for act in ACTS]
+    return [_way(request, operation, looked, undo) for operation in ACTS]
 
 
-def _way(request: HttpRequest, act: Act, situation: Situation, undo: Undo) -> Way:
-    label, why_not = str(ACTS[act]), REFUSALS[act](situation)
+def _way(request: HttpRequest, operation: Operation, situation: Situation, undo: Undo) -> Way:
+    label, why_not = str(ACTS[operation]), GUARDS[operation](situation)
     if why_not:
         return Way(label, why_not=as_sentence(why_not))
-    if not may(request, act, situation.execution):
+    if not may(request, operation, situation.execution):
         return Way(label, why_not=gettext("Your role may not do this: ask a supervisor."))
-    url = reverse("admin:sagas_sagaexecution_act", args=[undo.execution.pk, act.value])
-    return Way(label, f"{url}?{urlencode({'step': undo.step})}" if act is Act.RESOLVE else url)
+    url = reverse("admin:sagas_sagaexecution_operation", args=[undo.execution.pk, operation.value])
+    return Way(label, f"{url}?{urlencode({'step': undo.step})}" if operation is Operation.RESOLVE else url)

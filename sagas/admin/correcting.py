@@ -10,13 +10,13 @@ from typing import Any
 from django.http import HttpResponse
 from django.utils.translation import gettext
 
-from sagas.exceptions import InvalidInput
+from sagas.definition.exceptions import InvalidInput
+from sagas.definition.states import SagaState
 from sagas.models import SagaExecution
-from sagas.operations import By
+from sagas.operations import Actor
 from sagas.operations.corrections import Correction, correct_and_go_on, plan_correction
-from sagas.operations.performers import defined
-from sagas.operations.telling import tell
-from sagas.states import SagaState
+from sagas.operations.handlers import defined
+from sagas.operations.preview_text import tell
 
 from .act_forms import ActForm
 from .act_pages import CONFLICT, ActPage, moved
@@ -65,7 +65,7 @@ class CorrectPage(ActPage):
         reason = ActForm(self.request.POST if confirmed else None, initial={"version": version})
         if not (confirmed and reason.is_valid()):
             return self.confirmation(correction, form, reason)
-        by, why = By(user=self.request.user, source="admin"), reason.cleaned_data["reason"]
+        by, why = Actor(user=self.request.user, source="admin"), reason.cleaned_data["reason"]
         execution = correct_and_go_on(self.execution.saga_id, form.corrected(), reason=why, by=by, version=version)
         return self.done(_outcome(execution))
 
@@ -94,7 +94,7 @@ class CorrectPage(ActPage):
             not self.personal
         ):  # what the schema has made of values that the user did not see, who may see what they typed
             derived = key in form.hidden and key not in form.changed_data
-            after = f"[{key}]" if derived else self.masked(after)
+            after = f"[{key}]" if derived else self.redacted(after)
         return Change(str(field.label if field else key), before, after)
 
 

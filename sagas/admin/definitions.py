@@ -11,11 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
-from sagas import database
-from sagas.definition import Saga, SagaStep
+from sagas.definition.registry import all_sagas
+from sagas.definition.saga import Saga, SagaStep
 from sagas.models import Definition, MissingSaga
-from sagas.naming import name_in_words, title_of
-from sagas.registry import all_sagas
+from sagas.presentation.labels import label_of, name_label
+from sagas.storage import database
 
 from .calls import provider_of
 from .diagrams import Diagram, diagram_of
@@ -72,14 +72,14 @@ def _shown(saga: Saga, unfinished: Unfinished) -> Shown:
     # An empty text stands for the catalog's own header.
     description = gettext(saga.description) if saga.description else ""
     steps = [_step(saga, step) for step in saga]
-    return Shown(saga, name_in_words(saga.name), description, steps, diagram_of(saga), fields_of(saga), unfinished)
+    return Shown(saga, name_label(saga.name), description, steps, diagram_of(saga), fields_of(saga), unfinished)
 
 
 def _step(saga: Saga, step: SagaStep) -> Step:
     provider = provider_of(saga, step) if step.breaker else ""
-    calls = gettext("our own database") if step.transactional else name_in_words(provider) if provider else "–"
+    calls = gettext("our own database") if step.transactional else name_label(provider) if provider else "–"
     limit, retries = _seconds(step.timeout), step.retry_count
-    return Step(step.name, title_of(step), calls, limit, retries, _undo(step), _remarks(step))
+    return Step(step.name, label_of(step), calls, limit, retries, _undo(step), _remarks(step))
 
 
 def _undo(step: SagaStep) -> str:
@@ -88,9 +88,12 @@ def _undo(step: SagaStep) -> str:
     words = ngettext(
         "Can be undone; at most %(limit)s, %(retries)d retry",
         "Can be undone; at most %(limit)s, %(retries)d retries",
-        step.undo_retry_count,
+        step.effective_compensation_retry_count,
     )
-    return words % {"limit": _seconds(step.undo_timeout), "retries": step.undo_retry_count}
+    return words % {
+        "limit": _seconds(step.effective_compensation_timeout),
+        "retries": step.effective_compensation_retry_count,
+    }
 
 
 def _seconds(seconds: float) -> str:

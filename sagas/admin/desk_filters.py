@@ -9,8 +9,8 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from sagas import naming
-from sagas.querysets import ExecutionQuerySet
+from sagas.models.querysets import ExecutionQuerySet
+from sagas.presentation import labels
 
 from .calls import numbers
 from .filters import OneOf
@@ -23,7 +23,7 @@ class LedTo(OneOf, ABC):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """The value itself, once there is one."""
         value = self.value()
-        return [(value, naming.name_in_words(value.rpartition(".")[2]))] if value else []
+        return [(value, labels.name_label(value.rpartition(".")[2]))] if value else []
 
 
 class WaitingForFilter(LedTo):

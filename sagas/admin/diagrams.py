@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from django.utils.translation import gettext
 
-from sagas.definition import Saga, SagaStep
-from sagas.naming import title_of
+from sagas.definition.saga import Saga, SagaStep
+from sagas.presentation.labels import label_of
 
 MARGIN, GAP = 12, 36
 HEIGHT, LETTER, NARROWEST = 40, 9, 96
@@ -89,7 +89,7 @@ def diagram_of(saga: Saga) -> Diagram:
 
 
 def _box(step: SagaStep, x: int) -> Box:
-    label = title_of(step)
+    label = label_of(step)
     mark = gettext("point of no return") if step.pivot else gettext("optional") if step.optional else ""
     width = max(NARROWEST, LETTER * max(len(label), len(mark)) + 2 * MARGIN)
     return Box(x, TOP, width, label, "pivot" if step.pivot else "optional" if step.optional else "", mark)
@@ -125,4 +125,4 @@ def _in_words(saga: Saga) -> str:
 
 
 def _names(steps: Saga | list[SagaStep]) -> str:
-    return ", ".join(title_of(step) for step in steps)
+    return ", ".join(label_of(step) for step in steps)

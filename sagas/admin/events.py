@@ -11,10 +11,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas.cases import Veil, moment_in_words
-from sagas.definition import Saga
+from sagas.definition.saga import Saga
 from sagas.models import STATES, SagaEvent
-from sagas.naming import name_in_words, step_in_words
+from sagas.presentation.labels import name_label, step_label
+from sagas.presentation.redactor import Veil
+from sagas.presentation.time_format import format_moment
 
 from .reading import File
 
@@ -70,7 +71,7 @@ def events_of(file: File, veil: Veil) -> list[Event]:
 
 def _event(event: SagaEvent, saga: Saga | None, veil: Veil) -> Event:
     return Event(
-        at=moment_in_words(event.at),
+        at=format_moment(event.at),
         who=event.actor_name or gettext("Somebody"),
         sentence=_sentence(event, saga),
         source=SOURCES.get(event.source, event.source),
@@ -84,7 +85,7 @@ def _event(event: SagaEvent, saga: Saga | None, veil: Veil) -> Event:
 def _sentence(event: SagaEvent, saga: Saga | None) -> str:
     told = {"who": event.actor_name or gettext("Somebody")}
     if event.kind == Kind.RESOLVE and event.data.get("outcome") in RESOLVED:
-        told["step"] = step_in_words(str(event.data.get("step", "")), saga)
+        told["step"] = step_label(str(event.data.get("step", "")), saga)
         return str(RESOLVED[event.data["outcome"]]) % told
     return str(SENTENCES[Kind(event.kind)]) % told
 
@@ -111,7 +112,7 @@ def _corrections(former: Any, changes: Any) -> list[str]:
         return []
     old, new = former.get("set", {}), changes.get("set", {})
     keys = dict.fromkeys([*new, *changes.get("deleted", ()), *old])
-    return [f"{name_in_words(key)}: {_value(old, key)} → {_value(new, key)}" for key in keys]
+    return [f"{name_label(key)}: {_value(old, key)} → {_value(new, key)}" for key in keys]
 
 
 def _value(values: Mapping[str, Any], key: str) -> str:

@@ -21,12 +21,12 @@ from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas import naming
-from sagas.clock import CLOCK
+from sagas.definition.states import UNFINISHED
 from sagas.models import SagaExecution
+from sagas.models.clock import CLOCK
+from sagas.models.querysets import ExecutionQuerySet
 from sagas.operations.permissions import EXPORT
-from sagas.querysets import ExecutionQuerySet
-from sagas.states import UNFINISHED
+from sagas.presentation import labels
 
 from . import acts, bulk, case, days, export
 from .bulk import Bulk
@@ -126,7 +126,7 @@ class SagaExecutionAdmin(Bulk, NoStockPage, ReadOnly, admin.ModelAdmin):  # type
     def about(self, execution: Any) -> SafeString | str:
         """What it can be found by."""
         told: Told = execution.told
-        pairs = ((naming.name_in_words(key), value) for key, value in told.references)
+        pairs = ((labels.name_label(key), value) for key, value in told.references)
         return format_html_join("", '<span class="saga-reference" title="{}">{}</span>', pairs) or NOTHING
 
     @admin.display(description=_("state and step"))

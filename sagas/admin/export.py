@@ -18,13 +18,13 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sagas.cases import veil_over
-from sagas.logs import log
+from sagas.definition.registry import all_sagas
+from sagas.definition.states import UNFINISHED, Priority
+from sagas.engine.logs import log
 from sagas.models import SagaExecution
+from sagas.models.querysets import ExecutionQuerySet
 from sagas.operations.permissions import EXPORT, PERSONAL, VIEW
-from sagas.querysets import ExecutionQuerySet
-from sagas.registry import all_sagas
-from sagas.states import UNFINISHED, Priority
+from sagas.presentation.redactor import veil_over
 
 from . import rows
 from .rows import Told

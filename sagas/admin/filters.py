@@ -16,11 +16,13 @@ from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from sagas import naming, stats, values
+from sagas.definition import json_values
+from sagas.definition.registry import all_sagas
+from sagas.definition.states import Direction, Priority
 from sagas.models import STATES, SagaExecution, StepRun
-from sagas.querysets import ExecutionQuerySet
-from sagas.registry import all_sagas
-from sagas.states import Direction, Priority
+from sagas.models.querysets import ExecutionQuerySet
+from sagas.monitoring import stats
+from sagas.presentation import labels
 
 from .tiles import TILES
 
@@ -82,7 +84,7 @@ class OneOf(admin.SimpleListFilter, ABC):
         value = self.value()
         if value is None:
             return queryset
-        if value != values.clean_text(value):
+        if value != json_values.clean_text(value):
             raise IncorrectLookupParameters
         return self.having(queryset, value)
 
@@ -168,7 +170,7 @@ class SagaFilter(OneOf):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Those that are registered, and those that have executions."""
         names = {*all_sagas(), *_values(SagaExecution.objects.all(), "saga_name")}
-        return [(name, naming.name_in_words(name)) for name in sorted(names)]
+        return [(name, labels.name_label(name)) for name in sorted(names)]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
         """Those of the saga."""
@@ -183,7 +185,7 @@ class FailedStepFilter(OneOf):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Those that have failed."""
         names = _values(SagaExecution.objects.exclude(failed_step=""), "failed_step")
-        return [(name, naming.step_anywhere_in_words(name, all_sagas().values())) for name in names]
+        return [(name, labels.step_label_anywhere(name, all_sagas().values())) for name in names]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
         """In the words of the index."""

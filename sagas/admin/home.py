@@ -19,11 +19,12 @@ from django.utils.functional import Promise
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 
-from sagas import naming, stats
-from sagas.clock import CLOCK
+from sagas.definition.registry import all_sagas
 from sagas.models import Operations, SagaExecution, SagaWorker
-from sagas.querysets import ExecutionQuerySet, ago
-from sagas.registry import all_sagas
+from sagas.models.clock import CLOCK
+from sagas.models.querysets import ExecutionQuerySet, ago
+from sagas.monitoring import stats
+from sagas.presentation import labels
 
 from . import charts
 from .executions import SagaExecutionAdmin
@@ -138,5 +139,5 @@ def _workers_url(request: HttpRequest) -> str:
 def _failure(saga: str, step: str, count: int) -> Failure:
     parameters = [("ended", "day"), ("failed_step", step), ("saga", saga)]
     parameters += [("state", state.value) for state in stats.FAILED]
-    names = naming.name_in_words(saga), naming.step_in_words(step, all_sagas().get(saga))
+    names = labels.name_label(saga), labels.step_label(step, all_sagas().get(saga))
     return Failure(*names, count, f"{reverse(LIST)}?{urlencode(parameters)}")

@@ -10,10 +10,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from sagas.cases import veil_over
-from sagas.definition import Saga
-from sagas.exceptions import InvalidInput
+from sagas.definition.exceptions import InvalidInput
+from sagas.definition.saga import Saga
 from sagas.models import SagaExecution
+from sagas.presentation.redactor import veil_over
 
 from .input_fields import JSONObject, field_for, json_field
 

@@ -11,8 +11,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from sagas.definition import Saga
-from sagas.naming import name_in_words
+from sagas.definition.saga import Saga
+from sagas.presentation.labels import name_label
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def fields_of(saga: Saga) -> list[Field]:
     """The fields in order; none where the saga has no schema."""
     found = saga.schema().fields if saga.schema else {}
     return [
-        Field(name, name_in_words(name), _kind(field), field.required, name in saga.personal)
+        Field(name, name_label(name), _kind(field), field.required, name in saga.personal)
         for name, field in found.items()
         if not field.read_only
     ]

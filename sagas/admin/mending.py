@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from django.db.models import ExpressionWrapper, F, Model, QuerySet, TextField
 
-from sagas.exceptions import UnreadableRow
+from sagas.definition.exceptions import UnreadableRow
 
 Row = TypeVar("Row", bound=Model)
 

@@ -9,17 +9,17 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from sagas import operations
-from sagas.exceptions import UnreadableRow
+from sagas.definition.exceptions import UnreadableRow
 from sagas.models import SagaExecution
-from sagas.operations import Act
+from sagas.operations import Operation
+from sagas.operations.base import Situation, look
 from sagas.operations.corrections import what_follows
 from sagas.operations.permissions import NEEDS
-from sagas.operations.situation import Situation, look
 
 from .act_words import NAMES, name_of
 
-HARMLESS = frozenset({Act.VERIFY})  # it asks, and changes nothing unless it ends a hold
-SAFE = (Act.VERIFY, Act.RELEASE, Act.RETRY)
+HARMLESS = frozenset({Operation.VERIFY})  # it asks, and changes nothing unless it ends a hold
+SAFE = (Operation.VERIFY, Operation.RELEASE, Operation.RETRY)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Button:
     `at_once` says that nobody needs to see a preview first.
     """
 
-    act: str
+    operation: str
     label: str
     url: str
     primary: bool
@@ -55,9 +55,9 @@ def offered(
         return [], [Refusal(gettext("Everything"), unreadable())]
 
 
-def may(request: HttpRequest, act: Act, execution: SagaExecution) -> bool:
+def may(request: HttpRequest, operation: Operation, execution: SagaExecution) -> bool:
     """Whether the user may do it; who corrects also does what follows from that."""
-    needed = {NEEDS[act]} | ({NEEDS[what_follows(execution)]} if act is Act.CORRECT else set())
+    needed = {NEEDS[operation]} | ({NEEDS[what_follows(execution)]} if operation is Operation.CORRECT else set())
     return all(request.user.has_perm(permission) for permission in needed)
 
 
@@ -72,19 +72,23 @@ def unreadable() -> str:
 
 
 def _offered(request: HttpRequest, situation: Situation) -> tuple[list[Button], list[Refusal]]:
-    execution, why_not = situation.execution, operations.refusals(situation)
-    reasons = {act: as_sentence(why_not[act]) or _why_not_you(request, act, execution) for act in NAMES}
-    possible = [act for act in NAMES if not reasons[act]]
-    first = next((act for act in SAFE if act in possible), None)
-    buttons = [_button(act, execution, primary=act is first) for act in possible]
-    return buttons, [Refusal(name_of(act, execution), sentence) for act, sentence in reasons.items() if sentence]
+    execution, why_not = situation.execution, operations.blocked_reasons(situation)
+    reasons = {
+        operation: as_sentence(why_not[operation]) or _why_not_you(request, operation, execution) for operation in NAMES
+    }
+    possible = [operation for operation in NAMES if not reasons[operation]]
+    first = next((operation for operation in SAFE if operation in possible), None)
+    buttons = [_button(operation, execution, primary=operation is first) for operation in possible]
+    return buttons, [
+        Refusal(name_of(operation, execution), sentence) for operation, sentence in reasons.items() if sentence
+    ]
 
 
-def _why_not_you(request: HttpRequest, act: Act, execution: SagaExecution) -> str:
-    return "" if may(request, act, execution) else gettext("Your role may not do this: ask a supervisor.")
+def _why_not_you(request: HttpRequest, operation: Operation, execution: SagaExecution) -> str:
+    return "" if may(request, operation, execution) else gettext("Your role may not do this: ask a supervisor.")
 
 
-def _button(act: Act, execution: SagaExecution, *, primary: bool) -> Button:
-    url = reverse("admin:sagas_sagaexecution_act", args=[execution.pk, act.value])
-    at_once = act in HARMLESS and not execution.held
-    return Button(act.value, name_of(act, execution), url, primary, execution.version, at_once)
+def _button(operation: Operation, execution: SagaExecution, *, primary: bool) -> Button:
+    url = reverse("admin:sagas_sagaexecution_operation", args=[execution.pk, operation.value])
+    at_once = operation in HARMLESS and not execution.held
+    return Button(operation.value, name_of(operation, execution), url, primary, execution.version, at_once)

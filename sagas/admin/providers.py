@@ -13,10 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from sagas.definition import Saga, SagaStep
+from sagas.definition.registry import all_sagas
+from sagas.definition.saga import Saga, SagaStep
 from sagas.models import Provider
-from sagas.naming import name_in_words, step_anywhere_in_words, title_of
-from sagas.registry import all_sagas
+from sagas.presentation.labels import label_of, name_label, step_label_anywhere
 
 from .calls import Standing, Tally, numbers, steps_by_provider
 from .readonly import Desk
@@ -44,7 +44,7 @@ class Span:
     @property
     def slowest(self) -> str:
         """The step with the highest percentile, in words."""
-        return step_anywhere_in_words(self.tally.slowest, all_sagas().values())
+        return step_label_anywhere(self.tally.slowest, all_sagas().values())
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ def _shown(providers: Mapping[str, Standing]) -> Iterator[Shown]:
 
 def _title(name: str, steps: list[tuple[Saga, SagaStep]]) -> str:
     """A step's own name in words where it has no breaker."""
-    return name_in_words(name) if steps[0][1].breaker else title_of(steps[0][1])
+    return name_label(name) if steps[0][1].breaker else label_of(steps[0][1])
 
 
 def _step_in_words(saga: Saga, step: SagaStep) -> str:
-    return f"{name_in_words(saga.name)}: {title_of(step)}"
+    return f"{name_label(saga.name)}: {label_of(step)}"
 
 
 def _list(**asked: str) -> str:

@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from django.db.models import Model, QuerySet
 
-from sagas import database
-from sagas.definition import Saga
-from sagas.exceptions import UnreadableRow
-from sagas.histories import History
+from sagas.definition.exceptions import UnreadableRow
+from sagas.definition.registry import all_sagas
+from sagas.definition.saga import Saga
+from sagas.engine.history import History
+from sagas.engine.leased_execution import load_history, past_attempt
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.operations.situation import Situation
-from sagas.registry import all_sagas
-from sagas.tenure import history_of, record_of
+from sagas.operations.base import Situation
+from sagas.storage import database
 
 from .mending import OF_EXECUTIONS, as_texts, mended
 
@@ -56,7 +56,10 @@ def read(pk: int, *, before: int | None = None) -> File | None:
     now = _read(runs.filter(run=execution.run).defer("changes").order_by("sequence"), ("output",))
     shown = runs.filter(sequence__lt=before) if before else runs
     attempts = _read(shown.order_by("-sequence")[:ATTEMPTS_SHOWN], OF_STEP_RUNS)
-    saga, history = all_sagas().get(execution.saga_name), history_of(execution, tuple(record_of(run) for run in now))
+    saga, history = (
+        all_sagas().get(execution.saga_name),
+        load_history(execution, tuple(past_attempt(run) for run in now)),
+    )
     return File(
         execution=execution,
         saga=saga,

@@ -10,15 +10,17 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas import histories, naming, operations, planner, wording
-from sagas.exceptions import ActRefused
-from sagas.histories import roll_back
+from sagas import operations
+from sagas.definition.exceptions import ActRefused
+from sagas.definition.states import Direction, Resolution, SagaState
+from sagas.engine import planner
+from sagas.engine.history import facts_of, roll_back
+from sagas.engine.planner import Hold, RollBack
 from sagas.operations import Preview
-from sagas.operations.previews import move_after_word, resolved
-from sagas.operations.situation import Situation
-from sagas.operations.sums import Sum, UnknownSum, moved_by
-from sagas.planner import Hold, RollBack
-from sagas.states import Direction, Resolution, SagaState
+from sagas.operations.base import Situation
+from sagas.operations.money import Sum, UnknownSum, moved_by
+from sagas.operations.preview import move_after_word, resolved
+from sagas.presentation import labels, messages
 
 from .act_forms import ActForm, ResolveForm
 from .act_pages import ActPage
@@ -26,7 +28,7 @@ from .act_pages import ActPage
 WORDS = {
     Resolution.DONE: ("done", _("%(step)s was done.")),
     Resolution.NOT_DONE: ("refused", _("%(step)s was not done.")),
-    Resolution.UNDONE: ("undone", _("%(step)s was undone.")),
+    Resolution.UNDONE: ("compensated", _("%(step)s was undone.")),
 }
 STAYS = _("It stays as it is.")
 STILL_HELD = _("It is still held then.")
@@ -52,7 +54,7 @@ class ResolvePage(ActPage):
         """A word, the evidence, what happened and, for a word that gives money back, the amount."""
         words = self._words()
         if not words:
-            raise ActRefused(self.act, self.execution.saga_id, gettext("no step can be resolved by hand."))
+            raise ActRefused(self.operation, self.execution.saga_id, gettext("no step can be resolved by hand."))
         choices = [(step, [(word.value, word.sentence) for word in found]) for step, found in words.items()]
         refunds = {word.value: word.refund for found in words.values() for word in found if word.refund}
         return ResolveForm(data, initial={"version": preview.version, **initial}, words=choices, refunds=refunds)
@@ -62,15 +64,15 @@ class ResolvePage(ActPage):
         seen = self.situation()
         words: dict[str, list[Word]] = {}
         for step, word in operations.resolutions(self.execution.saga_id):
-            words.setdefault(naming.step_in_words(step, seen.saga), []).append(self._word(seen, step, word))
+            words.setdefault(labels.step_label(step, seen.saga), []).append(self._word(seen, step, word))
         return words
 
     def _word(self, seen: Situation, step: str, word: Resolution) -> Word:
         key, without = WORDS[word]
-        tried = histories.views_of(seen.history)[step].last
+        tried = facts_of(seen.history)[step].last
         if word is Resolution.NOT_DONE and Direction.ACTION not in tried:
             key = ""  # its own words say that it was tried
-        said = wording.sentence_of(step, key, without, seen.execution, seen.saga, personal=self.personal)
+        said = messages.sentence_of(step, key, without, seen.execution, seen.saga, personal=self.personal)
         stays = str(STAYS) if word is Resolution.DONE and Direction.COMPENSATION in tried else ""
         follows, refund = self._what_follows(seen, step, word)
         sentences = (sentence for sentence in (said, stays, follows) if sentence)
@@ -88,7 +90,7 @@ class ResolvePage(ActPage):
             return self._with_money(seen, planner.remaining(seen.saga, roll_back(history, step)), IS_UNDONE, GIVES_BACK)
         if seen.state is SagaState.COMPENSATING:
             return self._with_money(seen, planner.remaining(seen.saga, history), GOES_ON, GIVES_BACK)
-        to_do = [name for name, view in histories.views_of(history).items() if not view.done and name != step]
+        to_do = [name for name, view in facts_of(history).items() if not view.done and name != step]
         return self._with_money(seen, to_do, GOES_ON, CHARGES)[0], None
 
     def _with_money(

@@ -12,14 +12,14 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from sagas import naming, wording
-from sagas.cases import Veil, veil_over
-from sagas.definition import Saga
-from sagas.former import read_former_inputs
+from sagas.definition.registry import all_sagas
+from sagas.definition.saga import Saga
+from sagas.definition.states import SagaState
 from sagas.models import SagaExecution, SagaReference
-from sagas.querysets import fold
-from sagas.registry import all_sagas
-from sagas.states import SagaState
+from sagas.models.querysets import fold
+from sagas.presentation import labels, messages
+from sagas.presentation.redactor import Veil, veil_over
+from sagas.presentation.superseded_values import read_former_inputs
 
 from .mending import OF_EXECUTIONS, as_texts, mended
 
@@ -51,7 +51,7 @@ def tell(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, To
     rows = SagaReference.objects.filter(execution__in=list(references)).order_by("id")
     for pk, key, value in rows.values_list("execution_id", "key", "value"):
         references[pk].append((key, value))
-    by_hand = wording.settled_by_hand(executions)
+    by_hand = messages.settled_by_hand(executions)
     if not personal:
         read_former_inputs(executions)
     return {row.pk: _told(row, references[row.pk], personal=personal, by_hand=row.pk in by_hand) for row in executions}
@@ -63,9 +63,9 @@ def _told(execution: SagaExecution, references: Sequence[tuple[str, str]], *, pe
     failed = execution.failed_step
     veil = veil_over(execution, saga, personal=personal)
     return Told(
-        saga=naming.name_in_words(execution.saga_name),
-        sentence=wording.message(execution, saga, personal=personal, by_hand=by_hand),
-        failed_step=naming.step_in_words(failed, saga) if failed else "",
+        saga=labels.name_label(execution.saga_name),
+        sentence=messages.message(execution, saga, personal=personal, by_hand=by_hand),
+        failed_step=labels.step_label(failed, saga) if failed else "",
         references=() if veil.blind else _shown(execution, saga, references, veil),
         done=len(execution.steps_completed),
         planned=len(execution.plan),

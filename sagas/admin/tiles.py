@@ -9,9 +9,9 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from sagas.definition.states import Direction, Outcome, Priority, SagaState
 from sagas.models import StepRun
-from sagas.querysets import ExecutionQuerySet
-from sagas.states import Direction, Outcome, Priority, SagaState
+from sagas.models.querysets import ExecutionQuerySet
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def waiting(executions: ExecutionQuerySet) -> ExecutionQuerySet:
 
 def running(executions: ExecutionQuerySet) -> ExecutionQuerySet:
     """Those on their way that a worker has in hand."""
-    return executions.in_hand().in_state(SagaState.IN_PROGRESS).filter(held="")
+    return executions.leased_rows().in_state(SagaState.IN_PROGRESS).filter(held="")
 
 
 TILES = {

@@ -12,11 +12,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas.cases import Veil, error_in_words, moment_in_words, span_in_words
-from sagas.definition import Saga
+from sagas.definition.saga import Saga
+from sagas.definition.states import Direction, Ending, Outcome
 from sagas.models import StepRun
-from sagas.naming import step_in_words
-from sagas.states import Direction, Ending, Outcome
+from sagas.presentation.labels import step_label
+from sagas.presentation.redactor import Veil
+from sagas.presentation.step_lines import error_in_words
+from sagas.presentation.time_format import format_moment, format_span
 
 from .reading import File
 
@@ -107,7 +109,7 @@ def picture_of(file: File, attempts: Sequence[Attempt]) -> Picture | None:
     names = list(dict.fromkeys([*file.history.plan, *(attempt.run.step for attempt in attempts)]))
     tops = {name: HEAD + place * LANE for place, name in enumerate(names)}
     places, gaps, end = _places([attempt.run for attempt in attempts])
-    lanes = [(top + LANE - 7, top + BAR, step_in_words(name, file.saga)) for name, top in tops.items()]
+    lanes = [(top + LANE - 7, top + BAR, step_label(name, file.saga)) for name, top in tops.items()]
     bars = [_bar(one, x, width, tops[one.run.step] + 5) for one, (x, width) in zip(attempts, places, strict=True)]
     return Picture(end + END, HEAD + LANE * len(names), lanes, bars, gaps)
 
@@ -118,19 +120,19 @@ def _attempt(run: StepRun, saga: Saga | None, veil: Veil) -> Attempt:
     error = error_in_words(run.error_type, run.error_message)
     return Attempt(
         run=run,
-        step=step_in_words(run.step, saga),
+        step=step_label(run.step, saga),
         direction=DIRECTIONS[direction],
         outcome=resolved if direction is Direction.RESOLVED else OUTCOMES[direction, outcome],
         then=_then(run),
-        started=moment_in_words(run.started_at),
-        took=span_in_words(run.duration()),
+        started=format_moment(run.started_at),
+        took=format_span(run.duration()),
         error=veil(error),
     )
 
 
 def _then(run: StepRun) -> str | Promise:
     if run.retry_at:
-        return gettext("Another attempt was planned for %(at)s") % {"at": moment_in_words(run.retry_at)}
+        return gettext("Another attempt was planned for %(at)s") % {"at": format_moment(run.retry_at)}
     return ENDINGS[Ending(run.ending)]
 
 
@@ -143,7 +145,7 @@ def _places(runs: Sequence[StepRun]) -> tuple[list[tuple[int, int]], list[tuple[
     ends = [LABELS + scale * end for end in accumulate(gap + width for gap, width in zip(gaps, widths, strict=True))]
     places = [(round(end - scale * width), round(scale * width)) for end, width in zip(ends, widths, strict=True)]
     middles = [start - round(scale * gap / 2) for (start, _width), gap in zip(places, gaps, strict=True)]
-    words = [(middle, span_in_words(wait)) for middle, wait in zip(middles, waits, strict=True) if wait >= LONG_GAP]
+    words = [(middle, format_span(wait)) for middle, wait in zip(middles, waits, strict=True) if wait >= LONG_GAP]
     return places, words, round(ends[-1])
 
 

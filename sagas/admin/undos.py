@@ -10,25 +10,25 @@ from enum import StrEnum
 from django.utils import formats, timezone
 from django.utils.translation import gettext_lazy as _
 
-from sagas import planner
-from sagas.cases import Veil, veil_over
 from sagas.conf import get_settings
-from sagas.definition import SagaStep
-from sagas.histories import View, aside_since, views_of
+from sagas.definition.saga import SagaStep
+from sagas.definition.states import Direction, Ending, Outcome, SagaState
+from sagas.engine import planner
+from sagas.engine.history import StepFacts, deferred_since, facts_of
 from sagas.models import SagaExecution, StepRun
-from sagas.naming import name_in_words
-from sagas.operations.situation import Situation
-from sagas.operations.telling import TO_UNDO
-from sagas.standing import IN_DOUBT, UNDO_UNCERTAIN
-from sagas.states import Direction, Ending, Outcome, SagaState
-from sagas.wording import by_hand, sentence_of
+from sagas.operations.base import Situation
+from sagas.operations.preview_text import TO_UNDO
+from sagas.presentation.labels import name_label
+from sagas.presentation.messages import by_hand, sentence_of
+from sagas.presentation.redactor import Veil, veil_over
+from sagas.presentation.step_status import IN_DOUBT, UNDO_UNCERTAIN
 
 
 class Kind(StrEnum):
     """What people ask for: undos that go on by themselves or will, and those that do not."""
 
     PENDING = "pending"
-    ASIDE = "aside"
+    DEFERRED = "aside"
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
 
@@ -42,7 +42,7 @@ class Status(StrEnum):
     ACCEPTED = "accepted"
     UNKNOWN = "unknown"
     HELD = "held"
-    ASIDE = "aside"
+    DEFERRED = "aside"
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
 
@@ -54,7 +54,7 @@ WORDS = {
     Status.ACCEPTED: _("Accepted, not finished"),
     Status.UNKNOWN: _("Not known here"),
     Status.HELD: _("Held"),
-    Status.ASIDE: _("Set aside"),
+    Status.DEFERRED: _("Set aside"),
     Status.FAILED: _("Failed for good"),
     Status.IN_DOUBT: _("In doubt"),
 }
@@ -65,17 +65,17 @@ SENTENCES = {
     Status.ACCEPTED: _("The provider has accepted it and has not finished; at %(at)s it is asked again."),
     Status.UNKNOWN: _("Nothing here knows what “%(saga)s” is; call whoever looks after the system."),
     Status.HELD: _("It waits for a person, because the case is held."),
-    Status.ASIDE: _(
+    Status.DEFERRED: _(
         "It is set aside while the provider does not help; at %(at)s it is tried again, and until %(until)s if need be."
     ),
     Status.FAILED: _("It has failed for good; a person has to see to it."),
     Status.IN_DOUBT: _("Nobody knows whether it took effect; a person has to find out."),
 }
-KINDS = {Status.ASIDE: Kind.ASIDE, Status.FAILED: Kind.FAILED, Status.IN_DOUBT: Kind.IN_DOUBT}
+KINDS = {Status.DEFERRED: Kind.DEFERRED, Status.FAILED: Kind.FAILED, Status.IN_DOUBT: Kind.IN_DOUBT}
 ICONS = {
     Status.IN_HAND: "in_progress",
     Status.HELD: "held",
-    Status.ASIDE: "compensating",
+    Status.DEFERRED: "compensating",
     Status.FAILED: "partially_compensated",
     Status.IN_DOUBT: "in_doubt",
 }
@@ -126,13 +126,13 @@ def _open(looked: Situation) -> list[str]:
     """Where the definition is not known here, the step runs tell: what took effect, or may have, and stands."""
     if looked.saga:
         return planner.remaining(looked.saga, looked.history)
-    views, tried_all = views_of(looked.history), looked.execution.state is SagaState.PARTIALLY_COMPENSATED
-    standing = [name for name in reversed(looked.history.plan) if views[name].to_undo]
+    views, tried_all = facts_of(looked.history), looked.execution.state is SagaState.PARTIALLY_COMPENSATED
+    standing = [name for name in reversed(looked.history.plan) if views[name].to_compensate]
     return [name for name in standing if Direction.COMPENSATION in views[name].last or not tried_all]
 
 
 def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
-    view = views_of(looked.history)[name]
+    view = facts_of(looked.history)[name]
     step = looked.saga.step(name) if looked.saga else None
     status = _status(looked, step, view, name)
     answer = next((run.error_message for run in reversed(looked.runs) if _is_undo(run, name)), "")
@@ -140,7 +140,7 @@ def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
         execution=looked.execution,
         step=name,
         status=status,
-        what=sentence_of(name, "to_undo", TO_UNDO, looked.execution, looked.saga, personal=veil.personal),
+        what=sentence_of(name, "to_compensate", TO_UNDO, looked.execution, looked.saga, personal=veil.personal),
         doubt=_doubt(looked, name, view, status, personal=veil.personal),
         stands=str(SENTENCES[status]) % _times(looked, step, view),
         held=veil(looked.execution.held) if status is Status.HELD else "",
@@ -153,9 +153,9 @@ def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
     )
 
 
-def _doubt(looked: Situation, name: str, view: View, status: Status, *, personal: bool) -> str:
-    case = IN_DOUBT if view.doubt else UNDO_UNCERTAIN
-    if not view.doubt and (not view.undo_uncertain or status is Status.IN_DOUBT):
+def _doubt(looked: Situation, name: str, view: StepFacts, status: Status, *, personal: bool) -> str:
+    case = IN_DOUBT if view.in_doubt else UNDO_UNCERTAIN
+    if not view.in_doubt and (not view.compensation_uncertain or status is Status.IN_DOUBT):
         return ""
     return sentence_of(name, case.key, case.sentence, looked.execution, looked.saga, personal=personal)
 
@@ -164,19 +164,19 @@ def _is_undo(run: StepRun, step: str) -> bool:
     return run.step == step and run.direction == Direction.COMPENSATION
 
 
-def _status(looked: Situation, step: SagaStep | None, view: View, name: str) -> Status:
+def _status(looked: Situation, step: SagaStep | None, view: StepFacts, name: str) -> Status:
     execution = looked.execution
-    ended = view.undo_ending not in (Ending.NONE, Ending.POISON)
+    ended = view.compensation_ending not in (Ending.NONE, Ending.POISON)
     if ended or execution.state is SagaState.PARTIALLY_COMPENSATED:
-        return Status.IN_DOUBT if view.undo_doubt else Status.FAILED
+        return Status.IN_DOUBT if view.compensation_in_doubt else Status.FAILED
     if execution.held:
         return Status.HELD
     if looked.saga is None:
         return Status.UNKNOWN
     if execution.leased and _is_next(looked, name):
         return Status.IN_HAND
-    if step and aside_since(step, view):
-        return Status.ASIDE
+    if step and deferred_since(step, view):
+        return Status.DEFERRED
     last = view.last.get(Direction.COMPENSATION)
     if last is None or last.retry_at is None:
         return Status.WAITING
@@ -188,10 +188,10 @@ def _is_next(looked: Situation, name: str) -> bool:
     return attempt is not None and attempt.step.name == name
 
 
-def _times(looked: Situation, step: SagaStep | None, view: View) -> Mapping[str, str]:
+def _times(looked: Situation, step: SagaStep | None, view: StepFacts) -> Mapping[str, str]:
     """What the sentences have places for; a moment that there is none of is not asked for."""
     patience = dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
-    since = aside_since(step, view) if step else None
+    since = deferred_since(step, view) if step else None
     until = since + patience if since else None
     at = view.retry_at(Direction.COMPENSATION)
     return {"at": _moment(at), "until": _moment(until), "saga": looked.execution.saga_name}
@@ -216,4 +216,4 @@ def _about(looked: Situation, veil: Veil) -> tuple[tuple[str, str], ...]:
     keys = dict.fromkeys([*saga.personal[:1], *saga.references])
     values = {key: execution.context.get(key) or execution.input.get(key) for key in keys}
     told = veil({key: str(value) for key, value in values.items() if value and isinstance(value, (str, int))})
-    return tuple((name_in_words(key), value) for key, value in (told or {}).items())
+    return tuple((name_label(key), value) for key, value in (told or {}).items())

@@ -13,11 +13,11 @@ from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from sagas import database
-from sagas.health import InFlight, in_flight
+from sagas.definition.states import UNFINISHED
 from sagas.models import SagaExecution
-from sagas.querysets import ExecutionQuerySet
-from sagas.states import UNFINISHED
+from sagas.models.querysets import ExecutionQuerySet
+from sagas.monitoring.health import InFlight, in_flight
+from sagas.storage import database
 
 MOST = 10_000
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from rest_framework.exceptions import PermissionDenied
 
-from sagas.exceptions import UnknownExecution
+from sagas.definition.exceptions import UnknownExecution
 from sagas.models import SagaExecution
-from sagas.operations import Act
+from sagas.models.querysets import ExecutionQuerySet
+from sagas.operations import Operation
 from sagas.operations.permissions import NEEDS, PERSONAL, VIEW
-from sagas.querysets import ExecutionQuerySet
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Reader:
             raise UnknownExecution(saga_id)
         return found
 
-    def check_may(self, act: Act) -> None:
+    def check_may(self, operation: Operation) -> None:
         """PermissionDenied says which permission the act needs."""
-        self._check_has(NEEDS[act])
+        self._check_has(NEEDS[operation])
 
     def check_sees_all(self) -> None:
         """PermissionDenied says which permission that needs."""

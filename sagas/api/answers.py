@@ -7,9 +7,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from sagas.definition.states import Direction, Ending, Outcome, SagaState
 from sagas.operations.permissions import NEEDS
-from sagas.states import Direction, Ending, Outcome, SagaState
-from sagas.wording import CustomerState, StepStatus
+from sagas.presentation.messages import CustomerState, StepStatus
 
 from .serializers import PRIORITIES, RESOLUTIONS
 
@@ -138,7 +138,7 @@ class CallAnswer(serializers.Serializer[Any]):
 class PreviewAnswer(serializers.Serializer[Any]):
     """What an act would do; send `version` with the act, and it is done only if nothing has moved."""
 
-    action = serializers.ChoiceField(choices=[act.value for act in NEEDS])
+    action = serializers.ChoiceField(choices=[operation.value for operation in NEEDS])
     saga_id = serializers.CharField()
     version = serializers.IntegerField()
     sentence = serializers.CharField()

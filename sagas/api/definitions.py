@@ -9,8 +9,8 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
-from sagas.definition import Saga
-from sagas.registry import all_sagas
+from sagas.definition.registry import all_sagas
+from sagas.definition.saga import Saga
 
 from .contracts import closed, schema_of
 from .serializers import Start, Strict

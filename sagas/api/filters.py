@@ -11,7 +11,7 @@ from django_filters.fields import IsoDateTimeField
 from rest_framework.exceptions import ValidationError
 
 from sagas.models import STATES, SagaExecution
-from sagas.querysets import ExecutionQuerySet
+from sagas.models.querysets import ExecutionQuerySet
 
 EARLIEST = dt.datetime(2, 1, 1, tzinfo=dt.UTC)
 LATEST = dt.datetime(9998, 12, 31, tzinfo=dt.UTC)

@@ -17,8 +17,8 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sagas import metrics
-from sagas.database import connection
+from sagas.monitoring import metrics
+from sagas.storage.database import connection
 
 from .documents import document
 from .views import SagaView

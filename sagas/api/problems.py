@@ -13,8 +13,15 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from sagas.exceptions import ActOutdated, ActRefused, InvalidInput, SagaConflict, UnknownExecution, UnknownSaga
-from sagas.values import clean_text
+from sagas.definition.exceptions import (
+    ActRefused,
+    InvalidInput,
+    SagaConflict,
+    UnknownExecution,
+    UnknownSaga,
+    VersionMoved,
+)
+from sagas.definition.json_values import clean_text
 
 CONTENT_TYPE = "application/problem+json"
 NAMES = "urn:sagas:problem:"
@@ -82,7 +89,7 @@ KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (exceptions.MethodNotAllowed, Kind(405, "method-not-allowed", "This method is not known here")),
     (exceptions.NotAcceptable, Kind(406, "not-acceptable", "There is no such representation")),
     (SagaConflict, CONFLICT),
-    (ActOutdated, OUTDATED),
+    (VersionMoved, OUTDATED),
     (ActRefused, NOT_POSSIBLE),
     (LengthRequired, Kind(411, "length-required", "Say how long the body is")),
     (TooLarge, Kind(413, "too-large", "The body is too large")),

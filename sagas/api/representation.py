@@ -6,22 +6,23 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from sagas import histories, operations, wording
-from sagas.cases import Veil, veil_over
-from sagas.definition import Saga
-from sagas.former import read_former_inputs, take_former_inputs
-from sagas.histories import History
+from sagas import operations
+from sagas.definition.registry import all_sagas
+from sagas.definition.saga import Saga
+from sagas.definition.states import Priority, SagaState
+from sagas.engine.history import History, outputs
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.registry import all_sagas
-from sagas.states import Priority, SagaState
-from sagas.tenure import history_of
+from sagas.presentation import messages
+from sagas.presentation.redactor import Veil, veil_over
+from sagas.presentation.superseded_values import read_former_inputs, take_former_inputs
 
 from .access import Reader
 
 
 def summaries(executions: Sequence[SagaExecution], reader: Reader) -> list[dict[str, Any]]:
     """The lines of a list: what each row tells."""
-    by_hand = wording.settled_by_hand(executions)
+    by_hand = messages.settled_by_hand(executions)
     if not reader.sees_personal_data:
         read_former_inputs(executions)
     return [_summary(row, reader, {"by_hand": row.pk in by_hand}) for row in executions]
@@ -34,8 +35,8 @@ def _summary(execution: SagaExecution, reader: Reader, known: dict[str, Any]) ->
         "saga_id": execution.saga_id,
         "saga": execution.saga_name,
         "state": execution.state.value,
-        "customer_state": wording.customer_state(execution).value,
-        "message": wording.message(execution, saga, personal=reader.sees_personal_data, **known),
+        "customer_state": messages.customer_state(execution).value,
+        "message": messages.message(execution, saga, personal=reader.sees_personal_data, **known),
         "run": execution.run,
         "steps_planned": len(execution.plan),
         "steps_completed": list(execution.steps_completed),
@@ -43,7 +44,7 @@ def _summary(execution: SagaExecution, reader: Reader, known: dict[str, Any]) ->
         "compensation_performed": execution.compensation_performed,
         "needs_attention": execution.needs_attention,
         "held": bool(execution.held),
-        "cancelling": execution.wants == "cancel",
+        "cancelling": execution.pending_request == "cancel",
         "priority": Priority(execution.priority).name.lower(),
         "created_at": execution.created_at,
         "started_at": execution.started_at,
@@ -54,7 +55,7 @@ def _summary(execution: SagaExecution, reader: Reader, known: dict[str, Any]) ->
 
 def detail(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
     """One execution, with each step in words, and what came of it once it has succeeded."""
-    return _detail(execution, history_of(execution), reader)
+    return _detail(execution, load_history(execution), reader)
 
 
 def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
     fresh = copy.copy(execution)
     fresh.state, fresh.run, fresh.version, fresh.context = SagaState.PENDING, 1, 1, execution.input
     fresh.plan = list(saga.names) if saga and execution.run > 1 else execution.plan
-    fresh.steps_completed, fresh.failed_step, fresh.held, fresh.wants = [], "", "", None
+    fresh.steps_completed, fresh.failed_step, fresh.held, fresh.pending_request = [], "", "", None
     fresh.compensation_performed = fresh.needs_attention = fresh.leased = False
     fresh.started_at = fresh.finished_at = None
     history = History(execution.saga_id, 1, SagaState.PENDING, tuple(fresh.plan))
@@ -84,7 +85,7 @@ def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
 def preview(looked: operations.Preview) -> dict[str, Any]:
     """What an act would do."""
     return {
-        "action": looked.act.value,
+        "action": looked.operation.value,
         "saga_id": looked.saga_id,
         "version": looked.version,
         "sentence": looked.sentence,
@@ -96,7 +97,7 @@ def preview(looked: operations.Preview) -> dict[str, Any]:
 
 def _detail(execution: SagaExecution, past: History, reader: Reader) -> dict[str, Any]:
     saga = all_sagas().get(execution.saga_name)
-    told = wording.steps_told(execution, saga, past, personal=reader.sees_personal_data)
+    told = messages.steps_told(execution, saga, past, personal=reader.sees_personal_data)
     steps = [{"name": step.name, "status": step.status.value, "sentence": step.sentence} for step in told]
     result = _result(execution, saga, past, reader)
     return _summary(execution, reader, {"history": past}) | {"steps": steps, "result": result}
@@ -106,11 +107,11 @@ def _result(execution: SagaExecution, saga: Saga | None, past: History, reader: 
     """What the steps reported, step by step; None also where nobody knows what of it the reader may not see."""
     if execution.state is not SagaState.SUCCEEDED:
         return None
-    outputs = histories.outputs(past)
+    reported = outputs(past)
     if reader.sees_personal_data:
-        return dict(outputs)
+        return dict(reported)
     veil = veil_over(execution, saga, personal=False)
-    return None if veil.blind else {step: veil(output) for step, output in outputs.items()}
+    return None if veil.blind else {step: veil(output) for step, output in reported.items()}
 
 
 def _step_run(run: StepRun, veil: Veil, reader: Reader) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from rest_framework import serializers
 
-from sagas.operations import Act
-from sagas.states import Priority, Resolution
-from sagas.values import SAGA_ID
+from sagas.definition.json_values import SAGA_ID
+from sagas.definition.states import Priority, Resolution
+from sagas.operations import Operation
 
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 RESOLUTIONS = [word.value for word in Resolution]
@@ -67,6 +67,8 @@ class Resolve(Reason):
 class Preview(Strict):
     """Which act to look ahead of; with a step and an outcome, whether just that can be put down."""
 
-    action = serializers.ChoiceField(choices=[act.value for act in Act if act is not Act.CORRECT])
+    action = serializers.ChoiceField(
+        choices=[operation.value for operation in Operation if operation is not Operation.CORRECT]
+    )
     step = Text(max_length=64, required=False)
     outcome = serializers.ChoiceField(choices=RESOLUTIONS, required=False)

@@ -11,13 +11,13 @@ from typing import Any
 
 from rest_framework.exceptions import ValidationError
 
-from sagas import database
-from sagas.definition import Saga
-from sagas.exceptions import InvalidInput, SagaConflict
+from sagas.definition.exceptions import InvalidInput, SagaConflict
+from sagas.definition.registry import get_saga
+from sagas.definition.saga import Saga
+from sagas.engine.new_execution import input_text
 from sagas.models import IdempotencyKey, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.registry import get_saga
-from sagas.starting import input_text
+from sagas.storage import database
 
 from . import contracts
 from .access import Reader

@@ -14,11 +14,12 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from sagas import operations, stats
-from sagas.exceptions import InvalidInput
+from sagas import operations
+from sagas.definition.exceptions import InvalidInput
+from sagas.definition.states import TERMINAL
 from sagas.models import SagaExecution
-from sagas.operations import Act, By
-from sagas.states import TERMINAL
+from sagas.monitoring import stats
+from sagas.operations import Actor, Operation
 
 from . import definitions, documents, problems, representation, starts, throttles, waiting
 from .access import Reader
@@ -139,27 +140,27 @@ class PreviewOfAct(SagaView):
         """The calls that it would make, those it would not repeat, and the version that it was looked up for."""
         wanted = Preview(data=request.query_params.dict())
         wanted.is_valid(raise_exception=True)
-        execution, act = self.reader.execution(saga_id), Act(wanted.validated_data["action"])
-        self.reader.check_may(act)
+        execution, operation = self.reader.execution(saga_id), Operation(wanted.validated_data["action"])
+        self.reader.check_may(operation)
         named = {name: value for name, value in wanted.validated_data.items() if name != "action"}
-        parameters = named if act is Act.RESOLVE and len(named) > 1 else {}
-        return Response(representation.preview(operations.plan(act, execution.saga_id, **parameters)))
+        parameters = named if operation is Operation.RESOLVE and len(named) > 1 else {}
+        return Response(representation.preview(operations.plan(operation, execution.saga_id, **parameters)))
 
 
 class ActView(SagaView):
     """An operator's act; what follows from it is done by the workers."""
 
     throttle_scope = throttles.ACT
-    act = Act.RESOLVE
+    operation = Operation.RESOLVE
 
     def perform(self, request: Request, saga_id: str, wanted: Reason, **parameters: Any) -> Response:
         """Check who asks, then what; then act."""
         reader = self.reader
         execution = reader.execution(saga_id)
-        reader.check_may(self.act)
+        reader.check_may(self.operation)
         wanted.is_valid(raise_exception=True)
-        by = By(user=request.user, source="api")
-        execution = operations.perform(self.act, execution.saga_id, by=by, **(parameters | wanted.validated_data))
+        by = Actor(user=request.user, source="api")
+        execution = operations.perform(self.operation, execution.saga_id, by=by, **(parameters | wanted.validated_data))
         return Response(representation.detail(execution, reader), 202, headers=_links(request, execution))
 
 

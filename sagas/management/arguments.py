@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sagas.exceptions import InvalidInput
-from sagas.operations import By
+from sagas.definition.exceptions import InvalidInput
+from sagas.operations import Actor
 
 OBJECT = 'a JSON object, like \'{"sale_id": "S-1"}\''
 
@@ -50,13 +50,13 @@ def sentence(text: str) -> str:
     return text.strip()
 
 
-def operator() -> By:
+def operator() -> Actor:
     """Who is at the terminal, as the operating system knows them."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in many containers
         name = f"uid {os.getuid()}"
-    return By(name=name, source="cli")
+    return Actor(name=name, source="cli")
 
 
 def _text_of(given: str, option: str) -> str:

@@ -12,15 +12,15 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import Error as DatabaseError
 
-from sagas import database
-from sagas.exceptions import InvalidInput, SagaError, UnknownExecution
+from sagas.definition.exceptions import InvalidInput, SagaError, UnknownExecution
+from sagas.definition.states import TERMINAL
 from sagas.models import SagaExecution
-from sagas.states import TERMINAL
+from sagas.storage import database
 
 from .exits import Exit, exit_of, worst
 from .following import Follower
 from .lines import one_line
-from .verdicts import Standing, document, how_to_go_on, standing_of, verdict, words
+from .verdicts import Standing, diagnosis, document, how_to_go_on, standing_of, words
 
 ASCII = str.maketrans({"✓": "ok", "✗": "x", "↶": "<-", "…": "...", "\N{REPLACEMENT CHARACTER}": "?"})
 
@@ -50,18 +50,18 @@ class Ended(CommandError):
 
 
 class SagaCommand(BaseCommand, ABC):
-    """Runs `act` and makes an exit code of what it returns or raises; subclasses write that one and add_arguments.
+    """Runs `run` and makes an exit code of what it returns or raises; subclasses write that one and add_arguments.
 
     From a shell the command exits; `call_command` gets a CommandError with the sentence and the `returncode`.
     """
 
     console: Console
-    in_hand = ""
+    leased_rows = ""
     # Django's, which its stubs do not know.
     _called_from_command_line = False
 
     @abstractmethod
-    def act(self, options: dict[str, Any]) -> int:
+    def run(self, options: dict[str, Any]) -> int:
         """Do what the command is for."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -95,16 +95,16 @@ class SagaCommand(BaseCommand, ABC):
     def handle(self, *args: Any, **options: Any) -> None:
         """Act, and leave with the code."""
         self.console = Console(self.stdout, self.stderr, as_json=options["json"])
-        code = self.act(options)
+        code = self.run(options)
         if code:
             raise Ended(self._last_words, returncode=code)
 
     def follow(self, saga_id: str, work: Callable[[], object]) -> None:
         """Do `work` and tell, meanwhile, each attempt at the execution and who else has it in hand."""
-        self.in_hand = saga_id
+        self.leased_rows = saga_id
         with Follower(saga_id, self.console.say, waiting=True):
             work()
-        self.in_hand = ""
+        self.leased_rows = ""
 
     def conclude(self, saga_id: str, *, queued: bool = False) -> Exit:
         """The verdict on one execution, its document, and its code; that a queued one goes on is no failure."""
@@ -117,7 +117,7 @@ class SagaCommand(BaseCommand, ABC):
 
     def tell(self, found: list[Standing], *, queued: bool = False) -> Exit:
         """The verdicts in words, and the worst of the codes."""
-        self._last_words = "\n".join(verdict(stands) for stands in found)
+        self._last_words = "\n".join(diagnosis(stands) for stands in found)
         self.console.say(self._last_words)
         return worst(stands.code for stands in found if not (queued and stands.code is Exit.GOES_ON))
 
@@ -125,13 +125,13 @@ class SagaCommand(BaseCommand, ABC):
         """What the command leaves behind when it is interrupted."""
         _leave_interrupted_connection()
         try:
-            stands = standing_of(self.in_hand) if self.in_hand else None
+            stands = standing_of(self.leased_rows) if self.leased_rows else None
         except DatabaseError:
             return "Interrupted; the saga goes on."
         if stands is None:
             return "Interrupted; nothing was started."
         if stands.execution.state in TERMINAL or stands.execution.held:
-            return f"Interrupted.\n{verdict(stands)}"
+            return f"Interrupted.\n{diagnosis(stands)}"
         return f"Interrupted; the saga goes on. {_where_it_stands(stands.execution)}"
 
     _last_words = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-from sagas.exceptions import (
+from sagas.definition.exceptions import (
     ActRefused,
     DefinitionError,
     InsideTransaction,

@@ -11,11 +11,11 @@ from typing import Any, Self
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from sagas import database
+from sagas.definition.registry import all_sagas
+from sagas.engine.leased_execution import HOST
 from sagas.models import SagaExecution, StepRun
-from sagas.registry import all_sagas
 from sagas.signals import step_ended
-from sagas.tenure import HOST
+from sagas.storage import database
 
 from .lines import line_of
 from .verdicts import local, process_of

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sagas import masking
-from sagas.cases import error_in_words
-from sagas.definition import Saga
-from sagas.former import former_inputs
+from sagas.definition import redaction
+from sagas.definition.saga import Saga
+from sagas.definition.states import Direction, Ending, Outcome
 from sagas.models import SagaExecution, StepRun
-from sagas.states import Direction, Ending, Outcome
+from sagas.presentation.step_lines import error_in_words
+from sagas.presentation.superseded_values import former_inputs
 
 LONGEST_MESSAGE = 300
 
@@ -65,7 +65,7 @@ def impersonal(text: Any, execution: SagaExecution, saga: Saga | None) -> str:
     """What a step or a person has written of the execution, without what is personal; "" where nobody can tell."""
     keys = saga.personal if saga else ()
     former = former_inputs(execution) if text and keys else ()
-    return "" if former is None else masking.mask(str(text), keys, execution.input, execution.context, *former)
+    return "" if former is None else redaction.redact(str(text), keys, execution.input, execution.context, *former)
 
 
 def one_line(text: str) -> str:

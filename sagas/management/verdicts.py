@@ -11,14 +11,15 @@ from typing import Any
 
 from django.utils import timezone
 
-from sagas import database, histories, planner
-from sagas.definition import Saga
-from sagas.histories import History, View
+from sagas.definition.registry import all_sagas
+from sagas.definition.saga import Saga
+from sagas.definition.states import Direction, Outcome, SagaState
+from sagas.engine import planner
+from sagas.engine.history import History, StepFacts, facts_of, in_doubt
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.registry import all_sagas
-from sagas.states import Direction, Outcome, SagaState
-from sagas.tenure import history_of
-from sagas.wording import by_hand
+from sagas.presentation.messages import by_hand
+from sagas.storage import database
 
 from .exits import Exit
 from .lines import error_of, impersonal, one_line, skipped
@@ -49,14 +50,14 @@ class Standing:
         return Exit.NEEDS_A_PERSON if self.execution.held else CODES[self.execution.state]
 
     @cached_property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, StepFacts]:
         """What is known of each planned step."""
-        return histories.views_of(self.history)
+        return facts_of(self.history)
 
     @property
     def undone(self) -> list[str]:
         """The steps whose effect was taken back, in the order of the undos."""
-        return [name for name in reversed(self.history.plan) if self.views[name].undone]
+        return [name for name in reversed(self.history.plan) if self.views[name].compensated]
 
     @property
     def remaining(self) -> list[str]:
@@ -67,12 +68,12 @@ class Standing:
     @property
     def in_doubt(self) -> list[str]:
         """The steps of which nobody knows whether they took effect."""
-        return histories.in_doubt(self.history)
+        return in_doubt(self.history)
 
     @property
     def left_standing(self) -> list[str]:
         """The steps that took effect, or may have, and have no undo."""
-        names = [name for name in self.history.plan if self.views[name].to_undo]
+        names = [name for name in self.history.plan if self.views[name].to_compensate]
         steps = {name: self.saga.step(name) if self.saga else None for name in names}
         return [name for name, step in steps.items() if step and not step.compensation]
 
@@ -94,12 +95,12 @@ def standing_of(saga_id: str) -> Standing | None:
 
 def standing(execution: SagaExecution) -> Standing:
     """How a loaded execution stands."""
-    return Standing(execution, all_sagas().get(execution.saga_name), history_of(execution))
+    return Standing(execution, all_sagas().get(execution.saga_name), load_history(execution))
 
 
-def verdict(stands: Standing) -> str:
+def diagnosis(stands: Standing) -> str:
     """What has become of it and, where a person has to act, what to do."""
-    tell = _held if stands.execution.held else VERDICTS[stands.execution.state]
+    tell = _held if stands.execution.held else DIAGNOSES[stands.execution.state]
     return tell(stands)
 
 
@@ -134,7 +135,7 @@ def document(stands: Standing) -> dict[str, Any]:
         "worker": execution.worker if execution.leased else "",
         "due_at": _iso(execution.due_at),
         "steps": [_step_document(run, stands) for run in execution.step_executions.using(database.alias())],
-        "verdict": verdict(stands),
+        "verdict": diagnosis(stands),
         "exit_code": int(stands.code),
     }
 
@@ -246,7 +247,7 @@ def _whose_turn(stands: Standing) -> str:
     return turn + how_to_go_on(execution)
 
 
-VERDICTS: dict[SagaState, Callable[[Standing], str]] = {
+DIAGNOSES: dict[SagaState, Callable[[Standing], str]] = {
     SagaState.PENDING: _pending,
     SagaState.IN_PROGRESS: _unfinished,
     SagaState.COMPENSATING: _unfinished,

@@ -1,10 +1,10 @@
 """The rows: executions with their history, workers, bulk acts, and what clients have asked for."""
 
-from .batches import SagaBatch, SagaBatchRow
-from .clients import IdempotencyKey
-from .desks import Compensation, Definition, Operations, Provider
+from .admin_pages import Compensation, Definition, Operations, Provider
+from .bulk import BulkItem, BulkOperation
 from .executions import PRIORITIES, STATES, SagaExecution
 from .history import LOST_LEASE, SagaEvent, SagaReference, StepRun
+from .idempotency import IdempotencyKey
 from .ids import first_uuid_at, time_ordered_uuid
 from .workers import MissingSaga, SagaWorker
 
@@ -12,14 +12,14 @@ __all__ = [
     "LOST_LEASE",
     "PRIORITIES",
     "STATES",
+    "BulkItem",
+    "BulkOperation",
     "Compensation",
     "Definition",
     "IdempotencyKey",
     "MissingSaga",
     "Operations",
     "Provider",
-    "SagaBatch",
-    "SagaBatchRow",
     "SagaEvent",
     "SagaExecution",
     "SagaReference",

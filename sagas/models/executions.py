@@ -11,10 +11,11 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sagas.clock import CLOCK
-from sagas.fields import JSONTextField, StateField
-from sagas.querysets import ExecutionQuerySet
-from sagas.states import Priority, SagaState
+from sagas.definition.states import Priority, SagaState
+
+from .clock import CLOCK
+from .fields import JSONTextField, StateField
+from .querysets import ExecutionQuerySet
 
 if TYPE_CHECKING:
     from .history import StepRun
@@ -71,7 +72,7 @@ class SagaExecution(models.Model):
     lost = models.BooleanField(default=False)
     due_at = models.DateTimeField(null=True, blank=True)
     rank_at = models.DateTimeField(null=True, blank=True)
-    wants = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001  (NULL: nothing, and "wants IS NULL")
+    pending_request = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001  (NULL: nothing, and "wants IS NULL")
     # One below what it was while its owner is about to be ended by us: the next claim counts a death that is none.
     recoveries = models.IntegerField(default=0)
     worker = models.CharField(max_length=100, default="", blank=True)

@@ -9,10 +9,10 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sagas.fields import JSONTextField
-from sagas.states import Direction, Ending, Outcome, Resolution
+from sagas.definition.states import Direction, Ending, Outcome, Resolution
 
 from .executions import SagaExecution
+from .fields import JSONTextField
 from .ids import time_ordered_uuid
 
 LOST_LEASE = "lost lease"  # what no exception class can be called

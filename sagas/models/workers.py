@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from sagas.fields import JSONTextField
+from .fields import JSONTextField
 
 
 class SagaWorker(models.Model):

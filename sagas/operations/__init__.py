@@ -11,29 +11,30 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from sagas import checkpoints, histories, values
-from sagas.exceptions import ActOutdated, ActRefused
-from sagas.logs import log
+from sagas.definition import json_values
+from sagas.definition.exceptions import ActRefused, VersionMoved
+from sagas.definition.states import Resolution, SagaState
+from sagas.engine import checkpoint, history
+from sagas.engine.logs import log
 from sagas.models import SagaExecution
-from sagas.states import Resolution, SagaState
 
-from .performers import PERFORMERS, Stale
-from .previews import PREVIEWS
-from .refusals import REFUSALS, why_not_resolve_step
-from .remarks import note, reveal
-from .situation import PYTHON, Act, By, Call, Preview, Situation, look
+from .base import PYTHON, Actor, Call, Operation, Preview, Situation, look
+from .guards import GUARDS, why_not_resolve_step
+from .handlers import HANDLERS, Stale
+from .notes import note, reveal
+from .preview import PREVIEWS
 
 __all__ = [
     "PYTHON",
-    "Act",
-    "By",
+    "Actor",
     "Call",
+    "Operation",
     "Preview",
     "allowed",
+    "blocked_reasons",
     "note",
     "perform",
     "plan",
-    "refusals",
     "resolutions",
     "reveal",
 ]
@@ -41,41 +42,47 @@ __all__ = [
 TRIES = 20
 
 
-def allowed(saga_id: str) -> tuple[Act, ...]:
+def allowed(saga_id: str) -> tuple[Operation, ...]:
     """The acts that the execution's state allows now."""
     return _allowed(look(saga_id))
 
 
-def refusals(situation: Situation) -> dict[Act, str]:
+def blocked_reasons(situation: Situation) -> dict[Operation, str]:
     """Each act with the sentence why it is not possible in this situation, "" for those that are."""
-    return {act: refusal(situation) for act, refusal in REFUSALS.items()}
+    return {operation: refusal(situation) for operation, refusal in GUARDS.items()}
 
 
 def resolutions(saga_id: str) -> tuple[tuple[str, Resolution], ...]:
     """Each step with each word of a person on it that would be taken now and can be true, where any would be."""
     situation = look(saga_id)
-    views = histories.views_of(situation.history)
+    views = history.facts_of(situation.history)
     pairs = [(step, word) for step in situation.history.plan for word in Resolution]
     possible = [(step, word) for step, word in pairs if not (views[step].done and word is Resolution.NOT_DONE)]
     return tuple(pair for pair in possible if not why_not_resolve_step(situation, *pair))
 
 
-def plan(act: Act, saga_id: str, **parameters: Any) -> Preview:
+def plan(operation: Operation, saga_id: str, **parameters: Any) -> Preview:
     """What the act would do now; ActRefused if the state does not allow it. Writes nothing."""
-    situation = _checked(Act(act), saga_id, None, parameters)
-    sentence, calls = PREVIEWS[Act(act)](situation)
-    keep = () if act is Act.RETRY and situation.state is SagaState.FAILED else situation.execution.steps_completed
+    situation = _checked(Operation(operation), saga_id, None, parameters)
+    sentence, calls = PREVIEWS[Operation(operation)](situation)
+    keep = (
+        ()
+        if operation is Operation.RETRY and situation.state is SagaState.FAILED
+        else situation.execution.steps_completed
+    )
     not_repeated = tuple(name for name in keep if name not in {call.step for call in calls})
-    doubt = tuple(histories.in_doubt(situation.history))
-    return Preview(Act(act), saga_id, situation.execution.version, sentence, tuple(calls), not_repeated, doubt)
+    doubt = tuple(history.in_doubt(situation.history))
+    return Preview(
+        Operation(operation), saga_id, situation.execution.version, sentence, tuple(calls), not_repeated, doubt
+    )
 
 
 def perform(
-    act: Act,
+    operation: Operation,
     saga_id: str,
     *,
     reason: str = "",
-    by: By = PYTHON,
+    by: Actor = PYTHON,
     version: int | None = None,
     **parameters: Any,
 ) -> SagaExecution:
@@ -84,40 +91,40 @@ def perform(
     `version`, where given, must still be the execution's. `resolve` takes step, outcome, output and evidence,
     `correct` takes context. Raises ActRefused (ActOutdated if the version has moved), UnknownExecution, InvalidInput.
     """
-    act = Act(act)
+    operation = Operation(operation)
     for _ in range(TRIES):
-        situation = _checked(act, saga_id, version, parameters)
+        situation = _checked(operation, saga_id, version, parameters)
         try:
-            execution = PERFORMERS[act](situation, by, values.clean_text(reason), **parameters)
+            execution = HANDLERS[operation](situation, by, json_values.clean_text(reason), **parameters)
         except Stale:
             continue
-        except checkpoints.Unsettled as error:
+        except checkpoint.Unsettled as error:
             sentence = gettext("what follows from it could not be written down: %(error)s") % {"error": error}
-            raise ActRefused(act, saga_id, sentence) from error
+            raise ActRefused(operation, saga_id, sentence) from error
         log(
             logging.INFO,
-            "act.performed",
-            act=act,
+            "operation.performed",
+            operation=operation,
             saga_id=saga_id,
             saga=execution.saga_name,
             source=by.source,
         )
         return execution
-    raise ActRefused(act, saga_id, gettext("it keeps moving; look again and try then."))
+    raise ActRefused(operation, saga_id, gettext("it keeps moving; look again and try then."))
 
 
-def _checked(act: Act, saga_id: str, version: int | None, parameters: Mapping[str, Any]) -> Situation:
+def _checked(operation: Operation, saga_id: str, version: int | None, parameters: Mapping[str, Any]) -> Situation:
     situation = look(saga_id, bound=version is not None)
     if version is not None and situation.execution.version != version:
         sentence = gettext("it has moved since you looked; look again and decide then.")
-        raise ActOutdated(act, saga_id, sentence, _allowed(situation))
-    sentence = REFUSALS[act](situation)
-    if not sentence and act is Act.RESOLVE and parameters:
+        raise VersionMoved(operation, saga_id, sentence, _allowed(situation))
+    sentence = GUARDS[operation](situation)
+    if not sentence and operation is Operation.RESOLVE and parameters:
         sentence = why_not_resolve_step(situation, **parameters)
     if sentence:
-        raise ActRefused(act, saga_id, sentence, _allowed(situation))
+        raise ActRefused(operation, saga_id, sentence, _allowed(situation))
     return situation
 
 
-def _allowed(situation: Situation) -> tuple[Act, ...]:
-    return tuple(act for act, refusal in REFUSALS.items() if not refusal(situation))
+def _allowed(situation: Situation) -> tuple[Operation, ...]:
+    return tuple(operation for operation, refusal in GUARDS.items() if not refusal(situation))

@@ -10,14 +10,16 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from sagas import operations, starting, values
-from sagas.exceptions import ActHalfDone, ActOutdated, ActRefused
-from sagas.former import add_former_input
+from sagas import operations
+from sagas.definition import json_values
+from sagas.definition.exceptions import ActRefused, CorrectionOnly, VersionMoved
+from sagas.definition.states import SagaState
+from sagas.engine import new_execution
 from sagas.models import SagaExecution
-from sagas.states import SagaState
+from sagas.presentation.superseded_values import add_former_input
 
-from .performers import defined
-from .situation import PYTHON, Act, By, Preview, look
+from .base import PYTHON, Actor, Operation, Preview, look
+from .handlers import defined
 
 
 @dataclass(frozen=True)
@@ -31,45 +33,45 @@ class Correction:
     @property
     def changed(self) -> list[str]:
         """The keys with another value than before, or without one."""
-        changes = values.changes_between(self.former, self.execution.input)
+        changes = json_values.changes_between(self.former, self.execution.input)
         return [*changes.get("set", ()), *changes.get("deleted", ())]
 
 
-def what_follows(execution: SagaExecution) -> Act:
+def what_follows(execution: SagaExecution) -> Operation:
     """The act that makes a correction take effect."""
-    return Act.RETRY if execution.state is SagaState.FAILED else Act.RELEASE
+    return Operation.RETRY if execution.state is SagaState.FAILED else Operation.RELEASE
 
 
 def plan_correction(saga_id: str, context: Mapping[str, Any]) -> Correction:
     """What `correct_and_go_on` would do; raises as that does. Writes nothing."""
-    operations.plan(Act.CORRECT, saga_id)
+    operations.plan(Operation.CORRECT, saga_id)
     situation = look(saga_id)
     execution = situation.execution
     corrected = copy.copy(execution)
-    corrected.input = json.loads(starting.input_text(defined(situation), context))
-    changes = values.changes_between(execution.input, corrected.input)
-    corrected.context = values.apply_changes(execution.context, changes)
+    corrected.input = json.loads(new_execution.input_text(defined(situation), context))
+    changes = json_values.changes_between(execution.input, corrected.input)
+    corrected.context = json_values.apply_changes(execution.context, changes)
     add_former_input(corrected, execution.input)
     return Correction(execution.input, corrected, operations.plan(what_follows(execution), saga_id))
 
 
 def correct_and_go_on(
-    saga_id: str, context: Mapping[str, Any], *, reason: str, by: By = PYTHON, version: int | None = None
+    saga_id: str, context: Mapping[str, Any], *, reason: str, by: Actor = PYTHON, version: int | None = None
 ) -> SagaExecution:
     """Replace the input, then retry what has failed or release what is held; each is an act with its own event.
 
     Raises as `perform` does, and ActHalfDone when the input was replaced and nothing followed.
     """
-    corrected = operations.perform(Act.CORRECT, saga_id, reason=reason, by=by, version=version, context=context)
-    act = what_follows(corrected)
+    corrected = operations.perform(Operation.CORRECT, saga_id, reason=reason, by=by, version=version, context=context)
+    operation = what_follows(corrected)
     try:
-        return operations.perform(act, saga_id, reason=reason, by=by, version=corrected.version)
+        return operations.perform(operation, saga_id, reason=reason, by=by, version=corrected.version)
     except ActRefused as refusal:
-        raise ActHalfDone(act, saga_id, _half_done(refusal), refusal.allowed) from refusal
+        raise CorrectionOnly(operation, saga_id, _half_done(refusal), refusal.allowed) from refusal
 
 
 def _half_done(refusal: ActRefused) -> str:
-    if isinstance(refusal, ActOutdated):
+    if isinstance(refusal, VersionMoved):
         return gettext("the input is corrected, but somebody else has moved the case on meanwhile; look again.")
     sentence = gettext("the input is corrected, but nothing goes on with it yet: %(why)s")
     return sentence % {"why": refusal.sentence}

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from .situation import Act
+from .base import Operation
 
 VIEW = "sagas.view_sagaexecution"
 PERSONAL = "sagas.view_personal_data"
 EXPORT = "sagas.export_saga"
 NEEDS = {
-    Act.RETRY: "sagas.retry_saga",
-    Act.CANCEL: "sagas.cancel_saga",
-    Act.COMPENSATE: "sagas.compensate_saga",
-    Act.HOLD: "sagas.hold_saga",
-    Act.RELEASE: "sagas.hold_saga",
-    Act.VERIFY: "sagas.retry_saga",
-    Act.RESOLVE: "sagas.resolve_step",
-    Act.ACKNOWLEDGE: "sagas.retry_saga",
-    Act.CORRECT: "sagas.edit_context",
+    Operation.RETRY: "sagas.retry_saga",
+    Operation.CANCEL: "sagas.cancel_saga",
+    Operation.COMPENSATE: "sagas.compensate_saga",
+    Operation.HOLD: "sagas.hold_saga",
+    Operation.RELEASE: "sagas.hold_saga",
+    Operation.VERIFY: "sagas.retry_saga",
+    Operation.RESOLVE: "sagas.resolve_step",
+    Operation.ACKNOWLEDGE: "sagas.retry_saga",
+    Operation.CORRECT: "sagas.edit_context",
 }
 
 

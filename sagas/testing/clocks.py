@@ -7,12 +7,13 @@ import time
 from types import TracebackType
 from typing import Self
 
-from sagas import engine, journal
-from sagas.clock import CLOCK
+from sagas import storage
 from sagas.conf import get_settings
+from sagas.definition.registry import all_sagas
+from sagas.engine import runner
+from sagas.engine.leased_execution import LeasedExecution, LeaseLost, worker_name
 from sagas.models import SagaExecution
-from sagas.registry import all_sagas
-from sagas.tenure import LeaseLost, Tenure, worker_name
+from sagas.models.clock import CLOCK
 
 A_YEAR = 366 * 86400.0
 
@@ -51,7 +52,7 @@ def drain(clock: FakeClock | None = None) -> int:
     taken = 0
     while True:
         sent = time.monotonic()
-        claimed = journal.claim_due(1, list(all_sagas()), worker=worker_name(), lease=get_settings().LEASE)
+        claimed = storage.claim_due(1, list(all_sagas()), worker=worker_name(), lease=get_settings().LEASE)
         if claimed:
             _advance(claimed[0], sent)
             taken += 1
@@ -62,14 +63,14 @@ def drain(clock: FakeClock | None = None) -> int:
 def _advance(execution: SagaExecution, sent: float) -> None:
     saga = all_sagas()[execution.saga_name]
     try:
-        engine.advance(Tenure(execution, saga, sent=sent, moment=execution.claimed_at))
+        runner.advance(LeasedExecution(execution, saga, sent=sent, moment=execution.claimed_at))
     except LeaseLost:
         return  # somebody else goes on with it
 
 
 def _turn_to_next(clock: FakeClock) -> bool:
     """Turn the clock to when the next execution is due; False when none waits."""
-    left = journal.due_in(A_YEAR, list(all_sagas()))
+    left = storage.due_in(A_YEAR, list(all_sagas()))
     if left < A_YEAR:
         clock.advance(left + 0.001)
     return left < A_YEAR

@@ -15,12 +15,13 @@ from typing import Any, Protocol
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from sagas import database, starting
-from sagas.clock import CLOCK
-from sagas.definition import Saga
+from sagas.definition.saga import Saga
+from sagas.definition.states import SagaState
+from sagas.engine import new_execution
 from sagas.models import SagaExecution
+from sagas.models.clock import CLOCK
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.states import SagaState
+from sagas.storage import database
 
 from .calls import Call, Tell
 from .children import Ended, run_in_child
@@ -97,7 +98,7 @@ class CrashPoints:
         """A run in which nothing dies, and the boundaries that it came to, in order."""
         saga_id = self._new_id()
         # Refused here and not in a child; and what validation loads and caches, no child has to do again.
-        starting.new_execution(self.saga, saga_id, self._input(saga_id), None)
+        new_execution.new_execution(self.saga, saga_id, self._input(saga_id), None)
         passed: list[str] = self._run(saga_id).returned
         return self._judged(saga_id, (), ""), passed
 

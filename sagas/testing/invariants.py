@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sagas import database, histories, planner, verification
-from sagas.definition import Saga
-from sagas.folding import fold
+from sagas.definition.saga import Saga
+from sagas.definition.states import Direction, Outcome, SagaState
+from sagas.engine import history, planner
+from sagas.engine.replay import fold
 from sagas.models import SagaExecution, StepRun
-from sagas.states import Direction, Outcome, SagaState
-from sagas.verification import Account
+from sagas.monitoring import audit
+from sagas.monitoring.audit import Account
+from sagas.storage import database
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def violations_of(saga: Saga, saga_id: str, effects: Mapping[str, Effect] | None
     The execution must not be running meanwhile.
     """
     key = SagaExecution.objects.using(database.alias()).values_list("pk", flat=True).get(saga_id=saga_id)
-    [account] = verification.accounts_of([key])
-    found = verification.violations_of(saga, account)
+    [account] = audit.accounts_of([key])
+    found = audit.violations_of(saga, account)
     if effects is not None:
         case = Case(saga, account, effects)
         found += [*_undone_once(case), *WORLD.get(account.execution.state, _nothing)(case)]
@@ -96,7 +98,7 @@ def _partially_compensated(case: Case) -> Iterator[str]:
     """I3: what is reported as remaining remains, and nothing else does."""
     folded = fold(case.saga, case.account.execution, case.runs, case.account.events_now)
     reported = set(planner.remaining(case.saga, folded.history))
-    known = reported - set(histories.in_doubt(folded.history))
+    known = reported - set(history.in_doubt(folded.history))
     for step in case.saga:
         effect = case.effects.get(step.name, Effect())
         if not step.compensation or step.name in case.by_hand:

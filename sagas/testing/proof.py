@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sagas.definition import Saga, SagaStep, StepCall, StepContext
-from sagas.exceptions import OutcomeUnknown, StepFailed
+from sagas.definition.exceptions import OutcomeUnknown, StepFailed
+from sagas.definition.saga import Saga, SagaStep, StepCall, StepContext
+from sagas.definition.states import Direction
 from sagas.models import SagaExecution
-from sagas.states import Direction
 
 from .calls import Tell
 from .children import ChildFailed

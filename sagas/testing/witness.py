@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sagas import database
 from sagas.conf import get_settings
-from sagas.definition import Saga, SagaStep, StepCall, StepContext
-from sagas.outcomes import ended_by
-from sagas.states import Direction, Outcome
+from sagas.definition.saga import Saga, SagaStep, StepCall, StepContext
+from sagas.definition.states import Direction, Outcome
+from sagas.engine.error_classification import ended_by
+from sagas.storage import database
 
 from .calls import Call
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sagas import database
-from sagas.definition import uuid_of
-from sagas.exceptions import StepFailed
+from sagas.definition.exceptions import StepFailed
+from sagas.definition.saga import uuid_of
 from sagas.models import SagaExecution
+from sagas.storage import database
 
 from .calls import Call, Tell
 from .crash_points import DIED

@@ -18,19 +18,20 @@ from django_q.brokers import Broker
 from django_q.conf import Conf
 from django_q.signing import BadSignature, SignedPackage
 
-from sagas import database, journal
+from sagas import storage
 from sagas.conf import get_settings
-from sagas.exceptions import SagaError
-from sagas.logs import log
+from sagas.definition.exceptions import SagaError
+from sagas.definition.registry import all_sagas
+from sagas.engine.logs import log
 from sagas.models import SagaExecution
-from sagas.querysets import ExecutionQuerySet
-from sagas.registry import all_sagas
+from sagas.models.querysets import ExecutionQuerySet
+from sagas.storage import database
 
 from . import orphans, process
-from .changes import Changes, changes_of
-from .pulse import Pulse
+from .notifications import Changes, changes_of
 from .reports import LINE, Report
 from .shared import CLUSTER
+from .ticker import Pulse
 
 LIFELINE = "SAGAS_LIFELINE"
 LOOK_AROUND = 0.2
@@ -77,7 +78,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
     def _look(self) -> list[tuple[None, str]] | None:
         time.sleep(self._pause)
         self._changes.note()
-        left = journal.due_in(get_settings().POLL, list(all_sagas()))
+        left = storage.due_in(get_settings().POLL, list(all_sagas()))
         if left <= 0 and not CLUSTER.stopping:
             self._ring_less_in_vain()
             return [(None, _bell())]

@@ -12,16 +12,17 @@ from django.db import close_old_connections, connections
 from django.db.models import F
 from django.db.models.functions import Least
 
-from sagas import database, engine
-from sagas.clock import CLOCK
-from sagas.definition import Saga
-from sagas.exceptions import UnreadableRow
-from sagas.logs import log, where
+from sagas.definition.exceptions import UnreadableRow
+from sagas.definition.saga import Saga
+from sagas.engine import runner
+from sagas.engine.leased_execution import LeasedExecution, LeaseLost
+from sagas.engine.logs import log, where
 from sagas.models import SagaExecution
-from sagas.querysets import ago
-from sagas.tenure import LeaseLost, Tenure
+from sagas.models.clock import CLOCK
+from sagas.models.querysets import ago
+from sagas.storage import database
 
-from .holding import hold_unreadable
+from .quarantine import hold_unreadable
 
 Job = tuple[SagaExecution, Saga, float]
 
@@ -32,7 +33,7 @@ class Slot:
     """One thread's place in the pool; taken away from it when its step is stuck."""
 
     def __init__(self) -> None:
-        self.tenure: Tenure | None = None
+        self.leased: LeasedExecution | None = None
         self.taken_away = False
 
 
@@ -95,17 +96,17 @@ class Pool:
             self._draining = True
             for slot in self._slots:
                 self._jobs.put(None)
-                if slot.tenure:
-                    slot.tenure.stop_at = CLOCK.elapsed()
+                if slot.leased:
+                    slot.leased.stop_at = CLOCK.elapsed()
             self._changed.notify_all()
 
     def excuse(self) -> None:
         """What still runs ends with this process, which no step is to blame for: its next claim counts no death."""
         with self._changed:
-            tenures = [slot.tenure for slot in self._slots if slot.tenure]
-        for tenure in tenures:
-            tenure.end()  # a renewal would have it wait for the end of its lease
-            pk, version = tenure.fence
+            tenures = [slot.leased for slot in self._slots if slot.leased]
+        for leased in tenures:
+            leased.end()  # a renewal would have it wait for the end of its lease
+            pk, version = leased.fence
             soon = ago(-UNTIL_WE_ARE_GONE)
             ours = SagaExecution.objects.using(database.alias()).filter(pk=pk, version=version, leased=True)
             ours.update(recoveries=F("recoveries") - 1, due_at=soon, rank_at=Least(F("rank_at"), soon))
@@ -135,7 +136,7 @@ class Pool:
         while not slot.taken_away and (job := self._jobs.get()) is not None:
             self._run_safely(slot, job)
             with self._changed:
-                slot.tenure = None
+                slot.leased = None
                 if not slot.taken_away:
                     del self._in_hand[id(job[0])]
                     self._changed.notify_all()
@@ -160,24 +161,24 @@ class Pool:
     def _run(self, slot: Slot, execution: SagaExecution, saga: Saga, sent: float) -> None:
         close_old_connections()
         try:
-            tenure = Tenure(execution, saga, sent=sent, moment=execution.claimed_at)
+            leased = LeasedExecution(execution, saga, sent=sent, moment=execution.claimed_at)
         except UnreadableRow as error:
             hold_unreadable(execution, error)
             return
-        tenure.when_stuck = lambda: self._take_away(slot, tenure, execution)
+        leased.when_stuck = lambda: self._take_away(slot, leased, execution)
         with self._changed:
-            slot.tenure = tenure
+            slot.leased = leased
             if self._draining:
-                tenure.stop_at = CLOCK.elapsed()
-        engine.advance(tenure)
+                leased.stop_at = CLOCK.elapsed()
+        runner.advance(leased)
 
-    def _take_away(self, slot: Slot, tenure: Tenure, execution: SagaExecution) -> None:
+    def _take_away(self, slot: Slot, leased: LeasedExecution, execution: SagaExecution) -> None:
         """The thread is stuck in its step: let another have its place; unless it came back while that was written."""
         with self._changed:
-            if slot.tenure is not tenure or id(execution) not in self._in_hand:
+            if slot.leased is not leased or id(execution) not in self._in_hand:
                 return
             slot.taken_away = True
-            slot.tenure = None
+            slot.leased = None
             self._slots.discard(slot)
             del self._in_hand[id(execution)]
             self.stuck += 1

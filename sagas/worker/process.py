@@ -19,19 +19,20 @@ from django.db.models.functions import Now
 from django_q.conf import Conf
 from django_q.signals import post_spawn
 
-from sagas import database, journal
+from sagas import storage
 from sagas.conf import get_settings
-from sagas.exceptions import UnreadableRow
-from sagas.logs import log
+from sagas.definition.exceptions import UnreadableRow
+from sagas.definition.registry import all_sagas
+from sagas.engine.leased_execution import HOST, worker_name
+from sagas.engine.logs import log
 from sagas.models import SagaExecution, SagaWorker
-from sagas.querysets import ago
-from sagas.registry import all_sagas
-from sagas.tenure import HOST, worker_name
+from sagas.models.querysets import ago
+from sagas.storage import database
 
-from . import unknown
+from . import unregistered_sagas
 from .executors import keep_open_until_after
-from .holding import readable_of
 from .pool import Pool
+from .quarantine import readable_of
 from .reports import LINE, Report
 from .shared import CLUSTER
 from .sigterm import SigtermWatch
@@ -115,9 +116,9 @@ class WorkerProcess:
         last_chance = get_settings().MAX_RECOVERIES - 1
         found = 0
         if last_chance and time.monotonic() >= self._look_for_suspects and not self.pool.has_died_often(last_chance):
-            found = self._take(1, (last_chance, journal.MAX_DEATHS))
+            found = self._take(1, (last_chance, storage.MAX_DEATHS))
             self._look_for_suspects = time.monotonic() + (0.0 if found else SUSPECTS_EVERY)
-        most = last_chance - 1 if last_chance else journal.MAX_DEATHS
+        most = last_chance - 1 if last_chance else storage.MAX_DEATHS
         return found + (self._take(free - found, (0, most)) if free > found else 0)
 
     def _take(self, count: int, deaths: tuple[int, int]) -> int:
@@ -128,8 +129,8 @@ class WorkerProcess:
         def claim() -> list[SagaExecution]:
             # The answer to the first try may have got lost; a second claim would take others.
             try:
-                found = journal.find_all_claimed(worker=worker) if next(tries) else []
-                return found or journal.claim_due(count, list(sagas), worker=worker, lease=lease, deaths=deaths)
+                found = storage.find_all_claimed(worker=worker) if next(tries) else []
+                return found or storage.claim_due(count, list(sagas), worker=worker, lease=lease, deaths=deaths)
             except UnreadableRow:
                 return readable_of(worker)
 
@@ -245,7 +246,7 @@ class WorkerProcess:
             defaults=now | {"draining": self.stopping},
             create_defaults=now | where | {"started_at": Now()},
         )
-        unknown.hold_what_nobody_knows()
+        unregistered_sagas.hold_what_nobody_knows()
 
     def _sign_off(self) -> None:
         self.pool.excuse()

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from sagas import database
-from sagas.logs import log
+from sagas.engine.logs import log
+from sagas.storage import database
 
 ASK_EVERY = 0.5
 FRESH = 3.0

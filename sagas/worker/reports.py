@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from sagas.logs import log
+from sagas.engine.logs import log
 
 REPORTS = "SAGAS_REPORTS"
 AT_A_TIME = 65536

@@ -22,10 +22,10 @@ from contextlib import suppress
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from sagas import database
 from sagas.conf import get_settings
-from sagas.logs import log
+from sagas.engine.logs import log
 from sagas.models import SagaWorker
+from sagas.storage import database
 
 from .broker import LIFELINE
 from .knowledge import Knowledge

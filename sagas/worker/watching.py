@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import time
 
-from sagas import database
 from sagas.models import SagaExecution
+from sagas.storage import database
 
 from .knowledge import OVERDUE, Knowledge
 from .processes import parents_in_group

@@ -5,16 +5,16 @@ import re
 
 from sagaproject.bookings.demo.scenes import SCENES, played
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
-from sagas.cases import case_of
+from sagas.definition.registry import all_sagas
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
-from sagas.operations import By
+from sagas.operations import Actor
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.registry import all_sagas
-from sagas.tenure import history_of
+from sagas.presentation.overview import case_of
 from tests.bookings.conftest import BOOKING, PAYMENT
 from tests.support import new_id, run_saga
 
-ANA = By(name="ana", source="cli")
+ANA = Actor(name="ana", source="cli")
 
 
 def scene(saga, outcome):
@@ -41,7 +41,7 @@ def waiting(plant):
 def case(execution, *, personal=False):
     """What is said of the case, for who may see personal values or not."""
     execution = SagaExecution.objects.get(pk=execution.pk)
-    return case_of(execution, all_sagas().get(execution.saga_name), history_of(execution), personal=personal)
+    return case_of(execution, all_sagas().get(execution.saga_name), load_history(execution), personal=personal)
 
 
 def verdict(execution, **options):
@@ -62,14 +62,14 @@ def case_url(execution):
     return f"/admin/sagas/sagaexecution/{execution.pk}/change/"
 
 
-def act_url(execution, act):
-    return f"/admin/sagas/sagaexecution/{execution.pk}/act/{act}/"
+def act_url(execution, operation):
+    return f"/admin/sagas/sagaexecution/{execution.pk}/operation/{operation}/"
 
 
-def do(client, execution, act, reason="she called", **data):
+def do(client, execution, operation, reason="she called", **data):
     """Confirm the act as its page asks it, at the version that the execution has."""
     execution.refresh_from_db()
-    return client.post(act_url(execution, act), {"version": execution.version, "reason": reason, **data})
+    return client.post(act_url(execution, operation), {"version": execution.version, "reason": reason, **data})
 
 
 def text_of(response):

@@ -65,10 +65,10 @@ def every_kind(stage):
     run(stage.step("a", KeyError("x"), retry_count=0), saga_id="failed-unexpectedly", name="tour")
     run(stage.step("a", undo=[StepFailed("no")]), stage.step("b", StepFailed("no")), saga_id="undone-in-part")
     run(stage.step("a", RetryLater(3600)), saga_id="waiting", max_seconds=0, priority=Priority.HIGH)
-    aside = stage.step("a", undo=[RetryLater(3600)], compensation_retry_count=0)
-    run(aside, stage.step("b", StepFailed("no")), saga_id="undoing")
+    deferred = stage.step("a", undo=[RetryLater(3600)], compensation_retry_count=0)
+    run(deferred, stage.step("b", StepFailed("no")), saga_id="undoing")
     run(stage.step("a", RetryLater(3600)), saga_id="held", max_seconds=0)
-    operations.perform(operations.Act.HOLD, "held", reason="She calls back")
+    operations.perform(operations.Operation.HOLD, "held", reason="She calls back")
     taken = run(stage.step("a", RetryLater(3600)), saga_id="in-hand", max_seconds=0)
     SagaExecution.objects.filter(pk=taken.pk).update(leased=True)
     SagaExecution.objects.filter(pk=run(stage.step("a"), saga_id="old").pk).update(

@@ -11,7 +11,7 @@ from django.test import Client
 
 from sagas import RetryLater, SagaState, StepFailed
 from sagas.models import SagaEvent, SagaExecution
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from tests.support import let_wait_pass, lost, run
 
@@ -131,25 +131,25 @@ def test_a_cancel_undoes_what_was_done(supervisor, stage, registered):
 
 
 @pytest.mark.parametrize(
-    ("act", "said"),
+    ("operation", "said"),
     [
         ("hold", "It will be held as soon as the step that is under way has ended."),
         ("cancel", "It will be cancelled as soon as the step that is under way has ended; this page shows how."),
     ],
 )
-def test_what_a_worker_has_in_hand_ends_its_step_first(supervisor, stage, registered, act, said):
+def test_what_a_worker_has_in_hand_ends_its_step_first(supervisor, stage, registered, operation, said):
     heard = []
 
     def running(context):
         execution = get_saga_orchestrator().get_status("x")
-        do(supervisor, execution, act)
+        do(supervisor, execution, operation)
         heard.append(told(supervisor, execution))
 
     execution = get_saga_orchestrator().execute("x", "trip", registered(stage.step("a", running), stage.step("b")))
 
     assert heard == [said]
-    assert execution.held == ("Held by vera: she called" if act == "hold" else "")
-    assert stage.told == ["a"] if act == "hold" else ["a", "a.undo"]
+    assert execution.held == ("Held by vera: she called" if operation == "hold" else "")
+    assert stage.told == ["a"] if operation == "hold" else ["a", "a.undo"]
 
 
 def test_a_booking_is_held_and_released(support):
@@ -318,7 +318,7 @@ def test_of_what_nobody_has_tried_nobody_says_that_it_could_not_be_done(support,
 
 
 def test_what_was_in_doubt_may_also_never_have_happened(support, stage, registered):
-    words = {"done": "Paid {ref}.", "refused": "Nothing was paid.", "undone": "Nothing is paid any more."}
+    words = {"done": "Paid {ref}.", "refused": "Nothing was paid.", "compensated": "Nothing is paid any more."}
     saga = registered(stage.step("a", lost(), undo=[StepFailed("no")], retry_count=0, wording=words))
     execution = get_saga_orchestrator().execute("x", "trip", saga)
 
@@ -427,7 +427,7 @@ def test_an_act_needs_a_reason(support):
 def test_what_has_moved_meanwhile_is_shown_anew_and_nothing_is_done(support):
     execution = scene("create_booking", "waiting")
     seen = execution.version
-    perform(Act.HOLD, execution.saga_id, reason="a colleague")
+    perform(Operation.HOLD, execution.saga_id, reason="a colleague")
 
     page = support.post(act_url(execution, "release"), {"version": seen, "reason": "typed with care"})
 
@@ -458,10 +458,10 @@ def quicker(db):
     """Lets a colleague act when the execution is looked at for the nth time: quicker(2, Act.COMPENSATE, "x")."""
     looks = count(1)
 
-    def order(at, act, saga_id):
+    def order(at, operation, saga_id):
         def look(**_):
             if next(looks) == at:
-                perform(act, saga_id, reason="a colleague")
+                perform(operation, saga_id, reason="a colleague")
 
         post_init.connect(look, sender=SagaExecution, weak=False, dispatch_uid="quicker")
 
@@ -473,7 +473,7 @@ def quicker(db):
 def test_who_comes_second_by_a_hair_is_told_so(supervisor, quicker, at):
     execution = scene("collect_payment", "succeeded")
     form = {"version": execution.version, "reason": "a double sale", "amount": "420.00"}
-    quicker(at, Act.COMPENSATE, execution.saga_id)
+    quicker(at, Operation.COMPENSATE, execution.saga_id)
 
     page = supervisor.post(act_url(execution, "compensate"), form)
 

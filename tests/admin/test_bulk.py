@@ -10,8 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from sagas import StepFailed
-from sagas.models import SagaBatch, SagaEvent, SagaExecution, SagaWorker
-from sagas.operations import Act, batches, perform
+from sagas.models import BulkOperation, SagaEvent, SagaExecution, SagaWorker
+from sagas.operations import Operation, bulk, perform
 from sagas.testing import drain
 from tests.support import run
 
@@ -41,9 +41,9 @@ def failed(stage, registered, db):
     return fail
 
 
-def choose(client, act, pks, **more):
+def choose(client, operation, pks, **more):
     """The page that the action of the list leads to."""
-    return client.post(LIST, {"action": f"bulk_{act}", "_selected_action": pks, **more}, follow=True)
+    return client.post(LIST, {"action": f"bulk_{operation}", "_selected_action": pks, **more}, follow=True)
 
 
 def form_of(response):
@@ -80,10 +80,10 @@ def test_five_hundred_failed_ones_are_retried_each_once_whatever_is_clicked_agai
     first, second = confirm(support, page, count="500"), confirm(support, page, count="500")
     assert first.status_code == second.status_code == 302
     assert first["Location"] == second["Location"]
-    batch = SagaBatch.objects.get()
-    while batches.counts(batch)["waiting"]:
-        batches.advance(batch)
-        assert batches.counts(batch)["running"] <= 10
+    bulk_operation = BulkOperation.objects.get()
+    while bulk.counts(bulk_operation)["waiting"]:
+        bulk.advance(bulk_operation)
+        assert bulk.counts(bulk_operation)["running"] <= 10
         drain()
 
     assert set(retries().values()) == {1}
@@ -106,10 +106,10 @@ def test_a_second_tab_that_shows_the_same_does_nothing_twice(support, failed):
     pks = failed(3)
     one, other = choose(support, "retry", pks), choose(support, "retry", pks)
     confirm(support, one, count="3")
-    batches.advance_all()
+    bulk.advance_all()
 
     followed = confirm(support, other, count="3")
-    batches.advance_all()
+    bulk.advance_all()
 
     assert retries() == {"f-0": 1, "f-1": 1, "f-2": 1}
     said = words(support.get(followed["Location"]))
@@ -127,7 +127,7 @@ def test_who_reloads_the_page_or_comes_back_to_it_finds_what_was_confirmed(suppo
     assert confirm(support, reloaded, count="2")["Location"] == followed
     assert support.get(address)["Location"] == followed
     assert supervisor.get(address)["Location"] == LIST
-    assert SagaBatch.objects.count() == 1
+    assert BulkOperation.objects.count() == 1
 
 
 def test_what_is_looked_at_is_not_done(support, failed):
@@ -138,7 +138,7 @@ def test_what_is_looked_at_is_not_done(support, failed):
     assert support.get(BULK).status_code == 302
 
     assert list(SagaExecution.objects.values()) == before
-    assert not SagaBatch.objects.exists()
+    assert not BulkOperation.objects.exists()
     assert not SagaEvent.objects.exists()
 
 
@@ -158,10 +158,10 @@ def test_who_does_not_say_why_or_how_many_is_asked_again_and_may_then(support, f
 
     assert again.status_code == 200
     assert told in words(again)
-    assert not SagaBatch.objects.exists()
+    assert not BulkOperation.objects.exists()
     confirm(support, again, count="2")
     confirm(support, page, count="2")
-    assert SagaBatch.objects.count() == 1
+    assert BulkOperation.objects.count() == 1
 
 
 def test_what_moves_no_money_asks_for_no_number(support, failed):
@@ -169,7 +169,7 @@ def test_what_moves_no_money_asks_for_no_number(support, failed):
     SagaExecution.objects.update(needs_attention=True)
 
     followed = confirm(support, choose(support, "acknowledge", pks))
-    batches.advance_all()
+    bulk.advance_all()
 
     assert "2 of 2 have ended" in words(support.get(followed["Location"]))
     assert not SagaExecution.objects.filter(needs_attention=True).exists()
@@ -226,7 +226,7 @@ def test_whoever_has_logged_in_anew_is_told_that_the_selection_is_lost(support, 
     assert [str(message) for message in answer.context["messages"]] == [
         "What was selected is not known any more; select it again. What has been confirmed is among the bulk acts."
     ]
-    assert not SagaBatch.objects.exists()
+    assert not BulkOperation.objects.exists()
 
 
 def test_a_choice_that_was_tampered_with_or_is_anothers_does_nothing(support, supervisor, failed):
@@ -236,19 +236,19 @@ def test_a_choice_that_was_tampered_with_or_is_anothers_does_nothing(support, su
     for client, choice in ((supervisor, chosen), (support, chosen[:-1]), (support, "")):
         answer = client.post(BULK, {"choice": choice, "reason": "x", "count": "2"})
         assert (answer.status_code, answer["Location"]) == (302, LIST)
-    assert not SagaBatch.objects.exists()
+    assert not BulkOperation.objects.exists()
 
 
-@pytest.mark.parametrize("act", ["retry", "hold", "release", "acknowledge"])
-def test_a_role_has_the_acts_that_it_may_take_and_no_others(support, supervisor, auditor, failed, act):
+@pytest.mark.parametrize("operation", ["retry", "hold", "release", "acknowledge"])
+def test_a_role_has_the_acts_that_it_may_take_and_no_others(support, supervisor, auditor, failed, operation):
     pks = failed(1)
-    option = f'value="bulk_{act}"'
+    option = f'value="bulk_{operation}"'
 
     assert [option in client.get(LIST).content.decode() for client in (support, supervisor, auditor)] == [
         True, True, False,
     ]  # fmt: skip
-    choose(auditor, act, pks)
-    assert not SagaBatch.objects.exists()
+    choose(auditor, operation, pks)
+    assert not BulkOperation.objects.exists()
 
 
 def test_who_has_lost_the_permission_since_the_preview_is_refused(support, failed):
@@ -258,7 +258,7 @@ def test_who_has_lost_the_permission_since_the_preview_is_refused(support, faile
     assert confirm(support, page, count="1").status_code == 403
 
     support.user.user_permissions.set([])
-    assert not SagaBatch.objects.exists()
+    assert not BulkOperation.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -273,14 +273,14 @@ def test_who_has_lost_the_permission_since_the_preview_is_refused(support, faile
 def test_who_loses_the_right_while_it_goes_on_has_the_rest_refused(support, auditor, failed, settings, take_away, told):
     settings.SAGAS = {"BULK_AT_ONCE": 1}
     followed = confirm(support, choose(support, "retry", failed(3)), count="3")["Location"]
-    batches.advance_all()
+    bulk.advance_all()
     take_away(support.user)
     drain()
 
-    batches.advance_all()
+    bulk.advance_all()
 
     assert retries() == {"f-0": 1}
-    assert list(SagaBatch.objects.get().rows.values_list("status", "sentence")) == [
+    assert list(BulkOperation.objects.get().items.values_list("status", "sentence")) == [
         ("done", ""), ("refused", told), ("refused", told),
     ]  # fmt: skip
     assert words(auditor.get(followed)).count(f"Not done: {told}") == 2
@@ -290,10 +290,10 @@ def test_who_may_not_see_executions_sees_no_batch(admin_client, support, failed,
     followed = confirm(support, choose(support, "retry", failed(1)), count="1")["Location"]
     support.user.groups.clear()
 
-    for page in (followed, f"{followed}progress/", "/admin/sagas/sagabatch/"):
+    for page in (followed, f"{followed}progress/", "/admin/sagas/bulkoperation/"):
         assert support.get(page).status_code == 403
         assert Client().get(page).status_code == 302
-    assert admin_client.get(f"{BULK}{SagaBatch.objects.get().pk + 1}/").status_code == 404
+    assert admin_client.get(f"{BULK}{BulkOperation.objects.get().pk + 1}/").status_code == 404
 
 
 def test_a_confirmation_without_a_csrf_token_is_refused(support, failed):
@@ -302,7 +302,7 @@ def test_a_confirmation_without_a_csrf_token_is_refused(support, failed):
     strict.force_login(support.user)
 
     assert confirm(strict, page, count="1").status_code == 403
-    assert not SagaBatch.objects.exists()
+    assert not BulkOperation.objects.exists()
 
 
 def test_progress_tells_each_group_and_each_row_and_how_it_stands_now(support, failed):
@@ -311,10 +311,10 @@ def test_progress_tells_each_group_and_each_row_and_how_it_stands_now(support, f
     assert f"{NO_WORKER} {PACE} 0 of 5 have ended All 5 Waiting for their turn 5 Under way 0" in words(
         support.get(followed)
     )
-    perform(Act.RETRY, "f-0", reason="quicker")
-    perform(Act.HOLD, "f-0", reason="wait")
-    batches.advance_all()
-    perform(Act.HOLD, "f-1", reason="wait")
+    perform(Operation.RETRY, "f-0", reason="quicker")
+    perform(Operation.HOLD, "f-0", reason="wait")
+    bulk.advance_all()
+    perform(Operation.HOLD, "f-1", reason="wait")
 
     said = words(support.get(followed))
     assert (
@@ -335,7 +335,7 @@ def test_progress_tells_each_group_and_each_row_and_how_it_stands_now(support, f
 def test_it_says_how_it_goes_in_a_sentence_that_changes_seldom(support, failed, settings):
     settings.SAGAS = {"BULK_AT_ONCE": 1}
     followed = confirm(support, choose(support, "retry", failed(2)), count="2")["Location"]
-    batch, said = SagaBatch.objects.get(), []
+    bulk_operation, said = BulkOperation.objects.get(), []
 
     def look():
         said.append(re.search(r'role="status"[^>]*>([^<]*)<', support.get(followed).content.decode())[1])
@@ -347,7 +347,7 @@ def test_it_says_how_it_goes_in_a_sentence_that_changes_seldom(support, failed, 
     )
     look()
     for _ in range(2):
-        batches.advance(batch)
+        bulk.advance(bulk_operation)
         look()
         drain()
     look()
@@ -391,7 +391,7 @@ def test_the_part_that_changes_is_not_sent_again_while_it_has_not(support, faile
     assert first["Cache-Control"] == "private, no-cache"
     assert 'data-over="no"' in first.content.decode()
     assert support.get(part, headers={"If-None-Match": first["ETag"]}).status_code == 304
-    batches.advance_all()
+    bulk.advance_all()
     assert support.get(part, headers={"If-None-Match": first["ETag"]}).status_code == 200
     drain()
     assert 'data-over="yes"' in support.get(part).content.decode()
@@ -408,16 +408,16 @@ def test_rows_are_told_a_page_at_a_time(support, failed):
 
 def test_bulk_acts_are_listed_and_lead_to_their_progress(auditor, support, failed):
     followed = confirm(support, choose(support, "retry", failed(2)), count="2")["Location"]
-    batch = SagaBatch.objects.get()
+    bulk_operation = BulkOperation.objects.get()
 
-    listed = words(auditor.get("/admin/sagas/sagabatch/"))
+    listed = words(auditor.get("/admin/sagas/bulkoperation/"))
 
     assert "Try again" in listed
     assert "sara" in listed
-    assert auditor.get(f"/admin/sagas/sagabatch/{batch.pk}/change/")["Location"] == followed
-    assert auditor.get("/admin/sagas/sagabatch/none/change/").status_code == 404
-    for act in ("add/", f"{batch.pk}/delete/"):
-        assert auditor.post(f"/admin/sagas/sagabatch/{act}", {"post": "yes"}).status_code == 403
+    assert auditor.get(f"/admin/sagas/bulkoperation/{bulk_operation.pk}/change/")["Location"] == followed
+    assert auditor.get("/admin/sagas/bulkoperation/none/change/").status_code == 404
+    for operation in ("add/", f"{bulk_operation.pk}/delete/"):
+        assert auditor.post(f"/admin/sagas/bulkoperation/{operation}", {"post": "yes"}).status_code == 403
 
 
 def test_personal_data_is_for_those_who_may_see_it(support, auditor, stage, registered, db):
@@ -428,11 +428,11 @@ def test_personal_data_is_for_those_who_may_see_it(support, auditor, stage, regi
     saga = registered(stage.step("a", StepFailed("no")), personal=("email",), on_change=quote)
     page = choose(support, "retry", [run(*saga, saga_id="f", context={"email": CANARY}).pk])
     followed = confirm(support, page, reason=f"{CANARY} has called")["Location"]
-    batches.advance_all()
+    bulk.advance_all()
 
     seen = support.get(followed).content.decode()
     assert "ValueError: no such customer: [email]" in html.unescape(seen)
-    assert CANARY not in seen + page.content.decode() + support.get("/admin/sagas/sagabatch/").content.decode()
+    assert CANARY not in seen + page.content.decode() + support.get("/admin/sagas/bulkoperation/").content.decode()
     assert f"Reason: {CANARY} has called" in words(auditor.get(followed))
 
 
@@ -453,7 +453,7 @@ def test_a_row_whose_context_cannot_be_read_takes_no_page_down(support, failed):
     pks = failed(2)
     followed = confirm(support, choose(support, "retry", pks), count="2")["Location"]
     SagaExecution.objects.filter(pk=pks[0]).update(context=RawSQL("%s", ["{"]))
-    batches.advance_all()
+    bulk.advance_all()
 
     said = words(support.get(followed))
 

@@ -42,13 +42,13 @@ def follows(client, execution):
 def test_the_page_follows_what_goes_on_soon_and_nothing_else(support, plant, orchestrator):
     begun = orchestrator.start(new_id(), "create_booking", context=BOOKING)
     late = waiting(plant)
-    in_hand = waiting(plant)
-    SagaExecution.objects.filter(pk=in_hand.pk).update(leased=True)
+    leased_rows = waiting(plant)
+    SagaExecution.objects.filter(pk=leased_rows.pk).update(leased=True)
     held = orchestrator.start(new_id(), "create_booking", context=BOOKING)
     orchestrator.hold(held.saga_id)
 
     assert follows(support, begun)
-    assert follows(support, in_hand)
+    assert follows(support, leased_rows)
     assert not follows(support, late)
     assert not follows(support, held)
     assert not follows(support, book())

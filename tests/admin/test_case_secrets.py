@@ -10,7 +10,7 @@ from integrations.exceptions import Kind, ProviderError
 from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
 from sagas import StepFailed, operations
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.operations import By
+from sagas.operations import Actor
 from tests.bookings.conftest import BOOKING
 from tests.support import new_id, run_saga
 from tests.tampering import unguarded
@@ -129,8 +129,8 @@ def test_what_people_and_providers_write_does_nothing(supervisor, stage, registe
         stage.step("a", {"ref": SCRIPT}, undo=[StepFailed(SCRIPT)]), step, references=["ref"], personal=["name"]
     )
     execution = orchestrator.execute(new_id(), "trip", saga, context={"name": SCRIPT, "deep": {SCRIPT: [SCRIPT]}})
-    orchestrator.resolve_step(execution.saga_id, "a", "undone", evidence=SCRIPT, reason=SCRIPT, by=By(name=SCRIPT))
-    operations.note(execution.saga_id, SCRIPT, by=By(name=SCRIPT))
+    orchestrator.resolve_step(execution.saga_id, "a", "undone", evidence=SCRIPT, reason=SCRIPT, by=Actor(name=SCRIPT))
+    operations.note(execution.saga_id, SCRIPT, by=Actor(name=SCRIPT))
 
     pages = [
         supervisor.get(case_url(execution)),

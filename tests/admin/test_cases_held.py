@@ -3,8 +3,8 @@
 import pytest
 
 from sagas import StepFailed
+from sagas.definition.states import Direction
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.states import Direction
 from tests.bookings.conftest import BOOKING
 from tests.support import lost, new_id
 from tests.tampering import unguarded

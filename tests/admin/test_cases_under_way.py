@@ -5,10 +5,10 @@ import datetime as dt
 import pytest
 
 from sagas import SagaState
-from sagas.cases import moment_in_words
 from sagas.conf import get_settings
+from sagas.definition.states import Direction
 from sagas.models import SagaExecution
-from sagas.states import Direction
+from sagas.presentation.time_format import format_moment
 from tests.bookings.conftest import BOOKING
 from tests.support import new_id
 
@@ -25,7 +25,7 @@ def test_a_charge_whose_reply_was_lost_is_in_doubt(plant):
     SagaExecution.objects.filter(pk=execution.pk).update(due_at=execution.due_at.replace(year=2099))
     found = case(execution)
 
-    next_at = moment_in_words(execution.due_at.replace(year=2099))
+    next_at = format_moment(execution.due_at.replace(year=2099))
     advice = f"It finds out by itself, next at {next_at}. Do not do it again by another way."
     assert verdict(execution) == ("doubt", "Nobody knows yet whether this was done: “Charge”.", advice)
     assert [(line.sentence, line.why) for line in found.in_doubt] == [
@@ -41,9 +41,9 @@ def test_a_charge_whose_reply_was_lost_is_in_doubt(plant):
 def test_a_booking_that_waits_tells_for_which_step_and_until_when(plant):
     execution = waiting(plant)
 
-    headline = f"It waits: the next attempt of “Invoice” is at {moment_in_words(execution.due_at)}."
+    headline = f"It waits: the next attempt of “Invoice” is at {format_moment(execution.due_at)}."
     assert verdict(execution) == ("busy", headline, BY_ITSELF)
-    assert [line.status for line in case(execution).others] == ["doing", "waiting", "waiting", "waiting"]
+    assert [line.status for line in case(execution).others] == ["running", "waiting", "waiting", "waiting"]
 
 
 def test_a_booking_that_runs_tells_how_far_it_is(plant):
@@ -52,7 +52,7 @@ def test_a_booking_that_runs_tells_how_far_it_is(plant):
 
     assert verdict(execution) == ("busy", "It is running: 0 of 4 steps are done.", BY_ITSELF)
 
-    SagaExecution.objects.filter(pk=execution.pk).update(wants="cancel")
+    SagaExecution.objects.filter(pk=execution.pk).update(pending_request="cancel")
     then = "As soon as the step under way has ended, what was done is undone."
     assert verdict(execution) == ("busy", "It is about to be cancelled.", then)
 
@@ -69,7 +69,7 @@ def test_a_payment_that_is_being_undone(plant):
     plant("payments", "refund", "throttle", latency_ms=3_600_000)
     execution = pay(max_seconds=0.5)
 
-    headline = f"It is being undone: the next attempt to undo “Charge” is at {moment_in_words(execution.due_at)}."
+    headline = f"It is being undone: the next attempt to undo “Charge” is at {format_moment(execution.due_at)}."
     advice = "“Receipt by e-mail” failed for good, so what was done before is undone, last step first."
     assert execution.state is SagaState.COMPENSATING
     assert verdict(execution) == ("busy", headline, advice)
@@ -85,12 +85,12 @@ def test_an_undo_that_is_set_aside_tells_when_and_until_when_it_is_tried(plant, 
     execution = pay()
     undos = execution.step_executions.filter(step="process_payment", direction=Direction.COMPENSATION)
     since = undos.order_by("sequence")[3].finished_at
-    until = moment_in_words(since + dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE))
+    until = format_moment(since + dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE))
     headline = "The undo of “Charge” does not get through."
 
     assert execution.state is SagaState.COMPENSATING
     assert sentences(case(execution).others)[0] == "It is not certain yet whether R$ 420.00 was given back."
-    next_at = moment_in_words(execution.due_at)
+    next_at = format_moment(execution.due_at)
     advice = f"It is tried again by itself at {next_at}, and again until {until}; after that a person has to see to it."
     assert verdict(execution) == ("doubt", headline, advice)
     SagaExecution.objects.filter(pk=execution.pk).update(leased=True)

@@ -11,9 +11,10 @@ from django.utils import formats, timezone
 
 from integrations import sandbox
 from integrations.models import FaultMode, SandboxEffect
-from sagas import OutcomeUnknown, RetryLater, SagaState, StepFailed, registry
+from sagas import OutcomeUnknown, RetryLater, SagaState, StepFailed
+from sagas.definition import registry
 from sagas.models import MissingSaga, SagaExecution
-from sagas.operations import Act, By, perform
+from sagas.operations import Actor, Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.conftest import words_of
 from tests.bookings.conftest import BOOKING, PAYMENT
@@ -109,12 +110,12 @@ def test_an_undo_that_is_set_aside_is_told_with_when_it_is_tried_and_until_when(
     plant("invoices", "cancel", FaultMode.THROTTLE, remaining=ALWAYS)
     execution = booking()
     undos = execution.step_executions.filter(step="create_nf", direction="compensation")
-    aside, again = undos.last().finished_at, undos.last().retry_at
+    deferred, again = undos.last().finished_at, undos.last().retry_at
 
     (told,) = cards(shown(support))
     assert told.startswith(
         f"{CANCEL_INVOICE} Set aside It is set aside while the provider does not help; "
-        f"at {moment(again)} it is tried again, and until {moment(aside + dt.timedelta(hours=24))} if need be. "
+        f"at {moment(again)} it is tried again, and until {moment(deferred + dt.timedelta(hours=24))} if need be. "
         "The provider's last answer The provider asks for fewer requests (rate_limit) "
     )
     assert "Attempts 4 " in told
@@ -198,7 +199,7 @@ def test_an_undo_that_the_provider_has_accepted_is_told_so(support, plant, clock
 def test_an_undo_of_a_held_saga_waits_for_a_person_and_says_why(support, plant, no_calendar, clock):
     plant("invoices", "cancel", FaultMode.THROTTLE, latency_ms=3_600_000)
     booking(max_seconds=60)
-    by = By(name="Bia", source="cli")
+    by = Actor(name="Bia", source="cli")
     get_saga_orchestrator().hold("b-1", reason="Ana Souza called <b>again</b>", by=by)
 
     (told,) = cards(shown(support))
@@ -230,7 +231,7 @@ def test_nothing_personal_is_told_to_who_may_not_see_it_and_nothing_is_markup(su
     canary = "canary <script>alert(1)</script> @example.com"
     answer = StepFailed(f"cannot write to {canary} <img src=x onerror=alert(2)>")
     saga = registered(
-        stage.step("write", undo=[answer], wording={"to_undo": "A letter to {email} is taken back."}),
+        stage.step("write", undo=[answer], wording={"to_compensate": "A letter to {email} is taken back."}),
         stage.step("pay", StepFailed("no")),
         personal=["email"],
         references=["email"],
@@ -254,9 +255,9 @@ def test_what_was_personal_before_a_correction_is_not_told_either(support, super
         personal=["email"],
     )
     execution = run_saga(saga, context={"email": "ana.old@example.com"}, max_seconds=0)
-    perform(Act.HOLD, execution.saga_id)
-    perform(Act.CORRECT, execution.saga_id, context={"email": "ana.new@example.com"})
-    perform(Act.RELEASE, execution.saga_id)
+    perform(Operation.HOLD, execution.saga_id)
+    perform(Operation.CORRECT, execution.saga_id, context={"email": "ana.new@example.com"})
+    perform(Operation.RELEASE, execution.saga_id)
     run_saga(saga, execution.saga_id, context={"email": "ana.old@example.com"})
 
     assert "[email] is not known" in words_of(shown(support))

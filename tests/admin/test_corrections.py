@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from sagas import SagaState, StepFailed
 from sagas.models import SagaExecution
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 
 from .cases import act_url, case_url, items, scene, text_of, told
@@ -89,7 +89,7 @@ def test_a_wrong_address_is_corrected_and_the_payment_tried_again(supervisor):
 
 def test_what_is_held_before_a_step_is_corrected_and_released(supervisor, stage, execute):
     def holds(context):
-        perform(Act.HOLD, context.saga_id, reason="look")
+        perform(Operation.HOLD, context.saga_id, reason="look")
         return {"id": 7}
 
     execution = execute({"mail": "wrong"}, stage.step("a", holds), stage.step("b"))
@@ -305,7 +305,7 @@ def test_what_the_schema_says_of_a_personal_value_does_not_quote_it(clerk, execu
 def test_what_changed_meanwhile_is_shown_anew(supervisor, execute):
     execution = execute({"city": "Rio"})
     page = correct(supervisor, execution, json='{"city": "Recife"}')
-    perform(Act.CORRECT, "x", context={"city": "Natal"})
+    perform(Operation.CORRECT, "x", context={"city": "Natal"})
 
     again = supervisor.post(act_url(execution, "correct"), filled(page) | {"reason": "a typo"})
 

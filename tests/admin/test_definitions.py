@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework import serializers
 
-from sagas import registry
+from sagas.definition import registry
 from sagas.models import MissingSaga, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.conftest import words_of

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from sagas.models import SagaExecution
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from tests.support import run_saga
 
 from .pages import LIST, PERSONAL, book, count_questions, fill, text_of
@@ -90,10 +90,10 @@ def test_why_it_is_held_does_not_quote_what_was_corrected(support, stage, regist
     support.user.user_permissions.add(Permission.objects.get(codename="export_saga"))
     saga = registered(stage.step("a"), stage.step("b"), personal=["email"])
     execution = run_saga(saga, context={"email": "ana.old@example.com"}, max_seconds=0)
-    perform(Act.HOLD, execution.saga_id)
-    perform(Act.CORRECT, execution.saga_id, context={"email": "ana.new@example.com"})
-    perform(Act.RELEASE, execution.saga_id)
-    perform(Act.HOLD, execution.saga_id, reason="it was ana.old@example.com")
+    perform(Operation.HOLD, execution.saga_id)
+    perform(Operation.CORRECT, execution.saga_id, context={"email": "ana.new@example.com"})
+    perform(Operation.RELEASE, execution.saga_id)
+    perform(Operation.HOLD, execution.saga_id, reason="it was ana.old@example.com")
 
     assert rows_of(support.get(EXPORT))[0]["held"] == "Held by an operator: it was [email]"
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sagas import RetryLater, StepFailed
 from sagas.models import SagaEvent
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from tests.tampering import unguarded
 
@@ -25,9 +25,9 @@ DESK = "/admin/sagas/compensation/"
 OLD, NEW = "ana.old@example.com", "ana.new@example.com"
 WORDING = {
     "done": "A letter went to {to}.",
-    "to_undo": "The letter to {to} is taken back.",
+    "to_compensate": "The letter to {to} is taken back.",
     "refused": "No letter went to {to}.",
-    "undone": "The letter to {to} was taken back.",
+    "compensated": "The letter to {to} was taken back.",
     "by_hand": "Ring {to}.",
 }
 SAGA = {"processing": "Letters go to {to}.", "checking": "Letters to {to} are looked into."}
@@ -35,7 +35,7 @@ SAGA = {"processing": "Letters go to {to}.", "checking": "Letters to {to} are lo
 
 def writes(context):
     """Is held after it, with what it was about in words of its own."""
-    perform(Act.HOLD, context.saga_id, reason="look")
+    perform(Operation.HOLD, context.saga_id, reason="look")
     return {"to": context["customer_email"]}
 
 
@@ -54,7 +54,7 @@ def corrected(saga):
     def corrected(saga_id="x", times=1):
         get_saga_orchestrator().execute(saga_id, "trip", saga, context={"customer_email": OLD})
         for _ in range(times):
-            execution = perform(Act.CORRECT, saga_id, context={"customer_email": NEW})
+            execution = perform(Operation.CORRECT, saga_id, context={"customer_email": NEW})
         return execution
 
     return corrected
@@ -70,14 +70,14 @@ def clerk(support):
 
 def cancelled(execution):
     """Its undo has begun, and waits for its next attempt."""
-    perform(Act.CANCEL, execution.saga_id)
+    perform(Operation.CANCEL, execution.saga_id)
     get_saga_orchestrator().resume(execution.saga_id, max_seconds=0)
     return execution
 
 
 def not_undone(execution, clock):
     """Its undo has failed for good."""
-    perform(Act.CANCEL, execution.saga_id)
+    perform(Operation.CANCEL, execution.saga_id)
     return get_saga_orchestrator().resume(execution.saga_id)
 
 
@@ -95,7 +95,7 @@ def test_who_may_see_what_is_personal_is_told_of_it(supervisor, corrected):
 
 def test_what_an_act_would_do_tells_of_no_former_value(clerk, corrected):
     execution = corrected()
-    cancel, release = (clerk.get(act_url(execution, act)) for act in ("cancel", "release"))
+    cancel, release = (clerk.get(act_url(execution, operation)) for operation in ("cancel", "release"))
 
     assert OLD not in cancel.content.decode() + release.content.decode()
     assert items(cancel, "What happens, in this order") == ["The letter to [customer_email] is taken back."]
@@ -114,7 +114,7 @@ def test_the_form_of_a_correction_leaves_out_what_quotes_one(clerk, registered, 
     saga = registered(stage.step("a", writes), stage.step("b"), personal=["customer_email"])
     context = {"customer_email": OLD, "note": f"for {OLD}", "size": "small"}
     execution = get_saga_orchestrator().execute("x", "trip", saga, context=context)
-    perform(Act.CORRECT, "x", context=context | {"customer_email": NEW})
+    perform(Operation.CORRECT, "x", context=context | {"customer_email": NEW})
 
     page = clerk.get(act_url(execution, "correct"))
 

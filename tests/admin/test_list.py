@@ -7,10 +7,11 @@ import re
 import pytest
 from django.db.models.expressions import RawSQL
 
-from sagas import OutcomeUnknown, SagaState, StepFailed, histories
+from sagas import OutcomeUnknown, SagaState, StepFailed
+from sagas.engine import history
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.tenure import history_of
 from tests.support import run
 
 from .pages import LIST, PERSONAL, book, count_questions, fill, ids_in, line_of, text_of
@@ -314,4 +315,4 @@ def test_in_doubt_are_those_that_stopped_with_a_step_of_which_nobody_knows(super
         "undo-unknown": SagaState.PARTIALLY_COMPENSATED,
     }
     assert found == {saga_id for saga_id, doubt in DOUBTS.items() if doubt}
-    assert {row.saga_id for row in rows if histories.in_doubt(history_of(row))} <= found
+    assert {row.saga_id for row in rows if history.in_doubt(load_history(row))} <= found

@@ -3,9 +3,9 @@
 import pytest
 
 from sagas import OutcomeUnknown, RetryLater, SagaState, StepFailed, orchestrator
+from sagas.definition.states import Direction
 from sagas.models import SagaEvent, SagaExecution
-from sagas.operations import Act, batches, perform
-from sagas.states import Direction
+from sagas.operations import Operation, bulk, perform
 from tests.support import let_wait_pass, lost
 
 from .cases import act_url, case_url, do, items, scene, text_of
@@ -84,7 +84,7 @@ def test_a_release_tells_all_that_follows_and_not_only_the_first_call(support):
 
 def test_a_release_of_a_rollback_tells_all_undos_that_follow(support, stage, registered):
     def holds(context):
-        perform(Act.HOLD, context.saga_id, reason="look")
+        perform(Operation.HOLD, context.saga_id, reason="look")
 
     saga = registered(
         stage.step("a"), stage.step("b"), stage.step("c", undo=[holds]), stage.step("d", StepFailed("no"))
@@ -200,7 +200,7 @@ def test_a_release_that_asks_first_tells_the_money_that_either_answer_moves(supp
     )
     run = orchestrator.get_saga_orchestrator().execute
     execution = run("x", "trip", context={"price": "10.00"}, max_seconds=0.2)
-    perform(Act.HOLD, "x")
+    perform(Operation.HOLD, "x")
 
     page = support.get(act_url(execution, "release"))
 
@@ -213,7 +213,7 @@ def test_a_release_that_asks_first_tells_the_money_that_either_answer_moves(supp
     ]
     assert items(page, PERHAPS) == ["Extras is done.", "Charge is undone.", "Deposit is undone."]
     assert items(page, FOR_GOOD) == [AN_UNDO]
-    forecast = batches.prepare(Act.RELEASE, [execution.pk])
+    forecast = bulk.prepare(Operation.RELEASE, [execution.pk])
     assert forecast.money == {(Direction.ACTION, "BRL"): 10, (Direction.COMPENSATION, "BRL"): 20}
 
 

@@ -6,7 +6,7 @@ from django.test import Client, RequestFactory
 from sagas import StepFailed
 from sagas.admin.acts import offered
 from sagas.models import SagaEvent
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from tests.support import lost
 
@@ -16,7 +16,7 @@ from .conftest import logged_in
 FOR_SUPPORT = {"verify", "release", "retry", "resolve", "acknowledge", "hold"}
 MAY = {
     "Support": FOR_SUPPORT,
-    "Supervisor": {act.value for act in Act},
+    "Supervisor": {operation.value for operation in Operation},
     "Auditor": set(),
     "": set(),
 }
@@ -34,7 +34,7 @@ def ready(stage, registered):
 
     def held():
         doubtful()
-        return perform(Act.HOLD, "x", reason="look")
+        return perform(Operation.HOLD, "x", reason="look")
 
     def failed():
         return execute("x", "trip", registered(stage.step("a", ValueError("odd"), retry_count=0)))
@@ -56,40 +56,42 @@ def offers(user, execution):
     request = RequestFactory().get("/")
     request.user = user
     execution.refresh_from_db()
-    buttons, refusals = offered(request, execution)
-    return {button.act: button for button in buttons}, {refusal.label: refusal.sentence for refusal in refusals}
+    buttons, blocked_reasons = offered(request, execution)
+    return {button.operation: button for button in buttons}, {
+        refusal.label: refusal.sentence for refusal in blocked_reasons
+    }
 
 
 WORDS = {"word": "a:undone", "evidence": "seen", "input-json": '{"n": 1}'}
 
 
-@pytest.mark.parametrize("act", [act.value for act in Act])
+@pytest.mark.parametrize("operation", [operation.value for operation in Operation])
 @pytest.mark.parametrize("role", MAY)
-def test_a_role_does_what_it_may_and_nothing_else(db, ready, role, act):
-    client, execution = logged_in("somebody", role), ready[act]()
+def test_a_role_does_what_it_may_and_nothing_else(db, ready, role, operation):
+    client, execution = logged_in("somebody", role), ready[operation]()
     version, events = execution.version, SagaEvent.objects.count()
-    buttons, refusals = offers(client.user, execution)
+    buttons, blocked_reasons = offers(client.user, execution)
 
-    response = do(client, execution, act, **WORDS, **{"input-:version": execution.version})
+    response = do(client, execution, operation, **WORDS, **{"input-:version": execution.version})
 
     execution.refresh_from_db()
-    if act in MAY[role]:
-        assert act in buttons
+    if operation in MAY[role]:
+        assert operation in buttons
         assert response.status_code == 302
         assert SagaEvent.objects.count() > events
     else:
-        assert act not in buttons
-        assert ASK_A_SUPERVISOR in refusals.values()
-        assert response.status_code == client.get(act_url(execution, act)).status_code == 403
+        assert operation not in buttons
+        assert ASK_A_SUPERVISOR in blocked_reasons.values()
+        assert response.status_code == client.get(act_url(execution, operation)).status_code == 403
         assert (execution.version, SagaEvent.objects.count()) == (version, events)
 
 
-@pytest.mark.parametrize("act", [act.value for act in Act])
-def test_nobody_in_particular_is_asked_who_they_are(db, ready, act):
-    execution = ready[act]()
+@pytest.mark.parametrize("operation", [operation.value for operation in Operation])
+def test_nobody_in_particular_is_asked_who_they_are(db, ready, operation):
+    execution = ready[operation]()
     version, events = execution.version, SagaEvent.objects.count()
 
-    response = do(Client(), execution, act, **WORDS)
+    response = do(Client(), execution, operation, **WORDS)
 
     assert response.status_code == 302
     assert response["Location"].startswith("/admin/login/?next=")
@@ -98,13 +100,13 @@ def test_nobody_in_particular_is_asked_who_they_are(db, ready, act):
 
 
 def test_each_act_is_a_button_or_a_sentence(support, ready):
-    buttons, refusals = offers(support.user, ready["retry"]())
+    buttons, blocked_reasons = offers(support.user, ready["retry"]())
 
-    assert {act: button.label for act, button in buttons.items()} == {
+    assert {operation: button.label for operation, button in buttons.items()} == {
         "retry": "Try again from the start",
         "acknowledge": "Acknowledge",
     }
-    assert refusals == {
+    assert blocked_reasons == {
         "Check with the provider": "No step is in doubt that its provider can be asked about.",
         "Release": "It is not held.",
         "Correct the input and try again": ASK_A_SUPERVISOR,
@@ -116,7 +118,7 @@ def test_each_act_is_a_button_or_a_sentence(support, ready):
 
 
 @pytest.mark.parametrize(
-    ("act", "label", "primary"),
+    ("operation", "label", "primary"),
     [
         ("verify", "Check with the provider", "verify"),
         ("release", "Release", "release"),
@@ -125,11 +127,11 @@ def test_each_act_is_a_button_or_a_sentence(support, ready):
         ("compensate", "Undo everything", None),
     ],
 )
-def test_the_safe_button_is_the_first(supervisor, ready, act, label, primary):
-    buttons, _ = offers(supervisor.user, ready[act]())
+def test_the_safe_button_is_the_first(supervisor, ready, operation, label, primary):
+    buttons, _ = offers(supervisor.user, ready[operation]())
 
-    assert buttons[act].label == label
-    assert [act for act, button in buttons.items() if button.primary] == ([primary] if primary else [])
+    assert buttons[operation].label == label
+    assert [operation for operation, button in buttons.items() if button.primary] == ([primary] if primary else [])
 
 
 def test_an_undo_that_failed_is_undone_again(support, ready):

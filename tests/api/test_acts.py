@@ -21,7 +21,7 @@ NEEDS = {
 BECAUSE = {"reason": "the customer asked"}
 
 
-def act(client, saga_id, what, **wanted):
+def operation(client, saga_id, what, **wanted):
     return client.post(f"{EXECUTIONS}{saga_id}/{what}/", BECAUSE | wanted, format="json")
 
 
@@ -34,7 +34,7 @@ def failed(order, start, stage):
 
 
 def test_a_retry_is_queued_for_the_workers_and_says_who_why_and_from_where(support, failed):
-    response = act(support, failed, "retry")
+    response = operation(support, failed, "retry")
 
     assert response.status_code == 202
     assert (response.json()["state"], response.json()["run"]) == ("pending", 2)
@@ -44,7 +44,7 @@ def test_a_retry_is_queued_for_the_workers_and_says_who_why_and_from_where(suppo
 
 
 def test_an_act_that_the_state_does_not_allow_says_why_and_what_is_allowed(support, start):
-    response = act(support, start(), "retry")
+    response = operation(support, start(), "retry")
 
     assert response.status_code == 409
     assert response.json()["detail"] == "Only what has failed can be tried again, and this is “Pending”."
@@ -53,8 +53,8 @@ def test_an_act_that_the_state_does_not_allow_says_why_and_what_is_allowed(suppo
 
 def test_an_act_on_what_has_moved_is_refused(support, failed):
     seen = support.get(f"{EXECUTIONS}{failed}/preview/?action=retry").json()["version"]
-    assert act(support, failed, "retry", version=seen).status_code == 202
-    response = act(support, failed, "retry", version=seen)
+    assert operation(support, failed, "retry", version=seen).status_code == 202
+    response = operation(support, failed, "retry", version=seen)
 
     assert response.status_code == 412
     assert response.json()["detail"] == "It has moved since you looked; look again and decide then."
@@ -89,7 +89,7 @@ def test_a_step_is_resolved_by_hand_with_evidence(support, order, start, stage):
     order(stage.step("charge", undo=[StepFailed("closed")]), stage.step("ship", StepFailed("no"), None))
     saga_id = start()
     assert get_saga_orchestrator().resume(saga_id).state == "partially_compensated"
-    response = act(support, saga_id, "steps/charge/resolve", outcome="undone", evidence="mail of the bank")
+    response = operation(support, saga_id, "steps/charge/resolve", outcome="undone", evidence="mail of the bank")
 
     assert response.status_code == 202
     assert response.json()["state"] == "failed"
@@ -114,7 +114,7 @@ def test_what_a_step_would_have_reported_is_refused_where_it_is(
     order(stage.step("charge", undo=[StepFailed("closed")]), stage.step("ship", StepFailed("no"), None))
     saga_id = start()
     get_saga_orchestrator().resume(saga_id)
-    response = act(support, saga_id, "steps/charge/resolve", outcome=outcome, output=output, evidence="a mail")
+    response = operation(support, saga_id, "steps/charge/resolve", outcome=outcome, output=output, evidence="a mail")
 
     assert response.status_code == 400
     assert response.json()["errors"] == [{"pointer": pointer, "detail": detail}]
@@ -133,7 +133,7 @@ def test_an_act_without_a_proper_reason_is_refused(support, failed, wanted):
 def test_each_act_needs_its_permission(order, start, what, owns):
     client = client_named("client", *([] if owns else ["view_sagaexecution"]), *(set(NEEDS.values()) - {NEEDS[what]}))
     saga_id = start(client) if owns else start()
-    response = act(client, saga_id, what, outcome="done", evidence="seen")
+    response = operation(client, saga_id, what, outcome="done", evidence="seen")
 
     assert response.status_code == 403
     assert response.json()["detail"] == f"This needs the permission sagas.{NEEDS[what]}."
@@ -144,14 +144,14 @@ def test_each_act_needs_its_permission(order, start, what, owns):
 @pytest.mark.parametrize("what", NEEDS)
 def test_with_it_the_state_decides(order, start, what):
     client = client_named("client", NEEDS[what])
-    response = act(client, start(client), what, **({"outcome": "done", "evidence": "x"} if "/" in what else {}))
+    response = operation(client, start(client), what, **({"outcome": "done", "evidence": "x"} if "/" in what else {}))
 
     assert response.status_code == (202 if what in ("cancel", "hold") else 409)
 
 
 @pytest.mark.parametrize("what", NEEDS)
 def test_nobody_acts_without_a_name(anonymous, start, what):
-    assert act(anonymous, start(), what).status_code == 401
+    assert operation(anonymous, start(), what).status_code == 401
 
 
 def test_a_session_acts_only_with_its_csrf_token(support, failed):
@@ -160,7 +160,7 @@ def test_a_session_acts_only_with_its_csrf_token(support, failed):
     browser = APIClient(enforce_csrf_checks=True)
     browser.force_login(support.user)
 
-    assert act(browser, failed, "retry").status_code == 403
+    assert operation(browser, failed, "retry").status_code == 403
     assert SagaExecution.objects.get().state == "failed"
 
 

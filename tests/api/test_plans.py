@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from sagas.models import SagaExecution, SagaReference
-from sagas.querysets import fold
+from sagas.models.querysets import fold
 from tests.plans import rows_read, scans, statements_of
 
 from .conftest import EXECUTIONS

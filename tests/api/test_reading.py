@@ -76,10 +76,10 @@ def test_somebody_elses_execution_is_not_found_as_one_that_is_not_there(bia, sta
     assert nobodys.json()["detail"] == "There is no execution 'saga-0'."
 
 
-@pytest.mark.parametrize("act", ACTS)
-def test_nor_is_it_acted_on(bia, start, act):
+@pytest.mark.parametrize("operation", ACTS)
+def test_nor_is_it_acted_on(bia, start, operation):
     saga_id = start()
-    response = bia.post(f"{EXECUTIONS}{saga_id}/{act}/", {"reason": "because"}, format="json")
+    response = bia.post(f"{EXECUTIONS}{saga_id}/{operation}/", {"reason": "because"}, format="json")
 
     assert response.status_code == 404
     assert SagaExecution.objects.get(saga_id=saga_id).version == 1

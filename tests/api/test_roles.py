@@ -32,14 +32,16 @@ def clients(db):
     return made
 
 
-@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("operation", ACTS)
 @pytest.mark.parametrize("role", MAY)
-def test_a_role_does_what_it_may_and_nothing_else(clients, start, role, act):
+def test_a_role_does_what_it_may_and_nothing_else(clients, start, role, operation):
     client = clients[role]
     saga_id = start(clients[""])
-    response = client.post(f"{EXECUTIONS}{saga_id}/{act}/", RESOLUTION if "resolve" in act else WANTED, format="json")
+    response = client.post(
+        f"{EXECUTIONS}{saga_id}/{operation}/", RESOLUTION if "resolve" in operation else WANTED, format="json"
+    )
 
-    if act in MAY[role]:
+    if operation in MAY[role]:
         assert response.status_code in (202, 409)
     else:
         assert response.status_code == 403

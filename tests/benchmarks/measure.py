@@ -83,7 +83,7 @@ def measure_noop() -> dict[str, Any]:
     """A saga of four steps that do nothing, and the floor, by turns: both see the same machine."""
     from django.db import connections
 
-    from sagas.tenure import worker_name
+    from sagas.engine.leased_execution import worker_name
     from tests.benchmarks.clocks import Spent
     from tests.benchmarks.floor import FLOORS, Rows
 

@@ -41,7 +41,7 @@ class Steps:
         self.data = dict(data)
         self.outputs: dict[str, dict[str, Any]] = {}
 
-    def act(self, name: str, **about: Any) -> dict[str, Any]:
+    def operation(self, name: str, **about: Any) -> dict[str, Any]:
         """Call the step's action, and keep its output as the engine does."""
         output = dict(self.saga.step(name).action(self.context(name, "", **about)))
         self.outputs[name] = output

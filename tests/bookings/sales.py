@@ -9,10 +9,10 @@ from integrations.models import SandboxEffect
 from sagaproject.bookings import services
 from sagaproject.bookings.models import Booking
 from sagaproject.bookings.services import NotPossible
-from sagas.operations import By
+from sagas.operations import Actor
 from sagas.orchestrator import get_saga_orchestrator
 
-CUSTOMER = By(name="customer", source="page")
+CUSTOMER = Actor(name="customer", source="page")
 DECLINED = "pm_card_chargeDeclined"
 PAID = "payment-SALE-001-1"
 
@@ -30,9 +30,9 @@ def resolve(word):
     get_saga_orchestrator().resolve_step(PAID, "process_payment", word, evidence="Stripe's dashboard", reason="seen")
 
 
-def refusal_of(act) -> str:
+def refusal_of(operation) -> str:
     with pytest.raises(NotPossible) as caught:
-        act()
+        operation()
     return caught.value.sentence
 
 
@@ -49,9 +49,9 @@ def charges() -> int:
 def at_once(*acts, times=1) -> list[str]:
     """Do them in threads of their own; what each was refused with."""
 
-    def try_to(act):
+    def try_to(operation):
         try:
-            act()
+            operation()
         except NotPossible as refusal:
             return refusal.sentence
         finally:

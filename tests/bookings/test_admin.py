@@ -18,8 +18,8 @@ def test_a_record_is_listed_and_shown_and_not_touched(admin_client, model):
 
     assert "SALE-001" in admin_client.get(path, {"q": "SALE-001"}).content.decode()
     assert "SALE-001" in admin_client.get(f"{path}{row.pk}/change/").content.decode()
-    for act in ("add/", f"{row.pk}/change/", f"{row.pk}/delete/"):
-        assert admin_client.post(path + act, {"post": "yes"}).status_code == 403
+    for operation in ("add/", f"{row.pk}/change/", f"{row.pk}/delete/"):
+        assert admin_client.post(path + operation, {"post": "yes"}).status_code == 403
 
 
 @pytest.mark.usefixtures("paid")

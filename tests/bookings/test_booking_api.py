@@ -315,10 +315,10 @@ def test_what_was_not_booked_is_not_cancelled(ana, saga_clock, plant):
 
 
 def test_somebody_elses_booking_is_as_little_there_as_none(bia, confirmed):
-    for act, data in (("", None), ("payment/", VISA), ("cancel/", ILL)):
+    for operation, data in (("", None), ("payment/", VISA), ("cancel/", ILL)):
         answers = []
         for sale in ("SALE-001", "SALE-002", "SALE%00", "S%20A"):
-            url = f"{URL}{sale}/{act}"
+            url = f"{URL}{sale}/{operation}"
             answers.append(bia.get(url) if data is None else post(bia, url, data))
         assert {answer.status_code for answer in answers} == {404}
         assert len({answer.content for answer in answers}) == 1
@@ -355,8 +355,10 @@ def test_bookings_are_in_the_document_of_the_api(client):
         *("200", "202", "400", "401", "409", "411", "413", "415", "422", "429")
     }
     assert set(paths["/api/v1/bookings/{sale_id}/"]["get"]["responses"]) == {"200", "304", "401", "404", "429"}
-    for act in ("payment", "cancel"):
-        assert {"202", "403", "404", "409"} <= set(paths[f"/api/v1/bookings/{{sale_id}}/{act}/"]["post"]["responses"])
+    for operation in ("payment", "cancel"):
+        assert {"202", "403", "404", "409"} <= set(
+            paths[f"/api/v1/bookings/{{sale_id}}/{operation}/"]["post"]["responses"]
+        )
 
 
 def test_another_clients_sagas_change_nothing_about_a_booking(ana, bia, saga_clock):

@@ -13,10 +13,10 @@ from sagaproject.bookings import services
 from sagaproject.bookings.models import Booking
 from sagas import SagaState
 from sagas.models import SagaEvent, SagaExecution
-from sagas.operations import Act, By, perform
+from sagas.operations import Actor, Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
+from sagas.presentation.messages import StepStatus
 from sagas.testing import drain
-from sagas.wording import StepStatus
 from tests.bookings.conftest import BOOKING
 
 pytest_plugins = ["sagas.testing.fixtures"]
@@ -243,7 +243,7 @@ def test_a_booking_in_doubt_is_checked(client, booking, saga_clock, plant):
 
 
 def test_a_held_booking_is_checked(client, booking):
-    perform(Act.HOLD, booking.booking_saga_id, reason="a question", by=By(name="support"))
+    perform(Operation.HOLD, booking.booking_saga_id, reason="a question", by=Actor(name="support"))
 
     response = page(client, booking)
 

@@ -212,9 +212,9 @@ def test_what_a_person_looks_into_is_not_cancelled(saga_clock, plant):
 
 
 def test_a_sale_that_is_not_there_is_neither_paid_nor_cancelled():
-    for act in (pay, cancel):
+    for operation in (pay, cancel):
         with pytest.raises(Booking.DoesNotExist):
-            act()
+            operation()
 
 
 @pytest.mark.django_db(transaction=True)

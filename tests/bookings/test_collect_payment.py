@@ -19,15 +19,15 @@ def payment(orchestrator, db) -> Steps:
 
 def test_every_step_leaves_what_people_search_by(payment):
     for name in COLLECT_PAYMENT_SAGA.names:
-        payment.act(name)
+        payment.operation(name)
 
     found = {key for key in COLLECT_PAYMENT_SAGA.references if payment.data.get(key)}
     assert found == {"sale_id", "customer_email", "payment_id", "invoice_number"}
 
 
 def test_the_payment_is_in_our_books(payment):
-    payment.act("process_payment")
-    output = payment.act("create_invoice")
+    payment.operation("process_payment")
+    output = payment.operation("create_invoice")
 
     invoice = Invoice.objects.get()
     assert (invoice.amount, invoice.currency) == (Decimal("420.00"), "BRL")
@@ -37,8 +37,8 @@ def test_the_payment_is_in_our_books(payment):
 
 
 def test_an_entry_in_the_books_is_voided_and_kept(payment):
-    payment.act("process_payment")
-    payment.act("create_invoice")
+    payment.operation("process_payment")
+    payment.operation("create_invoice")
 
     assert payment.undo("create_invoice") == {"invoice_voided": True}
     assert payment.undo("create_invoice") == {"invoice_voided": False}
@@ -48,7 +48,7 @@ def test_an_entry_in_the_books_is_voided_and_kept(payment):
 
 
 def test_a_charge_is_refunded(payment, ledger):
-    payment.act("process_payment")
+    payment.operation("process_payment")
 
     output = payment.undo("process_payment")
 
@@ -59,9 +59,9 @@ def test_a_charge_is_refunded(payment, ledger):
 def test_a_charge_in_doubt_that_took_place_is_found_and_kept(payment, plant, ledger):
     plant("payments", "charge", "effect_then_lose_reply")
     with pytest.raises(OutcomeUnknown):
-        payment.act("process_payment")
+        payment.operation("process_payment")
 
-    assert payment.verify("process_payment") == payment.act("process_payment")
+    assert payment.verify("process_payment") == payment.operation("process_payment")
     assert ledger("payments") == [("charge", "succeeded")]
 
 
@@ -70,7 +70,7 @@ def test_nobody_says_that_a_charge_in_doubt_did_not_take_place(payment, plant, m
     if mode:
         plant("payments", "charge", mode)
         with pytest.raises(RetryLater):
-            payment.act("process_payment")
+            payment.operation("process_payment")
 
     with pytest.raises(OutcomeUnknown) as caught:
         payment.verify("process_payment")
@@ -81,7 +81,7 @@ def test_nobody_says_that_a_charge_in_doubt_did_not_take_place(payment, plant, m
 def test_a_charge_in_doubt_that_took_place_is_refunded_without_its_id(payment, plant, ledger):
     plant("payments", "charge", "effect_then_lose_reply")
     with pytest.raises(OutcomeUnknown):
-        payment.act("process_payment")
+        payment.operation("process_payment")
 
     assert payment.undo("process_payment", uncertain=True)["refunded"]
     assert ledger("payments") == [("charge", "refunded"), ("refund", "refunded")]
@@ -91,7 +91,7 @@ def test_a_charge_in_doubt_that_never_took_place_cannot_take_place_once_it_is_un
     assert not payment.undo("process_payment", uncertain=True)["refunded"]
 
     with pytest.raises(StepFailed) as caught:
-        payment.act("process_payment")
+        payment.operation("process_payment")
 
     assert str(caught.value) == (
         "The payment was undone; the same request is not carried out again (payment_intent_unexpected_state)"
@@ -103,14 +103,14 @@ def test_a_declined_card_says_why(payment):
     payment.data["payment_method"] = "pm_card_chargeDeclinedInsufficientFunds"
 
     with pytest.raises(StepFailed) as caught:
-        payment.act("process_payment")
+        payment.operation("process_payment")
 
     assert str(caught.value) == "The card has insufficient funds (insufficient_funds)"
 
 
 def test_the_receipt_names_the_amount_and_the_payment(payment):
-    payment.act("process_payment")
-    payment.act("send_receipt")
+    payment.operation("process_payment")
+    payment.operation("send_receipt")
 
     mail = SandboxEffect.objects.get(port="email").request
     assert mail["subject"] == "Receipt for SALE-001"
@@ -120,7 +120,7 @@ def test_the_receipt_names_the_amount_and_the_payment(payment):
 
 
 def test_analytics_are_told_once_and_we_keep_what_they_were_told(payment, ledger):
-    first, second = payment.act("log_analytics"), payment.act("log_analytics")
+    first, second = payment.operation("log_analytics"), payment.operation("log_analytics")
 
     event = AnalyticsEvent.objects.get()
     assert first == second == {"analytics_event_id": event.event_id}

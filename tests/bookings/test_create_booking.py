@@ -25,7 +25,7 @@ def without_phone(db) -> Steps:
 
 def test_every_step_leaves_what_people_search_by(booking):
     for name in STEPS:
-        booking.act(name)
+        booking.operation(name)
 
     found = {key for key in CREATE_BOOKING_SAGA.references if booking.data.get(key)}
     assert found == {"sale_id", "customer_email", "invoice_ref", "invoice_number", "event_id"}
@@ -33,7 +33,7 @@ def test_every_step_leaves_what_people_search_by(booking):
 
 def test_the_providers_get_what_the_customer_gave(booking):
     for name in STEPS:
-        booking.act(name)
+        booking.operation(name)
 
     invoice, mail, message, event = SandboxEffect.objects.order_by("pk")
     assert invoice.request["amount"] == "420.00"
@@ -46,7 +46,7 @@ def test_the_providers_get_what_the_customer_gave(booking):
 
 def test_what_was_done_is_undone(booking, ledger):
     for name in STEPS:
-        booking.act(name)
+        booking.operation(name)
 
     outputs = [booking.undo(name) for name in reversed(STEPS)]
 
@@ -73,7 +73,7 @@ def test_what_may_have_happened_is_undone_without_its_output(booking, plant, led
     plant(port, operation, "effect_then_lose_reply")
 
     with pytest.raises(OutcomeUnknown) as caught:
-        booking.act(name)
+        booking.operation(name)
     booking.undo(name, uncertain=True)
 
     assert str(caught.value) == "The connection broke before the provider's answer came (reply_lost)"
@@ -81,7 +81,7 @@ def test_what_may_have_happened_is_undone_without_its_output(booking, plant, led
 
 
 def test_the_cancellation_mail_updates_the_calendar_entry_of_the_confirmation(booking):
-    booking.act("send_email")
+    booking.operation("send_email")
     booking.undo("send_email")
 
     first, second = [mail.request["invitation"] for mail in SandboxEffect.objects.order_by("pk")]
@@ -93,7 +93,7 @@ def test_the_cancellation_mail_updates_the_calendar_entry_of_the_confirmation(bo
 def test_without_a_telephone_number_whatsapp_is_skipped_and_so_is_its_undo(without_phone, ledger):
     skipped = {"skipped": "the customer gave no telephone number"}
 
-    assert without_phone.act("send_whatsapp") == skipped
+    assert without_phone.operation("send_whatsapp") == skipped
     assert without_phone.undo("send_whatsapp") == skipped
     assert without_phone.undo("send_whatsapp", output=None, uncertain=True) == skipped
     assert ledger("whatsapp") == []
@@ -103,10 +103,10 @@ def test_an_invoice_in_processing_is_asked_for_until_it_is_there(booking, plant,
     plant("invoices", "", "pending_n", remaining=2)
 
     with pytest.raises(StillPending) as first:
-        booking.act("create_nf")
+        booking.operation("create_nf")
     with pytest.raises(StillPending) as second:
-        booking.act("create_nf", output=first.value.output)
-    output = booking.act("create_nf", output=second.value.output)
+        booking.operation("create_nf", output=first.value.output)
+    output = booking.operation("create_nf", output=second.value.output)
 
     assert first.value.after == 1.0
     assert first.value.output == second.value.output == {"external_id": output["invoice_ref"]}
@@ -116,7 +116,7 @@ def test_an_invoice_in_processing_is_asked_for_until_it_is_there(booking, plant,
 def test_an_invoice_still_in_processing_is_cancelled_when_it_is_there(booking, plant, ledger):
     plant("invoices", "", "pending_n", remaining=2)
     with pytest.raises(StillPending) as pending:
-        booking.act("create_nf")
+        booking.operation("create_nf")
 
     with pytest.raises(StillPending):
         booking.undo("create_nf", output=pending.value.output, uncertain=True)
@@ -138,7 +138,7 @@ def test_an_invoice_in_doubt_that_is_not_found_is_looked_for_once_more_one_timeo
 def test_an_invoice_that_appears_between_the_two_looks_is_cancelled(booking, ledger):
     with pytest.raises(RetryLater):
         booking.undo("create_nf", uncertain=True)
-    booking.act("create_nf")
+    booking.operation("create_nf")
 
     assert booking.undo("create_nf", output=None, uncertain=True, attempt=2) == {"invoice_canceled": True}
     assert ledger("invoices") == [("issue", "canceled"), ("cancel", "done")]
@@ -146,7 +146,7 @@ def test_an_invoice_that_appears_between_the_two_looks_is_cancelled(booking, led
 
 def test_an_invoice_that_cannot_be_cancelled_any_more_tells_support_what_to_do(booking):
     booking.data["description"] = "City tour, past-window"
-    number = booking.act("create_nf")["invoice_number"]
+    number = booking.operation("create_nf")["invoice_number"]
 
     with pytest.raises(StepFailed) as caught:
         booking.undo("create_nf")
@@ -163,7 +163,7 @@ def test_a_customer_whom_the_tax_office_rejects_gets_no_booking(booking):
     booking.data["customer_document"] = "52998201199"
 
     with pytest.raises(StepFailed) as caught:
-        booking.act("create_nf")
+        booking.operation("create_nf")
 
     assert str(caught.value) == "The tax office does not authorise the invoice (erro_autorizacao)"
 
@@ -172,7 +172,7 @@ def test_an_event_in_doubt_can_no_longer_be_added_once_it_is_undone(booking, led
     assert booking.undo("add_calendar", uncertain=True) == {"event_removed": False}
 
     with pytest.raises(StepFailed) as caught:
-        booking.act("add_calendar")
+        booking.operation("add_calendar")
 
     assert str(caught.value) == ("The calendar event was undone; the same request is not carried out again (410)")
     assert ledger("calendar") == [("add", "canceled"), ("remove", "done")]

@@ -4,7 +4,7 @@ import pytest
 
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import Priority
-from sagas.registry import get_saga
+from sagas.definition.registry import get_saga
 
 
 @pytest.mark.parametrize(

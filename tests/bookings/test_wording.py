@@ -5,9 +5,9 @@ from django.utils.translation import override
 
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
-from sagas.naming import step_in_words
-from sagas.tenure import history_of
-from sagas.wording import message, steps_told
+from sagas.engine.leased_execution import load_history
+from sagas.presentation.labels import step_label
+from sagas.presentation.messages import message, steps_told
 from tests.bookings.conftest import BOOKING, PAYMENT
 from tests.support import new_id, run_saga
 
@@ -19,7 +19,7 @@ DECLINED = "pm_card_chargeDeclined"
 
 def sentences(execution, saga, **options):
     """What is told of each step."""
-    return [step.sentence for step in steps_told(execution, saga, history_of(execution), **options)]
+    return [step.sentence for step in steps_told(execution, saga, load_history(execution), **options)]
 
 
 def book(max_seconds=None, **changes):
@@ -66,7 +66,7 @@ def test_a_booking_that_does_not_get_into_the_calendar(plant):
 
     execution = book()
 
-    history = history_of(execution)
+    history = load_history(execution)
     assert execution.state is SagaState.FAILED
     assert sentences(execution, CREATE_BOOKING_SAGA) == [
         "There is no valid invoice for R$ 420.00 any more.",
@@ -171,7 +171,7 @@ def test_while_money_is_given_back_the_customer_is_asked_not_to_pay_again(plant)
 
 def test_every_step_has_a_name_in_portuguese():
     with override("pt-br"):
-        names = [step_in_words(name, saga) for saga in SAGAS for name in saga.names]
+        names = [step_label(name, saga) for saga in SAGAS for name in saga.names]
 
     assert names == [
         "Nota fiscal",
@@ -188,10 +188,10 @@ def test_every_step_has_a_name_in_portuguese():
 @pytest.mark.parametrize("saga", SAGAS, ids=lambda saga: saga.name)
 def test_every_step_has_words_for_all_that_can_become_of_it(saga):
     for step in saga:
-        of_an_undo = {"undoing", "undone", "undo_in_doubt", "not_undone", "to_undo"}
+        of_an_undo = {"compensating", "compensated", "compensation_in_doubt", "not_compensated", "to_compensate"}
         by_hand = {"by_hand"} & set(step.wording)
         never = of_an_undo if step.compensation is None else set()
-        never |= {"in_doubt", "undo_in_doubt"} if step.transactional else set()
+        never |= {"in_doubt", "compensation_in_doubt"} if step.transactional else set()
         assert (
             set(step.wording)
             == (of_an_undo | {"name", "doing", "done", "in_doubt", "refused", "to_do"} | by_hand) - never

@@ -10,8 +10,8 @@ from django.core.management import call_command
 from playwright.sync_api import Page, expect
 
 from sagas import StepFailed
-from sagas.models import SagaBatch, SagaEvent
-from sagas.operations import Act, By, batches
+from sagas.models import BulkOperation, SagaEvent
+from sagas.operations import Actor, Operation, bulk
 from sagas.testing import drain
 from tests.support import Registered, Stage, run
 
@@ -72,14 +72,14 @@ def test_a_bulk_retry_is_confirmed_once_and_its_page_goes_on_by_itself(failed, d
     expect(page.get_by_text("0 of 12 have ended")).to_be_visible()
     assert flaws(page) == []
     page.get_by_role("link", name="f-3", exact=True).focus()
-    while batches.advance_all():
+    while bulk.advance_all():
         drain()
 
     expect(page.get_by_text("12 of 12 have ended")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("It is finished.")
     expect(page.get_by_role("link", name="f-3", exact=True)).to_be_focused()
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert SagaBatch.objects.count() == 1
+    assert BulkOperation.objects.count() == 1
 
     page.go_back()
     expect(page.get_by_text("12 of 12 have ended")).to_be_visible()
@@ -87,11 +87,13 @@ def test_a_bulk_retry_is_confirmed_once_and_its_page_goes_on_by_itself(failed, d
 
 
 def test_without_javascript_a_link_shows_how_far_it_is(failed, desk):
-    rows = batches.prepare(Act.RETRY, failed).rows
-    batch = batches.confirm(uuid.uuid4(), Act.RETRY, rows, reason="again", by=By(name="sara", source="cli"))
-    page = desk(f"{LIST}bulk/{batch.pk}/", java_script_enabled=False)
+    rows = bulk.prepare(Operation.RETRY, failed).rows
+    bulk_operation = bulk.confirm(
+        uuid.uuid4(), Operation.RETRY, rows, reason="again", by=Actor(name="sara", source="cli")
+    )
+    page = desk(f"{LIST}bulk/{bulk_operation.pk}/", java_script_enabled=False)
     expect(page.get_by_text("0 of 12 have ended")).to_be_visible()
-    while batches.advance_all():
+    while bulk.advance_all():
         drain()
 
     page.get_by_role("link", name="Refresh").click()

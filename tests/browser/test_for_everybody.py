@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from integrations.models import FaultMode
 from sagaproject.bookings.demo.scenes import Fault
-from sagas.operations import batches
+from sagas.operations import bulk
 from sagas.testing import drain
 from tests.admin.cases import act_url, case_url, scene
 
@@ -103,7 +103,7 @@ def test_a_bulk_act_its_errors_and_its_progress(agent):
     page.get_by_label("Reason").fill("the gateway gives back again")
     page.get_by_label("How many").fill("3")
     page.locator("form button.default").click()
-    while batches.advance_all():
+    while bulk.advance_all():
         drain()
     expect(page.get_by_text("3 of 3 have ended")).to_be_visible()
     assert flaws(page) == []

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from integrations.models import FaultMode
 from sagaproject.bookings.demo.scenes import Fault
 from sagas import StepFailed
-from sagas.operations import Act, By, batches, note, perform
+from sagas.operations import Actor, Operation, bulk, note, perform
 from sagas.testing import drain
 from tests.admin.cases import act_url, case_url
 from tests.support import Registered, Stage, lost, run
@@ -23,9 +23,10 @@ ALIVE = """() => [
     ...[...document.scripts].filter(script => script.textContent.includes("alert(1)")),
 ].map(one => one.outerHTML)"""
 WORDS = {
-    key: f"{key} {{who}} {{ref}}" for key in ("doing", "done", "undone", "in_doubt", "refused", "to_do", "to_undo")
+    key: f"{key} {{who}} {{ref}}"
+    for key in ("doing", "done", "compensated", "in_doubt", "refused", "to_do", "to_compensate")
 }
-DESKS = ["", "sagas/", "sagas/sagaexecution/", "sagas/sagabatch/", "sagas/compensation/", "sagas/provider/"]
+DESKS = ["", "sagas/", "sagas/sagaexecution/", "sagas/bulkoperation/", "sagas/compensation/", "sagas/provider/"]
 MORE_DESKS = [
     "sagas/definition/",
     "sagas/sagaexecution/?q=<script>alert(1)</script>",
@@ -44,13 +45,13 @@ def evil(live_server):
     stands = run(
         *registered(charge, stage.step("ship", refuses, wording=WORDS), **about), saga_id="stands", context=given
     )
-    note("stands", EVIL, by=By(name=EVIL, source=EVIL[:16]))
+    note("stands", EVIL, by=Actor(name=EVIL, source=EVIL[:16]))
     failed = run(
         *registered(stage.step("ship", refuses, wording=WORDS), name="voyage", **about), name="voyage", context=given
     )
     asks = registered(stage.step("ask", lost(), verify=[{}], idempotent=False, wording=WORDS), name="quest", **about)
     doubt = run(*asks, saga_id="doubt", name="quest", context=given, max_seconds=0)
-    perform(Act.HOLD, "doubt", reason=EVIL, by=By(name=EVIL))
+    perform(Operation.HOLD, "doubt", reason=EVIL, by=Actor(name=EVIL))
     no_event = Fault("calendar", "add", FaultMode.REFUSE)
     booking = begun("create_booking", no_event, sale_id=ONE_WORD, customer_name=EVIL, description=EVIL)
     yield {"stands": stands, "failed": failed, "doubt": doubt, "booking": booking}
@@ -62,8 +63,8 @@ def test_on_a_case_and_where_something_is_done_about_it(agent, evil):
     for execution in evil.values():
         look(page, case_url(execution))
         expect(page.locator("#content-main")).to_contain_text("{{7*7}}")
-        for act in Act:
-            look(page, act_url(execution, act))
+        for operation in Operation:
+            look(page, act_url(execution, operation))
 
     page.goto(case_url(evil["stands"]))
     page.get_by_text("Show personal data").click()
@@ -115,7 +116,7 @@ def test_on_lists_and_desks_and_in_bulk(agent, evil):
     page.get_by_label("Reason").fill(EVIL)
     assert_inert(page)
     page.locator("form button.default").click()
-    while batches.advance_all():
+    while bulk.advance_all():
         drain()
     expect(page.get_by_text("3 of 3 have ended")).to_be_visible()
     expect(page.locator("#content-main")).to_contain_text(f"confirmed by {EVIL}")

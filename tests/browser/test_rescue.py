@@ -47,7 +47,7 @@ class Rescue:
     `effects` are what the provider of `port` has done by then.
     """
 
-    act: str
+    operation: str
     role: str
     make: Callable[[], SagaExecution]
     button: str
@@ -218,7 +218,7 @@ def test_an_act_from_the_case_to_its_end(agent, rescue, hand):
     page.clock.run_for(A_LOOK)
     expect(headline(page)).to_have_text(rescue.ends)
     assert effects(rescue.port) == rescue.effects
-    events = execution.events.filter(kind=rescue.act, source="admin")
+    events = execution.events.filter(kind=rescue.operation, source="admin")
     assert [(event.actor.username, event.actor_name, event.reason) for event in events] == [("sara", "sara", WHY)]
 
 

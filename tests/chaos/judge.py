@@ -13,11 +13,12 @@ from typing import Any
 
 from django.db.models import Count, Max
 
-from sagas import SagaState, histories
+from sagas import SagaState
+from sagas.definition.registry import get_saga
+from sagas.definition.states import Ending
+from sagas.engine import history
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution, StepRun
-from sagas.registry import get_saga
-from sagas.states import Ending
-from sagas.tenure import history_of
 from sagas.testing import violations_of
 
 from .outside import Provider, World
@@ -80,7 +81,7 @@ def attention() -> tuple[Counter[str], list[str]]:
     spent: Counter[str] = Counter()
     unexplained = []
     for execution in SagaExecution.objects.filter(needs_attention=True):
-        view = histories.views_of(history_of(execution)).get(execution.failed_step)
+        view = history.facts_of(load_history(execution)).get(execution.failed_step)
         if execution.state is SagaState.FAILED and view and _is_spent(execution, view):
             spent[execution.failed_step] += 1
         else:
@@ -89,7 +90,7 @@ def attention() -> tuple[Counter[str], list[str]]:
     return spent, unexplained
 
 
-def _is_spent(execution: SagaExecution, view: histories.View) -> bool:
+def _is_spent(execution: SagaExecution, view: history.View) -> bool:
     step = get_saga(execution.saga_name).step(execution.failed_step)
     lost = step is not None and not step.idempotent and view.ending is Ending.NONE
     return lost or view.ending is Ending.SPENT

@@ -12,8 +12,8 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sagas.engine.leased_execution import HOST
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.tenure import HOST
 
 from .database import insist
 

@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import Count, Sum
 
 from sagas.models import SagaExecution, SagaWorker
-from sagas.querysets import ago
+from sagas.models.querysets import ago
 
 from . import judge
 from .clients import Clients, orders

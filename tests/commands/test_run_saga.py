@@ -14,11 +14,11 @@ from rest_framework import serializers
 
 from integrations.models import SandboxEffect
 from sagas import OutcomeUnknown, RetryLater, SagaState, StillPending
+from sagas.definition.registry import all_sagas
 from sagas.management.arguments import context_from
 from sagas.management.commands.run_saga import Command
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.registry import all_sagas
 from tests.commands.conftest import BOOKING, PAYMENT, effects, nothing_exists
 
 INPUTS = (

@@ -7,7 +7,7 @@ import pwd
 import pytest
 
 from sagas import SagaState
-from sagas.exceptions import UnknownExecution
+from sagas.definition.exceptions import UnknownExecution
 from sagas.models import SagaEvent, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from tests.crash.processes import wait_for

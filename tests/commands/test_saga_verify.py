@@ -6,9 +6,11 @@ import threading
 import pytest
 from django.db import connection, connections
 
-from sagas import RetryLater, SagaState, StepFailed, registry, verification
+from sagas import RetryLater, SagaState, StepFailed
+from sagas.definition import registry
 from sagas.models import SagaExecution
-from sagas.operations import Act, perform
+from sagas.monitoring import audit
+from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from tests.commands.conftest import BOOKING
 from tests.support import lost
@@ -38,7 +40,7 @@ def rerun(undone, orchestrator):
 def held(stage, registered, orchestrator):
     saga = registered(stage.step("a", {"x": 1}), stage.step("b", RetryLater(3600)), name="waiting")
     orchestrator.execute("s2", "waiting", saga, max_seconds=0.1)
-    return perform(Act.HOLD, "s2", reason="Ana Souza called")
+    return perform(Operation.HOLD, "s2", reason="Ana Souza called")
 
 
 @pytest.fixture
@@ -312,20 +314,20 @@ class Moving:
     """Lets an execution move whenever its events are about to be read."""
 
     def __init__(self, times):
-        self.acts = iter(list(itertools.islice(itertools.cycle([Act.HOLD, Act.RELEASE]), times)))
+        self.acts = iter(list(itertools.islice(itertools.cycle([Operation.HOLD, Operation.RELEASE]), times)))
         self.moving = False
 
     def __call__(self, execute, sql, params, many, context):
         if not self.moving and sql.startswith("SELECT") and "sagas_event" in sql:
             self.moving = True
-            for act in itertools.islice(self.acts, 1):
-                perform(act, "s2", reason="once more")
+            for operation in itertools.islice(self.acts, 1):
+                perform(operation, "s2", reason="once more")
             self.moving = False
         return execute(sql, params, many, context)
 
 
 def test_one_that_moves_between_two_looks_is_read_again(command, held):
-    perform(Act.RELEASE, "s2")
+    perform(Operation.RELEASE, "s2")
     with connection.execute_wrapper(Moving(3)):
         said = command("saga_verify")
 
@@ -333,8 +335,8 @@ def test_one_that_moves_between_two_looks_is_read_again(command, held):
 
 
 def test_one_that_never_stands_still_is_not_verifiable(command, held):
-    perform(Act.RELEASE, "s2")
-    with connection.execute_wrapper(Moving(10 * verification.TRIES)):
+    perform(Operation.RELEASE, "s2")
+    with connection.execute_wrapper(Moving(10 * audit.TRIES)):
         said = command("saga_verify")
 
     assert said.lines[0] == "? waiting s2: not verifiable, it moves too fast to be read."
@@ -343,7 +345,7 @@ def test_one_that_never_stands_still_is_not_verifiable(command, held):
 
 def test_many_are_looked_at_in_batches(command, stage, registered, orchestrator):
     registered(stage.step("a"))
-    many = 2 * verification.BATCH + 1
+    many = 2 * audit.BATCH + 1
     for number in range(many):
         orchestrator.start(f"s{number}", "trip")
     tamper("UPDATE sagas_execution SET failed_step = 'a' WHERE saga_id = %s", f"s{many - 1}")

@@ -3,8 +3,8 @@
 import pytest
 
 from sagas import SagaState, StepFailed
+from sagas.definition.states import Outcome
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.states import Outcome
 from sagas.testing import Effect, violations_of
 from tests.support import lost
 from tests.tampering import unguarded

@@ -8,7 +8,7 @@ from integrations.sandbox import probes
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
 from sagas.models import SagaExecution
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
 from sagas.testing.children import run_in_child
@@ -25,13 +25,13 @@ def execute(saga, given, saga_id):
     get_saga_orchestrator().execute(saga_id, saga.name, context=given(saga_id))
 
 
-def execute_and_act(saga, given, saga_id, act, place):
+def execute_and_act(saga, given, saga_id, operation, place):
     """Act at the provider boundary of that place, from 0, and go on."""
     places = iter(range(place + 1))
 
     def meddle(*_):
         if next(places, None) == place:
-            perform(act, saga_id, reason="test")
+            perform(operation, saga_id, reason="test")
 
     probes.append(meddle)
     execute(saga, given, saga_id)
@@ -49,7 +49,7 @@ def found(saga, saga_id):
 @pytest.mark.parametrize(("saga", "given", "places"), SAGAS, ids=IDS)
 def test_a_saga_cancelled_at_any_moment_is_undone(saga, given, places):
     for place in range(places):
-        in_child(execute_and_act, saga, given, f"s{place}", Act.CANCEL, place)
+        in_child(execute_and_act, saga, given, f"s{place}", Operation.CANCEL, place)
 
         execution, wrong = found(saga, f"s{place}")
         assert (execution.state, wrong) == (SagaState.FAILED, [])
@@ -60,12 +60,12 @@ def test_a_saga_cancelled_at_any_moment_is_undone(saga, given, places):
 @pytest.mark.parametrize(("saga", "given", "places"), SAGAS, ids=IDS)
 def test_a_saga_held_at_any_moment_is_held_and_goes_on_when_released(saga, given, places):
     for place in range(places):
-        in_child(execute_and_act, saga, given, f"s{place}", Act.HOLD, place)
+        in_child(execute_and_act, saga, given, f"s{place}", Operation.HOLD, place)
         execution, wrong = found(saga, f"s{place}")
         assert (execution.state, wrong) == (SagaState.IN_PROGRESS, [])
         assert execution.held == "Held by an operator: test"
 
-        perform(Act.RELEASE, f"s{place}")
+        perform(Operation.RELEASE, f"s{place}")
         in_child(execute, saga, given, f"s{place}")
         execution, wrong = found(saga, f"s{place}")
         assert (execution.state, wrong) == (SagaState.SUCCEEDED, [])
@@ -73,13 +73,13 @@ def test_a_saga_held_at_any_moment_is_held_and_goes_on_when_released(saga, given
 
 @pytest.mark.parametrize(("saga", "given", "places"), SAGAS, ids=IDS)
 def test_a_saga_undone_by_an_operator_and_retried_tells_it_all(saga, given, places):
-    for act, state in (
+    for operation, state in (
         (None, SagaState.SUCCEEDED),
-        (Act.COMPENSATE, SagaState.FAILED),
-        (Act.RETRY, SagaState.SUCCEEDED),
+        (Operation.COMPENSATE, SagaState.FAILED),
+        (Operation.RETRY, SagaState.SUCCEEDED),
     ):
-        if act:
-            perform(act, "s1", reason="test")
+        if operation:
+            perform(operation, "s1", reason="test")
         in_child(execute, saga, given, "s1")
 
         execution, wrong = found(saga, "s1")

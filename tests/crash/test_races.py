@@ -11,11 +11,12 @@ from functools import partial
 
 import pytest
 
-from sagas import ActRefused, RetryLater, SagaConflict, SagaState, StepFailed, engine, journal
+from sagas import ActRefused, RetryLater, SagaConflict, SagaState, StepFailed, storage
+from sagas.engine import runner
+from sagas.engine.leased_execution import LeasedExecution
 from sagas.models import SagaEvent, SagaExecution
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.tenure import Tenure
 from sagas.testing import Effect, violations_of
 from tests.crash.racing import Race
 from tests.support import Registered, Stage
@@ -73,7 +74,7 @@ class Track:
         kinds = list(execution.events.order_by("id").values_list("kind", flat=True))
         wrong = violations_of(self.saga, saga_id, self.effects(execution))
         assert (execution.state, wrong, kinds) == (state, [], list(events))
-        assert (execution.leased, execution.wants, execution.due_at) == (False, None, None)
+        assert (execution.leased, execution.pending_request, execution.due_at) == (False, None, None)
         return execution
 
 
@@ -111,8 +112,8 @@ def begins(race, side, function, *arguments, **options):
     return begin
 
 
-def asks(race, act, saga_id, side="operator"):
-    return begins(race, side, perform, act, saga_id, reason=side)
+def asks(race, operation, saga_id, side="operator"):
+    return begins(race, side, perform, operation, saga_id, reason=side)
 
 
 # Cancel.
@@ -141,7 +142,7 @@ def test_cancel_against_advance(track):
         track.lay(plain("a"), plain("b", RetryLater(0.002), {}), plain("c", idempotent=False))
         track.start(saga_id)
         worker = begins(race, "worker", track.orchestrator.resume, saga_id)
-        result, _ = race.between(asks(race, Act.CANCEL, saga_id), worker)
+        result, _ = race.between(asks(race, Operation.CANCEL, saga_id), worker)
         return check_cancelled(track, saga_id, result, "its state is “Succeeded”.")
 
     race.run(play)
@@ -152,7 +153,7 @@ def test_cancel_in_the_instant_of_the_last_checkpoint(track):
 
     def play(saga_id):
         track.lay(plain("a"), plain("b", at(race, "worker")))
-        result, ended = race.between(asks(race, Act.CANCEL, saga_id), partial(track.execute, saga_id))
+        result, ended = race.between(asks(race, Operation.CANCEL, saga_id), partial(track.execute, saga_id))
         winner = check_cancelled(track, saga_id, result, "its state is “Succeeded”.")
         assert track.stage.told == ["a", "b", *(["b.undo", "a.undo"] if winner == "operator" else [])]
         assert ended.state is SagaExecution.objects.get(saga_id=saga_id).state
@@ -166,7 +167,7 @@ def test_cancel_as_the_pivot_begins_after_another_step(track):
 
     def play(saga_id):
         track.lay(plain("a", at(race, "worker")), plain("b", pivot=True))
-        result, _ = race.between(asks(race, Act.CANCEL, saga_id), partial(track.execute, saga_id))
+        result, _ = race.between(asks(race, Operation.CANCEL, saga_id), partial(track.execute, saga_id))
         winner = check_cancelled(track, saga_id, result, TOO_LATE, "its state is “Succeeded”.")
         assert track.stage.told == (["a", "a.undo"] if winner == "operator" else ["a", "b"])
         return winner
@@ -181,7 +182,7 @@ def test_cancel_as_a_pivot_that_is_the_first_step_begins(track):
         track.lay(plain("a", pivot=True))
         track.start(saga_id)
         worker = begins(race, "worker", track.orchestrator.resume, saga_id)
-        result, _ = race.between(asks(race, Act.CANCEL, saga_id), worker)
+        result, _ = race.between(asks(race, Operation.CANCEL, saga_id), worker)
         winner = check_cancelled(track, saga_id, result, TOO_LATE, "its state is “Succeeded”.")
         assert track.stage.told == ([] if winner == "operator" else ["a"])
         return winner
@@ -192,9 +193,9 @@ def test_cancel_as_a_pivot_that_is_the_first_step_begins(track):
 # Retry and compensate.
 
 
-def not_yet(act, *states):
+def not_yet(operation, *states):
     """The sentences of an act that only an ended saga allows."""
-    return [f"only {act}, and this is “{state}”." for state in states]
+    return [f"only {operation}, and this is “{state}”." for state in states]
 
 
 NOT_FAILED = not_yet("what has failed can be tried again", "In progress", "Undoing", "Pending")
@@ -206,7 +207,7 @@ def test_retry_against_advance(track):
 
     def play(saga_id):
         track.lay(plain("a"), plain("b", at(race, "worker", StepFailed("no")), {}))
-        result, failed = race.between(asks(race, Act.RETRY, saga_id), partial(track.execute, saga_id))
+        result, failed = race.between(asks(race, Operation.RETRY, saga_id), partial(track.execute, saga_id))
         assert (failed.state, failed.run) == (SagaState.FAILED, 1)
         if not accepted(result, *NOT_FAILED):
             assert track.ends(saga_id, SagaState.FAILED).run == 1
@@ -224,7 +225,7 @@ def test_retry_against_retry(track):
     def play(saga_id):
         track.lay(plain("a"), plain("b", StepFailed("no"), {}))
         track.execute(saga_id)
-        results = race.between(*(asks(race, Act.RETRY, saga_id, side) for side in race.sides))
+        results = race.between(*(asks(race, Operation.RETRY, saga_id, side) for side in race.sides))
         winners = [side for side, result in zip(race.sides, results, strict=True) if accepted(result, *NOT_FAILED)]
         assert len(winners) == 1
         assert track.orchestrator.resume(saga_id).run == 2
@@ -240,7 +241,7 @@ def test_compensate_against_success(track):
 
     def play(saga_id):
         track.lay(plain("a"), plain("b", at(race, "worker")))
-        result, ended = race.between(asks(race, Act.COMPENSATE, saga_id), partial(track.execute, saga_id))
+        result, ended = race.between(asks(race, Operation.COMPENSATE, saga_id), partial(track.execute, saga_id))
         assert ended.state is SagaState.SUCCEEDED
         if not accepted(result, *NOT_FINISHED):
             track.ends(saga_id, SagaState.SUCCEEDED)
@@ -256,11 +257,11 @@ def test_compensate_against_success(track):
 
 
 def by_id(saga_id, worker):
-    return journal.claim(saga_id, worker=worker, lease=60, priority=1)
+    return storage.claim(saga_id, worker=worker, lease=60, priority=1)
 
 
 def by_rank(saga_id, worker):
-    return next(iter(journal.claim_due(1, ["trip"], worker=worker, lease=60)), None)
+    return next(iter(storage.claim_due(1, ["trip"], worker=worker, lease=60)), None)
 
 
 @pytest.mark.parametrize("dies", [False, True], ids=["queued", "left by a dead owner"])
@@ -274,11 +275,11 @@ def test_two_claims(track, claims, dies):
         track.lay(plain("a"))
         track.start(saga_id)
         if dies:
-            assert journal.claim(saga_id, worker="the dead one", lease=0, priority=1)
+            assert storage.claim(saga_id, worker="the dead one", lease=0, priority=1)
         sent = time.monotonic()
         tries = [begins(race, side, claim, saga_id, side) for side, claim in zip(race.sides, claims, strict=True)]
         (claimed,) = [result for result in race.between(*tries) if result is not None]
-        engine.advance(Tenure(claimed, track.saga, sent=sent, moment=claimed.claimed_at))
+        runner.advance(LeasedExecution(claimed, track.saga, sent=sent, moment=claimed.claimed_at))
         execution = track.ends(saga_id, SagaState.SUCCEEDED, *(["lost_lease"] if dies else []))
         assert track.stage.told == ["a"]
         assert execution.worker == claimed.worker

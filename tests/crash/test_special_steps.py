@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from sagas import SagaState
+from sagas.definition.states import Outcome
 from sagas.models import SagaExecution, StepRun
-from sagas.states import Outcome
 from sagas.testing import CrashPoints, Effect, assert_survives_crashes
-from tests.crash.toys import ToyWorld, act, act_slowly, look, nothing, refuse, step, toy
+from tests.crash.toys import ToyWorld, act_slowly, look, nothing, operation, refuse, step, toy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,14 +22,14 @@ def states_of(trials):
 
 
 def test_a_step_that_must_not_run_twice_does_not_run_twice():
-    trials = survives(step("first"), step("launch", act, idempotent=False), step("last"))
+    trials = survives(step("first"), step("launch", operation, idempotent=False), step("last"))
 
     assert states_of(trials) == {SagaState.SUCCEEDED, SagaState.FAILED}
 
 
 @pytest.mark.prove
 def test_a_step_that_must_not_run_twice_and_can_be_asked_about_succeeds():
-    trials = survives(step("launch", act, idempotent=False, verify=look), step("last"))
+    trials = survives(step("launch", operation, idempotent=False, verify=look), step("last"))
 
     # Where nothing had happened yet, the provider says so, and what was marked as begun is not begun again.
     assert states_of(trials) == {SagaState.SUCCEEDED, SagaState.FAILED}
@@ -82,7 +82,7 @@ def test_an_undo_that_is_refused_leaves_what_it_reports():
 
 @pytest.mark.prove
 def test_a_saga_of_all_kinds_survives_two_deaths():
-    kinds = [step("first"), step("launch", act, idempotent=False), step("slow", act_slowly)]
+    kinds = [step("first"), step("launch", operation, idempotent=False), step("slow", act_slowly)]
     points = CrashPoints(toy(*kinds, step("last", refuse)), nothing, ToyWorld())
     deaths = range(2, len(points.boundaries()) + 1, 9)
 
@@ -91,7 +91,7 @@ def test_a_saga_of_all_kinds_survives_two_deaths():
 
 def test_the_proof_notices_an_effect_that_a_crash_doubles():
     with pytest.raises(AssertionError) as caught:
-        survives(step("careless", act))
+        survives(step("careless", operation))
 
     # Once: at the death between the effect and its record.
     assert "I1: careless took effect 2 times, not 1 to 1 times" in str(caught.value)

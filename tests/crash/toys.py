@@ -16,7 +16,7 @@ class Toy(Sandbox):
     port = "email"
 
 
-def act(context):
+def operation(context):
     """Have the effect once more."""
     with Toy().call("act", key=context.idempotency_key, deadline=context.deadline, request={}):
         ledger.append("email", "act", context.idempotency_key, {}, state=EffectState.DONE, external_id="")

@@ -26,7 +26,7 @@ MUTANTS: dict[str, Mutant] = {
     "each attempt has an idempotency key of its own": Mutant(
         "sagas/histories.py",
         'key = f"{history.saga_id}:{history.run}:{step}"',
-        'key = f"{history.saga_id}:{history.run}:{step}:{len(history.records)}"',
+        'key = f"{history.saga_id}:{history.run}:{step}:{len(history.attempts)}"',
         "tests/crash/test_lost_replies.py::test_a_charge_that_took_effect_and_timed_out_is_one_charge[confirm]",
     ),
     "UNCERTAIN counts as FAILED": Mutant(

@@ -6,12 +6,12 @@ import datetime as dt
 from dataclasses import replace
 from typing import Any
 
-from sagas import histories, judging, planner
-from sagas.exceptions import StepTimeout
-from sagas.histories import History, Record
-from sagas.outcomes import Ended, ended_by
-from sagas.planner import Attempt, Hold, RollBack, Settle, Wait
-from sagas.states import Direction, Outcome, Resolution, SagaEventKind, SagaState, state_after
+from sagas.definition.exceptions import StepTimeout
+from sagas.definition.states import Direction, Outcome, Resolution, SagaState, StateEvent, state_after
+from sagas.engine import planner, retry_policy
+from sagas.engine.error_classification import Ended, ended_by
+from sagas.engine.history import IN_DOUBT, History, PastAttempt, deserves_attention, retried, roll_back
+from sagas.engine.planner import Attempt, Hold, RollBack, Settle, Wait
 
 from .plans import HAPPENED, LOST, NOT, OK, SagaPlan, StepPlan, do, output_of, saga_of
 
@@ -58,7 +58,7 @@ class Clockwork:
                 self.alarm_at = self.seconds
             self.now = move.until
         elif isinstance(move, RollBack):
-            self.history = histories.roll_back(self.history, move.failed_step)
+            self.history = roll_back(self.history, move.failed_step)
         elif isinstance(move, Hold):
             self.held = move.reason
             return False
@@ -75,7 +75,7 @@ class Clockwork:
         self.history = replace(before, state=state_after(before.state, move.event), failed_step=move.failed_step)
         self.attention = self.history.state is SagaState.PARTIALLY_COMPENSATED
         if self.history.state is SagaState.FAILED and before.state is not SagaState.PARTIALLY_COMPENSATED:
-            self.attention = histories.deserves_attention(self.history)
+            self.attention = deserves_attention(self.history)
 
     def attempt(self, move: Attempt) -> None:
         """A call, and the record that is made of it."""
@@ -88,26 +88,26 @@ class Clockwork:
         if fate == LOST:
             assert planner.in_flight(self.saga, self.history) == move
             outcome = Outcome.FAILED if plan.transactional else Outcome.UNCERTAIN
-            self.file(move, Ended(outcome), judging.Verdict(outcome), started, lost=True)
+            self.file(move, Ended(outcome), retry_policy.RetryDecision(outcome), started, lost=True)
             return
         self.now += dt.timedelta(seconds=plan.takes)
         ended = self.ended(plan, move, fate)
-        verdict = judging.judge(self.history, move, ended, started, self.now, 0.5, self.patience)
+        decision = retry_policy.decide(self.history, move, ended, started, self.now, 0.5, self.patience)
         last = self.last_record(move)
         if (
-            verdict.outcome is Outcome.PENDING
+            decision.outcome is Outcome.PENDING
             and last
             and (last.outcome, last.output) == (Outcome.PENDING, ended.output)
-            and not (move.direction is Direction.COMPENSATION and planner.is_aside(self.history, move.step))
+            and not (move.direction is Direction.COMPENSATION and planner.is_deferred(self.history, move.step))
         ):
-            assert verdict.retry_at
-            self.now = max(self.now, verdict.retry_at)
+            assert decision.retry_at
+            self.now = max(self.now, decision.retry_at)
             return
-        self.file(move, ended, verdict, started)
+        self.file(move, ended, decision, started)
 
-    def last_record(self, move: Attempt) -> Record | None:
+    def last_record(self, move: Attempt) -> PastAttempt | None:
         """The record before it, of the same direction of the same step."""
-        same = [r for r in self.history.records if (r.step, r.direction) == (move.step.name, move.direction)]
+        same = [r for r in self.history.attempts if (r.step, r.direction) == (move.step.name, move.direction)]
         return same[-1] if same else None
 
     def ended(self, plan: StepPlan, move: Attempt, fate: str) -> Ended:
@@ -123,51 +123,57 @@ class Clockwork:
             ended = replace(ended, output=getattr(error, "output", None))
         if move.direction is Direction.VERIFY:
             return replace(ended, outcome=Outcome.UNCERTAIN)
-        if plan.transactional and ended.outcome in histories.IN_DOUBT:
+        if plan.transactional and ended.outcome in IN_DOUBT:
             return replace(ended, outcome=Outcome.FAILED)
         return ended
 
     def file(
-        self, move: Attempt, ended: Ended, verdict: judging.Verdict, started: dt.datetime, *, lost: bool = False
+        self,
+        move: Attempt,
+        ended: Ended,
+        decision: retry_policy.RetryDecision,
+        started: dt.datetime,
+        *,
+        lost: bool = False,
     ) -> None:
         """Put the attempt down."""
         self.version += 1
-        self.history = self.history.with_record(
-            Record(
+        self.history = self.history.with_attempt(
+            PastAttempt(
                 sequence=self.version,
                 step=move.step.name,
                 direction=move.direction,
                 attempt=move.number,
-                outcome=verdict.outcome,
+                outcome=decision.outcome,
                 key=move.key,
                 started_at=started,
                 finished_at=self.now,
-                ending=verdict.ending,
-                retry_at=verdict.retry_at,
+                ending=decision.ending,
+                retry_at=decision.retry_at,
                 output=ended.output,
                 lost=lost,
             )
         )
 
-    def act(self, act: str, name: str) -> None:
+    def operation(self, operation: str, name: str) -> None:
         """An operator's act, as the operations write it, and what follows from it."""
         self.version += 1
         history = self.history
-        if act == "retry" and history.state is SagaState.FAILED:
+        if operation == "retry" and history.state is SagaState.FAILED:
             self.history = History(
                 history.saga_id, history.run + 1, SagaState.IN_PROGRESS, self.saga.names,
                 budget_since=self.version, keys_since=self.version,
             )  # fmt: skip
             self.alarm_at = None
-        elif act == "retry":
-            self.history = histories.retried(history, self.version)
-        elif act == "compensate":
-            state = state_after(history.state, SagaEventKind.COMPENSATE)
+        elif operation == "retry":
+            self.history = retried(history, self.version)
+        elif operation == "compensate":
+            state = state_after(history.state, StateEvent.COMPENSATE)
             self.history = replace(history, state=state, budget_since=self.version)
-        elif act == "release":
+        elif operation == "release":
             self.history = replace(history, budget_since=self.version)
         else:
-            self.resolve(act, name)
+            self.resolve(operation, name)
         self.go()
 
     def resolve(self, outcome: str, name: str) -> None:
@@ -175,8 +181,8 @@ class Clockwork:
         word = Resolution(outcome)
         told: dict[str, Any] = {"direction": Direction.RESOLVED, "resolution": word}
         told["outcome"] = Outcome.FAILED if word is Resolution.NOT_DONE else Outcome.SUCCEEDED
-        self.history = self.history.with_record(
-            Record(
+        self.history = self.history.with_attempt(
+            PastAttempt(
                 sequence=self.version, step=name, attempt=1, key="", started_at=self.now, finished_at=self.now, **told
             )
         )

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sagas import ActRefused, SagaState, StepContext, engine, journal
+from sagas import ActRefused, SagaState, StepContext, storage
+from sagas.definition.states import Direction
+from sagas.engine import runner
+from sagas.engine.leased_execution import LeasedExecution
 from sagas.models import SagaExecution
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.states import Direction
-from sagas.tenure import Tenure
 from tests.support import let_wait_pass
 
 from .plans import HAPPENED, OK, SagaPlan, StepPlan, do, saga_of
@@ -57,13 +58,13 @@ class Inline:
             let_wait_pass(self.execution)
             claimed = self.claim()
         assert claimed, "it is not due"
-        tenure = Tenure(claimed, self.saga, sent=time.monotonic(), moment=claimed.claimed_at)
-        tenure.stop_at = 0.0
-        engine.advance(tenure)
+        leased = LeasedExecution(claimed, self.saga, sent=time.monotonic(), moment=claimed.claimed_at)
+        leased.stop_at = 0.0
+        runner.advance(leased)
 
     def claim(self) -> SagaExecution | None:
         """As a worker does."""
-        return journal.claim(self.saga_id, worker="property", lease=60, priority=1)
+        return storage.claim(self.saga_id, worker="property", lease=60, priority=1)
 
     def cancel(self) -> None:
         """Ask for it, whether it is possible or not."""
@@ -89,11 +90,11 @@ class Inline:
 
         return play
 
-    def act(self, act: str, step: str) -> None:
+    def operation(self, operation: str, step: str) -> None:
         """An operator's act, and what follows from it."""
-        if act in ("done", "not_done", "undone"):
-            self.orchestrator.resolve_step(self.saga_id, step, act, evidence="seen in the provider's books")
+        if operation in ("done", "not_done", "undone"):
+            self.orchestrator.resolve_step(self.saga_id, step, operation, evidence="seen in the provider's books")
         else:
-            perform(Act(act), self.saga_id, reason="property")
+            perform(Operation(operation), self.saga_id, reason="property")
         if self.execution.state is not SagaState.PARTIALLY_COMPENSATED:
             self.go()

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sagas import OutcomeUnknown, RetryLater, Saga, SagaStep, StepFailed, StepTimeout, StillPending
-from sagas.states import Direction
+from sagas.definition.states import Direction
 
 OK, BOOM, REFUSED, LATER, PENDING, NEWS, UNKNOWN, TIMEOUT, LOST = (
     "ok", "boom", "refused", "later", "pending", "news", "unknown", "timeout", "lost",

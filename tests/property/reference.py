@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from sagas.states import Direction
+from sagas.definition.states import Direction
 
 from .plans import (
     BOOM,
@@ -38,7 +38,7 @@ class Facts:
     """What is known of one step in the current run."""
 
     done: bool = False
-    doubt: bool = False
+    in_doubt: bool = False
     never_again: bool = False
     undone: bool = False
     refused: bool = False
@@ -53,23 +53,23 @@ class Facts:
     reported: dict[Direction, str] = field(default_factory=dict)
     undo_key: str = ""
     undo_keys: int = 0
-    undo_doubt: bool = False
+    compensation_in_doubt: bool = False
     undo_failures_only: bool = True
     renew_key: bool = False
     given_up: bool = False
-    aside_since: float | None = None
+    deferred_since: float | None = None
 
     def fresh_budget(self) -> None:
         """An operator's act gives all budgets back."""
         self.over = self.asked_out = self.given_up = False
-        self.aside_since = None
+        self.deferred_since = None
         self.spent.clear()
         self.pending_since.clear()
 
     @property
     def stands(self) -> bool:
         """It took effect, or may have, and was not undone."""
-        return (self.done or self.doubt) and not self.undone
+        return (self.done or self.in_doubt) and not self.undone
 
 
 class Cancelled(Exception):
@@ -124,37 +124,37 @@ class Reference:
         self.state, self.failed_step, self.performed = "in_progress", "", False
         self.held = self.held_at = ""
         self.attention = False
-        self.wants = False
+        self.pending_request = False
         self.alarm_at: float | None = None
         self.context: dict[str, Any] = {}
         self.facts = {step.name: Facts() for step in self.plan.steps}
 
-    def act(self, act: str, name: str) -> None:
+    def operation(self, operation: str, name: str) -> None:
         """An operator's act, and what follows from it."""
-        if act == "retry" and self.state == "failed":
+        if operation == "retry" and self.state == "failed":
             self.new_run()
-        elif act in ("retry", "compensate"):
+        elif operation in ("retry", "compensate"):
             self.state = "compensating"
             for facts in self.facts.values():
-                facts.renew_key = facts.renew_key or act == "retry"
+                facts.renew_key = facts.renew_key or operation == "retry"
                 facts.fresh_budget()
-        elif act == "release":
+        elif operation == "release":
             for facts in self.facts.values():
                 facts.fresh_budget()
         else:
-            self.resolve(act, self.facts[name])
+            self.resolve(operation, self.facts[name])
         self.go()
 
     def resolve(self, outcome: str, facts: Facts) -> None:
         """A person's word; a step that was being undone and `done` again stays as it is."""
-        facts.doubt = facts.never_again = False
+        facts.in_doubt = facts.never_again = False
         facts.resolved = True
         if outcome == "done":
-            facts.done, facts.undone = True, facts.tries[UNDO] > 0
+            facts.done, facts.compensated = True, facts.tries[UNDO] > 0
         elif outcome == "not_done":
             facts.done, facts.over = False, True
         else:
-            facts.undone = True
+            facts.compensated = True
 
     def go(self) -> None:
         """On, until it ends or is held."""
@@ -168,7 +168,7 @@ class Reference:
             else:
                 self.backward()
         except Cancelled:
-            self.wants = False
+            self.pending_request = False
             self.begin_rollback("")
         except Held as held:
             self.held, self.attention = str(held), True
@@ -198,7 +198,7 @@ class Reference:
             begun, kind = self.call(step, ACTION)
             facts.refused = kind == REFUSED
             if kind == OK:
-                facts.done, facts.doubt = True, False
+                facts.done, facts.in_doubt = True, False
             elif kind == REFUSED:
                 facts.over = True
             elif kind in (PENDING, NEWS):
@@ -214,7 +214,7 @@ class Reference:
     def doubt(self, facts: Facts, begun: float, *, final: bool) -> None:
         """It may have happened."""
         if final:
-            facts.doubt = facts.never_again = True
+            facts.in_doubt = facts.never_again = True
             facts.doubted_at = begun
 
     def spend(self, step: StepPlan, facts: Facts, kind: str, begun: float) -> None:
@@ -227,13 +227,13 @@ class Reference:
 
     def ask(self, step: StepPlan, facts: Facts) -> None:
         """`verify` decides about a step that ended in doubt."""
-        while step.verifiable and facts.doubt and not facts.asked_out:
+        while step.verifiable and facts.in_doubt and not facts.asked_out:
             self.wait_until(facts.next_at[VERIFY] or facts.doubted_at + 2 * step.timeout)
             _, kind = self.call(step, VERIFY)
             if kind == HAPPENED:
-                facts.done, facts.doubt = True, False
+                facts.done, facts.in_doubt = True, False
             elif kind == NOT:
-                facts.doubt, facts.never_again, facts.over = False, False, True
+                facts.in_doubt, facts.never_again, facts.over = False, False, True
             elif kind == DUNNO:
                 facts.spent[VERIFY] += 1
                 facts.asked_out = facts.spent[VERIFY] > step.retries
@@ -245,15 +245,15 @@ class Reference:
         if any(s.pivot and self.facts[s.name].done for s in self.plan.steps):
             self.held_at = step.name
             raise Held(AFTER_PIVOT)
-        if step.pivot and facts.doubt and not step.undoable:
+        if step.pivot and facts.in_doubt and not step.undoable:
             self.held_at = step.name
             raise Held(PIVOT_IN_DOUBT)
         # Nothing to undo and a request to cancel: it ends by the request.
-        self.begin_rollback("" if self.wants and not self.remaining else step.name)
+        self.begin_rollback("" if self.pending_request and not self.remaining else step.name)
 
     def begin_rollback(self, failed_step: str) -> None:
         """From here it goes back."""
-        self.failed_step, self.wants = failed_step, False
+        self.failed_step, self.pending_request = failed_step, False
         self.state = "compensating"
         self.backward()
 
@@ -263,14 +263,14 @@ class Reference:
         if here and not self.plan.cancel_during and self.state == "in_progress":
             last = facts.done and step is self.plan.steps[-1]
             last = last or (step.optional and self.closed(step, facts) and step is self.plan.steps[-1])
-            self.wants = self.may_cancel() and not last and not self.fails_now(step, facts)
-        if self.wants and not self.fails_now(step, facts):
+            self.pending_request = self.may_cancel() and not last and not self.fails_now(step, facts)
+        if self.pending_request and not self.fails_now(step, facts):
             raise Cancelled
 
     def closed(self, step: StepPlan, facts: Facts) -> bool:
         """Nothing more will be tried for the step."""
         over = facts.over or (facts.never_again and not step.idempotent)
-        return over and not (facts.doubt and step.verifiable and not facts.asked_out)
+        return over and not (facts.in_doubt and step.verifiable and not facts.asked_out)
 
     def fails_now(self, step: StepPlan, facts: Facts) -> bool:
         """The step has just failed for good."""
@@ -279,7 +279,7 @@ class Reference:
     def may_cancel(self) -> bool:
         """The pivot has not succeeded, and may not have."""
         pivots = [self.facts[s.name] for s in self.plan.steps if s.pivot]
-        return not any(facts.done or facts.doubt for facts in pivots)
+        return not any(facts.done or facts.in_doubt for facts in pivots)
 
     # Backward.
 
@@ -287,8 +287,8 @@ class Reference:
         """Strictly in reverse, then those that were set aside."""
         for step in self.remaining:
             self.undo(step, self.facts[step.name])
-        while aside := [s for s in self.remaining if not self.facts[s.name].given_up]:
-            self.wait_aside(aside)
+        while deferred := [s for s in self.remaining if not self.facts[s.name].given_up]:
+            self.wait_aside(deferred)
         if self.remaining:
             self.state, self.attention = "partially_compensated", True
             return
@@ -298,14 +298,14 @@ class Reference:
 
     def undo(self, step: StepPlan, facts: Facts) -> None:
         """Attempts, until it is undone, given up or set aside."""
-        while facts.stands and not facts.given_up and facts.aside_since is None:
+        while facts.stands and not facts.given_up and facts.deferred_since is None:
             self.try_undo(step, facts)
 
     def try_undo(self, step: StepPlan, facts: Facts) -> None:
         """One attempt of the compensation."""
         begun, kind = self.call(step, UNDO)
         if kind == OK:
-            facts.undone = self.performed = True
+            facts.compensated = self.performed = True
         elif kind == REFUSED:
             facts.given_up = True
         elif kind in (PENDING, NEWS):
@@ -323,18 +323,18 @@ class Reference:
             self.back_off(step, UNDO, kind, facts.spent[UNDO], over=False)
             facts.next_at[UNDO] = min(facts.next_at[UNDO], self.now + self.patience)
             return
-        if facts.aside_since is None:
-            facts.aside_since = self.now
-        waits = kind == LATER or facts.undo_doubt
-        facts.given_up = not waits or self.now >= facts.aside_since + self.patience
+        if facts.deferred_since is None:
+            facts.deferred_since = self.now
+        waits = kind == LATER or facts.compensation_in_doubt
+        facts.given_up = not waits or self.now >= facts.deferred_since + self.patience
         wait = max(step.max_delay, 1.0, step.after if self.gives_after(step, kind) else 0)
-        facts.next_at[UNDO] = 0.0 if facts.given_up else min(self.now + wait, facts.aside_since + self.patience)
+        facts.next_at[UNDO] = 0.0 if facts.given_up else min(self.now + wait, facts.deferred_since + self.patience)
 
-    def wait_aside(self, aside: list[StepPlan]) -> None:
+    def wait_aside(self, deferred: list[StepPlan]) -> None:
         """The one whose turn comes first; after an hour somebody should look."""
-        step = min(aside, key=lambda s: self.facts[s.name].next_at[UNDO])
+        step = min(deferred, key=lambda s: self.facts[s.name].next_at[UNDO])
         due = self.facts[step.name].next_at[UNDO]
-        alarm = min(self.facts[s.name].aside_since for s in aside) + 3600
+        alarm = min(self.facts[s.name].deferred_since for s in deferred) + 3600
         if due > self.now and due > alarm and self.alarm_at is None:
             self.alarm_at = max(self.now, alarm)
         self.try_undo(step, self.facts[step.name])
@@ -359,7 +359,9 @@ class Reference:
         begun = self.now
         running_pivot = step.pivot and way is ACTION
         if self.plan.cancel_during and self.plan.cancel_at == len(self.calls) and self.state == "in_progress":
-            self.wants = self.may_cancel() and not running_pivot and not (step.transactional and way is ACTION)
+            self.pending_request = (
+                self.may_cancel() and not running_pivot and not (step.transactional and way is ACTION)
+            )
         script = self.scripts[step.name, way]
         fate = script.pop(0) if script else HAPPENED if way is VERIFY else OK
         if fate != LOST:
@@ -386,14 +388,14 @@ class Reference:
         """Accepted and not finished; True = for too long. The same words again are not put down."""
         facts = self.facts[step.name]
         end = facts.pending_since.setdefault(way, begun) + step.patience
-        over, aside = self.now >= end, way is UNDO and facts.aside_since is not None
-        if over or aside or facts.reported.get(way) != kind:
+        over, deferred = self.now >= end, way is UNDO and facts.deferred_since is not None
+        if over or deferred or facts.reported.get(way) != kind:
             facts.tries[way] += 1
             if way is ACTION:
-                facts.doubt, facts.doubted_at = True, begun
+                facts.in_doubt, facts.doubted_at = True, begun
                 facts.never_again = facts.never_again or over
         facts.reported[way] = "over" if over else kind
-        wait = max(step.after, step.max_delay, 1.0) if aside else step.after
+        wait = max(step.after, step.max_delay, 1.0) if deferred else step.after
         facts.next_at[way] = 0.0 if over else min(self.now + wait, end)
         return over
 
@@ -401,7 +403,9 @@ class Reference:
         """What decides about its next key, and whether it can be given up."""
         failed = kind in (BOOM, REFUSED, LATER, "pending-as-failed") or (kind == LOST and step.transactional)
         facts.undo_failures_only = facts.undo_failures_only and failed
-        facts.undo_doubt = facts.undo_doubt or kind in (UNKNOWN, PENDING, NEWS) or (kind == LOST and not failed)
+        facts.compensation_in_doubt = (
+            facts.compensation_in_doubt or kind in (UNKNOWN, PENDING, NEWS) or (kind == LOST and not failed)
+        )
 
     def key(self, step: StepPlan, way: Direction) -> str:
         """Promise 7."""

@@ -22,9 +22,9 @@ def side_by_side(
         acts = reference.possible_acts()
         if not acts:
             break
-        act = acts[choice % len(acts)]
-        note(f"{act}")
-        driven.act(*act)
-        reference.act(*act)
+        operation = acts[choice % len(acts)]
+        note(f"{operation}")
+        driven.operation(*operation)
+        reference.operation(*operation)
         note(f"{reference.calls} {reference.state} {reference.held}")
         assert_same(driven, reference)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from sagas import SagaState, registry
+from sagas import SagaState
+from sagas.definition import registry
 from sagas.testing.invariants import violations_of
 from tests.support import new_id
 
@@ -42,7 +43,7 @@ def assert_same(driven: Inline, reference: Reference) -> None:
     assert execution.needs_attention == reference.attention
     assert execution.context == reference.context
     assert not execution.leased
-    assert not execution.wants
+    assert not execution.pending_request
     assert (execution.finished_at is None) == bool(execution.held)
     assert violations_of(driven.saga, execution.saga_id) == []
 

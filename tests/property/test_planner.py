@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagas import histories, planner
+from sagas.engine import planner
+from sagas.engine.history import compensation_performed, steps_completed
 
 from .clockwork import Clockwork
 from .plans import sagas
@@ -21,8 +22,8 @@ def assert_same(driven: Clockwork, reference: Reference) -> None:
     assert history.state.value == reference.state
     assert history.run == reference.run
     assert history.failed_step == reference.failed_step
-    assert histories.steps_completed(history) == reference.completed
-    assert histories.compensation_performed(history) == reference.performed
+    assert steps_completed(history) == reference.completed
+    assert compensation_performed(history) == reference.performed
     assert HELD.get(reference.held, "Nobody knows whether step") in driven.held
     assert bool(driven.held) == bool(reference.held)
     assert driven.held or driven.attention == reference.attention

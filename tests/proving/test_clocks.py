@@ -4,7 +4,8 @@ import datetime as dt
 
 import pytest
 
-from sagas import Priority, RetryLater, Saga, SagaState, SagaStep, StillPending, register, registry
+from sagas import Priority, RetryLater, Saga, SagaState, SagaStep, StillPending, register
+from sagas.definition import registry
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import FakeClock, drain

@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from sagas import Saga, SagaState, SagaStep
-from sagas.definition import uuid_of
+from sagas.definition.saga import uuid_of
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import World, WorldObjects, violations_of
 

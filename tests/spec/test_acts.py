@@ -5,10 +5,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import F
 
-from sagas import ActRefused, RetryLater, SagaState, StepFailed, journal
+from sagas import ActRefused, RetryLater, SagaState, StepFailed, storage
 from sagas.models import SagaExecution
-from sagas.operations import Act, By, allowed, perform, refusals
-from sagas.operations.situation import look
+from sagas.operations import Actor, Operation, allowed, blocked_reasons, perform
+from sagas.operations.base import look
 from sagas.orchestrator import get_saga_orchestrator
 from tests.support import let_wait_pass, lost, new_id
 
@@ -45,8 +45,8 @@ def holds(context):
 
 
 def assert_allowed(saga_id, expected):
-    assert refusals(look(saga_id)) == expected
-    assert allowed(saga_id) == tuple(Act(act) for act, sentence in expected.items() if not sentence)
+    assert blocked_reasons(look(saga_id)) == expected
+    assert allowed(saga_id) == tuple(Operation(operation) for operation, sentence in expected.items() if not sentence)
 
 
 def test_a_saga_that_has_not_begun_can_be_cancelled_or_held(stage, registered, orchestrator):
@@ -74,7 +74,7 @@ def test_a_saga_whose_pivot_runs_can_only_be_held(stage, execute):
 
 def test_a_saga_that_is_being_cancelled_can_only_be_awaited(stage, execute):
     def cancelled(context):
-        perform(Act.CANCEL, context.saga_id)
+        perform(Operation.CANCEL, context.saga_id)
         cancel, hold = "it is being cancelled already.", "it is about to be held or cancelled already."
         assert_allowed(context.saga_id, sentences("In progress", cancel=cancel, hold=hold))
         return {"seen": True}
@@ -143,7 +143,7 @@ def test_a_saga_in_doubt_can_be_asked_about(in_doubt):
 
 
 def test_a_saga_in_doubt_that_an_operator_holds_is_released_before_it_is_asked_about(in_doubt):
-    perform(Act.HOLD, in_doubt)
+    perform(Operation.HOLD, in_doubt)
 
     held, first = "it is held already.", "it is held; release it first."
     expected = sentences("In progress", cancel="", hold=held, release="", verify=first, resolve="")
@@ -156,7 +156,7 @@ def test_a_saga_that_is_about_to_be_asked_about_is_busy(stage, execute, register
     execution = orchestrator.resume(saga_id)
     assert_allowed(saga_id, sentences("Partly undone", retry="", verify="", resolve=""))
 
-    perform(Act.VERIFY, saga_id)
+    perform(Operation.VERIFY, saga_id)
 
     busy = "it is being worked on right now; wait for that to end."
     assert_allowed(saga_id, sentences("Partly undone", retry=busy, verify=busy, resolve=busy))
@@ -194,7 +194,7 @@ def test_a_word_that_does_not_fit_where_the_saga_stands_is_refused(stage, execut
     saga_id = execute(stage.step("a"), stage.step("b", holds), stage.step("c"))
 
     with pytest.raises(ActRefused) as refused:
-        perform(Act.RESOLVE, saga_id, step=step, outcome=outcome)
+        perform(Operation.RESOLVE, saga_id, step=step, outcome=outcome)
 
     assert str(refused.value) == (
         f"resolve of {saga_id!r} is not possible: {sentence} Possible now: cancel, release, resolve, correct."
@@ -202,15 +202,15 @@ def test_a_word_that_does_not_fit_where_the_saga_stands_is_refused(stage, execut
 
 
 def test_a_word_on_a_saga_that_an_operator_holds_does_not_release_it(stage, orchestrator, in_doubt):
-    perform(Act.HOLD, in_doubt, reason="the provider is looking")
+    perform(Operation.HOLD, in_doubt, reason="the provider is looking")
 
-    execution = perform(Act.RESOLVE, in_doubt, step="b", outcome="done", output={"id": 7})
+    execution = perform(Operation.RESOLVE, in_doubt, step="b", outcome="done", output={"id": 7})
 
     assert execution.held == "Held by an operator: the provider is looking"
     assert (execution.steps_completed, execution.context) == (["a", "b"], {"id": 7})
     assert orchestrator.resume(in_doubt).state is SagaState.IN_PROGRESS
 
-    perform(Act.RELEASE, in_doubt)
+    perform(Operation.RELEASE, in_doubt)
     assert orchestrator.resume(in_doubt).state is SagaState.SUCCEEDED
     assert stage.told == ["a", "b"]
 
@@ -219,7 +219,7 @@ def test_an_act_keeps_the_name_of_a_user_who_is_deleted_later(stage, execute):
     user = User.objects.create_user("maria")
     saga_id = execute(stage.step("a", RetryLater(3600)))
 
-    execution = perform(Act.HOLD, saga_id, reason="look", by=By(user=user, source="admin"))
+    execution = perform(Operation.HOLD, saga_id, reason="look", by=Actor(user=user, source="admin"))
     assert execution.held == "Held by maria: look"
     assert execution.events.get().actor == user
     user.delete()
@@ -256,8 +256,8 @@ def moves(saga_id, **fields):
 def test_of_two_operators_who_retry_at_once_one_does(stage, execute):
     saga_id = execute(stage.step("a", NO))
 
-    with meanwhile(lambda: perform(Act.RETRY, saga_id, reason="first")), pytest.raises(ActRefused) as refused:
-        perform(Act.RETRY, saga_id, reason="second")
+    with meanwhile(lambda: perform(Operation.RETRY, saga_id, reason="first")), pytest.raises(ActRefused) as refused:
+        perform(Operation.RETRY, saga_id, reason="second")
 
     assert str(refused.value) == (
         f"retry of {saga_id!r} is not possible: only what has failed can be tried again, "
@@ -272,7 +272,7 @@ def test_an_act_that_is_still_possible_is_done_to_what_has_moved(stage, execute)
     saga_id = execute(stage.step("a", RetryLater(3600)))
 
     with meanwhile(moves(saga_id)):
-        execution = perform(Act.HOLD, saga_id, reason="look")
+        execution = perform(Operation.HOLD, saga_id, reason="look")
 
     assert execution.held == "Held by an operator: look"
     assert execution.events.get().version == execution.version == 4
@@ -281,12 +281,12 @@ def test_an_act_that_is_still_possible_is_done_to_what_has_moved(stage, execute)
 def test_a_request_to_an_owner_who_has_just_given_the_saga_back_is_an_act(stage, registered, orchestrator):
     registered(stage.step("a"))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
-    journal.claim(saga_id, worker="the owner", lease=60, priority=1)
+    storage.claim(saga_id, worker="the owner", lease=60, priority=1)
 
     with meanwhile(moves(saga_id, leased=False)):
-        execution = perform(Act.HOLD, saga_id, reason="look")
+        execution = perform(Operation.HOLD, saga_id, reason="look")
 
-    assert (execution.held, execution.wants) == ("Held by an operator: look", None)
+    assert (execution.held, execution.pending_request) == ("Held by an operator: look", None)
     assert [event.data.get("requested") for event in execution.events.all()] == [None]
 
 
@@ -295,18 +295,18 @@ def test_an_act_that_is_meant_for_what_was_seen_is_refused_once_that_has_moved(s
     registered(stage.step("a"))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
     if leased:
-        journal.claim(saga_id, worker="the owner", lease=60, priority=1)
+        storage.claim(saga_id, worker="the owner", lease=60, priority=1)
     seen = orchestrator.get_status(saga_id).version
 
     with meanwhile(moves(saga_id)), pytest.raises(ActRefused) as refused:
-        perform(Act.HOLD, saga_id, version=seen)
+        perform(Operation.HOLD, saga_id, version=seen)
 
     assert str(refused.value) == (
         f"hold of {saga_id!r} is not possible: it has moved since you looked; look again and decide then. "
         "Possible now: cancel, hold."
     )
     execution = orchestrator.get_status(saga_id)
-    assert (execution.held, execution.wants, execution.version) == ("", None, seen + 1)
+    assert (execution.held, execution.pending_request, execution.version) == ("", None, seen + 1)
     assert not execution.events.exists()
 
 
@@ -315,12 +315,12 @@ def test_an_act_that_is_meant_for_what_was_seen_is_done_while_that_stands(stage,
     registered(stage.step("a"))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
     if leased:
-        journal.claim(saga_id, worker="the owner", lease=60, priority=1)
+        storage.claim(saga_id, worker="the owner", lease=60, priority=1)
     seen = orchestrator.get_status(saga_id).version
 
-    execution = perform(Act.HOLD, saga_id, version=seen)
+    execution = perform(Operation.HOLD, saga_id, version=seen)
 
-    assert (bool(execution.held), execution.wants) == ((False, "hold") if leased else (True, None))
+    assert (bool(execution.held), execution.pending_request) == ((False, "hold") if leased else (True, None))
     assert execution.events.count() == 1
 
 
@@ -328,7 +328,7 @@ def test_an_act_on_what_never_stands_still_is_given_up(stage, execute):
     saga_id = execute(stage.step("a", RetryLater(3600)))
 
     with meanwhile(*[moves(saga_id)] * 20), pytest.raises(ActRefused) as refused:
-        perform(Act.HOLD, saga_id)
+        perform(Operation.HOLD, saga_id)
 
     assert refused.value.sentence == "it keeps moving; look again and try then."
     execution = SagaExecution.objects.get(saga_id=saga_id)

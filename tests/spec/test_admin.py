@@ -26,8 +26,8 @@ def test_a_row_is_listed_and_shown_and_not_touched(admin_client, rows, model):
 
     assert name in admin_client.get(path).content.decode()
     assert name in admin_client.get(f"{path}{row.pk}/change/").content.decode()
-    for act in ("add/", f"{row.pk}/change/", f"{row.pk}/delete/"):
-        assert admin_client.post(path + act, {"post": "yes"}).status_code == 403
+    for operation in ("add/", f"{row.pk}/change/", f"{row.pk}/delete/"):
+        assert admin_client.post(path + operation, {"post": "yes"}).status_code == 403
 
 
 def test_a_row_whose_context_cannot_be_read_is_listed_and_shown_with_the_others(admin_client, stage, db):

@@ -4,7 +4,7 @@ import pytest
 from django.utils.translation import gettext_lazy, ngettext_lazy, pgettext_lazy
 
 from sagas import DefinitionError, Priority, Saga, SagaStep, register
-from sagas.registry import unregister
+from sagas.definition.registry import unregister
 
 NAN = float("nan")
 YEAR = "must be at most 3.16224e+07, a year, not 1e+300"
@@ -148,9 +148,9 @@ def test_the_undo_has_the_steps_timeout_and_at_least_three_retries_unless_it_has
     more = SagaStep("a", does_nothing, retry_count=7)
     own = SagaStep("a", does_nothing, compensation_timeout=60, compensation_retry_count=0)
 
-    assert (plain.undo_timeout, plain.undo_retry_count) == (5, 3)
-    assert (more.undo_timeout, more.undo_retry_count) == (30.0, 7)
-    assert (own.undo_timeout, own.undo_retry_count) == (60, 0)
+    assert (plain.effective_compensation_timeout, plain.effective_compensation_retry_count) == (5, 3)
+    assert (more.effective_compensation_timeout, more.effective_compensation_retry_count) == (30.0, 7)
+    assert (own.effective_compensation_timeout, own.effective_compensation_retry_count) == (60, 0)
 
 
 A = SagaStep("a", does_nothing, does_nothing)

@@ -12,7 +12,7 @@ from django.db import connection, connections
 
 from sagas import SagaState
 from sagas.conf import get_settings
-from sagas.exceptions import SettingsError
+from sagas.definition.exceptions import SettingsError
 from tests.support import run
 
 KNOWN = (

@@ -13,15 +13,15 @@ from django.db.models.expressions import RawSQL
 from django.utils import translation
 
 from sagas import RetryLater, StepFailed, signals
-from sagas.models import SagaBatch, SagaBatchRow, SagaEvent, SagaExecution
-from sagas.operations import Act, By, batches, perform
-from sagas.states import Direction
+from sagas.definition.states import Direction
+from sagas.models import BulkItem, BulkOperation, SagaEvent, SagaExecution
+from sagas.operations import Actor, Operation, bulk, perform
 from sagas.testing import drain
 from sagas.testing.children import run_in_child
 from sagas.testing.crash_points import DIED, Boundaries, watch_commits
 from tests.support import run
 
-BY = By(name="ana", source="cli")
+BY = Actor(name="ana", source="cli")
 MOVED = "it has moved since you looked; look again and decide then."
 
 
@@ -40,14 +40,14 @@ def failed(stage, registered, db):
     return fail
 
 
-def confirmed(act, pks, token=None):
+def confirmed(operation, pks, token=None):
     """A batch as somebody confirms it who has just seen what it would do."""
-    rows = batches.prepare(act, pks).rows
-    return batches.confirm(token or uuid.uuid4(), act, rows, reason="the ship is back", by=BY)
+    rows = bulk.prepare(operation, pks).rows
+    return bulk.confirm(token or uuid.uuid4(), operation, rows, reason="the ship is back", by=BY)
 
 
-def told(batch):
-    return Counter(batch.rows.values_list("status", "sentence"))
+def told(bulk_operation):
+    return Counter(bulk_operation.items.values_list("status", "sentence"))
 
 
 def retries():
@@ -55,7 +55,7 @@ def retries():
 
 
 def test_a_forecast_counts_the_calls_and_sums_the_money_up(failed):
-    forecast = batches.prepare(Act.RETRY, failed(3))
+    forecast = bulk.prepare(Operation.RETRY, failed(3))
 
     assert forecast.calls == {("charge", Direction.ACTION): 3, ("ship", Direction.ACTION): 3}
     assert forecast.money == {(Direction.ACTION, "BRL"): Decimal("31.50")}
@@ -70,7 +70,7 @@ def test_a_forecast_tells_money_by_direction_and_currency_and_what_is_no_amount(
     inputs = ({"amount": "10", "currency": "EUR"}, {"amount": 5}, {"amount": "7.50"}, {"amount": "much"}, {})
     not_undone = [run(*saga, context=given).pk for given in inputs]
 
-    forecast = batches.prepare(Act.RETRY, not_undone)
+    forecast = bulk.prepare(Operation.RETRY, not_undone)
 
     assert forecast.calls == {("charge", Direction.COMPENSATION): 5}
     assert forecast.money == {
@@ -85,7 +85,7 @@ def test_a_forecast_groups_those_that_are_refused_by_the_reason(failed, stage):
     done = [run(stage.step("a"), saga_id=f"done-{number}") for number in range(2)]
     stranger = run(stage.step("a", StepFailed("no")), saga_id="stranger", name="forgotten")
 
-    forecast = batches.prepare(Act.RETRY, [*pks, *(execution.pk for execution in done), stranger.pk])
+    forecast = bulk.prepare(Operation.RETRY, [*pks, *(execution.pk for execution in done), stranger.pk])
 
     assert forecast.rows == [(pk, SagaExecution.objects.get(pk=pk).version) for pk in pks]
     assert forecast.refused == {
@@ -98,29 +98,32 @@ def test_an_execution_that_cannot_be_read_costs_the_others_nothing(failed):
     pks = failed(5)
     SagaExecution.objects.filter(pk=pks[3]).update(context=RawSQL("%s", ["{"]))
 
-    forecast = batches.prepare(Act.RETRY, pks)
+    forecast = bulk.prepare(Operation.RETRY, pks)
 
     assert [pk for pk, _ in forecast.rows] == [pk for pk in pks if pk != pks[3]]
     assert forecast.unreadable == [(pks[3], "f-3")]
 
 
-@pytest.mark.parametrize("act", [Act.RETRY, Act.HOLD, Act.RELEASE, Act.ACKNOWLEDGE, Act.VERIFY, Act.CANCEL])
-def test_a_forecast_takes_three_queries_for_a_hundred_executions(failed, act, django_assert_num_queries):
+@pytest.mark.parametrize(
+    "operation",
+    [Operation.RETRY, Operation.HOLD, Operation.RELEASE, Operation.ACKNOWLEDGE, Operation.VERIFY, Operation.CANCEL],
+)
+def test_a_forecast_takes_three_queries_for_a_hundred_executions(failed, operation, django_assert_num_queries):
     pks = failed(30)
     for pk in pks[:10]:
-        perform(Act.RETRY, SagaExecution.objects.get(pk=pk).saga_id)
-        perform(Act.HOLD, SagaExecution.objects.get(pk=pk).saga_id)
+        perform(Operation.RETRY, SagaExecution.objects.get(pk=pk).saga_id)
+        perform(Operation.HOLD, SagaExecution.objects.get(pk=pk).saga_id)
 
     with django_assert_num_queries(3):
-        batches.prepare(act, pks)
+        bulk.prepare(operation, pks)
 
 
 def test_a_release_foretells_also_what_follows_the_next_step(stage, registered, orchestrator, db):
     registered(stage.step("order"), stage.step("charge", money="amount"), stage.step("ship"))
     held = orchestrator.start("held", "trip", context={"amount": "7"})
-    perform(Act.HOLD, "held", reason="wait")
+    perform(Operation.HOLD, "held", reason="wait")
 
-    forecast = batches.prepare(Act.RELEASE, [held.pk])
+    forecast = bulk.prepare(Operation.RELEASE, [held.pk])
 
     assert forecast.calls == dict.fromkeys(
         [("order", Direction.ACTION), ("charge", Direction.ACTION), ("ship", Direction.ACTION)], 1
@@ -135,9 +138,9 @@ def test_a_release_of_a_rollback_foretells_all_undos(stage, registered, orchestr
         stage.step("ship", StepFailed("no ship")),
     )
     held = run(*saga, saga_id="held", context={"amount": "7"}, max_seconds=0.1)
-    perform(Act.HOLD, "held", reason="wait")
+    perform(Operation.HOLD, "held", reason="wait")
 
-    forecast = batches.prepare(Act.RELEASE, [held.pk])
+    forecast = bulk.prepare(Operation.RELEASE, [held.pk])
 
     assert forecast.calls == {("order", Direction.COMPENSATION): 1, ("charge", Direction.COMPENSATION): 1}
     assert forecast.money == {(Direction.COMPENSATION, "BRL"): Decimal(7)}
@@ -147,29 +150,31 @@ def test_nothing_that_is_foretold_is_done(failed):
     pks = failed(2)
     before = list(SagaExecution.objects.values())
 
-    batches.prepare(Act.RETRY, pks)
+    bulk.prepare(Operation.RETRY, pks)
 
     assert list(SagaExecution.objects.values()) == before
-    assert not SagaBatch.objects.exists()
+    assert not BulkOperation.objects.exists()
 
 
 def test_a_form_that_is_sent_twice_makes_one_batch(failed):
     pks, token = failed(3), uuid.uuid4()
 
-    first, second = confirmed(Act.RETRY, pks, token), confirmed(Act.RETRY, pks, token)
+    first, second = confirmed(Operation.RETRY, pks, token), confirmed(Operation.RETRY, pks, token)
 
     assert first == second
-    assert (SagaBatch.objects.count(), SagaBatchRow.objects.count()) == (1, 3)
+    assert (BulkOperation.objects.count(), BulkItem.objects.count()) == (1, 3)
 
 
 def test_each_act_of_a_batch_tells_who_and_why(failed):
     failed_ones = failed(2)
     user = get_user_model().objects.create_superuser("ana")
     SagaExecution.objects.update(needs_attention=True)
-    rows = batches.prepare(Act.ACKNOWLEDGE, failed_ones).rows
-    batch = batches.confirm(uuid.uuid4(), Act.ACKNOWLEDGE, rows, reason="seen", by=By(user=user, source="admin"))
+    rows = bulk.prepare(Operation.ACKNOWLEDGE, failed_ones).rows
+    bulk_operation = bulk.confirm(
+        uuid.uuid4(), Operation.ACKNOWLEDGE, rows, reason="seen", by=Actor(user=user, source="admin")
+    )
 
-    batches.advance(batch)
+    bulk.advance(bulk_operation)
 
     events = SagaEvent.objects.filter(kind="acknowledge").values_list("actor", "actor_name", "source", "reason")
     assert list(events) == [(user.pk, "ana", "admin", "seen")] * 2
@@ -177,62 +182,62 @@ def test_each_act_of_a_batch_tells_who_and_why(failed):
 
 def test_of_acts_that_call_providers_only_so_many_go_on_at_once(failed, settings, stage):
     settings.SAGAS = {"BULK_AT_ONCE": 4}
-    batch = confirmed(Act.RETRY, failed(10))
+    bulk_operation = confirmed(Operation.RETRY, failed(10))
     seen = []
 
     for _ in range(10):
-        batches.advance(batch)
-        seen.append(batches.counts(batch))
+        bulk.advance(bulk_operation)
+        seen.append(bulk.counts(bulk_operation))
         drain()
 
     assert [(now["running"], now["waiting"]) for now in seen[:4]] == [(4, 6), (4, 2), (2, 0), (0, 0)]
-    assert batches.counts(batch) == dict.fromkeys(batches.STANDINGS, 0) | {"succeeded": 10}
+    assert bulk.counts(bulk_operation) == dict.fromkeys(bulk.STANDINGS, 0) | {"succeeded": 10}
     assert Counter(stage.told) == {"charge": 10, "ship": 10}
 
 
 def test_one_that_is_held_meanwhile_gives_its_place_away(failed, settings):
     settings.SAGAS = {"BULK_AT_ONCE": 1}
-    batch = confirmed(Act.RETRY, failed(2))
-    batches.advance(batch)
-    perform(Act.HOLD, "f-0", reason="look at it")
+    bulk_operation = confirmed(Operation.RETRY, failed(2))
+    bulk.advance(bulk_operation)
+    perform(Operation.HOLD, "f-0", reason="look at it")
 
-    batches.advance(batch)
+    bulk.advance(bulk_operation)
 
-    assert batches.counts(batch) == dict.fromkeys(batches.STANDINGS, 0) | {"running": 1, "needs_a_person": 1}
+    assert bulk.counts(bulk_operation) == dict.fromkeys(bulk.STANDINGS, 0) | {"running": 1, "needs_a_person": 1}
 
 
-@pytest.mark.parametrize("act", [Act.HOLD, Act.ACKNOWLEDGE])
-def test_acts_that_call_nobody_go_at_full_speed(failed, settings, act):
+@pytest.mark.parametrize("operation", [Operation.HOLD, Operation.ACKNOWLEDGE])
+def test_acts_that_call_nobody_go_at_full_speed(failed, settings, operation):
     settings.SAGAS = {"BULK_AT_ONCE": 1}
     pks = failed(60)
     SagaExecution.objects.update(needs_attention=True)
-    if act is Act.HOLD:
+    if operation is Operation.HOLD:
         for number in range(60):
-            perform(Act.RETRY, f"f-{number}")
-    batch = confirmed(act, pks)
+            perform(Operation.RETRY, f"f-{number}")
+    bulk_operation = confirmed(operation, pks)
 
-    assert [batches.advance_all(), batches.advance_all(), batches.advance_all()] == [True, True, False]
+    assert [bulk.advance_all(), bulk.advance_all(), bulk.advance_all()] == [True, True, False]
 
-    assert told(batch) == {("done", ""): 60}
-    batch.refresh_from_db()
-    assert batch.finished_at is not None
+    assert told(bulk_operation) == {("done", ""): 60}
+    bulk_operation.refresh_from_db()
+    assert bulk_operation.finished_at is not None
 
 
 def test_what_moved_since_the_preview_is_refused_and_told(failed):
-    batch = confirmed(Act.RETRY, failed(3))
-    perform(Act.RETRY, "f-1", reason="somebody was quicker")
+    bulk_operation = confirmed(Operation.RETRY, failed(3))
+    perform(Operation.RETRY, "f-1", reason="somebody was quicker")
 
-    batches.advance(batch)
+    bulk.advance(bulk_operation)
 
-    assert told(batch) == {("done", ""): 2, ("refused", MOVED): 1}
+    assert told(bulk_operation) == {("done", ""): 2, ("refused", MOVED): 1}
     assert retries() == {"f-0": 1, "f-1": 1, "f-2": 1}
 
 
 def test_two_batches_of_the_same_executions_do_nothing_twice(failed):
     pks = failed(5)
-    first, second = confirmed(Act.RETRY, pks), confirmed(Act.RETRY, pks)
+    first, second = confirmed(Operation.RETRY, pks), confirmed(Operation.RETRY, pks)
 
-    batches.advance_all()
+    bulk.advance_all()
 
     assert told(first) == {("done", ""): 5}
     assert told(second) == {("refused", MOVED): 5}
@@ -246,11 +251,11 @@ def test_what_came_of_a_row_is_told_in_the_language_of_who_confirmed_it(stage, r
 
     saga = registered(stage.step("a", StepFailed("no")), on_change=tell_the_language)
     with translation.override("pt-br"):
-        batch = confirmed(Act.RETRY, [run(*saga).pk])
+        bulk_operation = confirmed(Operation.RETRY, [run(*saga).pk])
 
-    batches.advance(batch)
+    bulk.advance(bulk_operation)
 
-    assert batch.rows.get().sentence.endswith("ValueError: pt-br")
+    assert bulk_operation.items.get().sentence.endswith("ValueError: pt-br")
 
 
 def test_an_on_change_that_raises_is_the_trouble_of_its_row_alone(stage, registered, db):
@@ -261,57 +266,57 @@ def test_an_on_change_that_raises_is_the_trouble_of_its_row_alone(stage, registe
     steps = (stage.step("a", StepFailed("no")),)
     saga = registered(*steps, on_change=refuse)
     pks = [run(*saga, saga_id=f"f-{number}").pk for number in range(3)]
-    batch = confirmed(Act.RETRY, pks)
+    bulk_operation = confirmed(Operation.RETRY, pks)
 
-    batches.advance(batch)
+    bulk.advance(bulk_operation)
 
     sentence = "what follows from it could not be written down: ValueError: not this one"
-    assert told(batch) == {("done", ""): 2, ("refused", sentence): 1}
+    assert told(bulk_operation) == {("done", ""): 2, ("refused", sentence): 1}
     assert retries() == {"f-0": 1, "f-2": 1}
 
 
 def test_a_row_that_has_become_unreadable_is_refused_and_the_others_go_on(failed):
     pks = failed(3)
-    batch = confirmed(Act.RETRY, pks)
+    bulk_operation = confirmed(Operation.RETRY, pks)
     SagaExecution.objects.filter(pk=pks[1]).update(context=RawSQL("%s", ["{"]))
 
-    batches.advance(batch)
+    bulk.advance(bulk_operation)
 
-    statuses = list(batch.rows.order_by("pk").values_list("status", flat=True))
+    statuses = list(bulk_operation.items.order_by("pk").values_list("status", flat=True))
     assert statuses == ["done", "refused", "done"]
-    assert batch.rows.get(status="refused").sentence.startswith("The column context cannot be read: ")
+    assert bulk_operation.items.get(status="refused").sentence.startswith("The column context cannot be read: ")
 
 
 def test_the_beat_goes_on_with_what_is_not_finished(failed):
-    batch = confirmed(Act.RETRY, failed(2))
+    bulk_operation = confirmed(Operation.RETRY, failed(2))
 
     signals.beat.send_robust(None)
 
-    assert told(batch) == {("done", ""): 2}
+    assert told(bulk_operation) == {("done", ""): 2}
 
 
 def test_a_beat_without_a_batch_is_one_query(db, django_assert_num_queries):
     with django_assert_num_queries(1):
-        assert batches.advance_all() is False
+        assert bulk.advance_all() is False
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_death_at_any_commit_doubles_nothing_and_loses_nothing(failed):
     pks = failed(3)
-    batch = confirmed(Act.RETRY, pks)
+    bulk_operation = confirmed(Operation.RETRY, pks)
 
     def go_on(death):
         boundaries = Boundaries(death)
         watch_commits(boundaries.tell)
-        batches.advance(batch)
+        bulk.advance(bulk_operation)
 
     deaths = 0
     while run_in_child(partial(go_on, deaths + 1), dies_with=DIED, patience=30).code == DIED:
         deaths += 1
-        assert retries().total() == batch.rows.filter(status="done").count()
+        assert retries().total() == bulk_operation.items.filter(status="done").count()
 
     assert deaths > 3
-    assert told(batch) == {("done", ""): 3}
+    assert told(bulk_operation) == {("done", ""): 3}
     assert retries() == {"f-0": 1, "f-1": 1, "f-2": 1}
 
 
@@ -319,14 +324,14 @@ def test_a_death_at_any_commit_doubles_nothing_and_loses_nothing(failed):
 def test_three_who_advance_at_once_do_no_row_twice_and_never_too_many(failed, settings):
     count = 40
     settings.SAGAS = {"BULK_AT_ONCE": 3}
-    batch = confirmed(Act.RETRY, failed(count))
+    bulk_operation = confirmed(Operation.RETRY, failed(count))
     together, most = threading.Barrier(4), []
 
     def advance():
         together.wait(10)
-        while not SagaBatch.objects.filter(pk=batch.pk, finished_at__isnull=False).exists():
-            batches.advance_all()
-            most.append(batches.counts(batch)["running"])
+        while not BulkOperation.objects.filter(pk=bulk_operation.pk, finished_at__isnull=False).exists():
+            bulk.advance_all()
+            most.append(bulk.counts(bulk_operation)["running"])
         connections.close_all()
 
     threads = [threading.Thread(target=advance) for _ in range(3)]
@@ -340,6 +345,6 @@ def test_three_who_advance_at_once_do_no_row_twice_and_never_too_many(failed, se
     drain()
 
     assert max(most) <= 3
-    assert told(batch) == {("done", ""): count}
+    assert told(bulk_operation) == {("done", ""): count}
     assert set(retries().values()) == {1}
-    assert batches.counts(batch)["succeeded"] == count
+    assert bulk.counts(bulk_operation)["succeeded"] == count

@@ -8,8 +8,8 @@ from django.db.models import F
 
 from sagas import SagaState, StepFailed
 from sagas.models import SagaExecution
-from sagas.operations import Act, perform, refusals
-from sagas.operations.situation import look
+from sagas.operations import Operation, blocked_reasons, perform
+from sagas.operations.base import look
 from sagas.signals import step_ended
 from tests.support import let_wait_pass, lost, new_id, run, story
 
@@ -41,7 +41,7 @@ def row(saga_id):
 
 
 def cancel(saga_id):
-    perform(Act.CANCEL, saga_id)
+    perform(Operation.CANCEL, saga_id)
 
 
 def is_taken_over(saga_id):
@@ -59,18 +59,18 @@ def test_a_cancel_between_two_steps_keeps_the_second_from_being_called(stage, re
     execution = orchestrator.execute(new_id(), "trip", saga)
 
     assert stage.told == ["a", "a.undo"]
-    assert (execution.state, execution.failed_step, execution.wants) == (SagaState.FAILED, "", None)
+    assert (execution.state, execution.failed_step, execution.pending_request) == (SagaState.FAILED, "", None)
     assert [event.kind for event in execution.events.order_by("id")] == ["cancel", "cancelled"]
 
 
 def test_a_hold_between_two_steps_keeps_the_second_from_being_called(stage, registered, orchestrator, after):
     saga = registered(stage.step("a"), stage.step("b", idempotent=False))
-    after("a", lambda saga_id: perform(Act.HOLD, saga_id, reason="look"))
+    after("a", lambda saga_id: perform(Operation.HOLD, saga_id, reason="look"))
 
     execution = orchestrator.execute(new_id(), "trip", saga)
     assert (stage.told, execution.held) == (["a"], "Held by an operator: look")
 
-    perform(Act.RELEASE, execution.saga_id)
+    perform(Operation.RELEASE, execution.saga_id)
     execution = orchestrator.resume(execution.saga_id)
 
     assert execution.state is SagaState.SUCCEEDED
@@ -94,7 +94,7 @@ def test_whoever_asks_again_before_the_pivot_is_told_of_the_first_request_and_no
 ):
     first = stage.step("a", lambda context: cancel(context.saga_id), undo=None)
     saga, told = registered(first, stage.step("b", pivot=True)), []
-    after("a", lambda saga_id: told.append(refusals(look(saga_id))[Act.CANCEL]))
+    after("a", lambda saga_id: told.append(blocked_reasons(look(saga_id))[Operation.CANCEL]))
 
     execution = orchestrator.execute(new_id(), "trip", saga)
 
@@ -156,10 +156,10 @@ def at_its_end(stage, registered, orchestrator):
     """A saga of which only the end is missing."""
 
     def holds(context):
-        perform(Act.HOLD, context.saga_id)
+        perform(Operation.HOLD, context.saga_id)
 
     saga_id = orchestrator.execute(new_id(), "trip", registered(stage.step("a", holds))).saga_id
-    perform(Act.RELEASE, saga_id)
+    perform(Operation.RELEASE, saga_id)
     return saga_id
 
 
@@ -174,7 +174,7 @@ def test_a_saga_whose_worker_keeps_dying_outside_any_step_is_held(stage, orchest
     assert (lost_lease.kind, lost_lease.data) == ("lost_lease", {"recoveries": 3})
     assert (held.kind, held.data) == ("held", {"held": OUTSIDE, "cause": "engine"})
 
-    perform(Act.RELEASE, at_its_end)
+    perform(Operation.RELEASE, at_its_end)
     execution = orchestrator.resume(at_its_end)
     assert (execution.state, execution.recoveries) == (SagaState.SUCCEEDED, 0)
     assert stage.told == ["a"]
@@ -197,7 +197,7 @@ def asked_about(stage, registered, orchestrator):
     saga_id = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.1).saga_id
     let_wait_pass(orchestrator.get_status(saga_id))
     assert orchestrator.resume(saga_id).state is SagaState.PARTIALLY_COMPENSATED
-    perform(Act.VERIFY, saga_id)
+    perform(Operation.VERIFY, saga_id)
     return saga_id
 
 
@@ -206,7 +206,11 @@ def test_a_request_to_ask_that_keeps_killing_its_worker_is_dropped(stage, orches
     execution = orchestrator.resume(asked_about)
 
     assert stage.told == ["a", "a.verify", "a.undo"]
-    assert (execution.state, execution.wants, execution.due_at) == (SagaState.PARTIALLY_COMPENSATED, None, None)
+    assert (execution.state, execution.pending_request, execution.due_at) == (
+        SagaState.PARTIALLY_COMPENSATED,
+        None,
+        None,
+    )
     assert execution.needs_attention
     assert [event.kind for event in execution.events.order_by("id")] == ["verify", "lost_lease"]
 
@@ -216,5 +220,5 @@ def test_a_request_to_ask_whose_worker_died_is_carried_out_by_the_next(stage, or
     execution = orchestrator.resume(asked_about)
 
     assert stage.told == ["a", "a.verify", "a.undo", "a.verify"]
-    assert (execution.state, execution.wants) == (SagaState.PARTIALLY_COMPENSATED, None)
+    assert (execution.state, execution.pending_request) == (SagaState.PARTIALLY_COMPENSATED, None)
     assert execution.steps_completed == ["a"]

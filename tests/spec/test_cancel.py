@@ -51,7 +51,7 @@ def test_a_request_during_a_step_undoes_it_after_its_success(stage, run):
     assert stage.told == ["a", "b", "b.undo", "a.undo"]
     assert [event.kind for event in execution.events.order_by("id")] == ["cancel", "cancelled"]
     assert not execution.needs_attention
-    assert execution.wants is None
+    assert execution.pending_request is None
 
 
 def test_a_request_during_the_last_step_undoes_all(stage, run):
@@ -85,7 +85,7 @@ def test_a_request_during_a_final_failure_changes_nothing(stage, run):
     assert execution.state is SagaState.FAILED
     assert execution.failed_step == "b"
     assert stage.told == ["a", "b", "a.undo"]
-    assert execution.wants is None
+    assert execution.pending_request is None
 
 
 def test_a_waiting_saga_is_cancelled_and_undone(stage, registered, orchestrator):
@@ -107,13 +107,13 @@ def test_a_waiting_saga_with_nothing_to_undo_is_cancelled_at_once(stage, registe
     assert orchestrator.cancel(saga_id).state is SagaState.FAILED
 
 
-def refused_in(act):
+def refused_in(operation):
     """A function during which the act is refused; keeps the sentence."""
     sentences = []
 
     def function(context):
         with pytest.raises(ActRefused) as refused:
-            getattr(get_saga_orchestrator(), act)(context.saga_id)
+            getattr(get_saga_orchestrator(), operation)(context.saga_id)
         sentences.append(refused.value.sentence)
 
     return function, sentences

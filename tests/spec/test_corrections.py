@@ -3,7 +3,7 @@
 import pytest
 
 from sagas import ActRefused, InvalidInput, SagaState, StepFailed
-from sagas.operations import By
+from sagas.operations import Actor
 from sagas.orchestrator import get_saga_orchestrator
 from tests.support import new_id
 
@@ -21,7 +21,7 @@ def test_the_input_of_a_failed_saga_is_corrected_for_its_next_run(stage, registe
     saga = registered(stage.step("a", StepFailed("no such address"), {}))
     saga_id = orchestrator.execute(new_id(), "trip", saga, context={"mail": "ana@exmaple.com", "n": 1}).saga_id
 
-    by = By(name="maria", source="admin")
+    by = Actor(name="maria", source="admin")
     execution = orchestrator.correct_input(saga_id, {"mail": "ana@example.com"}, reason="a typo", by=by)
     assert execution.input == {"mail": "ana@example.com"}
     assert execution.context == {"mail": "ana@exmaple.com", "n": 1}

@@ -49,9 +49,9 @@ class Refusals:
 @pytest.fixture
 def refuses():
     """Lets the database refuse writes: refuses.begin("INSERT", "sagas_steprun"), until refuses.end()."""
-    refusals = Refusals()
-    yield refusals
-    refusals.end()
+    blocked_reasons = Refusals()
+    yield blocked_reasons
+    blocked_reasons.end()
 
 
 @pytest.fixture

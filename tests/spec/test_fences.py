@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pytest
 from django.db.models import F
 
-from sagas import SagaState, StepFailed, journal
-from sagas.heartbeat import HEARTBEAT
+from sagas import SagaState, StepFailed, storage
+from sagas.definition.states import Ending
+from sagas.engine.lease_renewal import HEARTBEAT
 from sagas.models import SagaEvent, SagaExecution
-from sagas.states import Ending
 from tests.support import new_id, run, story
 
 pytestmark = pytest.mark.django_db
@@ -91,8 +91,8 @@ def at_the_log():
     handler = logging.Handler()
     logging.getLogger("sagas").addHandler(handler)
 
-    def arrange(event, act):
-        handler.emit = lambda record: record.event == event and act()
+    def arrange(event, operation):
+        handler.emit = lambda record: record.event == event and operation()
 
     yield arrange
     logging.getLogger("sagas").removeHandler(handler)
@@ -206,7 +206,7 @@ def test_an_undo_that_keeps_killing_its_worker_is_held(stage, registered, orches
 def test_a_heartbeat_or_a_request_during_a_step_does_not_cost_the_step_its_success(stage, registered, orchestrator):
     def action(context):
         here = row(context.saga_id).get()
-        assert journal.renew([(here.pk, here.version)], lease=60) == {(here.pk, here.version)}
+        assert storage.renew([(here.pk, here.version)], lease=60) == {(here.pk, here.version)}
         orchestrator.hold(context.saga_id, reason="look at it")
         return {"id": 7}
 
@@ -221,12 +221,12 @@ def test_a_heartbeat_or_a_request_during_a_step_does_not_cost_the_step_its_succe
 def test_a_request_leaves_the_version_of_a_leased_row_to_its_owner(stage, registered, orchestrator):
     registered(stage.step("a"))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
-    owned = journal.claim(saga_id, worker="owner", lease=60, priority=1)
+    owned = storage.claim(saga_id, worker="owner", lease=60, priority=1)
 
     asked = [orchestrator.hold(saga_id), orchestrator.cancel(saga_id)]
 
-    assert [(execution.version, execution.wants) for execution in asked] == [(2, "hold"), (2, "cancel")]
-    assert journal.renew([(owned.pk, owned.version)], lease=60) == {(owned.pk, owned.version)}
+    assert [(execution.version, execution.pending_request) for execution in asked] == [(2, "hold"), (2, "cancel")]
+    assert storage.renew([(owned.pk, owned.version)], lease=60) == {(owned.pk, owned.version)}
 
 
 def test_every_write_raises_the_version_and_a_renewal_does_not(stage):
@@ -234,7 +234,7 @@ def test_every_write_raises_the_version_and_a_renewal_does_not(stage):
 
     def action(context):
         before = row(context.saga_id).get()
-        journal.renew([(before.pk, before.version)], lease=60)
+        storage.renew([(before.pk, before.version)], lease=60)
         after = row(context.saga_id).get()
         assert after.version == before.version
         assert after.due_at >= before.due_at
@@ -252,8 +252,8 @@ def test_a_renewal_of_a_stale_version_renews_nothing(stage, registered, orchestr
     execution = orchestrator.start(new_id(), "trip")
     row(execution.saga_id).update(leased=True)
 
-    assert journal.renew([(execution.pk, execution.version - 1)], lease=60) == set()
-    assert journal.renew([(execution.pk, execution.version)], lease=60) == {(execution.pk, execution.version)}
+    assert storage.renew([(execution.pk, execution.version - 1)], lease=60) == set()
+    assert storage.renew([(execution.pk, execution.version)], lease=60) == {(execution.pk, execution.version)}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -264,7 +264,7 @@ def test_a_step_longer_than_the_lease_keeps_its_row_by_the_heartbeat(stage, sett
     def long(context):
         for _ in range(12):
             time.sleep(0.1)
-            tried.append(journal.claim(context.saga_id, worker="another", lease=60, priority=1))
+            tried.append(storage.claim(context.saga_id, worker="another", lease=60, priority=1))
 
     execution = run(stage.step("a", long))
 
@@ -290,7 +290,7 @@ class Owner:
 def test_the_heartbeat_renews_an_owner_beside_one_that_has_lost_the_same_row(stage, registered, orchestrator, place):
     registered(stage.step("a"))
     execution = orchestrator.start(new_id(), "trip")
-    claimed = journal.claim(execution.saga_id, worker="now", lease=60, priority=1)
+    claimed = storage.claim(execution.saga_id, worker="now", lease=60, priority=1)
     former = Owner((claimed.pk, claimed.version - 1), place=1 - place)
     owner = Owner((claimed.pk, claimed.version), place)
 
@@ -311,9 +311,9 @@ def test_whoever_claims_a_lease_that_ran_out_owns_the_row(stage, registered, orc
     registered(stage.step("a"))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
 
-    claims = [journal.claim(saga_id, worker=name, lease=60, priority=1) for name in ("first", "second")]
+    claims = [storage.claim(saga_id, worker=name, lease=60, priority=1) for name in ("first", "second")]
     lose_the_lease(saga_id)
-    third = journal.claim(saga_id, worker="third", lease=60, priority=1)
+    third = storage.claim(saga_id, worker="third", lease=60, priority=1)
 
     assert claims[1] is None
     assert (claims[0].version, claims[0].lost, claims[0].recoveries) == (2, False, 0)

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from sagas import RetryLater, SagaState, StepFailed, StillPending
-from sagas.logs import log
-from sagas.operations import By
+from sagas.engine.logs import log
+from sagas.operations import Actor
 from tests.support import lost, new_id, run
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +69,7 @@ def test_an_act_is_info(caplog, stage, registered, orchestrator):
     orchestrator.cancel(saga_id, reason="Ana Souza called")
 
     assert [record.getMessage() for record in caplog.records if record.name == "sagas"] == [
-        f"act.performed act=cancel saga_id={saga_id} saga=trip source=python"
+        f"operation.performed operation=cancel saga_id={saga_id} saga=trip source=python"
     ]
 
 
@@ -86,7 +86,7 @@ def test_each_event_of_a_saga_is_one_line_whatever_names_the_world_gives(caplog,
     strange = type(f"Strange{forged}", (Exception,), {})
     registered(stage.step("a", strange(forged), retry_count=0))
     orchestrator.execute("s1", "trip", context={"sale": forged})
-    orchestrator.retry_failed("s1", by=By(name=forged, source="cli"))
+    orchestrator.retry_failed("s1", by=Actor(name=forged, source="cli"))
 
     lines = [record.getMessage() for record in caplog.records if record.name == "sagas"]
     assert len(lines) > 5

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from sagas import SagaState, StepFailed, journal
+from sagas import SagaState, StepFailed, storage
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from tests.lossy import wired
@@ -84,7 +84,7 @@ def test_a_start_whose_insert_got_lost_is_no_conflict_with_the_worker_that_has_t
     stage, registered, orchestrator, wire
 ):
     registered(stage.step("a"))
-    wire.lose_answer_to(START, meanwhile=lambda: journal.claim("x", worker="another", lease=60, priority=1))
+    wire.lose_answer_to(START, meanwhile=lambda: storage.claim("x", worker="another", lease=60, priority=1))
 
     execution = orchestrator.start("x", "trip", context={"n": 1})
 
@@ -110,7 +110,7 @@ def test_a_claim_that_got_lost_is_ours_and_no_lease_is_lost(stage, registered, o
 def test_a_claim_that_got_lost_takes_over_from_a_dead_owner_once(stage, registered, orchestrator, wire):
     registered(stage.step("a"))
     orchestrator.start("x", "trip")
-    assert journal.claim("x", worker="the dead one", lease=0, priority=1)
+    assert storage.claim("x", worker="the dead one", lease=0, priority=1)
     wire.lose_answer_to(CLAIM)
 
     execution = orchestrator.resume("x", max_seconds=10)
@@ -188,7 +188,7 @@ def test_a_transactional_step_whose_commit_got_lost_leaves_the_row_to_whoever_ha
 ):
     """Its time was over with that commit, and another was quicker than our next look."""
     saga = registered(stage.step("a", enters, transactional=True), stage.step("b"))
-    wire.lose_answer_to(COMMIT, meanwhile=lambda: journal.claim("x", worker="another", lease=60, priority=1))
+    wire.lose_answer_to(COMMIT, meanwhile=lambda: storage.claim("x", worker="another", lease=60, priority=1))
 
     execution = orchestrator.execute("x", "trip", saga, max_seconds=0)
 
@@ -272,7 +272,7 @@ def test_whichever_answer_gets_lost_it_makes_no_difference(wire, request, scene,
 def test_a_lost_lease_is_told_once_although_the_answer_to_that_got_lost(stage, registered, orchestrator, wire):
     registered(stage.step("a", idempotent=False))
     orchestrator.start("x", "trip")
-    assert journal.claim("x", worker="the dead one", lease=0, priority=1)
+    assert storage.claim("x", worker="the dead one", lease=0, priority=1)
     wire.lose_answer_to('INSERT INTO "sagas_event"')
 
     execution = orchestrator.resume("x", max_seconds=10)

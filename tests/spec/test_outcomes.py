@@ -8,8 +8,8 @@ import ssl
 import pytest
 
 from sagas import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
-from sagas.outcomes import ended_by
-from sagas.states import Ending, Outcome
+from sagas.definition.states import Ending, Outcome
+from sagas.engine.error_classification import ended_by
 from tests.support import Stage, run
 
 

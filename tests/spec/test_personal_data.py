@@ -15,9 +15,9 @@ from integrations.exceptions import Kind, ProviderError, UndoRefused
 from sagaproject.bookings.models import Booking
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import InvalidInput, SagaState
+from sagas.definition.states import TERMINAL
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.states import TERMINAL
 
 pytestmark = pytest.mark.django_db(databases=["default", "sandbox"])
 

@@ -5,9 +5,10 @@ import datetime as dt
 import pytest
 from django.db import connection
 
-from sagas import Saga, SagaStep, journal, registry
+from sagas import Saga, SagaStep, storage
+from sagas.definition import registry
 from sagas.models import SagaExecution
-from sagas.worker.unknown import hold_what_nobody_knows
+from sagas.worker.unregistered_sagas import hold_what_nobody_knows
 from tests.plans import rows_read, scans, statements_of
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
@@ -43,7 +44,7 @@ def fill(*, seconds: float) -> None:
 
 
 def claim(least: int, most: int) -> list[SagaExecution]:
-    return journal.claim_due(8, list(registry.all_sagas()), worker="host:1:abc", lease=60, deaths=(least, most))
+    return storage.claim_due(8, list(registry.all_sagas()), worker="host:1:abc", lease=60, deaths=(least, most))
 
 
 QUICK = (
@@ -54,9 +55,9 @@ QUICK = (
 )
 QUESTIONS = {
     "claim": (lambda: claim(0, 1), FEW),
-    "claim of suspects": (lambda: claim(2, journal.MAX_DEATHS), FEW),
-    "what was claimed": (lambda: journal.find_all_claimed(worker="host:1:abc"), FEW),
-    "next due": (lambda: journal.due_in(1.0, list(registry.all_sagas())), FEW),
+    "claim of suspects": (lambda: claim(2, storage.MAX_DEATHS), FEW),
+    "what was claimed": (lambda: storage.find_all_claimed(worker="host:1:abc"), FEW),
+    "next due": (lambda: storage.due_in(1.0, list(registry.all_sagas())), FEW),
     "overdue": (lambda: EXECUTIONS.of_sagas(registry.all_sagas()).are_overdue(10), FEW),
     "known to nobody": (hold_what_nobody_knows, FIRST),
 }

@@ -3,9 +3,10 @@
 import pytest
 from django.contrib.auth.models import User
 
-from sagas import RetryLater, StepFailed, UnknownExecution, verification
+from sagas import RetryLater, StepFailed, UnknownExecution
 from sagas.models import SagaEvent, SagaExecution
-from sagas.operations import Act, By, note, perform, reveal
+from sagas.monitoring import audit
+from sagas.operations import Actor, Operation, note, perform, reveal
 from tests.support import let_wait_pass
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +21,7 @@ def execution(stage, registered, orchestrator):
 
 def violations():
     """What saga_verify objects to."""
-    return [finding for finding in verification.examine(SagaExecution.objects.all()) if finding.violations]
+    return [finding for finding in audit.examine(SagaExecution.objects.all()) if finding.violations]
 
 
 @pytest.mark.parametrize(("remark", "kind"), [(note, "note"), (reveal, "reveal")])
@@ -28,7 +29,7 @@ def test_a_remark_is_kept_with_who_and_why_and_changes_nothing(execution, remark
     user = User.objects.create_user("sara")
     before = SagaExecution.objects.values().get()
 
-    event = remark("x", "she called again", by=By(user=user, source="admin"))
+    event = remark("x", "she called again", by=Actor(user=user, source="admin"))
 
     assert SagaExecution.objects.values().get() == before
     assert execution.events.get() == event
@@ -60,9 +61,9 @@ def test_a_remark_is_logged_without_its_words(caplog, execution):
 @pytest.mark.parametrize("remark", [note, reveal])
 def test_a_history_with_remarks_everywhere_is_sound(stage, registered, orchestrator, execution, remark):
     remark("x", "while it waits")
-    perform(Act.HOLD, "x", reason="look")
+    perform(Operation.HOLD, "x", reason="look")
     remark("x", "while it is held")
-    perform(Act.RELEASE, "x")
+    perform(Operation.RELEASE, "x")
     remark("x", "while it goes on")
     orchestrator.resume("x", max_seconds=0.3)
     let_wait_pass(execution)
@@ -86,9 +87,9 @@ def test_a_run_that_ended_before_its_last_checkpoint_is_not_settled_by_a_remark(
 def test_a_remark_that_comes_late_does_not_make_versions_go_back(execution):
     """Its writer has read the row before a hold and writes after it."""
     seen = execution.version
-    perform(Act.HOLD, "x", reason="look")
+    perform(Operation.HOLD, "x", reason="look")
     SagaEvent.objects.create(execution=execution, kind="note", reason="late", version=seen)
-    perform(Act.RELEASE, "x")
+    perform(Operation.RELEASE, "x")
 
     assert violations() == []
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sagas import RetryLater, SagaState, StepFailed, StillPending
-from sagas.states import Ending, Outcome
+from sagas.definition.states import Ending, Outcome
 from tests.support import finish, let_wait_pass, lost, new_id, run, story
 
 pytestmark = pytest.mark.django_db

@@ -5,7 +5,7 @@ from django.core import serializers
 
 from sagas import RetryLater, SagaState, StepFailed
 from sagas.models import SagaEvent, SagaExecution, SagaReference, StepRun
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from tests.support import run
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ def failed(stage, registered, orchestrator):
         references=["mail"],
     )
     orchestrator.execute("x", "trip", saga, context={"mail": "Ana@Example.com"})
-    return perform(Act.CORRECT, "x", context={"mail": "Ana@Example.com", "n": 1}, reason="n was missing")
+    return perform(Operation.CORRECT, "x", context={"mail": "Ana@Example.com", "n": 1}, reason="n was missing")
 
 
 def fixture():
@@ -67,6 +67,6 @@ def test_a_fixture_with_a_state_that_is_none_is_refused(failed):
 def test_the_dead_letters_are_one_question(stage, failed):
     run(stage.step("a"))
     spent = run(stage.step("a", ValueError(), retry_count=0))
-    held = perform(Act.HOLD, run(stage.step("a", RetryLater(3600)), max_seconds=0.1).saga_id)
+    held = perform(Operation.HOLD, run(stage.step("a", RetryLater(3600)), max_seconds=0.1).saga_id)
 
     assert list(SagaExecution.objects.needing_attention().order_by("pk")) == [spent, held]

@@ -7,7 +7,7 @@ import pytest
 from rest_framework import serializers
 
 from sagas import DefinitionError, InvalidInput, Priority, Saga, SagaConflict, SagaState, StepFailed, UnknownSaga
-from sagas.exceptions import UnknownExecution
+from sagas.definition.exceptions import UnknownExecution
 from sagas.models import SagaExecution
 from tests.support import new_id, run
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sagas.states import ARROWS, TERMINAL, UNFINISHED, SagaEventKind, SagaState, state_after
+from sagas.definition.states import ARROWS, TERMINAL, UNFINISHED, SagaState, StateEvent, state_after
 
 TABLE = """
 pending                begin      in_progress
@@ -10,10 +10,10 @@ pending                cancel     failed
 in_progress            complete   succeeded
 in_progress            roll_back  compensating
 in_progress            fail       failed
-compensating           undone     failed
+compensating           all_compensated failed
 compensating           give_up    partially_compensated
 failed                 retry      pending
-partially_compensated  retry_undo compensating
+partially_compensated  retry_compensations compensating
 partially_compensated  resolve    failed
 succeeded              compensate compensating
 """
@@ -22,13 +22,13 @@ ROWS = [line.split() for line in TABLE.strip().splitlines()]
 
 @pytest.mark.parametrize(("state", "event", "after"), ROWS)
 def test_an_event_leads_where_the_table_says(state, event, after):
-    assert state_after(SagaState(state), SagaEventKind(event)) is SagaState(after)
+    assert state_after(SagaState(state), StateEvent(event)) is SagaState(after)
 
 
 def test_there_are_no_other_arrows():
     assert len(ARROWS) == len(ROWS)
     for state in SagaState:
-        for event in SagaEventKind:
+        for event in StateEvent:
             if [state, event] not in [row[:2] for row in ROWS]:
                 with pytest.raises(KeyError):
                     state_after(state, event)

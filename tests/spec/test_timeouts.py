@@ -9,7 +9,8 @@ import time
 import pytest
 from django.db import connections
 
-from sagas import SagaState, StepTimeout, engine
+from sagas import SagaState, StepTimeout
+from sagas.engine import runner
 from sagas.models import StepRun
 from tests.support import new_id, run, story
 
@@ -290,7 +291,7 @@ def test_a_step_that_comes_back_as_it_is_given_up_is_recorded_once_and_keeps_its
 
     def hold_up(frame, event, argument):
         """Whoever gives it up is held up until the next attempt runs."""
-        if frame.f_code is not engine.abandon.__code__:
+        if frame.f_code is not runner.abandon.__code__:
             return None
         if event == "call":
             let_go.set()

@@ -168,10 +168,10 @@ def test_an_undo_may_be_pending(stage):
 
 def test_an_undo_that_is_set_aside_and_pending_takes_turns_with_the_others(stage):
     """An undo that says "not yet" for hours keeps neither the other from its turn nor people from knowing."""
-    aside = {"compensation_retry_count": 0, "max_delay": 600}
+    deferred = {"compensation_retry_count": 0, "max_delay": 600}
     steps = [
-        stage.step("a", undo=[RetryLater(0)] * 8 + [{}], **aside),
-        stage.step("b", undo=[RetryLater(0), StillPending(1, {"refund": "processing"})], **aside),
+        stage.step("a", undo=[RetryLater(0)] * 8 + [{}], **deferred),
+        stage.step("b", undo=[RetryLater(0), StillPending(1, {"refund": "processing"})], **deferred),
         stage.step("c", StepFailed("no")),
     ]
     execution = run(*steps)

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from sagas import RetryLater, SagaState, StepFailed
-from sagas.operations import Act, perform
+from sagas.operations import Operation, perform
 from tests.support import finish, let_pass, let_wait_pass, lost, new_id, run, story
 
 pytestmark = pytest.mark.django_db
@@ -118,13 +118,13 @@ def test_that_it_did_not_happen_is_worth_nothing_while_the_request_may_be_on_its
     """An operator who cannot wait has the provider asked, who does not know of the charge yet."""
     saga = registered(stage.step("charge", lost(), verify=[None, {"id": 7}], idempotent=False, timeout=30))
     saga_id = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.1).saga_id
-    perform(Act.VERIFY, saga_id)
+    perform(Operation.VERIFY, saga_id)
     execution = orchestrator.resume(saga_id, max_seconds=0.1)
 
     assert story(execution) == ["charge action 1 uncertain", "charge verify 1 uncertain"]
     charged, asked = execution.step_executions
     assert round((asked.retry_at - charged.started_at).total_seconds()) == 60
-    assert (execution.state, execution.wants) == (SagaState.IN_PROGRESS, None)
+    assert (execution.state, execution.pending_request) == (SagaState.IN_PROGRESS, None)
 
     let_wait_pass(execution)
     execution = orchestrator.resume(saga_id)

@@ -5,10 +5,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy, override, pgettext_lazy
 
 from sagas import OutcomeUnknown, RetryLater, Saga, SagaState, StepFailed, StillPending
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
-from sagas.naming import step_anywhere_in_words
-from sagas.tenure import history_of
-from sagas.wording import CustomerState, customer_state, message, settled_by_hand, steps_told
+from sagas.presentation.labels import step_label_anywhere
+from sagas.presentation.messages import CustomerState, customer_state, message, settled_by_hand, steps_told
 from tests.support import Registered, Stage, lost, new_id, run
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ AGAIN = {"retry_delay": 60, "max_delay": 60}
 def told(execution, saga=None, **options):
     """Each step as people are told of it: status and sentence."""
     return [
-        (step.status.value, step.sentence) for step in steps_told(execution, saga, history_of(execution), **options)
+        (step.status.value, step.sentence) for step in steps_told(execution, saga, load_history(execution), **options)
     ]
 
 
@@ -57,14 +57,14 @@ def test_while_a_step_runs_it_is_under_way(stage: Stage, registered, orchestrato
     saga = registered(stage.step("a"), stage.step("b", look), stage.step("c"))
     orchestrator.execute(new_id(), "trip", saga)
 
-    assert seen == [("done", "A is done."), ("doing", "B is under way."), ("waiting", "C has not begun yet.")]
+    assert seen == [("done", "A is done."), ("running", "B is under way."), ("waiting", "C has not begun yet.")]
 
 
 @pytest.mark.parametrize(
     ("does", "status", "sentence"),
     [
-        (LATER, "doing", "A has not worked yet and is tried again."),
-        (StillPending(60), "doing", "A has been accepted and is not finished yet."),
+        (LATER, "running", "A has not worked yet and is tried again."),
+        (StillPending(60), "running", "A has been accepted and is not finished yet."),
         (OutcomeUnknown("?"), "in_doubt", "A may have been done or not; it is not known yet."),
     ],
     ids=["refused for now", "pending", "in doubt"],
@@ -107,7 +107,7 @@ def test_a_failed_saga_tells_what_was_undone_refused_and_never_begun(stage: Stag
 
     assert execution.state is SagaState.FAILED
     assert told(execution, saga) == [
-        ("undone", "A is undone."),
+        ("compensated", "A is undone."),
         ("done", "Kept is done."),
         ("refused", "B was not done."),
         ("waiting", "C was not begun."),
@@ -116,7 +116,7 @@ def test_a_failed_saga_tells_what_was_undone_refused_and_never_begun(stage: Stag
 
 def test_a_failed_step_that_may_have_happened_is_not_told_as_refused(stage: Stage, execute):
     undone, saga = execute(stage.step("a", lost(), retry_count=0))
-    assert told(undone, saga) == [("undone", "A is undone.")]
+    assert told(undone, saga) == [("compensated", "A is undone.")]
 
     left, saga = execute(stage.step("a", lost(), retry_count=0, undo=None))
     assert left.state is SagaState.FAILED
@@ -143,7 +143,7 @@ def test_the_step_after_a_refused_optional_one_is_under_way(stage: Stage, execut
 
     assert told(execution, saga) == [
         ("refused", "A was not done."),
-        ("doing", "B has not worked yet and is tried again."),
+        ("running", "B has not worked yet and is tried again."),
     ]
 
 
@@ -152,8 +152,8 @@ def test_a_step_that_had_nothing_to_do_was_not_needed(stage: Stage, execute):
     succeeded, saga = execute(stage.step("a", skipping, wording={"done": "Told."}))
     assert told(succeeded, saga) == [("done", "A was not needed.")]
 
-    failed, saga = execute(stage.step("a", skipping, wording={"undone": "Taken back."}), stage.step("b", NO))
-    assert told(failed, saga)[0] == ("undone", "A was not needed.")
+    failed, saga = execute(stage.step("a", skipping, wording={"compensated": "Taken back."}), stage.step("b", NO))
+    assert told(failed, saga)[0] == ("compensated", "A was not needed.")
 
 
 def test_while_it_is_undone_each_step_tells_whether_its_turn_has_come(stage: Stage, execute):
@@ -161,8 +161,8 @@ def test_while_it_is_undone_each_step_tells_whether_its_turn_has_come(stage: Sta
 
     assert execution.state is SagaState.COMPENSATING
     assert told(execution, saga) == [
-        ("undoing", "A is going to be undone."),
-        ("undoing", "B is being undone."),
+        ("compensating", "A is going to be undone."),
+        ("compensating", "B is being undone."),
         ("refused", "C was not done."),
     ]
 
@@ -172,27 +172,27 @@ def test_an_undo_that_is_held_waits_for_a_person(stage: Stage, execute, orchestr
 
     execution = orchestrator.hold(execution.saga_id, reason="look first")
 
-    assert told(execution, saga)[0] == ("undoing", "A is to be undone and waits for a person to look at it.")
+    assert told(execution, saga)[0] == ("compensating", "A is to be undone and waits for a person to look at it.")
 
 
 def test_an_undo_whose_answer_was_lost_may_have_worked_while_it_is_tried_again_and_while_it_is_held(
     stage: Stage, execute, orchestrator
 ):
-    in_doubt = ("undoing", "A may be undone or not; it is not known yet.")
+    in_doubt = ("compensating", "A may be undone or not; it is not known yet.")
     execution, saga = execute(stage.step("a", undo=[lost(), LATER]), stage.step("b", NO))
     assert told(execution, saga)[0] == in_doubt
 
     assert told(orchestrator.hold(execution.saga_id, reason="look first"), saga)[0] == in_doubt
     with override("pt-br"):
-        assert told(execution, saga)[0] == ("undoing", "Ainda não se sabe se a etapa “A” foi desfeita.")
+        assert told(execution, saga)[0] == ("compensating", "Ainda não se sabe se a etapa “A” foi desfeita.")
 
 
 def test_an_undo_that_failed_for_good_says_so_even_while_others_run(stage: Stage, execute):
     execution, saga = execute(stage.step("a", undo=[LATER]), stage.step("b", undo=[NO]), stage.step("c", NO))
 
     assert told(execution, saga) == [
-        ("undoing", "A is being undone."),
-        ("not_undone", "B could not be undone; a person has to see to it."),
+        ("compensating", "A is being undone."),
+        ("not_compensated", "B could not be undone; a person has to see to it."),
         ("refused", "C was not done."),
     ]
 
@@ -209,12 +209,12 @@ def test_a_partially_compensated_saga_tells_what_is_not_undone(stage: Stage, exe
     execution, saga = execute(stage.step("a", undo=undo), stage.step("b", NO))
 
     assert execution.state is SagaState.PARTIALLY_COMPENSATED
-    assert told(execution, saga)[0] == ("not_undone", sentence)
+    assert told(execution, saga)[0] == ("not_compensated", sentence)
 
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("undone", ("undone", "A is undone.")), ("done", ("done", "A is done."))],
+    [("undone", ("compensated", "A is undone.")), ("done", ("done", "A is done."))],
 )
 def test_a_persons_word_on_an_undo_that_failed_counts(stage: Stage, execute, orchestrator, word, expected):
     execution, saga = execute(stage.step("a", undo=[NO]), stage.step("b", NO))
@@ -251,14 +251,14 @@ def test_a_finished_saga_that_is_undone_on_request_tells_it(stage: Stage, execut
 
     execution = orchestrator.compensate(execution.saga_id)
 
-    assert told(execution, saga) == [("undone", "A is undone.")]
+    assert told(execution, saga) == [("compensated", "A is undone.")]
 
 
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
-        ([["a", LATER]], [("doing", "A has not worked yet and is tried again.")]),
-        ([["a"], ["b", LATER]], [("done", "A is done."), ("doing", "B has not worked yet and is tried again.")]),
+        ([["a", LATER]], [("running", "A has not worked yet and is tried again.")]),
+        ([["a"], ["b", LATER]], [("done", "A is done."), ("running", "B has not worked yet and is tried again.")]),
         ([["a", NO]], [("refused", "A was not done.")]),
     ],
     ids=["tried again", "after another", "refused"],
@@ -274,7 +274,7 @@ def test_of_the_undo_of_a_saga_that_is_not_known_here_too(stage: Stage):
 
     assert told(execution) == [
         ("done", "A is done."),
-        ("undoing", "B is being undone."),
+        ("compensating", "B is being undone."),
         ("refused", "C was not done."),
     ]
 
@@ -308,14 +308,14 @@ def test_a_step_of_several_sagas_has_the_name_of_each(stage: Stage):
     trips = [Saga("trip", [stage.step("mail", wording={"name": name})]) for name in ("Ticket", "Bill", "Bill")]
     plain = [Saga("walk", [stage.step("mail")]), Saga("rest", [stage.step("sleep")])]
 
-    assert step_anywhere_in_words("mail", [*trips, *plain]) == "Ticket / Bill / Mail"
-    assert step_anywhere_in_words("fly_home", trips) == "Fly home"
+    assert step_label_anywhere("mail", [*trips, *plain]) == "Ticket / Bill / Mail"
+    assert step_label_anywhere("fly_home", trips) == "Fly home"
 
 
 WORDING = {
     "doing": "Charging {amount:money}.",
     "done": "Charged {amount:money} as {payment}.",
-    "undone": "Gave {amount:money} back.",
+    "compensated": "Gave {amount:money} back.",
     "in_doubt": "Perhaps {amount:money} was charged.",
     "refused": "{amount:money} was not charged.",
 }
@@ -451,10 +451,10 @@ PERSON = {"name": "Ana Souza", "note": "for Ana Souza", "pin": "7", "amount": "5
 def test_personal_values_are_shown_only_to_those_who_may_see_them(fill):
     template = "{name} ({pin}), {note}: {amount:money}"
 
-    masked = fill(template, PERSON, personal_keys=["name", "pin", "amount"])
+    redacted = fill(template, PERSON, personal_keys=["name", "pin", "amount"])
     shown = fill(template, PERSON, personal_keys=["name", "pin", "amount"], personal=True)
 
-    assert masked == "[name] ([pin]), for [name]: [amount]"
+    assert redacted == "[name] ([pin]), for [name]: [amount]"
     assert shown == "Ana Souza (7), for Ana Souza: R$ 5.00"
 
 
@@ -542,13 +542,13 @@ def test_a_reason_is_masked_like_the_rest(stage: Stage, execute):
 
 
 NEVER = {"refused": "Nothing was charged."}
-CHARGE = NEVER | {"done": "It was charged.", "not_undone": "It could not be given back."}
+CHARGE = NEVER | {"done": "It was charged.", "not_compensated": "It could not be given back."}
 
 
 def in_full(execution, saga):
     """What the customer is told by who knows the history, and by a list."""
     by_hand = execution.pk in settled_by_hand([execution])
-    return message(execution, saga, history=history_of(execution)), message(execution, saga, by_hand=by_hand)
+    return message(execution, saga, history=load_history(execution)), message(execution, saga, by_hand=by_hand)
 
 
 @pytest.mark.parametrize("does", [{}, lost()], ids=["charged", "perhaps charged"])
@@ -556,7 +556,7 @@ def in_full(execution, saga):
     ("word", "full"),
     [
         ("done", "It was charged. The rest of your request was not carried out."),
-        ("undone", "{tour} is not booked."),
+        ("compensated", "{tour} is not booked."),
     ],
 )
 def test_what_a_person_has_let_stay_is_told(stage: Stage, execute, orchestrator, does, word, full):
@@ -606,14 +606,14 @@ def test_nobody_is_told_that_nothing_was_charged_when_it_was_in_doubt_and_taken_
 
     assert execution.failed_step == "pay"
     assert message(execution, saga) == GENERAL["not_booked"]
-    assert message(execution, saga, history=history_of(execution)) == GENERAL["not_booked"]
+    assert message(execution, saga, history=load_history(execution)) == GENERAL["not_booked"]
 
 
 def test_when_others_were_undone_only_the_history_knows_whether_it_was_refused(stage: Stage, execute):
     execution, saga = execute(stage.step("a"), stage.step("pay", NO, wording=NEVER))
 
     assert message(execution, saga) == GENERAL["not_booked"]
-    full = message(execution, saga, history=history_of(execution))
+    full = message(execution, saga, history=load_history(execution))
     assert full == f"Nothing was charged. {GENERAL['not_booked']}"
 
 
@@ -628,7 +628,7 @@ def test_what_was_cancelled_has_no_reason(stage: Stage, execute, orchestrator):
 
     execution = orchestrator.cancel(execution.saga_id)
 
-    assert message(execution, saga, history=history_of(execution)) == GENERAL["not_booked"]
+    assert message(execution, saga, history=load_history(execution)) == GENERAL["not_booked"]
 
 
 def test_the_message_needs_the_row_only(stage: Stage, execute, django_assert_num_queries):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sagas import registry
+from sagas.definition import registry
 from tests.worker.clusters import LEASE, ClusterUnderTest
 
 numbers = itertools.count(1)

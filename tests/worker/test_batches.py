@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from sagas.models import SagaBatch, SagaEvent, SagaExecution, StepRun
-from sagas.operations import Act, By, batches
+from sagas.models import BulkOperation, SagaEvent, SagaExecution, StepRun
+from sagas.operations import Actor, Operation, bulk
 from sagas.orchestrator import get_saga_orchestrator
 from tests.crash.processes import wait_for
 from tests.worker.clusters import signal_to
@@ -27,8 +27,8 @@ def retried(strange, caplog):
         for number in range(count):
             get_saga_orchestrator().execute(f"s-{number}", "second", context={"seconds": seconds})
         pks = list(SagaExecution.objects.values_list("pk", flat=True))
-        rows = batches.prepare(Act.RETRY, pks).rows
-        return batches.confirm(uuid.uuid4(), Act.RETRY, rows, reason="again", by=By(name="ana", source="cli"))
+        rows = bulk.prepare(Operation.RETRY, pks).rows
+        return bulk.confirm(uuid.uuid4(), Operation.RETRY, rows, reason="again", by=Actor(name="ana", source="cli"))
 
     return confirm
 
@@ -51,12 +51,12 @@ def pusher_of(one):
         return None
 
 
-def finished(batch):
-    return SagaBatch.objects.filter(pk=batch.pk, finished_at__isnull=False).exists()
+def finished(bulk_operation):
+    return BulkOperation.objects.filter(pk=bulk_operation.pk, finished_at__isnull=False).exists()
 
 
-def assert_each_was_retried_once(batch, count):
-    wait_for(lambda: finished(batch) and batches.counts(batch)["succeeded"] == count, 120)
+def assert_each_was_retried_once(bulk_operation, count):
+    wait_for(lambda: finished(bulk_operation) and bulk.counts(bulk_operation)["succeeded"] == count, 120)
     attempts = StepRun.objects.filter(run=2).values_list("started_at", "finished_at")
     assert most_at_once(attempts) <= AT_ONCE
     retries = SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True)
@@ -65,39 +65,39 @@ def assert_each_was_retried_once(batch, count):
 
 def test_a_cluster_that_is_already_running_takes_a_batch_up_and_never_has_too_many_in_hand(cluster, retried):
     cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
-    batch = retried(40, 0.1)
+    bulk_operation = retried(40, 0.1)
     seen = []
 
-    wait_for(lambda: seen.append(batches.counts(batch)["running"]) or finished(batch))
+    wait_for(lambda: seen.append(bulk.counts(bulk_operation)["running"]) or finished(bulk_operation))
 
     assert max(seen) <= AT_ONCE
-    assert_each_was_retried_once(batch, 40)
+    assert_each_was_retried_once(bulk_operation, 40)
 
 
 def test_a_batch_goes_on_when_a_cluster_dies_in_the_middle_of_it(cluster, retried):
-    batch = retried(40, 0.05)
+    bulk_operation = retried(40, 0.05)
     first = cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
-    wait_for(lambda: batches.counts(batch)["waiting"] < 30)
+    wait_for(lambda: bulk.counts(bulk_operation)["waiting"] < 30)
     first.kill()
-    assert not finished(batch)
+    assert not finished(bulk_operation)
 
     cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
 
-    wait_for(lambda: finished(batch) and not batches.counts(batch)["running"], 60)
+    wait_for(lambda: finished(bulk_operation) and not bulk.counts(bulk_operation)["running"], 60)
     retries = SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True)
     assert Counter(retries) == {f"s-{number}": 1 for number in range(40)}
-    assert batches.counts(batch)["succeeded"] == 40
+    assert bulk.counts(bulk_operation)["succeeded"] == 40
 
 
 @pytest.mark.prove
 def test_a_pusher_that_is_killed_over_and_over_costs_no_row(cluster, retried):
-    batch = retried(60, 0.05)
+    bulk_operation = retried(60, 0.05)
     one = cluster("saga_workers", BULK_AT_ONCE=AT_ONCE)
     for left in (45, 30, 15):
-        wait_for(lambda left=left: batches.counts(batch)["waiting"] < left, 120)
+        wait_for(lambda left=left: bulk.counts(bulk_operation)["waiting"] < left, 120)
         signal_to(wait_for(lambda: pusher_of(one)), signal.SIGKILL)
 
-    wait_for(lambda: finished(batch) and batches.counts(batch)["succeeded"] == 60, 120)
+    wait_for(lambda: finished(bulk_operation) and bulk.counts(bulk_operation)["succeeded"] == 60, 120)
     retries = SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True)
     assert Counter(retries) == {f"s-{number}": 1 for number in range(60)}
 
@@ -106,15 +106,15 @@ def test_a_pusher_that_is_killed_over_and_over_costs_no_row(cluster, retried):
 def test_five_hundred_are_carried_out_by_two_clusters_each_once(cluster, retried):
     for _ in range(2):
         cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
-    batch = retried(500, 0.02)
+    bulk_operation = retried(500, 0.02)
 
-    assert_each_was_retried_once(batch, 500)
+    assert_each_was_retried_once(bulk_operation, 500)
 
 
 @pytest.mark.parametrize(("stumbles", "told"), [("raises", "receiver.failed receiver="), ("exits", "beat.failed")])
 def test_a_receiver_of_the_beat_that_fails_is_logged_and_the_others_go_on(cluster, retried, stumbles, told):
-    batch = retried(3, 0.01)
+    bulk_operation = retried(3, 0.01)
     one = cluster("qcluster", environment={"STRANGE_BEAT": stumbles})
 
-    wait_for(lambda: finished(batch))
+    wait_for(lambda: finished(bulk_operation))
     wait_for(lambda: one.said.count(told) > 1)

@@ -6,11 +6,11 @@ import time
 import pytest
 from django.db.models import F
 
-from sagas import SagaState, StillPending, journal
-from sagas.heartbeat import Watch
+from sagas import SagaState, StillPending, storage
+from sagas.engine.lease_renewal import Watch
+from sagas.engine.leased_execution import worker_name
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.tenure import worker_name
 from sagas.worker.pool import Pool
 from tests.crash.processes import wait_for
 
@@ -41,7 +41,7 @@ def jobs_of(saga, *saga_ids):
 
 def claimed(saga, count=1):
     sent = time.monotonic()
-    found = journal.claim_due(count, [saga.name], worker=worker_name(), lease=60)
+    found = storage.claim_due(count, [saga.name], worker=worker_name(), lease=60)
     return [(execution, saga, sent) for execution in found]
 
 

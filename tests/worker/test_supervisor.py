@@ -10,10 +10,10 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from sagas import SagaState
+from sagas.engine.leased_execution import HOST
 from sagas.models import SagaExecution, SagaWorker, StepRun
+from sagas.models.querysets import ago
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.querysets import ago
-from sagas.tenure import HOST
 from sagas.worker.processes import parents_in_group
 from tests.crash.processes import ROOT, wait_for
 from tests.worker.clusters import open_transaction, stays

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from sagas.models import MissingSaga, SagaExecution, SagaWorker
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.worker.unknown import hold_what_nobody_knows
+from sagas.worker.unregistered_sagas import hold_what_nobody_knows
 from tests.crash.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ from django.db import connection
 from django.db.models.expressions import RawSQL
 
 from sagas import SagaState
-from sagas.exceptions import ActRefused, UnreadableRow
+from sagas.definition.exceptions import ActRefused, UnreadableRow
 from sagas.models import SagaEvent, SagaExecution, StepRun, time_ordered_uuid
 from sagas.orchestrator import get_saga_orchestrator
 from tests.crash.processes import wait_for

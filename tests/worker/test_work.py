@@ -11,7 +11,8 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 
 from integrations.models import SandboxFault
-from sagas import Priority, SagaState, journal, registry
+from sagas import Priority, SagaState, storage
+from sagas.definition import registry
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
@@ -195,7 +196,7 @@ def many_due(count, priority, age):
 
 
 def claim(count):
-    claimed = journal.claim_due(count, list(registry.all_sagas()), worker="host:1:abc", lease=60)
+    claimed = storage.claim_due(count, list(registry.all_sagas()), worker="host:1:abc", lease=60)
     return Counter(str(execution.saga_id).split("-")[0] for execution in claimed)
 
 

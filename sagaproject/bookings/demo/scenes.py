@@ -10,11 +10,11 @@ from integrations.models import FaultMode, SandboxFault
 from sagaproject.bookings.demo.pace import ALWAYS
 from sagaproject.bookings.demo.workers import Workers
 from sagas import SagaState
+from sagas.definition.states import TERMINAL
 from sagas.management.verdicts import process_of
 from sagas.models import LOST_LEASE, SagaExecution
-from sagas.operations import By
+from sagas.operations import Actor
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.states import TERMINAL
 
 OPERATOR = "demo"
 A_MOMENT, AN_HOUR = 100, 3_600_000
@@ -66,7 +66,7 @@ def _run_until_it_waits(saga_id: str, saga: str, context: dict[str, Any]) -> Sag
 def _run_and_hold(reason: str) -> Play:
     def play(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
         _run_until_it_waits(saga_id, saga, context)
-        return get_saga_orchestrator().hold(saga_id, reason=reason, by=By(name=OPERATOR, source="cli"))
+        return get_saga_orchestrator().hold(saga_id, reason=reason, by=Actor(name=OPERATOR, source="cli"))
 
     return play
 

@@ -13,13 +13,13 @@ from sagaproject.bookings.page import words
 from sagaproject.bookings.page.words import Stand
 from sagaproject.bookings.services import WHY_NOT_PAY, is_beyond_us
 from sagas import Saga
+from sagas.definition.registry import get_saga
+from sagas.definition.states import TERMINAL, Direction, Ending, SagaState
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
-from sagas.naming import step_in_words
-from sagas.operations import Act
-from sagas.registry import get_saga
-from sagas.states import TERMINAL, Direction, Ending, SagaState
-from sagas.tenure import history_of
-from sagas.wording import StepStatus, StepTold, customer_state, message, steps_told
+from sagas.operations import Operation
+from sagas.presentation.labels import step_label
+from sagas.presentation.messages import StepStatus, StepTold, customer_state, message, steps_told
 
 NOTHING_DONE = (StepStatus.WAITING, StepStatus.REFUSED)
 STANDING = frozenset({Stand.PROCESSING, Stand.CONFIRMED})
@@ -65,7 +65,7 @@ class Progress:
     def etag(self) -> str:
         """Another one for each thing that could be told otherwise."""
         seen: list[Any] = [get_language(), self.sale.status, self.sale.payment_status]
-        seen += [(saga.saga_id, saga.version, saga.wants, saga.held, saga.leased) for saga in self._sagas]
+        seen += [(saga.saga_id, saga.version, saga.pending_request, saga.held, saga.leased) for saga in self._sagas]
         return f'"{hashlib.sha256(repr(seen).encode()).hexdigest()[:32]}"'
 
     @property
@@ -128,7 +128,7 @@ class Progress:
     def announcement(self) -> str:
         """What a screen reader says of the latest news: the step that is being made, else how all stands."""
         told = [part for part in (self.payment, self.booking) if part]
-        doing = [line.sentence for part in told for line in part.lines if line.status == StepStatus.DOING]
+        doing = [line.sentence for part in told for line in part.lines if line.status == StepStatus.RUNNING]
         return doing[0] if doing else " ".join(f"{part.headline}. {part.reason}".strip() for part in told)
 
     @property
@@ -141,7 +141,7 @@ class Progress:
 
 
 def _told(execution: SagaExecution, headlines: Mapping[Stand, Any]) -> Told:
-    saga, stand, history = get_saga(execution.saga_name), _stand(execution), history_of(execution)
+    saga, stand, history = get_saga(execution.saga_name), _stand(execution), load_history(execution)
     asked = stand in (Stand.CANCELLING, Stand.CANCELLED)
     steps = steps_told(execution, saga, history, personal=True)
     return Told(
@@ -150,7 +150,7 @@ def _told(execution: SagaExecution, headlines: Mapping[Stand, Any]) -> Told:
         sentence="" if asked else message(execution, saga, personal=True, history=history),
         reason=_why_declined(execution) if stand is Stand.NOT_BOOKED else "",
         lines=tuple(_line(step, saga) for step in _that_matter(steps, execution)),
-        not_undone=tuple(step.name for step in steps if step.status is StepStatus.NOT_UNDONE),
+        not_undone=tuple(step.name for step in steps if step.status is StepStatus.NOT_COMPENSATED),
     )
 
 
@@ -166,13 +166,13 @@ def _that_matter(steps: list[StepTold], execution: SagaExecution) -> list[StepTo
 
 
 def _line(step: StepTold, saga: Saga) -> Line:
-    sentence = step_in_words(step.name, saga) if step.status in words.TITLED else step.sentence
+    sentence = step_label(step.name, saga) if step.status in words.TITLED else step.sentence
     return Line(step.status, str(words.STATUS_WORDS[step.status]), sentence)
 
 
 def _stand(execution: SagaExecution) -> Stand:
     if not execution.held and not execution.failed_step:
-        if execution.wants == Act.CANCEL:
+        if execution.pending_request == Operation.CANCEL:
             return Stand.CANCELLING
         if execution.state in ASKED_FOR:
             return ASKED_FOR[execution.state]
@@ -181,9 +181,9 @@ def _stand(execution: SagaExecution) -> Stand:
 
 def _why_declined(execution: SagaExecution) -> str:
     """The gateway's reason in the customer's language, "" if it is none of a card's."""
-    refusals = execution.step_executions.filter(
+    blocked_reasons = execution.step_executions.filter(
         step="process_payment", direction=Direction.ACTION, ending=Ending.REFUSED
     )
-    last = refusals.last()
+    last = blocked_reasons.last()
     code = words.CODE.search(last.error_message) if last else None
     return str(words.DECLINES.get(code[1], "")) if code else ""

@@ -17,9 +17,9 @@ from sagaproject.bookings.models import Booking
 from sagaproject.bookings.page.forms import BookingForm, CancelForm, PaymentForm
 from sagaproject.bookings.page.progress import Progress
 from sagaproject.bookings.page.throttling import throttled
-from sagas.operations import By
+from sagas.operations import Actor
 
-CUSTOMER = By(name="customer", source="page")
+CUSTOMER = Actor(name="customer", source="page")
 
 
 @never_cache

@@ -6,7 +6,7 @@ from enum import StrEnum
 from django.utils.translation import gettext_lazy as _
 
 from sagaproject.bookings.models import BookingStatus, PaymentStatus
-from sagas.wording import StepStatus
+from sagas.presentation.messages import StepStatus
 
 
 class Stand(StrEnum):
@@ -58,16 +58,16 @@ OF_PAYMENTS = {
 }
 STATUS_WORDS = {
     StepStatus.WAITING: _("Waiting"),
-    StepStatus.DOING: _("Under way"),
+    StepStatus.RUNNING: _("Under way"),
     StepStatus.DONE: _("Done"),
     StepStatus.REFUSED: _("Not done"),
     StepStatus.IN_DOUBT: _("Being checked"),
-    StepStatus.UNDOING: _("Being undone"),
-    StepStatus.UNDONE: _("Undone"),
-    StepStatus.NOT_UNDONE: _("Not undone"),
+    StepStatus.COMPENSATING: _("Being undone"),
+    StepStatus.COMPENSATED: _("Undone"),
+    StepStatus.NOT_COMPENSATED: _("Not undone"),
 }
 # Of what has not happened yet, or is being taken back, the name is told and no sentence.
-TITLED = (StepStatus.WAITING, StepStatus.UNDOING, StepStatus.NOT_UNDONE)
+TITLED = (StepStatus.WAITING, StepStatus.COMPENSATING, StepStatus.NOT_COMPENSATED)
 # What a payment gateway says of a card; of other refusals the saga's own words must do.
 DECLINES = {
     "card_declined": _("The card was declined."),

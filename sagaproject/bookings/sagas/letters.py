@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from integrations.email import Invitation, Mail
 from integrations.whatsapp import TemplateMessage
-from sagas.filling import money
+from sagas.presentation.templates import money
 
 Sale = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from django import template
 
-from sagas.filling import money
+from sagas.presentation.templates import money
 
 register = template.Library()
 register.filter("money", money)

@@ -6,17 +6,17 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sagas import starting
-from sagas.definition import Saga, SagaStep
-from sagas.exceptions import SagaConflict
+from sagas.definition.exceptions import SagaConflict
+from sagas.definition.registry import all_sagas, get_saga
+from sagas.definition.saga import Saga, SagaStep
+from sagas.definition.states import TERMINAL, Priority
+from sagas.engine import new_execution
 from sagas.management.arguments import context_from, seconds
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
 from sagas.management.verdicts import local, words
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.registry import all_sagas, get_saga
-from sagas.states import TERMINAL, Priority
 
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 
@@ -42,7 +42,7 @@ class Command(SagaCommand):
         how.add_argument("--dry-run", action="store_true", help="check the input and print the plan; start nothing")
         how.add_argument("--list", action="store_true", help="print the sagas and their steps")
 
-    def act(self, options: dict[str, Any]) -> Exit:
+    def run(self, options: dict[str, Any]) -> Exit:
         """List, plan, go on, queue or run."""
         if options["list"]:
             return self._list()
@@ -75,7 +75,7 @@ class Command(SagaCommand):
     def _begin(self, saga: Saga, existing: SagaExecution | None, options: dict[str, Any]) -> Exit:
         """With everything checked before the first word, so that what is refused has left no trace."""
         context = {} if options["context"] is None else context_from(options["context"])
-        new = starting.new_execution(saga, options["saga_id"], context, PRIORITIES.get(options["priority"] or ""))
+        new = new_execution.new_execution(saga, options["saga_id"], context, PRIORITIES.get(options["priority"] or ""))
         if existing and (existing.saga_name, existing.input_hash) != (new.saga_name, new.input_hash):
             raise SagaConflict(existing.saga_id, existing.saga_name)
         if options["dry_run"]:
@@ -118,7 +118,7 @@ class Command(SagaCommand):
             self.console.say(f"  {place}/{len(saga)} {step.name}: {_terms(step)}")
 
     def _say_existing(self, existing: SagaExecution) -> None:
-        self.in_hand = existing.saga_id
+        self.leased_rows = existing.saga_id
         done = f"{len(existing.steps_completed)} of {len(existing.plan)} steps done"
         state = f"{words(existing.state)}, {done}, started {local(existing.created_at)}"
         ended = existing.state in TERMINAL or existing.held
@@ -127,11 +127,11 @@ class Command(SagaCommand):
 
 
 def _existing(saga_id: str | None) -> SagaExecution | None:
-    return get_saga_orchestrator().get_status(starting.checked_id(saga_id)) if saga_id is not None else None
+    return get_saga_orchestrator().get_status(new_execution.checked_id(saga_id)) if saga_id is not None else None
 
 
 def _terms(step: SagaStep) -> str:
-    undo = f"undo in {step.undo_timeout:g} s" if step.compensation else "no undo"
+    undo = f"undo in {step.effective_compensation_timeout:g} s" if step.compensation else "no undo"
     kinds = [kind for kind in ("transactional", "pivot", "optional") if getattr(step, kind)]
     return ", ".join([f"{step.timeout:g} s", _retries(step.retry_count), undo, *kinds])
 
@@ -147,8 +147,8 @@ def _described(saga: Saga) -> dict[str, Any]:
             "timeout": step.timeout,
             "retry_count": step.retry_count,
             "undo": step.compensation is not None,
-            "undo_timeout": step.undo_timeout,
-            "undo_retry_count": step.undo_retry_count,
+            "undo_timeout": step.effective_compensation_timeout,
+            "undo_retry_count": step.effective_compensation_retry_count,
             "transactional": step.transactional,
             "pivot": step.pivot,
             "optional": step.optional,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sagas import health
-from sagas.health import Finding, Level
 from sagas.management.console import SagaCommand
+from sagas.monitoring import health
+from sagas.monitoring.health import Finding, Level
 
 SIGNS = {Level.OK: "✓", Level.WARNING: "!", Level.BROKEN: "✗"}
 CODES = {Level.OK: 0, Level.WARNING: 1, Level.BROKEN: 2}
@@ -20,7 +20,7 @@ class Command(SagaCommand):
     # It tells itself what they find; before it they would end it with the code for warnings.
     requires_system_checks = ()
 
-    def act(self, options: dict[str, Any]) -> int:
+    def run(self, options: dict[str, Any]) -> int:
         """Look, and tell."""
         findings = health.examine()
         for finding in findings:

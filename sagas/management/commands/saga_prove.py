@@ -10,13 +10,13 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils.module_loading import import_string
 
-from sagas import starting
 from sagas.conf import get_settings
-from sagas.definition import Saga
+from sagas.definition.registry import get_saga
+from sagas.definition.saga import Saga
+from sagas.engine import new_execution
 from sagas.management.arguments import context_from
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
-from sagas.registry import get_saga
 from sagas.testing.databases import databases_of_our_own
 from sagas.testing.proof import Nowhere, Shown, prove
 
@@ -42,12 +42,12 @@ class Command(SagaCommand):
             help=f"the input of each execution, in which {ID} stands for its id; else what SAGAS['WORLD'] proposes",
         )
 
-    def act(self, options: dict[str, Any]) -> Exit:
+    def run(self, options: dict[str, Any]) -> Exit:
         """Prove it, a line a scenario."""
         saga = get_saga(options["name"])
         world = import_string(name)() if (name := get_settings().WORLD) else Nowhere()
         context = _context(saga, world, options["context"])
-        starting.new_execution(saga, "refused-here-if-at-all", context("refused-here-if-at-all"), None)
+        new_execution.new_execution(saga, "refused-here-if-at-all", context("refused-here-if-at-all"), None)
         logging.getLogger("sagas").setLevel(logging.CRITICAL)  # deaths are what this is about
         if isinstance(world, Nowhere):
             self.console.say("SAGAS['WORLD'] names no world, so only the tables of sagas can be looked at.")

@@ -6,13 +6,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from sagas import operations, starting
+from sagas import operations
+from sagas.definition.states import Resolution
+from sagas.engine import new_execution
 from sagas.management.arguments import context_from, operator, sentence
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
-from sagas.operations import Act
+from sagas.operations import Operation
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.states import Resolution
 
 
 class Command(SagaCommand):
@@ -34,14 +35,14 @@ class Command(SagaCommand):
         parser.add_argument("--output", metavar="JSON", help="with done: what the step would have returned")
         parser.add_argument("--detach", action="store_true", help="leave what follows to the workers")
 
-    def act(self, options: dict[str, Any]) -> Exit:
+    def run(self, options: dict[str, Any]) -> Exit:
         """Resolve, go on, conclude."""
-        saga_id, given = starting.checked_id(options["saga_id"]), options["output"]
+        saga_id, given = new_execution.checked_id(options["saga_id"]), options["output"]
         output = None if given is None else context_from(given, "--output")
 
         def resolve() -> None:
             operations.perform(
-                Act.RESOLVE,
+                Operation.RESOLVE,
                 saga_id,
                 reason=options["reason"],
                 by=operator(),

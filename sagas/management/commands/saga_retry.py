@@ -8,15 +8,16 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sagas import operations, starting
-from sagas.exceptions import ActRefused
+from sagas import operations
+from sagas.definition.exceptions import ActRefused
+from sagas.definition.states import Direction, SagaState
+from sagas.engine import new_execution
 from sagas.management.arguments import operator, sentence
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit, worst
 from sagas.management.verdicts import document, standing_of
-from sagas.operations import Act, Preview
+from sagas.operations import Operation, Preview
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.states import Direction, SagaState
 
 STATES = (SagaState.FAILED.value, SagaState.PARTIALLY_COMPENSATED.value)
 YES = {"y", "yes"}
@@ -40,7 +41,7 @@ class Command(SagaCommand):
         how.add_argument("--dry-run", action="store_true", help="only show what would be done")
         how.add_argument("--detach", action="store_true", help="only queue it, for the workers")
 
-    def act(self, options: dict[str, Any]) -> Exit:
+    def run(self, options: dict[str, Any]) -> Exit:
         """Show, ask, retry one after the other, conclude."""
         previews = self._previews(options)
         for preview in previews:
@@ -57,7 +58,7 @@ class Command(SagaCommand):
 
     def interrupted(self) -> str:
         """Also those whose turn never came."""
-        others = [saga_id for saga_id in self._waiting if saga_id != self.in_hand]
+        others = [saga_id for saga_id in self._waiting if saga_id != self.leased_rows]
         rest = f"\nNot retried: {', '.join(others)}." if others else ""
         return super().interrupted() + rest
 
@@ -76,20 +77,20 @@ class Command(SagaCommand):
         if bool(options["saga_ids"]) == bool(options["state"]):
             raise CommandError("Name the executions to retry, or give --state.", returncode=Exit.REFUSED)
         if options["saga_ids"]:
-            saga_ids = dict.fromkeys(map(starting.checked_id, options["saga_ids"]))
-            return [operations.plan(Act.RETRY, saga_id) for saga_id in saga_ids]
+            saga_ids = dict.fromkeys(map(new_execution.checked_id, options["saga_ids"]))
+            return [operations.plan(Operation.RETRY, saga_id) for saga_id in saga_ids]
         found = get_saga_orchestrator().list_executions(options["state"]).order_by("created_at", "id")
         return [preview for preview in map(self._plan, found.values_list("saga_id", flat=True)) if preview]
 
     def _plan(self, saga_id: str) -> Preview | None:
         try:
-            return operations.plan(Act.RETRY, saga_id)
+            return operations.plan(Operation.RETRY, saga_id)
         except ActRefused as refused:
             self.console.say(f"Left out: {refused}")
             return None
 
     def _show(self, preview: Preview) -> None:
-        self.console.say(f"{preview.act} {preview.saga_id}: {preview.sentence}")
+        self.console.say(f"{preview.operation} {preview.saga_id}: {preview.sentence}")
         calls = [f"undo {c.step}" if c.direction is Direction.COMPENSATION else c.step for c in preview.calls]
         for lead, names in (
             ("will be called", calls),
@@ -111,12 +112,12 @@ class Command(SagaCommand):
         """Retry what was shown; if it has moved since, the sentence that says so."""
         saga_id, reason = preview.saga_id, options["reason"]
         try:
-            operations.perform(Act.RETRY, saga_id, reason=reason, by=operator(), version=preview.version)
+            operations.perform(Operation.RETRY, saga_id, reason=reason, by=operator(), version=preview.version)
         except ActRefused as refused:
             self.console.say(str(refused))
             return str(refused)
         if not options["detach"]:
-            self.console.say(f"{preview.act} {saga_id}")
+            self.console.say(f"{preview.operation} {saga_id}")
             self.follow(saga_id, lambda: get_saga_orchestrator().resume(saga_id))
         self._waiting = [other for other in self._waiting if other != saga_id]
         return ""
@@ -125,7 +126,7 @@ class Command(SagaCommand):
 def _described(preview: Preview) -> dict[str, Any]:
     calls = [{"step": call.step, "direction": call.direction.value} for call in preview.calls]
     return {
-        "act": preview.act.value,
+        "operation": preview.operation.value,
         "saga_id": preview.saga_id,
         "version": preview.version,
         "sentence": preview.sentence,

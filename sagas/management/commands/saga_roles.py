@@ -7,9 +7,9 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
-from sagas import database
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
+from sagas.storage import database
 
 LOOK = ("view_sagaexecution", "view_steprun", "view_sagaevent", "view_sagareference", "view_sagaworker")
 SUPPORT = (*LOOK, "retry_saga", "hold_saga", "resolve_step")
@@ -33,7 +33,7 @@ class Command(SagaCommand):
 
     help = "Makes the groups Support, Supervisor and Auditor with their permissions; running it again mends them."
 
-    def act(self, options: dict[str, Any]) -> Exit:
+    def run(self, options: dict[str, Any]) -> Exit:
         """Make and tell."""
         made: dict[str, list[str]] = {}
         with transaction.atomic(using=database.alias()):

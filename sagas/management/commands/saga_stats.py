@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sagas import stats
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
+from sagas.monitoring import stats
 
 
 class Command(SagaCommand):
@@ -14,7 +14,7 @@ class Command(SagaCommand):
 
     help = "Prints how many sagas there were, how they ended and how long they took."
 
-    def act(self, options: dict[str, Any]) -> Exit:
+    def run(self, options: dict[str, Any]) -> Exit:
         """Collect and tell."""
         numbers = stats.collect()
         self.console.say(stats.as_text(numbers))

@@ -7,13 +7,14 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sagas import database, values
+from sagas.definition import json_values
+from sagas.definition.states import TERMINAL
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit, worst
 from sagas.management.following import LOOK_EVERY, Follower
 from sagas.management.verdicts import document, listed, local, standing
 from sagas.models import SagaExecution
-from sagas.states import TERMINAL
+from sagas.storage import database
 
 
 class Command(SagaCommand):
@@ -29,7 +30,7 @@ class Command(SagaCommand):
         parser.add_argument("ref", metavar="REF", help="an execution's id, or one of its references")
         parser.add_argument("--watch", action="store_true", help="follow it until it has ended or is held")
 
-    def act(self, options: dict[str, Any]) -> Exit:
+    def run(self, options: dict[str, Any]) -> Exit:
         """Find, tell, and follow where asked to."""
         found = _find(options["ref"])
         if not found:
@@ -42,7 +43,7 @@ class Command(SagaCommand):
         return self._tell_all(found)
 
     def _tell_one(self, execution: SagaExecution, *, watch: bool) -> Exit:
-        self.in_hand = execution.saga_id
+        self.leased_rows = execution.saga_id
         run = f", run {execution.run}" if execution.run > 1 else ""
         self.console.say(f"{execution.saga_name} {execution.saga_id}{run}, started {local(execution.created_at)}")
         with Follower(execution.saga_id, self.console.say, waiting=watch, anew=True) as follower:
@@ -62,7 +63,7 @@ class Command(SagaCommand):
 
 def _find(reference: str) -> list[SagaExecution]:
     """The execution with that very id or, without one, all that refer to it, newest first."""
-    executions, reference = SagaExecution.objects.using(database.alias()), values.clean_text(reference)
+    executions, reference = SagaExecution.objects.using(database.alias()), json_values.clean_text(reference)
     exact = executions.filter(saga_id=reference)
     return list(exact) or list(executions.referring_to(reference).order_by("-created_at", "-id"))
 

@@ -7,14 +7,15 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import ngettext
 
-from sagas import database, verification
-from sagas.exceptions import UnknownExecution
+from sagas.definition.exceptions import UnknownExecution
+from sagas.definition.states import SagaState
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
 from sagas.models import SagaExecution
-from sagas.querysets import ExecutionQuerySet
-from sagas.states import SagaState
-from sagas.verification import Finding
+from sagas.models.querysets import ExecutionQuerySet
+from sagas.monitoring import audit
+from sagas.monitoring.audit import Finding
+from sagas.storage import database
 
 
 class Command(SagaCommand):
@@ -30,10 +31,10 @@ class Command(SagaCommand):
         parser.add_argument("saga_ids", nargs="*", metavar="SAGA_ID", help="the executions to verify; default: all")
         parser.add_argument("--state", choices=[state.value for state in SagaState], help="those in this state")
 
-    def act(self, options: dict[str, Any]) -> int:
+    def run(self, options: dict[str, Any]) -> int:
         """Look at one after the other, and tell at once what is wrong with it."""
         looked_at, violations, unverifiable = 0, [], []
-        for finding in verification.examine(_chosen(options["saga_ids"], options["state"])):
+        for finding in audit.examine(_chosen(options["saga_ids"], options["state"])):
             looked_at += 1
             self._tell(finding)
             violations += [_violations(finding)] if finding.violations else []

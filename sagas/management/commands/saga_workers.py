@@ -11,9 +11,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from sagas import conf, database
+from sagas import conf
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
+from sagas.storage import database
 from sagas.worker.supervisor import CannotHelp, Supervisor
 
 
@@ -36,7 +37,7 @@ class Command(SagaCommand):
         """Which of the clusters in Q_CLUSTER."""
         parser.add_argument("--cluster", metavar="NAME", help="one of Q_CLUSTER['ALT_CLUSTERS'], instead of the first")
 
-    def act(self, options: dict[str, Any]) -> Exit:
+    def run(self, options: dict[str, Any]) -> Exit:
         """Watch until told to stop."""
         refusal = _why_not(options["cluster"] or os.environ.get("Q_CLUSTER_NAME"))
         if refusal:

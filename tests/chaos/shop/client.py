@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 from sagas import OutcomeUnknown, RetryLater, StepContext, StepFailed
-from sagas.registry import get_saga
+from sagas.definition.registry import get_saga
 
 UNAVAILABLE = 503
 AGAIN_AFTER = 0.3

@@ -1,0 +1,1 @@
+"""What a saga is: steps, context, states, exceptions. Imports no Django."""

@@ -1,0 +1,108 @@
+"""The state machine of an execution, written once: states, events, arrows."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class SagaState(StrEnum):
+    """Where an execution stands; the values are what the database and the API carry."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPENSATING = "compensating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PARTIALLY_COMPENSATED = "partially_compensated"
+
+
+class StateEvent(StrEnum):
+    """What moves an execution from one state to another."""
+
+    BEGIN = "begin"
+    CANCEL = "cancel"
+    COMPLETE = "complete"
+    ROLL_BACK = "roll_back"
+    FAIL = "fail"
+    ALL_COMPENSATED = "all_compensated"
+    GIVE_UP = "give_up"
+    RETRY = "retry"
+    RETRY_COMPENSATIONS = "retry_compensations"
+    RESOLVE = "resolve"
+    COMPENSATE = "compensate"
+
+
+class Direction(StrEnum):
+    """What kind of attempt a step run records."""
+
+    ACTION = "action"
+    COMPENSATION = "compensation"
+    VERIFY = "verify"
+    RESOLVED = "resolved"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended: FAILED certainly had no effect, UNCERTAIN and PENDING may have had one."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    PENDING = "pending"
+
+
+class Ending(StrEnum):
+    """Why no further attempt of the same kind follows a step run; NONE while one may."""
+
+    NONE = ""
+    REFUSED = "refused"
+    SPENT = "spent"
+    IMPATIENT = "impatient"
+    POISON = "poison"
+
+
+class Resolution(StrEnum):
+    """What a person says has become of a step."""
+
+    DONE = "done"
+    NOT_DONE = "not_done"
+    UNDONE = "undone"
+
+
+class CustomerState(StrEnum):
+    """What the customer is told of an execution; the values are the API's words."""
+
+    PROCESSING = "processing"
+    CONFIRMED = "confirmed"
+    NOT_BOOKED = "not_booked"
+    CHECKING = "checking"
+
+
+class Priority(IntEnum):
+    """Which of two due executions goes first; a whole AGEING apart for each rank."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+ARROWS: dict[tuple[SagaState, StateEvent], SagaState] = {
+    (SagaState.PENDING, StateEvent.BEGIN): SagaState.IN_PROGRESS,
+    (SagaState.PENDING, StateEvent.CANCEL): SagaState.FAILED,
+    (SagaState.IN_PROGRESS, StateEvent.COMPLETE): SagaState.SUCCEEDED,
+    (SagaState.IN_PROGRESS, StateEvent.ROLL_BACK): SagaState.COMPENSATING,
+    (SagaState.IN_PROGRESS, StateEvent.FAIL): SagaState.FAILED,
+    (SagaState.COMPENSATING, StateEvent.ALL_COMPENSATED): SagaState.FAILED,
+    (SagaState.COMPENSATING, StateEvent.GIVE_UP): SagaState.PARTIALLY_COMPENSATED,
+    (SagaState.FAILED, StateEvent.RETRY): SagaState.PENDING,
+    (SagaState.PARTIALLY_COMPENSATED, StateEvent.RETRY_COMPENSATIONS): SagaState.COMPENSATING,
+    (SagaState.PARTIALLY_COMPENSATED, StateEvent.RESOLVE): SagaState.FAILED,
+    (SagaState.SUCCEEDED, StateEvent.COMPENSATE): SagaState.COMPENSATING,
+}
+
+TERMINAL = frozenset({SagaState.SUCCEEDED, SagaState.FAILED, SagaState.PARTIALLY_COMPENSATED})
+UNFINISHED = frozenset(SagaState) - TERMINAL
+
+
+def state_after(state: SagaState, event: StateEvent) -> SagaState:
+    """The state that `event` leads to; an event that `state` does not know is a programming error (KeyError)."""
+    return ARROWS[state, event]

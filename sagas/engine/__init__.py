@@ -1,0 +1,1 @@
+"""Runs one execution: planner and history are pure; attempt, checkpoint, deadline and lease act."""

@@ -1,0 +1,131 @@
+"""From a caller's words to a row: names, ids and input, verified at the door."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sagas.conf import get_settings
+from sagas.definition import json_values, redaction
+from sagas.definition.exceptions import DefinitionError, InvalidInput
+from sagas.definition.registry import all_sagas, get_saga
+from sagas.definition.saga import Saga, SagaStep
+from sagas.definition.states import Priority
+from sagas.models import SagaExecution
+
+from . import planner
+from .leased_execution import worker_name
+
+
+def saga_for(saga_name: str, steps: Sequence[SagaStep] | None) -> Saga:
+    """The saga to run: the registered one, or these steps with its schema and the rest."""
+    if steps is None:
+        return get_saga(saga_name)
+    if isinstance(steps, Saga):
+        if steps.name != saga_name:
+            raise DefinitionError(f"saga_name is {saga_name!r}, but the steps are those of saga {steps.name!r}")
+        return steps
+    known = all_sagas().get(saga_name)
+    return known.with_steps(steps) if known else Saga(saga_name, steps)
+
+
+def check_workers_know(saga: Saga) -> None:
+    """Workers go by the registered definition; UnknownSaga or DefinitionError when it cannot run this saga."""
+    registered = get_saga(saga.name)
+    strange = [name for name in saga.names if registered.step(name) is None]
+    if strange:
+        raise DefinitionError(f"saga {saga.name!r}: workers know no step {strange[0]!r}; register it, or use execute()")
+
+
+def new_execution(
+    saga: Saga,
+    saga_id: str | None,
+    context: Mapping[str, Any] | None,
+    priority: Priority | int | None,
+    owner: Any = None,
+) -> SagaExecution:
+    """An execution that is not stored yet; InvalidInput says what is wrong with its id, input or priority."""
+    given = given_text(context)
+    text = _validated_text(saga, given)
+    return SagaExecution(
+        saga_id=checked_id(saga_id),
+        saga_name=saga.name,
+        input=json.loads(text),
+        context=json.loads(text),
+        plan=list(saga.names),
+        input_hash=json_values.hash_of(given),
+        owner=owner,
+        priority=_checked_priority(saga, priority),
+        worker=worker_name(),
+        begun=False if planner.needs_mark(saga[0]) else None,
+    )
+
+
+def checked_id(saga_id: str | None) -> str:
+    """The caller's id, or a random UUID for None."""
+    if saga_id is None:
+        return str(uuid.uuid4())
+    if not json_values.is_id(saga_id):
+        raise InvalidInput({"saga_id": "must be 1 to 150 characters of A-Z a-z 0-9 . _ : ~ -, and not . or .."})
+    return saga_id
+
+
+def input_text(saga: Saga, context: Mapping[str, Any] | None) -> str:
+    """The validated input as canonical JSON text."""
+    return _validated_text(saga, given_text(context))
+
+
+def given_text(context: Mapping[str, Any] | None) -> str:
+    """The input as the caller gave it, as canonical JSON text.
+
+    Its hash tells whether two starts are the same: what validation makes of it may depend on the day.
+    """
+    given: Any = {} if context is None else context
+    if not isinstance(given, Mapping):
+        raise InvalidInput({"": f"the context must be a mapping, not a {type(given).__name__}"})
+    return json_values.to_json(given, limit=get_settings().MAX_CONTEXT_BYTES)
+
+
+def _validated_text(saga: Saga, text: str) -> str:
+    if saga.schema is None:
+        return text
+    valid = _validated(saga, saga.schema(data=json.loads(text)))
+    return json_values.to_json(valid, limit=get_settings().MAX_CONTEXT_BYTES)
+
+
+def _validated(saga: Saga, serializer: Any) -> dict[str, Any]:
+    given = serializer.initial_data
+    unknown = [key for key in given if key not in serializer.fields]
+    if unknown:
+        known = ", ".join(serializer.fields)
+        raise InvalidInput(dict.fromkeys(unknown, f"is not an input of {saga.name}; its inputs are {known}"))
+    if not serializer.is_valid():
+        # Some sentences quote what was given.
+        errors = _flat(serializer.errors)
+        raise InvalidInput({key: redaction.redact(sentence, saga.personal, given) for key, sentence in errors})
+    return dict(serializer.validated_data)
+
+
+def _flat(errors: Any, path: str = "") -> list[tuple[str, str]]:
+    """DRF's nested errors as (dotted key, sentence) pairs."""
+    if isinstance(errors, Mapping):
+        return [pair for key, value in errors.items() for pair in _flat(value, _join(path, str(key)))]
+    if isinstance(errors, list) and all(isinstance(error, str) for error in errors):
+        return [(path, " ".join(str(error) for error in errors))]
+    return [pair for index, value in enumerate(errors) for pair in _flat(value, _join(path, str(index)))]
+
+
+def _join(path: str, key: str) -> str:
+    if key == "non_field_errors":
+        return path
+    return f"{path}.{key}" if path else key
+
+
+def _checked_priority(saga: Saga, priority: Priority | int | None) -> Priority:
+    try:
+        return saga.priority if priority is None else Priority(priority)
+    except ValueError:
+        known = ", ".join(f"{member.value} ({member.name})" for member in Priority)
+        raise InvalidInput({"priority": f"must be one of {known}, not {priority!r}"}) from None

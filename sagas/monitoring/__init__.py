@@ -1,0 +1,1 @@
+"""Health, system checks, statistics, metrics and the audit of histories."""

@@ -1,0 +1,170 @@
+"""System checks: settings that cannot work, and those that will hurt."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connections
+
+from sagas import conf, storage
+from sagas.definition.registry import all_sagas
+from sagas.models import SagaExecution
+from sagas.storage import database
+
+from . import health
+
+SHORTEST_LEASE = 15.0
+OLDEST_SQLITE = (3, 35)
+
+
+@register("sagas")
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """settings.SAGAS holds what we know, and nothing else."""
+    return [
+        Error(problem, hint="See the settings table in the README.", id="sagas.E001") for problem in conf.problems()
+    ]
+
+
+@register("sagas")
+def check_time_zones(**_: Any) -> list[CheckMessage]:
+    """Leases are compared with UTC, on SQLite as text."""
+    if settings.USE_TZ and not connections[database.alias()].settings_dict.get("TIME_ZONE"):
+        return []
+    hint = f"Set USE_TZ = True, and no TIME_ZONE in DATABASES[{database.alias()!r}]."
+    return [Error("Times of sagas are stored in UTC, which these settings rule out.", hint=hint, id="sagas.E004")]
+
+
+@register("sagas")
+def check_steps_fit_the_lease(**_: Any) -> list[CheckMessage]:
+    """Transactional steps are cut off at a third of the lease, which nobody can renew for them."""
+    if conf.problems():
+        return []
+    most = conf.get_settings().LEASE / 3
+    shown = f"{math.floor(most * 100) / 100:g}"
+    return [
+        checks.Warning(
+            f"Saga {saga.name!r}: the transactional step {step.name!r} has a timeout of {step.timeout:g} s, but is cut "
+            f"off after {shown} s, a third of SAGAS['LEASE'].",
+            hint=f"Lower its timeout to {shown}, or raise the lease.",
+            id="sagas.W001",
+        )
+        for saga in all_sagas().values()
+        for step in saga
+        if step.transactional and step.timeout > most
+    ]
+
+
+@register("sagas")
+def check_cluster(**_: Any) -> list[CheckMessage]:
+    """Where django-q2 is installed, one of its clusters runs sagas, and in a way that it can."""
+    if not apps.is_installed("django_q") or conf.problems():
+        return []
+    if conf.saga_cluster() is None:
+        return [
+            checks.Warning(
+                "No cluster in Q_CLUSTER has the broker of sagas, so no worker will run any.",
+                hint=f"Set Q_CLUSTER['broker_class'] = {conf.BROKER!r}, or do so for one of its ALT_CLUSTERS.",
+                id="sagas.W005",
+            )
+        ]
+    return [*_check_pool(), *_check_lease()]
+
+
+def _check_pool() -> list[CheckMessage]:
+    """Verified: 3 of 200 tasks ran, and answers came back on another process's connection."""
+    if not connections[database.alias()].settings_dict.get("OPTIONS", {}).get("pool"):
+        return []
+    problem = "A connection pool of psycopg does not survive the fork by which django-q2 makes its workers."
+    hint = (
+        f"Take 'pool' out of DATABASES[{database.alias()!r}]['OPTIONS'] where workers run, and set CONN_MAX_AGE = None."
+    )
+    return [Error(problem, hint=hint, id="sagas.E005")]
+
+
+def _check_lease() -> list[CheckMessage]:
+    lease = conf.get_settings().LEASE
+    if lease >= SHORTEST_LEASE:
+        return []
+    problem = f"SAGAS['LEASE'] is {lease:g} s: a pause of a worker, such as a slow commit, costs it its sagas."
+    return [checks.Warning(problem, hint=f"Set it to {SHORTEST_LEASE:g} or more.", id="sagas.W006")]
+
+
+@register(Tags.database)
+def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """The database of the executions can keep the promises, and today's code can go on with what is in it."""
+    if not databases or database.alias() not in databases:
+        return []
+    here = connections[database.alias()]
+    if here.vendor not in ("sqlite", "postgresql"):
+        problem = f"Sagas run on SQLite or PostgreSQL, not on {here.vendor}."
+        return [Error(problem, hint=f"Change DATABASES[{database.alias()!r}].", id="sagas.E003")]
+    found = _check_sqlite(here) if here.vendor == "sqlite" else []
+    return [*found, *_check_connections_are_kept(here), *_check_enough_connections(here), *_check_stranded(here)]
+
+
+def _check_sqlite(here: Any) -> list[CheckMessage]:
+    if here.Database.sqlite_version_info < OLDEST_SQLITE:
+        return [Error("SQLite is older than 3.35.", hint="Use a newer Python or SQLite library.", id="sagas.E002")]
+    options = here.settings_dict.get("OPTIONS", {})
+    if str(options.get("transaction_mode", "DEFERRED")).upper() == "IMMEDIATE":
+        return []
+    return [
+        checks.Warning(
+            "SQLite transactions begin DEFERRED, so concurrent writers fail with 'database is locked'.",
+            hint=f"Set DATABASES[{database.alias()!r}]['OPTIONS']['transaction_mode'] = 'IMMEDIATE'.",
+            id="sagas.W002",
+        )
+    ]
+
+
+def _check_connections_are_kept(here: Any) -> list[CheckMessage]:
+    if here.settings_dict.get("CONN_MAX_AGE") != 0 or here.settings_dict.get("OPTIONS", {}).get("pool"):
+        return []
+    return [
+        checks.Warning(
+            "CONN_MAX_AGE is 0, so connections are opened again and again, which doubles the cost of a saga.",
+            hint=f"Set DATABASES[{database.alias()!r}]['CONN_MAX_AGE'] = None.",
+            id="sagas.W003",
+        )
+    ]
+
+
+def _check_enough_connections(here: Any) -> list[CheckMessage]:
+    """A connection for each thread of each worker and for three more, the pusher's three, and a few for people."""
+    cluster = conf.saga_cluster() if apps.is_installed("django_q") and not conf.problems() else None
+    if cluster is None or here.vendor != "postgresql":
+        return []
+    workers, threads = int(cluster.get("workers") or os.cpu_count() or 1), conf.get_settings().WORKER_THREADS
+    needed, there_are = workers * (threads + 3) + 6, storage.most_connections()
+    if needed <= there_are:
+        return []
+    return [
+        checks.Warning(
+            f"A saga cluster of {workers} workers with {threads} threads may need {needed} connections; "
+            f"PostgreSQL allows {there_are}.",
+            hint="Raise max_connections, or lower Q_CLUSTER['workers'] or SAGAS['WORKER_THREADS'].",
+            id="sagas.W007",
+        )
+    ]
+
+
+def _check_stranded(here: Any) -> list[CheckMessage]:
+    """Executions in flight that were planned with a step which today's definitions do not have (promise 14)."""
+    if SagaExecution._meta.db_table not in here.introspection.table_names():
+        return []
+    found = health.in_flight(SagaExecution.objects.using(here.alias).unfinished())
+    return [_stranded(each.saga_name, each.gone, each.count) for each in found if each.gone]
+
+
+def _stranded(saga_name: str, step: str, count: int) -> CheckMessage:
+    return checks.Warning(
+        f"{count} unfinished executions of {saga_name!r} were planned with step {step!r}, which is not defined here.",
+        hint="They will be held. Define the step until they have ended.",
+        id="sagas.W004",
+    )

@@ -1,0 +1,155 @@
+"""Numbers over all executions, and over those that have ended lately."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, Q
+from django.db.models.functions import TruncHour
+
+from sagas.definition.states import TERMINAL, SagaState
+from sagas.models import SagaExecution
+from sagas.models.clock import CLOCK
+from sagas.models.querysets import ExecutionQuerySet
+
+DAY = dt.timedelta(hours=24)
+FAILED = (SagaState.FAILED, SagaState.PARTIALLY_COMPENSATED)
+# Seconds: how long runs took is counted up to each of these, and beyond the last.
+BOUNDS = (0.1, 0.5, 1.0, 5.0, 30.0, 300.0)
+MOST_FAILURES = 20
+
+
+@dataclass(frozen=True)
+class Day:
+    """What has ended in the 24 hours since `since`: by hour and state, how long the runs took, and where they failed.
+
+    `took` counts the runs up to each of BOUNDS, and those beyond; percentiles are nearest-rank, in seconds, 0.0
+    while there is none. `failures` are saga, step and count, the most frequent first.
+    """
+
+    since: dt.datetime
+    hours: dict[dt.datetime, dict[SagaState, int]]
+    took: tuple[int, ...]
+    p50: float
+    p95: float
+    failures: tuple[tuple[str, str, int], ...]
+
+    def count(self, *states: SagaState) -> int:
+        """How many have ended in these states."""
+        return sum(counts.get(state, 0) for counts in self.hours.values() for state in states)
+
+    @property
+    def success_rate(self) -> float | None:
+        """The part of them that has succeeded, 0.0 to 1.0; None while there is none."""
+        ended = self.count(*TERMINAL)
+        return self.count(SagaState.SUCCEEDED) / ended if ended else None
+
+
+def a_day_ago() -> dt.datetime:
+    """Since when a day counts that ends now."""
+    return CLOCK.by_host() - DAY
+
+
+def ended_since(executions: ExecutionQuerySet, moment: dt.datetime) -> ExecutionQuerySet:
+    """Those of them that have ended since then, and have not been taken up again."""
+    return executions.filter(finished_at__gte=moment)
+
+
+def of_last_day() -> Day:
+    """The numbers of the 24 hours until now; only what ended then is looked at."""
+    since = a_day_ago()
+    ended = ended_since(SagaExecution.objects.order_by(), since)
+    hours: dict[dt.datetime, dict[SagaState, int]] = {}
+    by_hour = ended.annotate(hour=TruncHour("finished_at")).values_list("hour", "state")
+    for hour, state, count in by_hour.annotate(count=Count("id")):
+        hours.setdefault(hour, {})[state] = count
+    timed = _timed(ended)
+    failures = ended.in_state(*FAILED).exclude(failed_step="")
+    frequent = failures.values_list("saga_name", "failed_step").annotate(count=Count("id")).order_by("-count")
+    return Day(
+        since,
+        hours,
+        _histogram(timed),
+        _percentile(timed, 0.50),
+        _percentile(timed, 0.95),
+        tuple(frequent[:MOST_FAILURES]),
+    )
+
+
+def _histogram(timed: Any) -> tuple[int, ...]:
+    bounds = [dt.timedelta(seconds=bound) for bound in BOUNDS]
+    edges = zip([None, *bounds], [*bounds, None], strict=True)
+    counts = {
+        f"from_{place}": Count(
+            "id", filter=Q(**({"took__gte": low} if low else {}), **({"took__lt": high} if high else {}))
+        )
+        for place, (low, high) in enumerate(edges)
+    }
+    return tuple(timed.order_by().aggregate(**counts).values())
+
+
+def collect() -> dict[str, Any]:
+    """Totals, success rate and durations of all executions, and the same for each saga under `sagas`.
+
+    `success_rate` (0.0 to 1.0) and the durations (seconds of the last run) are over the finished ones; 0.0 while
+    there are none. Percentiles are nearest-rank.
+    """
+    by_saga: dict[str, dict[SagaState, int]] = {}
+    for name, state, count in _counts():
+        by_saga.setdefault(name, dict.fromkeys(SagaState, 0))[state] = count
+    total = {state: sum(states[state] for states in by_saga.values()) for state in SagaState}
+    everything = _numbers(total, SagaExecution.objects.all())
+    sagas = {
+        name: _numbers(states, SagaExecution.objects.filter(saga_name=name)) for name, states in sorted(by_saga.items())
+    }
+    return {**everything, "sagas": sagas}
+
+
+def as_text(numbers: dict[str, Any]) -> str:
+    """The numbers as lines for a terminal."""
+    lines = [_line("all", numbers), *(_line(name, part) for name, part in numbers["sagas"].items())]
+    states = "  ".join(f"{state.replace('_', ' ')} {count}" for state, count in numbers["by_state"].items())
+    return "\n".join([*lines, states])
+
+
+def _counts() -> list[tuple[str, SagaState, int]]:
+    rows = SagaExecution.objects.order_by().values_list("saga_name", "state").annotate(count=Count("id"))
+    return list(rows)
+
+
+def _numbers(states: dict[SagaState, int], executions: ExecutionQuerySet) -> dict[str, Any]:
+    finished = sum(states[state] for state in TERMINAL)
+    timed = _timed(executions.finished())
+    return {
+        "total": sum(states.values()),
+        "by_state": {state.value: states[state] for state in SagaState},
+        "success_rate": states[SagaState.SUCCEEDED] / finished if finished else 0.0,
+        "avg_duration_seconds": _seconds(timed.aggregate(mean=Avg("took"))["mean"]),
+        "p50_duration_seconds": _percentile(timed, 0.50),
+        "p95_duration_seconds": _percentile(timed, 0.95),
+    }
+
+
+def _timed(executions: ExecutionQuerySet) -> Any:
+    took = ExpressionWrapper(F("finished_at") - F("started_at"), output_field=DurationField())
+    return executions.filter(started_at__isnull=False).annotate(took=took).order_by("took")
+
+
+def _percentile(timed: Any, part: float) -> float:
+    count = timed.count()
+    rank = max(0, -int(-count * part // 1) - 1)
+    return _seconds(next(iter(timed.values_list("took", flat=True)[rank : rank + 1]), None))
+
+
+def _seconds(duration: Any) -> float:
+    return max(0.0, duration.total_seconds()) if duration is not None else 0.0
+
+
+def _line(name: str, numbers: dict[str, Any]) -> str:
+    return (
+        f"{name:<20} {numbers['total']:>7} started  {numbers['success_rate']:>6.1%} of the finished succeeded  "
+        f"avg {numbers['avg_duration_seconds']:.2f} s  p50 {numbers['p50_duration_seconds']:.2f} s  "
+        f"p95 {numbers['p95_duration_seconds']:.2f} s"
+    )

@@ -1,0 +1,307 @@
+"""Doing it: each act is one guarded UPDATE; no row = somebody was quicker, and all is looked at anew."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext
+
+from sagas import storage
+from sagas.conf import get_settings
+from sagas.definition import json_values
+from sagas.definition.exceptions import InvalidInput, UnknownSaga
+from sagas.definition.registry import all_sagas
+from sagas.definition.saga import Saga
+from sagas.definition.states import (
+    TERMINAL,
+    UNFINISHED,
+    Direction,
+    Outcome,
+    Resolution,
+    SagaState,
+    StateEvent,
+    state_after,
+)
+from sagas.engine import checkpoint, new_execution, planner
+from sagas.engine.history import History, key_of, steps_completed
+from sagas.engine.leased_execution import past_attempt, worker_name
+from sagas.engine.planner import Hold, RollBack
+from sagas.models import SagaEvent, SagaExecution, StepRun, time_ordered_uuid
+from sagas.models.clock import CLOCK
+from sagas.storage import database
+
+from .base import Actor, Operation, Situation
+from .preview import move_after_word, next_run, released
+
+TOLD = ("run", "plan", "failed_step", "held")
+
+
+class Stale(Exception):
+    """The row moved between the look and the write."""
+
+
+def _retry(situation: Situation, by: Actor, reason: str) -> SagaExecution:
+    execution, version = situation.execution, situation.execution.version + 1
+    if situation.state is SagaState.PARTIALLY_COMPENSATED:
+        again = state_after(situation.state, StateEvent.RETRY_COMPENSATIONS)
+        since = {"budget_since": version, "keys_since": version}
+        return _move(situation, Operation.RETRY, by, reason, {"state": again, **since, **_going_on(execution)})
+    history = next_run(situation)
+    fresh = {
+        "state": state_after(situation.state, StateEvent.RETRY),
+        "run": history.run,
+        "context": execution.input,
+        "plan": list(history.plan),
+        "steps_completed": [],
+        "failed_step": "",
+        "compensation_performed": False,
+        "started_at": None,
+        "budget_since": version,
+        "keys_since": version,
+        "begun": planner.mark_to_come(defined(situation), history),
+        "pivoting": False,
+    }
+    return _move(situation, Operation.RETRY, by, reason, fresh | _going_on(execution))
+
+
+def _cancel(situation: Situation, by: Actor, reason: str) -> SagaExecution:
+    if situation.execution.leased:
+        return _request(
+            situation, Operation.CANCEL, by, reason, Q(pending_request=None) | Q(pending_request__in=["hold", "verify"])
+        )
+    if situation.state is SagaState.PENDING:
+        failed = state_after(situation.state, StateEvent.CANCEL)
+        return _move(situation, Operation.CANCEL, by, reason, {"state": failed, **_ended()})
+    if situation.rolling().remaining:
+        rolling = state_after(situation.state, StateEvent.ROLL_BACK)
+        return _move(situation, Operation.CANCEL, by, reason, {"state": rolling, **_going_on(situation.execution)})
+    failed = state_after(situation.state, StateEvent.FAIL)
+    return _move(situation, Operation.CANCEL, by, reason, {"state": failed, **_ended()})
+
+
+def _compensate(situation: Situation, by: Actor, reason: str) -> SagaExecution:
+    state = state_after(situation.state, StateEvent.COMPENSATE)
+    fields = {"state": state, "budget_since": situation.execution.version + 1}
+    return _move(situation, Operation.COMPENSATE, by, reason, fields | _going_on(situation.execution))
+
+
+def _hold(situation: Situation, by: Actor, reason: str) -> SagaExecution:
+    if situation.execution.leased:
+        return _request(situation, Operation.HOLD, by, reason, Q(pending_request=None) | Q(pending_request="verify"))
+    held = _held_by(by, reason)
+    told = {"held": held, "cause": "operator"}
+    fields = {"held": held, "needs_attention": True, "due_at": None, "rank_at": None}
+    return _move(situation, Operation.HOLD, by, reason, fields, told)
+
+
+def _held_by(by: Actor, reason: str) -> str:
+    if by.display_name:
+        return gettext("Held by %(name)s: %(reason)s") % {"name": by.display_name, "reason": reason}
+    return gettext("Held by an operator: %(reason)s") % {"reason": reason}
+
+
+def _release(situation: Situation, by: Actor, reason: str) -> SagaExecution:
+    history = released(situation)
+    fresh: dict[str, Any] = {"budget_since": history.budget_since}
+    if situation.saga and not situation.execution.leased:
+        fresh["begun"] = planner.mark_to_come(situation.saga, history)
+    return _move(situation, Operation.RELEASE, by, reason, fresh | _going_on(situation.execution))
+
+
+def _verify(situation: Situation, by: Actor, reason: str) -> SagaExecution:
+    return _move(
+        situation, Operation.VERIFY, by, reason, {"pending_request": "verify", "held": "", **_due(situation.execution)}
+    )
+
+
+def _resolve(
+    situation: Situation,
+    by: Actor,
+    reason: str,
+    *,
+    step: str,
+    outcome: Resolution | str,
+    output: Any = None,
+    evidence: str = "",
+) -> SagaExecution:
+    run, context = _resolution(situation, step, Resolution(outcome), output)
+    saga = defined(situation)
+    history = situation.history.with_attempt(past_attempt(run))
+    data = {"step": step, "outcome": run.resolution, "evidence": json_values.clean_text(evidence)}
+    changes = {
+        "steps_completed": steps_completed(history),
+        "context": context,
+        "pivoting": checkpoint.pivot_in_play(saga, history),
+        **_after_resolution(situation, history),
+    }
+    return _move(situation, Operation.RESOLVE, by, reason, changes, data, run)
+
+
+def _resolution(situation: Situation, step: str, resolution: Resolution, output: Any) -> tuple[StepRun, dict[str, Any]]:
+    """The step run of a person's word, and the context with the output it brings."""
+    execution, now = situation.execution, CLOCK.by_host()
+    limit = get_settings().MAX_CONTEXT_BYTES
+    if output is not None and (not isinstance(output, Mapping) or resolution is not Resolution.DONE):
+        raise InvalidInput({"output": gettext("must be a mapping, and goes with the outcome done")})
+    stored = json.loads(json_values.to_json(output, limit=limit)) if output is not None else None
+    context = json.loads(json_values.to_json(execution.context | (stored or {}), limit=limit))
+    direction = Direction.COMPENSATION if resolution is Resolution.UNDONE else Direction.ACTION
+    former = sum(r.step == step and r.direction is Direction.RESOLVED for r in situation.history.attempts)
+    run = StepRun(
+        id=time_ordered_uuid(),
+        execution_id=execution.pk,
+        step=step,
+        direction=Direction.RESOLVED.value,
+        run=execution.run,
+        attempt=former + 1,
+        outcome=(Outcome.FAILED if resolution is Resolution.NOT_DONE else Outcome.SUCCEEDED).value,
+        output=stored,
+        changes=json_values.changes_between(execution.context, context),
+        idempotency_key=key_of(situation.history, step, direction),
+        started_at=now,
+        finished_at=now,
+        worker=worker_name(),
+        sequence=execution.version + 1,
+        resolution=resolution.value,
+    )
+    return run, context
+
+
+def _after_resolution(situation: Situation, history: History) -> dict[str, Any]:
+    """What the person's word makes of the execution: ended, going on, or still waiting for a person."""
+    saga = defined(situation)
+    if situation.state is SagaState.PARTIALLY_COMPENSATED:
+        if planner.remaining(saga, history):
+            return {}
+        return {"state": state_after(situation.state, StateEvent.RESOLVE), **_ended()}
+    move = move_after_word(situation, history)
+    if move is None:
+        return {}
+    if isinstance(move, Hold):
+        return {"held": move.reason}
+    if isinstance(move, RollBack):
+        rolling = state_after(situation.state, StateEvent.ROLL_BACK)
+        return {"state": rolling, "failed_step": move.failed_step, **_going_on(situation.execution)}
+    return {"begun": planner.mark_to_come(saga, history), **_going_on(situation.execution)}
+
+
+def _acknowledge(situation: Situation, by: Actor, reason: str) -> SagaExecution:
+    return _move(situation, Operation.ACKNOWLEDGE, by, reason, {"needs_attention": False})
+
+
+def _correct(situation: Situation, by: Actor, reason: str, *, context: Mapping[str, Any]) -> SagaExecution:
+    execution, saga = situation.execution, defined(situation)
+    corrected = json.loads(new_execution.input_text(saga, context))
+    changes = json_values.changes_between(execution.input, corrected)
+    former = json_values.changes_between(corrected, execution.input)
+    fields: dict[str, Any] = {"input": corrected}
+    if situation.state is not SagaState.FAILED:
+        fields["context"] = json_values.apply_changes(execution.context, changes)
+    return _move(situation, Operation.CORRECT, by, reason, fields, {"changes": changes, "former": former})
+
+
+HANDLERS: dict[Operation, Callable[..., SagaExecution]] = {
+    Operation.RETRY: _retry,
+    Operation.CANCEL: _cancel,
+    Operation.COMPENSATE: _compensate,
+    Operation.HOLD: _hold,
+    Operation.RELEASE: _release,
+    Operation.VERIFY: _verify,
+    Operation.RESOLVE: _resolve,
+    Operation.ACKNOWLEDGE: _acknowledge,
+    Operation.CORRECT: _correct,
+}
+
+
+def _request(situation: Situation, operation: Operation, by: Actor, reason: str, unless: Q) -> SagaExecution:
+    """Ask the owner of a leased row; its next checkpoint obeys. The version stays, so the owner loses nothing."""
+    rows = SagaExecution.objects.using(database.alias()).filter(unless, pk=situation.execution.pk, leased=True)
+    if situation.bound:
+        rows = rows.filter(version=situation.execution.version)
+    if operation is Operation.CANCEL:
+        rows = rows.filter(state=SagaState.IN_PROGRESS, pivoting=False)
+    else:
+        rows = rows.filter(state__in=UNFINISHED)
+    with database.one_commit():
+        if not rows.update(pending_request=operation.value):
+            raise Stale
+        situation.execution.refresh_from_db(using=database.alias())
+        _tell(situation, operation, by, reason, {"requested": True})
+    return situation.execution
+
+
+def _move(
+    situation: Situation,
+    operation: Operation,
+    by: Actor,
+    reason: str,
+    fields: Mapping[str, Any],
+    data: Mapping[str, Any] | None = None,
+    run: StepRun | None = None,
+) -> SagaExecution:
+    """Change a row that nobody has in hand, with its event, in one commit."""
+    execution, old = situation.execution, situation.state
+    # A held row that is leased is nobody's: its last owner died, and whoever goes on puts down what it was about.
+    mine = SagaExecution.objects.using(database.alias()).filter(
+        Q(leased=False) | ~Q(held=""), pk=execution.pk, version=execution.version
+    )
+    with database.one_commit():
+        if not mine.update(version=execution.version + 1, **fields):
+            raise Stale
+        execution.refresh_from_db(using=database.alias())
+        if run:
+            run.save(using=database.alias(), force_insert=True)
+        if new := [
+            key for key in situation.references if key in fields.get("input", {}) or key in fields.get("context", {})
+        ]:
+            storage.file_references(execution, new, execution.context | fields.get("input", {}))
+        if fields.get("due_at") is not None:
+            storage.wake_workers()
+        told: dict[str, Any] = {name: fields[name] for name in TOLD if name in fields}
+        _tell(situation, operation, by, reason, {"from": old, "to": execution.state} | told | dict(data or {}))
+        saga = situation.saga
+        if saga and saga.on_change and old is not execution.state and {old, execution.state} & TERMINAL:
+            checkpoint.announce(saga, execution, old)
+    return execution
+
+
+def _tell(situation: Situation, operation: Operation, by: Actor, reason: str, data: Mapping[str, Any]) -> None:
+    SagaEvent.objects.using(database.alias()).create(
+        execution=situation.execution,
+        kind=SagaEvent.Kind(operation.value),
+        actor=by.user,
+        actor_name=by.display_name,
+        source=by.source,
+        reason=reason,
+        version=situation.execution.version,
+        run=situation.execution.run,
+        data=dict(data),
+    )
+
+
+def _going_on(execution: SagaExecution) -> dict[str, Any]:
+    """Columns of an execution that goes on at once."""
+    unheld = {"held": "", "needs_attention": False, "finished_at": None, "recoveries": 0, "pending_request": None}
+    return unheld | _due(execution)
+
+
+def _due(execution: SagaExecution) -> dict[str, Any]:
+    ageing = dt.timedelta(seconds=get_settings().AGEING * execution.priority)
+    return {"due_at": CLOCK.now(), "rank_at": CLOCK.now() - ageing}
+
+
+def _ended() -> dict[str, Any]:
+    """Columns of an execution that an act has ended; nobody needs to look at what a person decided."""
+    unheld = {"held": "", "needs_attention": False, "pending_request": None}
+    return unheld | {"due_at": None, "rank_at": None, "finished_at": CLOCK.now()}
+
+
+def defined(situation: Situation) -> Saga:
+    """The saga's definition; acts that need one are refused without it."""
+    if situation.saga is None:
+        raise UnknownSaga(situation.execution.saga_name, all_sagas())
+    return situation.saga

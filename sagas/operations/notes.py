@@ -1,0 +1,42 @@
+"""What people add to an execution's history without changing anything of it: a note, and that they looked."""
+
+from __future__ import annotations
+
+import logging
+
+from sagas.definition import json_values
+from sagas.definition.exceptions import UnknownExecution
+from sagas.engine.logs import log
+from sagas.models import SagaEvent, SagaExecution
+from sagas.storage import database
+
+from .base import PYTHON, Actor
+
+
+def note(saga_id: str, text: str, by: Actor = PYTHON) -> SagaEvent:
+    """Keep a note with the execution, for whoever looks at it next; raises UnknownExecution."""
+    return _remark(SagaEvent.Kind.NOTE, saga_id, text, by)
+
+
+def reveal(saga_id: str, reason: str, by: Actor = PYTHON) -> SagaEvent:
+    """Keep that somebody has looked at personal data, and why; raises UnknownExecution."""
+    return _remark(SagaEvent.Kind.REVEAL, saga_id, reason, by)
+
+
+def _remark(kind: SagaEvent.Kind, saga_id: str, text: str, by: Actor) -> SagaEvent:
+    rows = SagaExecution.objects.using(database.alias()).with_id(saga_id)
+    row = rows.only("saga_name", "version", "run").first()
+    if row is None:
+        raise UnknownExecution(saga_id)
+    event = SagaEvent.objects.using(database.alias()).create(
+        execution=row,
+        kind=kind,
+        actor=by.user,
+        actor_name=by.display_name,
+        source=by.source,
+        reason=json_values.clean_text(text),
+        version=row.version,
+        run=row.run,
+    )
+    log(logging.INFO, "remark.made", kind=kind.value, saga_id=saga_id, saga=row.saga_name, source=by.source)
+    return event

@@ -1,0 +1,87 @@
+"""Each step of a case as a line: the sentence, since when, what it is known by elsewhere, and the last answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext
+
+from sagas.definition.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
+from sagas.definition.saga import Saga
+from sagas.definition.states import Direction, Outcome
+from sagas.engine.history import History, PastAttempt, facts_of
+from sagas.models import LOST_LEASE, SagaExecution
+from sagas.storage import database
+
+from .messages import StepStatus, by_hand, steps_told
+from .redactor import Veil
+
+# Their messages are sentences; of other errors the type often says more than the message.
+SPOKEN = {kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout)}
+SETTLED = frozenset({StepStatus.DONE, StepStatus.COMPENSATED})
+
+
+@dataclass(frozen=True)
+class Line:
+    """A step: how it stands and since when, the references it reported, by key; where it is not done or not undone,
+    the last answer, and what a person can do."""
+
+    step: str
+    status: StepStatus
+    sentence: str
+    at: dt.datetime | None
+    references: tuple[tuple[str, str], ...]
+    why: str
+    by_hand: str
+
+
+def lines_of(execution: SagaExecution, saga: Saga | None, history: History, veil: Veil) -> tuple[Line, ...]:
+    """A line for each planned step, in order."""
+    told = steps_told(execution, saga, history, personal=veil.personal)
+    last = {past.step: past for past in history.attempts}
+    open_ends = [last[step.name] for step in told if step.name in last and step.status not in SETTLED]
+    answers = _answers(execution, [past for past in open_ends if past.outcome is not Outcome.SUCCEEDED])
+    return tuple(
+        Line(
+            step=step.name,
+            status=step.status,
+            sentence=step.sentence,
+            at=last[step.name].finished_at if step.name in last else None,
+            references=tuple(_references(saga, history, step.name, veil)),
+            why=veil(answers.get(step.name, "")),
+            by_hand=by_hand(step.name, execution, saga, history, personal=veil.personal),
+        )
+        for step in told
+    )
+
+
+def error_in_words(error_type: str, message: str) -> str:
+    """An error as people read it: what a step itself has said without the name of its class."""
+    if error_type == LOST_LEASE:
+        return gettext("The system broke down during this attempt, or was cut off.")
+    if error_type in SPOKEN:
+        return message or error_type
+    return ": ".join(part for part in (error_type, message) if part)
+
+
+def _answers(execution: SagaExecution, attempts: Iterable[PastAttempt]) -> dict[str, str]:
+    """The errors that these attempts ended with, by step."""
+    sequences = [past.sequence for past in attempts]
+    if not sequences:
+        return {}
+    runs = execution.step_runs.using(database.alias()).filter(sequence__in=sequences)
+    errors = runs.values_list("step", "error_type", "error_message")
+    return {step: error_in_words(kind, message) for step, kind, message in errors}
+
+
+def _references(saga: Saga | None, history: History, name: str, veil: Veil) -> Iterable[tuple[str, str]]:
+    """What the action and the undo have reported under the keys that people search by."""
+    view = facts_of(history)[name]
+    undo = view.last.get(Direction.COMPENSATION)
+    reported: Mapping[str, Any] = {**(view.output or {}), **(undo.output or {} if undo else {})}
+    found = {key: reported.get(key) for key in (saga.references if saga else ())}
+    usable = {key: str(value) for key, value in found.items() if isinstance(value, (str, int)) and str(value).strip()}
+    return (veil(usable) or {}).items()

@@ -1,0 +1,89 @@
+"""Fills the templates of what people read, in the active language and the current time zone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.utils import formats, timezone
+
+from sagas.definition import redaction, wording_templates
+from sagas.definition.wording_templates import Part
+
+DEFAULT_CURRENCY = "BRL"
+SYMBOLS = {"BRL": "R$", "EUR": "€", "USD": "US$"}
+DATE_FORMATS = {"datetime": "DATETIME_FORMAT", "date": "DATE_FORMAT", "time": "TIME_FORMAT"}
+# Signs that embed, override or isolate a direction of writing: what follows the value would be read backwards.
+TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+Contexts = Sequence[Mapping[str, Any]]
+
+
+def fill(template: Any, contexts: Contexts, redacted: Sequence[str] = (), former: Contexts = ()) -> str | None:
+    """The sentence, each key looked up in one context after the other; None where a value is missing or of no use.
+
+    In place of the values of `masked` keys, also of those in `former` contexts, stand the keys in brackets, in place of
+    card numbers these words.
+    """
+    try:
+        return "".join(
+            part.text + _shown(part, contexts, redacted, former) for part in wording_templates.parse(str(template))
+        )
+    except (LookupError, ValueError, ArithmeticError):
+        return None
+
+
+def money(value: Any, currency: str) -> str:
+    """An amount as people write it, R$ 1.234,50; a ValueError or ArithmeticError where it is none."""
+    return f"{SYMBOLS.get(currency, currency)} {formats.number_format(_finite(value), 2, force_grouping=True)}"
+
+
+def amount(key: str, contexts: Contexts) -> tuple[Decimal, str]:
+    """The amount under that key, and its currency; LookupError, ValueError or ArithmeticError where there is none."""
+    return _finite(_value(key, contexts)), _currency(contexts)
+
+
+def _shown(part: Part, contexts: Contexts, redacted: Sequence[str], former: Contexts) -> str:
+    if not part.key:
+        return ""
+    value = _value(part.key, contexts)
+    if part.key in redacted:
+        return f"[{part.key}]"
+    return TURNS.sub("", redaction.redact(_written(value, part.format, contexts), redacted, *contexts, *former))
+
+
+def _value(key: str, contexts: Contexts) -> Any:
+    """The first that can be read out; what is empty, nested, true or false cannot."""
+    found = (context.get(key) for context in contexts)
+    usable = (value for value in found if isinstance(value, (str, int, float)) and not isinstance(value, bool))
+    for value in usable:
+        if str(value).strip():
+            return value
+    raise LookupError(key)
+
+
+def _written(value: Any, form: str, contexts: Contexts) -> str:
+    if form == "money":
+        return money(value, _currency(contexts))
+    return formats.date_format(_moment(value), DATE_FORMATS[form]) if form else str(value)
+
+
+def _finite(value: Any) -> Decimal:
+    number = Decimal(str(value))
+    if not number.is_finite():
+        raise ValueError(f"{number} is no amount")
+    return number
+
+
+def _currency(contexts: Contexts) -> str:
+    named = (context["currency"] for context in contexts if context.get("currency"))
+    return str(next(named, DEFAULT_CURRENCY))
+
+
+def _moment(value: Any) -> dt.datetime:
+    """The moment in the current time zone, of which one that names no zone is taken to be."""
+    moment = dt.datetime.fromisoformat(str(value))
+    return timezone.localtime(moment) if timezone.is_aware(moment) else timezone.make_aware(moment)

@@ -1,0 +1,35 @@
+"""The hot path, in hand-written SQL: begin, claim, renew, checkpoint. Everything else is the ORM.
+
+Every statement that moves an execution is fenced by its version. `{now}`, `{after}` (seconds from now) and `{rank}`
+(the same, less the priority's ageing) are the database's clock on PostgreSQL and the host's on SQLite, where both are
+one machine.
+"""
+
+from .checkpoint import Moved, Position, checkpoint, file_references, filed, find_moved, mark, pending_request_of
+from .claim import MAX_DEATHS, claim, claim_due, due_in, expire, find_all_claimed, find_claimed, renew
+from .insert import CHANNEL, begin, find_begun, wake_workers
+from .sql import most_connections
+
+__all__ = [
+    "CHANNEL",
+    "MAX_DEATHS",
+    "Moved",
+    "Position",
+    "begin",
+    "checkpoint",
+    "claim",
+    "claim_due",
+    "due_in",
+    "expire",
+    "file_references",
+    "filed",
+    "find_all_claimed",
+    "find_begun",
+    "find_claimed",
+    "find_moved",
+    "mark",
+    "most_connections",
+    "pending_request_of",
+    "renew",
+    "wake_workers",
+]

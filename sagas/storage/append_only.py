@@ -1,0 +1,99 @@
+"""Triggers that keep the history append-only, for migrations.
+
+They refuse every UPDATE of a step run or an event and, on PostgreSQL, every DELETE while the execution is unfinished.
+There is no trigger for inserts, so the hot path does not pay. On SQLite there is none for deletes, because test suites
+flush tables with DELETE. SQLite drops the triggers of a table that a later migration alters: such a migration must end
+with `RunPython(guard, unguard)` again.
+"""
+
+from typing import Any
+
+# One exception: deleting a user clears the reference to it. The name stays in actor_name.
+POSTGRESQL = [
+    """
+CREATE FUNCTION sagas_refuse_update() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE integrity_constraint_violation
+    USING MESSAGE = TG_TABLE_NAME || ' is append-only: what has happened is not changed';
+END $$
+""",
+    """
+CREATE FUNCTION sagas_refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM sagas_execution
+        WHERE id = OLD.execution_id AND state NOT IN ('succeeded', 'failed', 'partially_compensated')
+    ) THEN
+        RAISE integrity_constraint_violation
+        USING MESSAGE = TG_TABLE_NAME || ' is append-only: the history of an unfinished saga is not deleted';
+    END IF;
+    RETURN OLD;
+END $$
+""",
+    """
+CREATE TRIGGER sagas_steprun_unchanged BEFORE UPDATE ON sagas_steprun
+FOR EACH ROW EXECUTE FUNCTION sagas_refuse_update()
+""",
+    """
+CREATE TRIGGER sagas_event_unchanged BEFORE UPDATE ON sagas_event
+FOR EACH ROW WHEN (
+    OLD.actor_id IS NULL OR NEW.actor_id IS NOT NULL
+    OR to_jsonb(OLD) - 'actor_id' IS DISTINCT FROM to_jsonb(NEW) - 'actor_id'
+) EXECUTE FUNCTION sagas_refuse_update()
+""",
+    """
+CREATE TRIGGER sagas_steprun_kept BEFORE DELETE ON sagas_steprun
+FOR EACH ROW EXECUTE FUNCTION sagas_refuse_delete()
+""",
+    """
+CREATE TRIGGER sagas_event_kept BEFORE DELETE ON sagas_event
+FOR EACH ROW EXECUTE FUNCTION sagas_refuse_delete()
+""",
+]
+NOT_ON_POSTGRESQL = [
+    "DROP TRIGGER sagas_event_kept ON sagas_event",
+    "DROP TRIGGER sagas_steprun_kept ON sagas_steprun",
+    "DROP TRIGGER sagas_event_unchanged ON sagas_event",
+    "DROP TRIGGER sagas_steprun_unchanged ON sagas_steprun",
+    "DROP FUNCTION sagas_refuse_delete()",
+    "DROP FUNCTION sagas_refuse_update()",
+]
+
+SQLITE = [
+    """
+CREATE TRIGGER sagas_steprun_unchanged BEFORE UPDATE ON sagas_steprun
+BEGIN SELECT RAISE(ABORT, 'sagas_steprun is append-only: what has happened is not changed'); END
+""",
+    """
+CREATE TRIGGER sagas_event_unchanged BEFORE UPDATE OF {columns} ON sagas_event
+BEGIN SELECT RAISE(ABORT, 'sagas_event is append-only: what has happened is not changed'); END
+""",
+    """
+CREATE TRIGGER sagas_event_actor_unchanged BEFORE UPDATE OF actor_id ON sagas_event
+WHEN OLD.actor_id IS NULL OR NEW.actor_id IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'sagas_event is append-only: what has happened is not changed'); END
+""",
+]
+NOT_ON_SQLITE = [
+    "DROP TRIGGER sagas_event_actor_unchanged",
+    "DROP TRIGGER sagas_event_unchanged",
+    "DROP TRIGGER sagas_steprun_unchanged",
+]
+
+# Check sagas.E003 refuses other databases for sagas, but a project may migrate another one too.
+GUARD = {"postgresql": POSTGRESQL, "sqlite": SQLITE}
+UNGUARD = {"postgresql": NOT_ON_POSTGRESQL, "sqlite": NOT_ON_SQLITE}
+
+
+def guard(apps: Any, schema_editor: Any) -> None:
+    """Create the triggers."""
+    fields = apps.get_model("sagas", "SagaEvent")._meta.local_concrete_fields
+    columns = ", ".join(field.column for field in fields if field.column != "actor_id")
+    for statement in GUARD.get(schema_editor.connection.vendor, []):
+        schema_editor.execute(statement.replace("{columns}", columns), params=None)
+
+
+def unguard(_: Any, schema_editor: Any) -> None:
+    """Drop the triggers."""
+    for statement in UNGUARD.get(schema_editor.connection.vendor, []):
+        schema_editor.execute(statement, params=None)
