@@ -10,8 +10,8 @@ from django.db.models import Model, QuerySet
 from sagas.definition.exceptions import UnreadableRow
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
-from sagas.engine.history import History
-from sagas.engine.leased_execution import load_history, past_attempt
+from sagas.engine.history import History, past_attempt
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.operations.base import Situation
 from sagas.storage import database

@@ -68,6 +68,25 @@ class Resolution(StrEnum):
     UNDONE = "undone"
 
 
+class EventKind(StrEnum):
+    """What a saga event records: an operation of a person, or what the engine did by itself."""
+
+    RETRY = "retry"
+    CANCEL = "cancel"
+    COMPENSATE = "compensate"
+    HOLD = "hold"
+    RELEASE = "release"
+    VERIFY = "verify"
+    RESOLVE = "resolve"
+    ACKNOWLEDGE = "acknowledge"
+    CORRECT = "correct"
+    NOTE = "note"
+    REVEAL = "reveal"
+    HELD = "held"
+    LOST_LEASE = "lost_lease"
+    CANCELLED = "cancelled"
+
+
 class CustomerState(StrEnum):
     """What the customer is told of an execution; the values are the API's words."""
 

@@ -23,8 +23,16 @@ from sagas.storage import Moved, Position, database
 from . import planner
 from .attempt import Result
 from .error_classification import Ended
-from .history import History, compensation_performed, deserves_attention, facts_of, roll_back, steps_completed
-from .leased_execution import LeasedExecution, past_attempt
+from .history import (
+    History,
+    compensation_performed,
+    deserves_attention,
+    facts_of,
+    past_attempt,
+    roll_back,
+    steps_completed,
+)
+from .leased_execution import LeasedExecution
 from .logs import log
 from .planner import Attempt, Hold, Move, Rest, RollBack, Settle, Wait
 from .retry_policy import RetryDecision

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from sagas.definition.exceptions import UnreadableRow
 from sagas.definition.saga import Saga, SagaStep
 from sagas.definition.states import Direction, Ending, Outcome, Resolution, SagaState
+
+T = TypeVar("T")
 
 IN_DOUBT = frozenset({Outcome.UNCERTAIN, Outcome.PENDING})
 
@@ -35,6 +38,53 @@ class PastAttempt:
     def spends(self) -> bool:
         """Whether it counts against the retries."""
         return not self.lost and self.outcome in (Outcome.FAILED, Outcome.UNCERTAIN)
+
+
+class StepRow(Protocol):
+    """The columns of a step run that the rules need; the model `StepRun` has them."""
+
+    sequence: Any
+    step: Any
+    direction: Any
+    attempt: Any
+    outcome: Any
+    idempotency_key: Any
+    started_at: Any
+    finished_at: Any
+    ending: Any
+    retry_at: Any
+    output: Any
+    resolution: Any
+
+    @property
+    def lost(self) -> bool:
+        """Whether the worker died during the attempt."""
+
+
+def past_attempt(row: StepRow) -> PastAttempt:
+    """Convert a step run's row; UnreadableRow where newer code wrote a value that this code does not know."""
+    return PastAttempt(
+        sequence=row.sequence,
+        step=row.step,
+        direction=_member("direction", row.direction, Direction),
+        attempt=row.attempt,
+        outcome=_member("outcome", row.outcome, Outcome),
+        key=row.idempotency_key,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        ending=_member("ending", row.ending, Ending),
+        retry_at=row.retry_at,
+        output=row.output,
+        lost=row.lost,
+        resolution=_member("resolution", row.resolution, Resolution) if row.resolution else None,
+    )
+
+
+def _member(column: str, value: str, enum: Callable[[str], T]) -> T:
+    try:
+        return enum(value)
+    except ValueError as error:
+        raise UnreadableRow(column, str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

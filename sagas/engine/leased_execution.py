@@ -9,23 +9,21 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from sagas import storage
 from sagas.conf import get_settings
-from sagas.definition.exceptions import SagaError, UnreadableRow
+from sagas.definition.exceptions import SagaError
 from sagas.definition.saga import Saga
-from sagas.definition.states import Direction, Ending, Outcome, Resolution
-from sagas.models import SagaExecution, StepRun
+from sagas.models import SagaExecution
 from sagas.models.clock import CLOCK
 from sagas.storage import database
 
 from . import planner
-from .history import History, PastAttempt
+from .history import History, PastAttempt, past_attempt
 from .lease_renewal import HEARTBEAT
 
 HOST = socket.gethostname()[:60]
-T = TypeVar("T")
 
 
 class LeaseLost(SagaError):
@@ -44,33 +42,6 @@ def copy_of(stored: Any) -> Any:
 def worker_name() -> str:
     """Host, process and, so that an owner can tell its rows from another thread's, six random digits."""
     return f"{HOST}:{os.getpid()}:{secrets.token_hex(3)}"
-
-
-def past_attempt(run: StepRun) -> PastAttempt:
-    """A step run as the planner sees it."""
-    return PastAttempt(
-        sequence=run.sequence,
-        step=run.step,
-        direction=_read("direction", run.direction, Direction),
-        attempt=run.attempt,
-        outcome=_read("outcome", run.outcome, Outcome),
-        key=run.idempotency_key,
-        started_at=run.started_at,
-        finished_at=run.finished_at,
-        ending=_read("ending", run.ending, Ending),
-        retry_at=run.retry_at,
-        output=run.output,
-        lost=run.lost,
-        resolution=_read("resolution", run.resolution, Resolution) if run.resolution else None,
-    )
-
-
-def _read(column: str, word: str, words: Callable[[str], T]) -> T:
-    """One of our words; code that is newer than ours may have written another."""
-    try:
-        return words(word)
-    except ValueError as error:
-        raise UnreadableRow(column, str(error)) from error
 
 
 def load_history(execution: SagaExecution, attempts: tuple[PastAttempt, ...] | None = None) -> History:

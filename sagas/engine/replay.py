@@ -1,4 +1,7 @@
-"""An execution's row, made again from its step runs and events alone (promise 15)."""
+"""Replay a run's step runs and events, to get the row that they must have led to (promise 15).
+
+Pure: rows come in as objects with the right attributes, so nothing here imports Django.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,47 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from sagas.definition import json_values
 from sagas.definition.saga import Saga
-from sagas.definition.states import TERMINAL, Direction, SagaState, state_after
-from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.definition.states import TERMINAL, Direction, EventKind, SagaState, state_after
 
 from . import planner
-from .history import History, compensation_performed, roll_back, steps_completed
-from .leased_execution import past_attempt
+from .history import History, StepRow, compensation_performed, past_attempt, roll_back, steps_completed
 from .planner import RollBack, Settle
 
-Kind = SagaEvent.Kind
-BY_THE_ENGINE = frozenset({Kind.HELD, Kind.LOST_LEASE, Kind.CANCELLED})
-REMARKS = frozenset({Kind.NOTE, Kind.REVEAL})  # of people, who changed nothing by them
-FRESH_BUDGET = frozenset({Kind.RETRY, Kind.RELEASE, Kind.COMPENSATE})
+# A person's note or look at personal data; neither changes the execution.
+NOTES = frozenset({EventKind.NOTE, EventKind.REVEAL})
+ENGINE_EVENTS = frozenset({EventKind.HELD, EventKind.LOST_LEASE, EventKind.CANCELLED})
+FRESH_BUDGET = frozenset({EventKind.RETRY, EventKind.RELEASE, EventKind.COMPENSATE})
+
+
+class ExecutionRow(Protocol):
+    """The columns of an execution that replay starts from; the model `SagaExecution` has them."""
+
+    saga_id: Any
+    input: Any
+    plan: Any
+
+
+class StepRunRow(StepRow, Protocol):
+    """The columns of a step run that replay needs; the model `StepRun` has them."""
+
+    changes: Any
+
+
+class EventRow(Protocol):
+    """The columns of an event that replay needs; the model `SagaEvent` has them."""
+
+    kind: Any
+    version: Any
+    data: Any
 
 
 @dataclass
-class Fold:
-    """What the history says of the current run; `objections` are sentences on what cannot have happened."""
+class Replay:
+    """The state that the history leads to; `objections` are sentences about entries that contradict it."""
 
     saga: Saga
     history: History
@@ -37,9 +60,9 @@ class Fold:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The row's columns as they must be, the context apart."""
+        """The values that the row's columns must have, apart from the context."""
         return {
-            "state": started(self.history.state),
+            "state": comparable_state(self.history.state),
             "run": self.history.run,
             "plan": list(self.history.plan),
             "steps_completed": steps_completed(self.history),
@@ -50,113 +73,103 @@ class Fold:
             "held": self.held,
         }
 
+    def add_version(self, version: int, runs: Sequence[StepRunRow], events: Sequence[EventRow]) -> None:
+        """Apply what one version of the row brought: its step run first, then its events."""
+        if not {event.kind for event in events} & {EventKind.HELD, EventKind.CANCELLED}:
+            self.settle()
+        for run in runs:
+            self._add_step_run(run)
+        for event in events:
+            if event.kind == EventKind.HELD:
+                self._add_hold(event)
+            elif event.kind == EventKind.CANCELLED:
+                self.history = roll_back(self.history, "")
+            elif event.kind not in ENGINE_EVENTS:
+                self._add_operation(version, event)
 
-def started(state: SagaState) -> SagaState:
-    """PENDING and IN_PROGRESS are one: that an execution has been claimed leaves no trace but its step runs."""
+    def settle(self) -> None:
+        """End the run if its last step is over: the checkpoint of that step, or a later one, has ended it."""
+        move = self._next_move()
+        if isinstance(move, Settle) and not self.held:
+            state = state_after(self.history.state, move.event)
+            self.history = replace(self.history, state=state, failed_step=move.failed_step)
+
+    def _add_step_run(self, run: StepRunRow) -> None:
+        if self.history.state in TERMINAL and run.direction == Direction.ACTION:
+            self.objections.append(f"{run} came at version {run.sequence}, when it was {self.history.state} already")
+        self.history = self.history.with_attempt(past_attempt(run))
+        self.context = json_values.apply_changes(self.context, run.changes)
+        if run.direction == Direction.RESOLVED:
+            return  # The event of the same operation has what the resolution led to.
+        move = self._next_move()
+        if isinstance(move, RollBack):
+            self.history = roll_back(self.history, move.failed_step)
+
+    def _add_hold(self, event: EventRow) -> None:
+        """Hold. Where on_change kept a run from failing with nothing to compensate, the row is COMPENSATING."""
+        self.held, self.cause = event.data["held"], event.data["cause"]
+        move = self._next_move()
+        fails = isinstance(move, Settle) and state_after(self.history.state, move.event) is SagaState.FAILED
+        if self.cause == "on_change" and fails and self.history.state is SagaState.IN_PROGRESS:
+            self.history = roll_back(self.history, move.failed_step if isinstance(move, Settle) else "")
+
+    def _add_operation(self, version: int, event: EventRow) -> None:
+        data, history = event.data, self.history
+        state = comparable_state(SagaState(data["to"]))
+        if event.kind == EventKind.RETRY and "run" in data:
+            self.history = replace(history, state=state, budget_since=version, keys_since=version)
+            return
+        if comparable_state(SagaState(data["from"])) is not comparable_state(history.state):
+            self.objections.append(f"{event.kind} at version {version} met {data['from']}, not {history.state}")
+        history = replace(history, state=state, failed_step=data.get("failed_step", history.failed_step))
+        if event.kind in FRESH_BUDGET and not (event.kind == EventKind.RELEASE and self.cause == "on_change"):
+            history = replace(history, budget_since=version)
+        if event.kind == EventKind.RETRY:
+            history = replace(history, keys_since=version)
+        if event.kind == EventKind.CORRECT and history.state is not SagaState.FAILED:
+            self.context = json_values.apply_changes(self.context, data["changes"])
+        if event.kind == EventKind.HOLD:
+            self.cause = data["cause"]
+        self.history, self.held = history, data.get("held", self.held)
+
+    def _next_move(self) -> planner.Move:
+        return planner.next_move(self.saga, self.history, planner.FOREVER)
+
+
+def replay(saga: Saga, execution: ExecutionRow, runs: Sequence[StepRunRow], events: Sequence[EventRow]) -> Replay:
+    """Replay the step runs and events of the execution's current run.
+
+    The row gives the input, and the plan of a first run: both existed before the first entry of the history.
+    """
+    events = [event for event in events if event.kind not in NOTES]
+    plan = next((event.data["plan"] for event in events if "plan" in event.data), execution.plan)
+    run = max((event.data["run"] for event in events if "run" in event.data), default=1)
+    history = History(execution.saga_id, run, SagaState.IN_PROGRESS, tuple(plan))
+    replayed = Replay(saga, history, _input_at_start(execution, events))
+    for version, its_runs, its_events in _by_version(runs, events):
+        replayed.add_version(version, its_runs, its_events)
+    replayed.settle()
+    return replayed
+
+
+def comparable_state(state: SagaState) -> SagaState:
+    """Return IN_PROGRESS for PENDING: a claim leaves no entry in the history that would tell them apart."""
     return SagaState.IN_PROGRESS if state is SagaState.PENDING else state
 
 
-def fold(saga: Saga, execution: SagaExecution, runs: Sequence[StepRun], events: Sequence[SagaEvent]) -> Fold:
-    """Fold the step runs and events of the execution's current run.
-
-    Its input is taken from the row, as is the plan of its first run: both were there before anything happened.
-    """
-    events = [event for event in events if event.kind not in REMARKS]
-    plan = next((event.data["plan"] for event in events if "plan" in event.data), execution.plan)
-    history = History(execution.saga_id, _run_of(events), SagaState.IN_PROGRESS, tuple(plan))
-    folded = Fold(saga, history, _input_at_start(execution, events))
-    for version, group in _by_version(runs, events):
-        _take_in(folded, version, group)
-    _settle(folded)
-    return folded
-
-
-def _input_at_start(execution: SagaExecution, events: Sequence[SagaEvent]) -> dict[str, Any]:
-    """The input as the run found it: today's, with what was corrected since taken back."""
-    corrections = [event.data["former"] for event in events if event.kind == Kind.CORRECT]
+def _input_at_start(execution: ExecutionRow, events: Sequence[EventRow]) -> dict[str, Any]:
+    """Return the input as the run found it: the current one without the corrections made since."""
+    corrections = [event.data["former"] for event in events if event.kind == EventKind.CORRECT]
     return reduce(json_values.apply_changes, reversed(corrections), dict(execution.input))
 
 
-def _run_of(events: Sequence[SagaEvent]) -> int:
-    return max((event.data["run"] for event in events if "run" in event.data), default=1)
-
-
-def _by_version(runs: Sequence[StepRun], events: Sequence[SagaEvent]) -> Iterator[tuple[int, list[Any]]]:
-    """What each version brought, the step run first; a request changed nothing when it was made."""
-    rows: list[tuple[int, int, Any]] = [(run.sequence, 0, run) for run in runs]
-    rows += [(event.version, 1, event) for event in events if not event.data.get("requested")]
-    rows.sort(key=lambda row: row[:2])
-    for version, group in groupby(rows, key=lambda row: row[0]):
-        yield version, [row for _, _, row in group]
-
-
-def _take_in(folded: Fold, version: int, group: Sequence[Any]) -> None:
-    kinds = {row.kind for row in group if isinstance(row, SagaEvent)}
-    if not kinds & {Kind.HELD, Kind.CANCELLED}:
-        _settle(folded)
-    for row in group:
-        if isinstance(row, StepRun):
-            _take_in_run(folded, row)
-        elif row.kind == Kind.HELD:
-            _take_in_hold(folded, row)
-        elif row.kind == Kind.CANCELLED:
-            _roll_back(folded, "")
-        elif row.kind not in BY_THE_ENGINE:
-            _take_in_act(folded, version, row)
-
-
-def _take_in_run(folded: Fold, run: StepRun) -> None:
-    history = folded.history
-    if history.state in TERMINAL and run.direction == Direction.ACTION:
-        folded.objections.append(f"{run} came at version {run.sequence}, when it was {history.state} already")
-    folded.history = history.with_attempt(past_attempt(run))
-    folded.context = json_values.apply_changes(folded.context, run.changes)
-    if run.direction == Direction.RESOLVED:
-        return  # what a person's word led to is in the act's own event
-    move = planner.next_move(folded.saga, folded.history, planner.FOREVER)
-    if isinstance(move, RollBack):
-        _roll_back(folded, move.failed_step)
-
-
-def _take_in_hold(folded: Fold, event: SagaEvent) -> None:
-    """What an on_change kept from failing has nothing left to undo, and says so by its state."""
-    folded.held, folded.cause = event.data["held"], event.data["cause"]
-    move = planner.next_move(folded.saga, folded.history, planner.FOREVER)
-    ends = isinstance(move, Settle) and state_after(folded.history.state, move.event) is SagaState.FAILED
-    if folded.cause == "on_change" and ends and folded.history.state is SagaState.IN_PROGRESS:
-        _roll_back(folded, move.failed_step if isinstance(move, Settle) else "")
-
-
-def _take_in_act(folded: Fold, version: int, event: SagaEvent) -> None:
-    data, history = event.data, folded.history
-    if event.kind == Kind.RETRY and "run" in data:
-        folded.history = replace(
-            history, state=started(SagaState(data["to"])), budget_since=version, keys_since=version
-        )
-        return
-    if started(SagaState(data["from"])) is not started(history.state):
-        folded.objections.append(f"{event.kind} at version {version} met {data['from']}, not {history.state}")
-    history = replace(
-        history, state=started(SagaState(data["to"])), failed_step=data.get("failed_step", history.failed_step)
-    )
-    if event.kind in FRESH_BUDGET and not (event.kind == Kind.RELEASE and folded.cause == "on_change"):
-        history = replace(history, budget_since=version)
-    if event.kind == Kind.RETRY:
-        history = replace(history, keys_since=version)
-    if event.kind == Kind.CORRECT and history.state is not SagaState.FAILED:
-        folded.context = json_values.apply_changes(folded.context, data["changes"])
-    if event.kind == Kind.HOLD:
-        folded.cause = data["cause"]
-    folded.history, folded.held = history, data.get("held", folded.held)
-
-
-def _roll_back(folded: Fold, failed_step: str) -> None:
-    folded.history = roll_back(folded.history, failed_step)
-
-
-def _settle(folded: Fold) -> None:
-    """A run whose last step is behind it has ended, at that step's checkpoint or at a later one."""
-    move = planner.next_move(folded.saga, folded.history, planner.FOREVER)
-    if isinstance(move, Settle) and not folded.held:
-        state = state_after(folded.history.state, move.event)
-        folded.history = replace(folded.history, state=state, failed_step=move.failed_step)
+def _by_version(
+    runs: Sequence[StepRunRow], events: Sequence[EventRow]
+) -> Iterator[tuple[int, list[StepRunRow], list[EventRow]]]:
+    """Group the entries by version. A request for a leased row changed nothing when it was made, so it is left out."""
+    entries: list[tuple[int, StepRunRow | None, EventRow | None]] = [(run.sequence, run, None) for run in runs]
+    entries += [(event.version, None, event) for event in events if not event.data.get("requested")]
+    entries.sort(key=lambda entry: entry[0])
+    for version, group in groupby(entries, key=lambda entry: entry[0]):
+        together = list(group)
+        yield version, [run for _, run, _ in together if run], [event for _, _, event in together if event]

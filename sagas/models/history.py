@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sagas.definition.states import Direction, Ending, Outcome, Resolution
+from sagas.definition.states import Direction, Ending, EventKind, Outcome, Resolution
 
 from .executions import SagaExecution
 from .fields import JSONTextField
@@ -86,20 +86,20 @@ class SagaEvent(models.Model):
     class Kind(models.TextChoices):
         """What happened."""
 
-        RETRY = "retry", _("Retry")
-        CANCEL = "cancel", _("Cancel")
-        COMPENSATE = "compensate", _("Undo")
-        HOLD = "hold", _("Hold")
-        RELEASE = "release", _("Release")
-        VERIFY = "verify", _("Check with the provider")
-        RESOLVE = "resolve", _("Resolve by hand")
-        ACKNOWLEDGE = "acknowledge", _("Acknowledge")
-        CORRECT = "correct", _("Correct the input")
-        NOTE = "note", _("Note")
-        REVEAL = "reveal", _("Personal data looked at")
-        HELD = "held", _("Held by the system")
-        LOST_LEASE = "lost_lease", _("Worker lost")
-        CANCELLED = "cancelled", _("Cancel carried out")
+        RETRY = EventKind.RETRY.value, _("Retry")
+        CANCEL = EventKind.CANCEL.value, _("Cancel")
+        COMPENSATE = EventKind.COMPENSATE.value, _("Undo")
+        HOLD = EventKind.HOLD.value, _("Hold")
+        RELEASE = EventKind.RELEASE.value, _("Release")
+        VERIFY = EventKind.VERIFY.value, _("Check with the provider")
+        RESOLVE = EventKind.RESOLVE.value, _("Resolve by hand")
+        ACKNOWLEDGE = EventKind.ACKNOWLEDGE.value, _("Acknowledge")
+        CORRECT = EventKind.CORRECT.value, _("Correct the input")
+        NOTE = EventKind.NOTE.value, _("Note")
+        REVEAL = EventKind.REVEAL.value, _("Personal data looked at")
+        HELD = EventKind.HELD.value, _("Held by the system")
+        LOST_LEASE = EventKind.LOST_LEASE.value, _("Worker lost")
+        CANCELLED = EventKind.CANCELLED.value, _("Cancel carried out")
 
     id = models.BigAutoField(primary_key=True)
     execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="events")

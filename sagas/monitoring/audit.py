@@ -15,7 +15,7 @@ from sagas.definition import json_values
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
 from sagas.definition.states import Direction
-from sagas.engine.replay import REMARKS, fold, started
+from sagas.engine.replay import NOTES, comparable_state, replay
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.models.querysets import ExecutionQuerySet
 from sagas.storage import database
@@ -175,7 +175,7 @@ def _order_of_versions(account: Account) -> Iterator[str]:
 
     A remark has the version that its writer saw, which may be behind by then.
     """
-    moves = [event for event in account.events if event.kind not in REMARKS]
+    moves = [event for event in account.events if event.kind not in NOTES]
     events = [event for event in moves if event.kind != Kind.LOST_LEASE]
     if any(before > after for before, after in pairwise(event.version for event in events)):
         yield f"the events' versions {[event.version for event in events]} go back"
@@ -189,14 +189,14 @@ def _order_of_versions(account: Account) -> Iterator[str]:
 
 def _violations_of_fold(saga: Saga, account: Account) -> Iterator[str]:
     execution = account.execution
-    folded = fold(saga, execution, account.runs_now, account.events_now)
-    yield from folded.objections
-    for column, value in folded.columns.items():
+    replayed = replay(saga, execution, account.runs_now, account.events_now)
+    yield from replayed.objections
+    for column, value in replayed.columns.items():
         stored: Any = getattr(execution, column)
-        stored = started(stored) if column == "state" else stored
+        stored = comparable_state(stored) if column == "state" else stored
         if stored != value:
             yield _difference(column, value, stored)
-    changes = json_values.changes_between(folded.context, execution.context)
+    changes = json_values.changes_between(replayed.context, execution.context)
     if changes:
         differing = sorted([*changes.get("set", ()), *changes.get("deleted", ())])
         yield f"the history gives other values of {', '.join(differing)} than the row's context"

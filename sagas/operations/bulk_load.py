@@ -10,7 +10,8 @@ from django.db.models import F, Q, QuerySet
 
 from sagas.definition.exceptions import UnreadableRow
 from sagas.definition.registry import all_sagas
-from sagas.engine.leased_execution import load_history, past_attempt
+from sagas.engine.history import past_attempt
+from sagas.engine.leased_execution import load_history
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.presentation.superseded_values import take_former_inputs
 from sagas.storage import database

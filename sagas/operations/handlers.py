@@ -27,8 +27,8 @@ from sagas.definition.states import (
     state_after,
 )
 from sagas.engine import checkpoint, new_execution, planner
-from sagas.engine.history import History, key_of, steps_completed
-from sagas.engine.leased_execution import past_attempt, worker_name
+from sagas.engine.history import History, key_of, past_attempt, steps_completed
+from sagas.engine.leased_execution import worker_name
 from sagas.engine.planner import Hold, RollBack
 from sagas.models import SagaEvent, SagaExecution, StepRun, time_ordered_uuid
 from sagas.models.clock import CLOCK

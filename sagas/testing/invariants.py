@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Outcome, SagaState
 from sagas.engine import history, planner
-from sagas.engine.replay import fold
+from sagas.engine.replay import replay
 from sagas.models import SagaExecution, StepRun
 from sagas.monitoring import audit
 from sagas.monitoring.audit import Account
@@ -96,9 +96,9 @@ def _failed(case: Case) -> Iterator[str]:
 
 def _partially_compensated(case: Case) -> Iterator[str]:
     """I3: what is reported as remaining remains, and nothing else does."""
-    folded = fold(case.saga, case.account.execution, case.runs, case.account.events_now)
-    reported = set(planner.remaining(case.saga, folded.history))
-    known = reported - set(history.in_doubt(folded.history))
+    replayed = replay(case.saga, case.account.execution, case.runs, case.account.events_now)
+    reported = set(planner.remaining(case.saga, replayed.history))
+    known = reported - set(history.in_doubt(replayed.history))
     for step in case.saga:
         effect = case.effects.get(step.name, Effect())
         if not step.compensation or step.name in case.by_hand:
