@@ -6,13 +6,13 @@ one machine.
 """
 
 from .checkpoint import Moved, Position, checkpoint, file_references, filed, find_moved, mark, pending_request_of
-from .claim import MAX_DEATHS, claim, claim_due, due_in, expire, find_all_claimed, find_claimed, renew
+from .claim import UNLIMITED_RECOVERIES, claim, claim_due, due_in, expire, find_all_claimed, find_claimed, renew
 from .insert import CHANNEL, begin, find_begun, wake_workers
 from .sql import most_connections
 
 __all__ = [
     "CHANNEL",
-    "MAX_DEATHS",
+    "UNLIMITED_RECOVERIES",
     "Moved",
     "Position",
     "begin",

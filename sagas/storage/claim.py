@@ -16,12 +16,12 @@ from .database import alias, connection, in_turn, persist
 from .sql import due_times, execute, moment, one, statement
 
 # More than any execution has: what PostgreSQL's integer holds.
-MAX_DEATHS = 2**31 - 1
+UNLIMITED_RECOVERIES = 2**31 - 1
 
-DEATHS = "recoveries + CASE WHEN leased THEN 1 ELSE 0 END"
+RECOVERIES = "recoveries + CASE WHEN leased THEN 1 ELSE 0 END"
 TAKEN = """
     version = version + 1, lost = leased, leased = TRUE, worker = %s,
-    recoveries = {deaths},
+    recoveries = {recoveries},
     started_at = CASE WHEN state = 'pending' THEN {now} ELSE started_at END,
     state = CASE WHEN state = 'pending' THEN 'in_progress' ELSE state END,
     due_at = {after}"""
@@ -53,14 +53,14 @@ FIRST_DUE = "SELECT id FROM ({of_each}) AS ours ORDER BY rank_at LIMIT %s"
 OF_ONE_PRIORITY = """
 SELECT * FROM (
     SELECT id, rank_at FROM sagas_execution {by_due}
-    WHERE priority = {priority} AND due_at <= {now} AND {known} AND {deaths} BETWEEN %s AND %s
+    WHERE priority = {priority} AND due_at <= {now} AND {known} AND {recoveries} BETWEEN %s AND %s
     ORDER BY due_at LIMIT %s {skip}
 ) AS of_{priority}
 """
 # Those who have lost a worker are few, and have an index of their own: nobody reads a backlog to find them.
-FIRST_SUSPECTS = """
+FIRST_RECOVERED = """
 SELECT id FROM sagas_execution
-WHERE ({in_hand} OR recoveries > 0) AND due_at <= {now} AND {known} AND {deaths} BETWEEN %s AND %s
+WHERE ({in_hand} OR recoveries > 0) AND due_at <= {now} AND {known} AND {recoveries} BETWEEN %s AND %s
 ORDER BY rank_at LIMIT %s {skip}
 """
 # On SQLite the pusher asks this after each commit.
@@ -128,13 +128,18 @@ def find_claimed(saga_id: str, *, worker: str) -> SagaExecution | None:
 
 
 def claim_due(
-    count: int, saga_names: Sequence[str], *, worker: str, lease: float, deaths: tuple[int, int] = (0, MAX_DEATHS)
+    count: int,
+    saga_names: Sequence[str],
+    *,
+    worker: str,
+    lease: float,
+    recoveries: tuple[int, int] = (0, UNLIMITED_RECOVERIES),
 ) -> list[SagaExecution]:
     """Take up to `count` due executions of these sagas for `lease` seconds, the most urgent first.
 
-    `deaths` is the least and the most that `recoveries` may be once they are taken.
+    `recoveries` is the least and the most that `recoveries` may be once they are taken.
     """
-    sql, parameters = _claim(connection().vendor, count, list(saga_names), deaths)
+    sql, parameters = _claim(connection().vendor, count, list(saga_names), recoveries)
     taken = [worker, round(lease, 3), round(lease, 3), get_settings().AGEING]
     parameters = [*parameters, *taken] if connection().vendor == "postgresql" else [*taken, *parameters]
     with in_turn(connection()):
@@ -183,16 +188,16 @@ def _claim_of_one(vendor: str) -> str:
     return _worded(CLAIM, vendor)
 
 
-def _claim(vendor: str, count: int, saga_names: list[str], deaths: tuple[int, int]) -> tuple[str, list[Any]]:
+def _claim(vendor: str, count: int, saga_names: list[str], recoveries: tuple[int, int]) -> tuple[str, list[Any]]:
     """The claim's statement, and the parameters that say whom to take."""
-    sql = statement(_claim_template(vendor, suspects=deaths[0] > 0), vendor)
-    whom = [saga_names if vendor == "postgresql" else dumps(saga_names), *deaths, count]
-    return sql, whom if deaths[0] > 0 else [*whom * len(Priority), count]
+    sql = statement(_claim_template(vendor, recovered=recoveries[0] > 0), vendor)
+    whom = [saga_names if vendor == "postgresql" else dumps(saga_names), *recoveries, count]
+    return sql, whom if recoveries[0] > 0 else [*whom * len(Priority), count]
 
 
 @cache
-def _claim_template(vendor: str, *, suspects: bool) -> str:
-    which = FIRST_SUSPECTS if suspects else FIRST_DUE.replace("{of_each}", _of_each(OF_ONE_PRIORITY))
+def _claim_template(vendor: str, *, recovered: bool) -> str:
+    which = FIRST_RECOVERED if recovered else FIRST_DUE.replace("{of_each}", _of_each(OF_ONE_PRIORITY))
     return _worded(CLAIM_DUE[vendor].replace("{which}", which), vendor)
 
 
@@ -206,7 +211,7 @@ def _of_each(of_one_priority: str) -> str:
 
 
 def _worded(template: str, vendor: str) -> str:
-    template = template.replace("{taken}", TAKEN).replace("{deaths}", DEATHS)
+    template = template.replace("{taken}", TAKEN).replace("{recoveries}", RECOVERIES)
     for name, words in WORDS[vendor].items():
         template = template.replace(f"{{{name}}}", words)
     return template

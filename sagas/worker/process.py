@@ -116,9 +116,9 @@ class WorkerProcess:
         last_chance = get_settings().MAX_RECOVERIES - 1
         found = 0
         if last_chance and time.monotonic() >= self._look_for_suspects and not self.pool.has_died_often(last_chance):
-            found = self._take(1, (last_chance, storage.MAX_DEATHS))
+            found = self._take(1, (last_chance, storage.UNLIMITED_RECOVERIES))
             self._look_for_suspects = time.monotonic() + (0.0 if found else SUSPECTS_EVERY)
-        most = last_chance - 1 if last_chance else storage.MAX_DEATHS
+        most = last_chance - 1 if last_chance else storage.UNLIMITED_RECOVERIES
         return found + (self._take(free - found, (0, most)) if free > found else 0)
 
     def _take(self, count: int, deaths: tuple[int, int]) -> int:
@@ -130,7 +130,7 @@ class WorkerProcess:
             # The answer to the first try may have got lost; a second claim would take others.
             try:
                 found = storage.find_all_claimed(worker=worker) if next(tries) else []
-                return found or storage.claim_due(count, list(sagas), worker=worker, lease=lease, deaths=deaths)
+                return found or storage.claim_due(count, list(sagas), worker=worker, lease=lease, recoveries=deaths)
             except UnreadableRow:
                 return readable_of(worker)
 

@@ -44,7 +44,7 @@ def fill(*, seconds: float) -> None:
 
 
 def claim(least: int, most: int) -> list[SagaExecution]:
-    return storage.claim_due(8, list(registry.all_sagas()), worker="host:1:abc", lease=60, deaths=(least, most))
+    return storage.claim_due(8, list(registry.all_sagas()), worker="host:1:abc", lease=60, recoveries=(least, most))
 
 
 QUICK = (
@@ -55,7 +55,7 @@ QUICK = (
 )
 QUESTIONS = {
     "claim": (lambda: claim(0, 1), FEW),
-    "claim of suspects": (lambda: claim(2, storage.MAX_DEATHS), FEW),
+    "claim of suspects": (lambda: claim(2, storage.UNLIMITED_RECOVERIES), FEW),
     "what was claimed": (lambda: storage.find_all_claimed(worker="host:1:abc"), FEW),
     "next due": (lambda: storage.due_in(1.0, list(registry.all_sagas())), FEW),
     "overdue": (lambda: EXECUTIONS.of_sagas(registry.all_sagas()).are_overdue(10), FEW),
