@@ -186,7 +186,7 @@ class SagaOrchestrator:
         """Go on with what we have in hand; the execution if there is nothing to wait for afterwards."""
         leased.stop_at = stop_at
         try:
-            move = runner.advance(leased)
+            move = runner.run(leased)
         except LeaseLost:
             return None
         execution = leased.execution
@@ -224,14 +224,14 @@ def _begin(saga: Saga, execution: SagaExecution, *, lease: float | None) -> bool
 
     def insert() -> bool:
         if not keys:
-            return storage.begin(execution, lease=lease)
+            return storage.insert_execution(execution, lease=lease)
         with database.one_commit():
-            begun = storage.begin(execution, lease=lease)
+            begun = storage.insert_execution(execution, lease=lease)
             if begun:
-                storage.file_references(execution, keys, execution.input)
+                storage.save_references(execution, keys, execution.input)
             return begun
 
-    return database.persist(insert, lambda: storage.find_begun(execution))
+    return database.persist(insert, lambda: storage.find_inserted(execution))
 
 
 def _same(execution: SagaExecution) -> SagaExecution:

@@ -17,24 +17,24 @@ from sagas.definition.states import Direction, Outcome
 from sagas.storage import database
 
 from .deadline import Deadline
-from .error_classification import INTERRUPTIONS, Ended, ended_by
+from .error_classification import INTERRUPTIONS, Classification, classify
 from .history import IN_DOUBT, StepFacts, facts_of, key_of, outputs
 from .lease_renewal import WATCHDOG
-from .leased_execution import LeasedExecution, copy_of
+from .leased_execution import LeasedExecution, copy_json
 from .planner import Attempt
 
 Abandon = Callable[[LeasedExecution, Attempt, dt.datetime, Deadline], None]
 
 
 @dataclass(frozen=True)
-class Result:
+class AttemptResult:
     """How an attempt ended, and what it changed in the context; `passed_on` is to be raised once it is filed.
 
     `text` is the context as canonical JSON, where it has been made already; `written` is the context as a failed
     attempt left it, which is not kept.
     """
 
-    ended: Ended
+    ended: Classification
     started_at: dt.datetime
     context: dict[str, Any]
     changes: dict[str, Any]
@@ -43,7 +43,7 @@ class Result:
     written: Mapping[str, Any] | None = None
 
 
-def make(leased: LeasedExecution, attempt: Attempt, abandon: Abandon) -> Result:
+def make_attempt(leased: LeasedExecution, attempt: Attempt, abandon: Abandon) -> AttemptResult:
     """Call the step's function within its timeout; `abandon` is called if it gets stuck."""
     started_at = leased.now()
     seconds = _seconds(attempt)
@@ -64,10 +64,10 @@ def make(leased: LeasedExecution, attempt: Attempt, abandon: Abandon) -> Result:
     return _without_open_transaction(leased, attempt, result)
 
 
-def timed_out(leased: LeasedExecution, attempt: Attempt, started_at: dt.datetime) -> Result:
+def timed_out(leased: LeasedExecution, attempt: Attempt, started_at: dt.datetime) -> AttemptResult:
     """The result of an attempt that does not come back."""
-    ended = _as_its_direction_means(attempt, ended_by(StepTimeout()))
-    return Result(ended, started_at, leased.context, {})
+    ended = _as_its_direction_means(attempt, classify(StepTimeout()))
+    return AttemptResult(ended, started_at, leased.context, {})
 
 
 def _seconds(attempt: Attempt) -> float:
@@ -103,8 +103,8 @@ def _context(leased: LeasedExecution, attempt: Attempt, deadline: dt.datetime) -
         idempotency_key=attempt.key,
         deadline=deadline,
         clock=leased.now,
-        outputs={step: copy_of(output) for step, output in outputs(history).items() if step != name},
-        output=copy_of(_output(attempt, view)),
+        outputs={step: copy_json(output) for step, output in outputs(history).items() if step != name},
+        output=copy_json(_output(attempt, view)),
         action_key=key_of(history, name, Direction.ACTION) if after_action else None,
         uncertain=view.in_doubt,
     )
@@ -120,38 +120,38 @@ def _output(attempt: Attempt, view: StepFacts) -> Mapping[str, Any] | None:
 
 def _result(
     leased: LeasedExecution, attempt: Attempt, context: StepContext, returned: Any, started_at: dt.datetime
-) -> Result:
+) -> AttemptResult:
     if attempt.direction is Direction.VERIFY and returned is None:
-        return Result(Ended(Outcome.FAILED), started_at, leased.context, {})
+        return AttemptResult(Classification(Outcome.FAILED), started_at, leased.context, {})
     try:
         output = _stored_output(returned)
         text = json_values.to_json(dict(context) | (output or {}), limit=get_settings().MAX_CONTEXT_BYTES)
     except Exception as error:  # noqa: BLE001  (the effect is there; what a strange mapping raises is not its failure)
-        ended = _as_its_direction_means(attempt, Ended(Outcome.UNCERTAIN, error))
-        return Result(ended, started_at, leased.context, {})
+        ended = _as_its_direction_means(attempt, Classification(Outcome.UNCERTAIN, error))
+        return AttemptResult(ended, started_at, leased.context, {})
     new = json.loads(text)
     changes = json_values.changes_between(leased.context, new)
-    return Result(Ended(Outcome.SUCCEEDED, output=output), started_at, new, changes, text=text)
+    return AttemptResult(Classification(Outcome.SUCCEEDED, output=output), started_at, new, changes, text=text)
 
 
 def _result_of_error(
     leased: LeasedExecution, attempt: Attempt, error: BaseException, deadline: Deadline, started_at: dt.datetime
-) -> Result:
-    ended = _as_its_direction_means(attempt, ended_by(error, get_settings().UNCERTAIN_EXCEPTIONS))
+) -> AttemptResult:
+    ended = _as_its_direction_means(attempt, classify(error, get_settings().UNCERTAIN_EXCEPTIONS))
     from_around_us = isinstance(error, StepTimeout) and error.deadline not in (None, deadline)
     passed_on = error if from_around_us or isinstance(error, INTERRUPTIONS) else None
-    return Result(_with_output(ended), started_at, leased.context, {}, passed_on)
+    return AttemptResult(_with_output(ended), started_at, leased.context, {}, passed_on)
 
 
-def _without_open_transaction(leased: LeasedExecution, attempt: Attempt, result: Result) -> Result:
+def _without_open_transaction(leased: LeasedExecution, attempt: Attempt, result: AttemptResult) -> AttemptResult:
     """A step that left a transaction open on our connection loses it, and what it did there is in doubt."""
     in_ours = attempt.step.transactional and attempt.direction is not Direction.VERIFY
     if in_ours or not leased.shared or not database.drop_open_transaction():
         return result
     if result.ended.outcome is not Outcome.SUCCEEDED:
         return result
-    ended = Ended(Outcome.UNCERTAIN, OutcomeUnknown("the step left a transaction open, which was rolled back"))
-    return Result(ended, result.started_at, leased.context, {})
+    ended = Classification(Outcome.UNCERTAIN, OutcomeUnknown("the step left a transaction open, which was rolled back"))
+    return AttemptResult(ended, result.started_at, leased.context, {})
 
 
 def _stored_output(returned: Any) -> dict[str, Any] | None:
@@ -164,7 +164,7 @@ def _stored_output(returned: Any) -> dict[str, Any] | None:
     return output
 
 
-def _with_output(ended: Ended) -> Ended:
+def _with_output(ended: Classification) -> Classification:
     """StillPending and StepFailed may say what is known; what cannot be stored leaves in doubt what is not refused."""
     speaks = ended.refused or ended.outcome is Outcome.PENDING
     if not isinstance(ended.error, (StillPending, StepFailed)) or not speaks:
@@ -172,10 +172,10 @@ def _with_output(ended: Ended) -> Ended:
     try:
         return replace(ended, output=_stored_output(ended.error.output))
     except InvalidInput as error:
-        return replace(ended, error=error) if ended.refused else Ended(Outcome.UNCERTAIN, error)
+        return replace(ended, error=error) if ended.refused else Classification(Outcome.UNCERTAIN, error)
 
 
-def _as_its_direction_means(attempt: Attempt, ended: Ended) -> Ended:
+def _as_its_direction_means(attempt: Attempt, ended: Classification) -> Classification:
     """Whatever `verify` raises means that it does not know; a rolled back transaction has certainly done nothing."""
     if attempt.direction is Direction.VERIFY:
         return replace(ended, outcome=Outcome.UNCERTAIN)

@@ -21,8 +21,8 @@ from sagas.signals import step_ended
 from sagas.storage import Moved, Position, database
 
 from . import planner
-from .attempt import Result
-from .error_classification import Ended
+from .attempt import AttemptResult
+from .error_classification import Classification
 from .history import (
     History,
     compensation_performed,
@@ -38,7 +38,7 @@ from .planner import Attempt, Hold, Move, Rest, RollBack, Settle, Wait
 from .retry_policy import RetryDecision
 
 
-class Unsettled(Exception):
+class OnChangeFailed(Exception):
     """An on_change raised: what it accompanies must not stand."""
 
 
@@ -52,7 +52,7 @@ class Step:
     history: History
     move: Move
     run: StepRun | None = None
-    result: Result | None = None
+    result: AttemptResult | None = None
     events: tuple[SagaEvent, ...] = ()
     obeyed: str = ""
     cause: str = "engine"
@@ -87,7 +87,7 @@ def step_run(
     started_at: dt.datetime,
     finished_at: dt.datetime,
     decision: RetryDecision,
-    ended: Ended,
+    ended: Classification,
     written: Mapping[str, Any] | None = None,
 ) -> StepRun:
     """The row of an attempt that has ended so; `written` is the context as the attempt left it."""
@@ -118,7 +118,7 @@ def history_with(leased: LeasedExecution, run: StepRun) -> History:
     return leased.history.with_attempt(past_attempt(run))
 
 
-def pivot_in_play(saga: Saga, history: History) -> bool:
+def pivot_reached(saga: Saga, history: History) -> bool:
     """Whether the pivot has succeeded or is in doubt: then nothing is cancelled any more."""
     views = facts_of(history)
     pivots = [views[step.name] for step in saga if step.pivot and step.name in views]
@@ -147,8 +147,8 @@ def _position(leased: LeasedExecution, step: Step) -> Position:
         failed_step=move.failed_step if isinstance(move, Settle) and leaves else history.failed_step,
         compensation_performed=compensation_performed(history),
         keep_recoveries=step.keep_recoveries or step.run is None,
-        begun=_mark_to_come(leased, history, move),
-        pivoting=(to_pivot and not step.stay) or pivot_in_play(leased.saga, history),
+        action_started=_start_mark(leased, history, move),
+        pivot_reached=(to_pivot and not step.stay) or pivot_reached(leased.saga, history),
         obeyed=step.obeyed,
         leaves=leaves,
         due_in=_due_in(leased, move),
@@ -159,13 +159,13 @@ def _position(leased: LeasedExecution, step: Step) -> Position:
     )
 
 
-def _mark_to_come(leased: LeasedExecution, history: History, move: Move) -> bool | None:
+def _start_mark(leased: LeasedExecution, history: History, move: Move) -> bool | None:
     if isinstance(move, Attempt):
-        return False if move.direction is Direction.ACTION and planner.needs_mark(move.step) else None
-    return planner.mark_to_come(leased.saga, history) if isinstance(move, Wait) else None
+        return False if move.direction is Direction.ACTION and planner.needs_start_mark(move.step) else None
+    return planner.start_mark(leased.saga, history) if isinstance(move, Wait) else None
 
 
-def _context_text(leased: LeasedExecution, result: Result | None) -> str:
+def _context_text(leased: LeasedExecution, result: AttemptResult | None) -> str:
     return (result and result.text) or dumps(result.context if result else leased.context)
 
 
@@ -199,7 +199,7 @@ def _persist(leased: LeasedExecution, step: Step, position: Position) -> tuple[S
 
     try:
         return step, position, database.persist(lambda: _commit(leased, step, position), find)
-    except Unsettled as unsettled:
+    except OnChangeFailed as unsettled:
         held, its_position = _held_instead(leased, step, position, unsettled)
         return held, its_position, database.persist(lambda: _commit(leased, held, its_position), find)
 
@@ -219,20 +219,20 @@ def _commit(leased: LeasedExecution, step: Step, position: Position) -> Moved | 
                 event.version = moved.version
                 event.save(using=database.alias(), force_insert=True)
             if new_keys and step.result:
-                storage.file_references(execution, new_keys, step.result.context)
+                storage.save_references(execution, new_keys, step.result.context)
             if announced:
-                _announce(leased, step, position, moved)
+                _call_on_change(leased, step, position, moved)
         return moved
 
 
-def _announce(leased: LeasedExecution, step: Step, position: Position, moved: Moved) -> None:
+def _call_on_change(leased: LeasedExecution, step: Step, position: Position, moved: Moved) -> None:
     """Tell the saga's on_change what the row says now."""
     seen = copy.copy(leased.execution)
     _adopt(seen, step, position, moved)
-    announce(leased.saga, seen, leased.execution.state)
+    call_on_change(leased.saga, seen, leased.execution.state)
 
 
-def announce(saga: Saga, execution: SagaExecution, old: SagaState) -> None:
+def call_on_change(saga: Saga, execution: SagaExecution, old: SagaState) -> None:
     """Call its on_change; Unsettled when it raises, except for a broken connection, after which all is repeated.
 
     It has a savepoint of its own: on PostgreSQL a database error in it would spoil the transaction around it.
@@ -242,15 +242,15 @@ def announce(saga: Saga, execution: SagaExecution, old: SagaState) -> None:
             if saga.on_change:
                 saga.on_change(execution, old, execution.state)
             if database.connection().needs_rollback:
-                raise Unsettled("it swallowed an error of the database, which rolls back what it wrote")
-    except Unsettled:
+                raise OnChangeFailed("it swallowed an error of the database, which rolls back what it wrote")
+    except OnChangeFailed:
         raise
     except Exception as error:
         if not database.connection().is_usable():
             raise
         said = _first_line(_message(saga, error, execution.input, execution.context))
         # Without its cause, whose text is not masked, and which every traceback would print.
-        raise Unsettled(f"{type(error).__name__}: {said}") from None
+        raise OnChangeFailed(f"{type(error).__name__}: {said}") from None
 
 
 def _first_line(text: str) -> str:
@@ -259,7 +259,7 @@ def _first_line(text: str) -> str:
 
 
 def _held_instead(
-    leased: LeasedExecution, step: Step, position: Position, unsettled: Unsettled
+    leased: LeasedExecution, step: Step, position: Position, unsettled: OnChangeFailed
 ) -> tuple[Step, Position]:
     """The attempt is filed all the same; what would have been settled waits for a person."""
     reason = json_values.clean_text(
@@ -297,7 +297,7 @@ def _take_in(leased: LeasedExecution, step: Step, position: Position, moved: Mov
     execution, old = leased.execution, leased.execution.state
     _adopt(execution, step, position, moved)
     leased.context = execution.context
-    leased.history = step.history.standing(position.state, position.failed_step)
+    leased.history = step.history.in_state(position.state, position.failed_step)
     if execution.state is not old:
         names = {
             "saga_id": execution.saga_id,
@@ -316,7 +316,7 @@ def _adopt(execution: SagaExecution, step: Step, position: Position, moved: Move
     execution.state, execution.failed_step = position.state, position.failed_step
     execution.steps_completed = list(position.steps_completed)
     execution.compensation_performed = position.compensation_performed
-    execution.begun, execution.pivoting = position.begun, position.pivoting
+    execution.action_started, execution.pivot_reached = position.action_started, position.pivot_reached
     execution.recoveries = execution.recoveries if position.keep_recoveries else 0
     if step.result:
         execution.context = step.result.context

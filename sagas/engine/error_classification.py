@@ -38,7 +38,7 @@ MAY_HAVE_HAPPENED_BY_NAME = (
 
 
 @dataclass(frozen=True)
-class Ended:
+class Classification:
     """How an attempt ended. `after` is in seconds, None where the step's own backoff decides."""
 
     outcome: Outcome
@@ -53,17 +53,17 @@ class Ended:
         return isinstance(self.error, RetryLater)
 
 
-def ended_by(error: BaseException, uncertain_names: Sequence[str] = ()) -> Ended:
+def classify(error: BaseException, uncertain_names: Sequence[str] = ()) -> Classification:
     """How an attempt that raised `error` ended; `uncertain_names` are dotted class names of the settings."""
     if isinstance(error, StepFailed):
-        return Ended(Outcome.FAILED, error, refused=True)
+        return Classification(Outcome.FAILED, error, refused=True)
     if isinstance(error, RetryLater):
-        return Ended(Outcome.FAILED, error, after=error.after)
+        return Classification(Outcome.FAILED, error, after=error.after)
     if isinstance(error, StillPending):
-        return Ended(Outcome.PENDING, error, after=error.after)
+        return Classification(Outcome.PENDING, error, after=error.after)
     if isinstance(error, OutcomeUnknown) or _may_have_happened(error, uncertain_names):
-        return Ended(Outcome.UNCERTAIN, error)
-    return Ended(Outcome.FAILED, error)
+        return Classification(Outcome.UNCERTAIN, error)
+    return Classification(Outcome.FAILED, error)
 
 
 def _may_have_happened(error: BaseException, uncertain_names: Sequence[str]) -> bool:

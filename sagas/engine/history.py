@@ -106,7 +106,7 @@ class History:
         """The history with one more record."""
         return replace(self, attempts=(*self.attempts, past))
 
-    def standing(self, state: SagaState, failed_step: str) -> History:
+    def in_state(self, state: SagaState, failed_step: str) -> History:
         """The history in that state; itself, with the views already made, when it is in that state."""
         if (state, failed_step) == (self.state, self.failed_step):
             return self

@@ -30,12 +30,12 @@ class LeaseLost(SagaError):
     """The row is not ours any more: whoever has it goes on, and what we know is void."""
 
 
-def copy_of(stored: Any) -> Any:
+def copy_json(stored: Any) -> Any:
     """A copy, all the way down, of something that is JSON; quicker than there and back through its text."""
     if isinstance(stored, dict):
-        return {key: copy_of(value) for key, value in stored.items()}
+        return {key: copy_json(value) for key, value in stored.items()}
     if isinstance(stored, list):
-        return [copy_of(value) for value in stored]
+        return [copy_json(value) for value in stored]
     return stored
 
 
@@ -104,10 +104,10 @@ class LeasedExecution:
 
     def context_copy(self) -> dict[str, Any]:
         """A context that an attempt may write into."""
-        copy: dict[str, Any] = copy_of(self.context)
+        copy: dict[str, Any] = copy_json(self.context)
         return copy
 
-    def read_again(self) -> None:
+    def reload(self) -> None:
         """Take the row and its history as they are in the database; LeaseLost when they are another's."""
         worker = self.execution.worker
         database.persist(lambda: self.execution.refresh_from_db(using=database.alias()))
@@ -119,7 +119,7 @@ class LeasedExecution:
         """What the planner says now."""
         return planner.next_move(self.saga, self.history, self.now())
 
-    def make_sure(self) -> None:
+    def ensure_lease(self) -> None:
         """No action starts in the second half of a lease (promise 8): renew first, or LeaseLost."""
         half = get_settings().LEASE / 2
         if time.monotonic() < self.renewed + half:
@@ -130,7 +130,7 @@ class LeasedExecution:
             raise LeaseLost(f"the lease of {self.execution.saga_id!r} ran out")
         self.renewed = sent
 
-    def leave_behind(self) -> None:
+    def give_up_thread(self) -> None:
         """Its thread is stuck: nothing is renewed for it any more, and who counts on the thread gets to know."""
         self.end()
         if self.when_stuck:

@@ -59,7 +59,7 @@ def new_execution(
         owner=owner,
         priority=_checked_priority(saga, priority),
         worker=worker_name(),
-        begun=False if planner.needs_mark(saga[0]) else None,
+        action_started=False if planner.needs_start_mark(saga[0]) else None,
     )
 
 

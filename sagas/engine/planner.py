@@ -96,7 +96,7 @@ def in_flight(saga: Saga, history: History) -> Attempt | None:
     return move if isinstance(move, Attempt) else None
 
 
-def asking(history: History, step: SagaStep) -> Attempt:
+def verify_attempt(history: History, step: SagaStep) -> Attempt:
     """An attempt to find out about a step, whatever its turn."""
     view = facts_of(history)[step.name]
     return Attempt(
@@ -112,19 +112,19 @@ def remaining(saga: Saga, history: History) -> list[str]:
     return [step.name for step, _ in _open_compensations(saga, history)]
 
 
-def needs_mark(step: SagaStep) -> bool:
+def needs_start_mark(step: SagaStep) -> bool:
     """Whether the beginning of the step's action is put down first: it must not be called again in doubt."""
     return not step.idempotent and not step.transactional
 
 
-def mark_to_come(saga: Saga, history: History) -> bool | None:
+def start_mark(saga: Saga, history: History) -> bool | None:
     """False while the next attempt is an action whose mark is still to come, None where there will be none."""
     attempt = in_flight(saga, history)
-    marked = attempt is not None and attempt.direction is Direction.ACTION and needs_mark(attempt.step)
+    marked = attempt is not None and attempt.direction is Direction.ACTION and needs_start_mark(attempt.step)
     return False if marked else None
 
 
-def standing_at(saga: Saga, history: History) -> str:
+def current_step(saga: Saga, history: History) -> str:
     """The name of the planned step that is next, in hand or in the way; "" when all are through."""
     views = facts_of(history)
     places = enumerate(history.plan)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sagas.definition.saga import SagaStep
 from sagas.definition.states import Direction, Ending, Outcome
 
-from .error_classification import Ended
+from .error_classification import Classification
 from .history import History, StepFacts, deferred_since, facts_of, settled_at
 from .planner import Attempt
 
@@ -27,7 +27,7 @@ class RetryDecision:
 def decide(
     history: History,
     attempt: Attempt,
-    ended: Ended,
+    ended: Classification,
     started_at: dt.datetime,
     now: dt.datetime,
     luck: float,
@@ -51,7 +51,9 @@ def decide(
     return _decide_action(view, attempt, ended, now, luck)
 
 
-def _decide_verify(view: StepFacts, attempt: Attempt, ended: Ended, now: dt.datetime, luck: float) -> RetryDecision:
+def _decide_verify(
+    view: StepFacts, attempt: Attempt, ended: Classification, now: dt.datetime, luck: float
+) -> RetryDecision:
     if ended.outcome is Outcome.FAILED and ended.error is None:
         return _decide_ruled_out(view, attempt, now)
     spent = view.spent.get(Direction.VERIFY, 0) + 1
@@ -69,7 +71,7 @@ def _decide_ruled_out(view: StepFacts, attempt: Attempt, now: dt.datetime) -> Re
 
 
 def _decide_pending(
-    view: StepFacts, attempt: Attempt, ended: Ended, started_at: dt.datetime, now: dt.datetime
+    view: StepFacts, attempt: Attempt, ended: Classification, started_at: dt.datetime, now: dt.datetime
 ) -> RetryDecision:
     since = view.pending_since.get(attempt.direction, started_at)
     end = since + dt.timedelta(seconds=attempt.step.patience)
@@ -81,7 +83,9 @@ def _decide_pending(
     return RetryDecision(Outcome.PENDING, retry_at=min(now + dt.timedelta(seconds=wait), end))
 
 
-def _decide_action(view: StepFacts, attempt: Attempt, ended: Ended, now: dt.datetime, luck: float) -> RetryDecision:
+def _decide_action(
+    view: StepFacts, attempt: Attempt, ended: Classification, now: dt.datetime, luck: float
+) -> RetryDecision:
     spent = view.spent.get(Direction.ACTION, 0) + 1
     never_again = ended.outcome is Outcome.UNCERTAIN and not attempt.step.idempotent
     if spent > attempt.step.retry_count or never_again:
@@ -90,7 +94,7 @@ def _decide_action(view: StepFacts, attempt: Attempt, ended: Ended, now: dt.date
 
 
 def _decide_compensation(
-    view: StepFacts, attempt: Attempt, ended: Ended, now: dt.datetime, luck: float, patience: float
+    view: StepFacts, attempt: Attempt, ended: Classification, now: dt.datetime, luck: float, patience: float
 ) -> RetryDecision:
     spent = view.spent.get(Direction.COMPENSATION, 0) + 1
     if spent <= attempt.step.effective_compensation_retry_count:
@@ -105,6 +109,6 @@ def _decide_compensation(
     return RetryDecision(ended.outcome, retry_at=min(now + dt.timedelta(seconds=wait), end))
 
 
-def _after(step: SagaStep, ended: Ended, retry: int, now: dt.datetime, luck: float) -> dt.datetime:
+def _after(step: SagaStep, ended: Classification, retry: int, now: dt.datetime, luck: float) -> dt.datetime:
     seconds = step.delay(retry, luck) if ended.after is None else max(0.0, ended.after)
     return now + dt.timedelta(seconds=seconds)

@@ -20,10 +20,10 @@ from sagas.models import LOST_LEASE, SagaEvent, SagaExecution, StepRun, time_ord
 from sagas.storage import database
 
 from . import checkpoint, planner, retry_policy
-from .attempt import Result, make, timed_out
+from .attempt import AttemptResult, make_attempt, timed_out
 from .checkpoint import Step
 from .deadline import Deadline
-from .error_classification import Ended
+from .error_classification import Classification
 from .history import in_doubt, roll_back
 from .leased_execution import LeasedExecution, LeaseLost
 from .logs import log
@@ -33,7 +33,7 @@ from .retry_policy import RetryDecision
 CANCEL, HOLD, VERIFY = "cancel", "hold", "verify"
 
 
-def advance(leased: LeasedExecution) -> Move:
+def run(leased: LeasedExecution) -> Move:
     """Go on with the execution until it has to wait, has ended or is held; returns which.
 
     LeaseLost: somebody else has it. KeyboardInterrupt and SystemExit out of a step are raised again, after the
@@ -75,12 +75,12 @@ def abandon(leased: LeasedExecution, attempt: Attempt, started_at: dt.datetime, 
         # It came back in the same moment, and goes on with its lease; or another has the row, and it is still stuck.
         log(logging.INFO, "attempt.recorded_already", **_names(own, attempt))
         if deadline.is_running():
-            leased.leave_behind()
+            leased.give_up_thread()
     except Exception:
-        leased.leave_behind()
+        leased.give_up_thread()
         raise
     else:
-        leased.leave_behind()
+        leased.give_up_thread()
 
 
 def _opening(leased: LeasedExecution) -> Move:
@@ -127,7 +127,7 @@ def _file_lost_attempt(leased: LeasedExecution, attempt: Attempt, lost: SagaEven
     now = leased.now()
     outcome = Outcome.FAILED if attempt.step.transactional else Outcome.UNCERTAIN
     decision = RetryDecision(outcome, Ending.POISON if poisoned else Ending.NONE)
-    run = checkpoint.step_run(leased, attempt, now, now, decision, Ended(outcome))
+    run = checkpoint.step_run(leased, attempt, now, now, decision, Classification(outcome))
     run.error_type, run.error_message = LOST_LEASE, "the worker died, or was cut off, during this attempt"
     history = checkpoint.history_with(leased, run)
     move = planner.next_move(leased.saga, history, now)
@@ -136,21 +136,21 @@ def _file_lost_attempt(leased: LeasedExecution, attempt: Attempt, lost: SagaEven
 
 def _never_called(execution: SagaExecution, attempt: Attempt) -> bool:
     """The owner was to mark the beginning of this action (see storage.mark), and has not."""
-    return attempt.direction is Direction.ACTION and execution.begun is False
+    return attempt.direction is Direction.ACTION and execution.action_started is False
 
 
 def _make(leased: LeasedExecution, attempt: Attempt) -> Move:
     """One attempt and its checkpoint; what comes next."""
     if not _marked(leased, attempt):
         return _obey_request(leased)
-    leased.make_sure()
+    leased.ensure_lease()
     log(logging.DEBUG, "attempt.started", **_names(leased, attempt))
     if attempt.step.transactional and attempt.direction is not Direction.VERIFY:
         return _make_in_transaction(leased, attempt)
-    return _file_and_pass_on(leased, attempt, make(leased, attempt, abandon))
+    return _file_and_pass_on(leased, attempt, make_attempt(leased, attempt, abandon))
 
 
-def _file_and_pass_on(leased: LeasedExecution, attempt: Attempt, result: Result, *, stay: bool = False) -> Move:
+def _file_and_pass_on(leased: LeasedExecution, attempt: Attempt, result: AttemptResult, *, stay: bool = False) -> Move:
     """File the attempt; an interruption (Ctrl-C) goes on to the caller, with the row given back."""
     interrupted = result.passed_on is not None
     move = _file(leased, attempt, result, leave=interrupted or leased.over, stay=stay and not interrupted)
@@ -165,7 +165,7 @@ def _make_in_transaction(leased: LeasedExecution, attempt: Attempt) -> Move:
     run_id, started_at = time_ordered_uuid(), leased.now()
     try:
         with database.one_commit():
-            result = make(leased, attempt, abandon)
+            result = make_attempt(leased, attempt, abandon)
             if result.ended.outcome is Outcome.SUCCEEDED:
                 return _file(leased, attempt, result, leave=leased.over, run_id=run_id)
             transaction.set_rollback(True, using=database.alias())
@@ -175,9 +175,9 @@ def _make_in_transaction(leased: LeasedExecution, attempt: Attempt) -> Move:
         leased.execution, leased.history, leased.context = before
         if database.persist(lambda: storage.filed(leased.execution.pk, run_id)):
             log(logging.WARNING, "commit.answer_lost", **_names(leased, attempt), error_type=type(error).__name__)
-            leased.read_again()
+            leased.reload()
             return leased.next_move()
-        result = Result(Ended(Outcome.FAILED, error), started_at, leased.context, {})
+        result = AttemptResult(Classification(Outcome.FAILED, error), started_at, leased.context, {})
     return _file_and_pass_on(leased, attempt, result)
 
 
@@ -186,13 +186,13 @@ def _marked(leased: LeasedExecution, attempt: Attempt) -> bool:
     execution, step = leased.execution, attempt.step
     if attempt.direction is not Direction.ACTION:
         return True
-    begun = True if planner.needs_mark(step) else None
-    pivoting = execution.pivoting or step.pivot
-    if begun is None and pivoting == execution.pivoting:
+    action_started = True if planner.needs_start_mark(step) else None
+    pivot_reached = execution.pivot_reached or step.pivot
+    if action_started is None and pivot_reached == execution.pivot_reached:
         return True
-    if not storage.mark(execution.pk, execution.version, begun=begun, pivoting=pivoting):
+    if not storage.mark(execution.pk, execution.version, action_started=action_started, pivot_reached=pivot_reached):
         return False
-    execution.begun, execution.pivoting = begun, pivoting
+    execution.action_started, execution.pivot_reached = action_started, pivot_reached
     return True
 
 
@@ -238,15 +238,15 @@ def _ask_providers(leased: LeasedExecution) -> None:
     for name in in_doubt(leased.history):
         step = leased.saga.step(name)
         if step and step.verify:
-            leased.make_sure()
-            attempt = planner.asking(leased.history, step)
-            _file_and_pass_on(leased, attempt, make(leased, attempt, abandon), stay=True)
+            leased.ensure_lease()
+            attempt = planner.verify_attempt(leased.history, step)
+            _file_and_pass_on(leased, attempt, make_attempt(leased, attempt, abandon), stay=True)
 
 
 def _file(
     leased: LeasedExecution,
     attempt: Attempt,
-    result: Result,
+    result: AttemptResult,
     *,
     leave: bool = False,
     stay: bool = False,

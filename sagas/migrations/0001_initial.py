@@ -163,8 +163,8 @@ class Migration(migrations.Migration):
                 ("pending_request", models.CharField(blank=True, max_length=16, null=True)),
                 ("recoveries", models.IntegerField(default=0)),
                 ("worker", models.CharField(blank=True, default="", max_length=100)),
-                ("begun", models.BooleanField(default=None, null=True)),
-                ("pivoting", models.BooleanField(default=False)),
+                ("action_started", models.BooleanField(default=None, null=True)),
+                ("pivot_reached", models.BooleanField(default=False)),
                 ("budget_since", models.BigIntegerField(default=0)),
                 ("keys_since", models.BigIntegerField(default=0)),
                 (

@@ -76,8 +76,8 @@ class SagaExecution(models.Model):
     # One below what it was while its owner is about to be ended by us: the next claim counts a death that is none.
     recoveries = models.IntegerField(default=0)
     worker = models.CharField(max_length=100, default="", blank=True)
-    begun = models.BooleanField(null=True, default=None)
-    pivoting = models.BooleanField(default=False)
+    action_started = models.BooleanField(null=True, default=None)
+    pivot_reached = models.BooleanField(default=False)
     budget_since = models.BigIntegerField(default=0)
     keys_since = models.BigIntegerField(default=0)
 

@@ -98,7 +98,7 @@ def perform(
             execution = HANDLERS[operation](situation, by, json_values.clean_text(reason), **parameters)
         except Stale:
             continue
-        except checkpoint.Unsettled as error:
+        except checkpoint.OnChangeFailed as error:
             sentence = gettext("what follows from it could not be written down: %(error)s") % {"error": error}
             raise ActRefused(operation, saga_id, sentence) from error
         log(

@@ -23,7 +23,7 @@ def _why_not_cancel(situation: Situation) -> str:
     execution = situation.execution
     if situation.state not in (SagaState.PENDING, SagaState.IN_PROGRESS):
         return gettext("its state is “%(state)s”.") % _state_of(situation)
-    if execution.pivoting:
+    if execution.pivot_reached:
         return gettext("its point of no return is being passed, or is behind it.")
     if execution.pending_request == "cancel":
         return gettext("it is being cancelled already.")
@@ -37,7 +37,7 @@ def _why_not_compensate(situation: Situation) -> str:
         )
     if missing := _why_no_definition(situation):
         return missing
-    if situation.execution.pivoting:
+    if situation.execution.pivot_reached:
         return gettext("its point of no return is behind it.")
     if not situation.remaining:
         return gettext("none of its steps has an undo.")
@@ -124,10 +124,10 @@ def why_not_resolve_step(situation: Situation, step: str, outcome: Resolution | 
 def _why_not_resolve_forward(situation: Situation, step: str, resolution: Resolution, *, in_doubt: bool) -> str:
     if resolution is Resolution.UNDONE:
         return gettext("nothing is being undone; say done or not_done.")
-    standing_at = planner.standing_at(situation.saga, situation.history) if situation.saga else ""
-    if in_doubt or step == standing_at:
+    current_step = planner.current_step(situation.saga, situation.history) if situation.saga else ""
+    if in_doubt or step == current_step:
         return ""
-    steps = {"at": standing_at, "step": step}
+    steps = {"at": current_step, "step": step}
     return gettext("it stands at step '%(at)s', and step '%(step)s' is not in doubt.") % steps
 
 

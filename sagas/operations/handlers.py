@@ -62,8 +62,8 @@ def _retry(situation: Situation, by: Actor, reason: str) -> SagaExecution:
         "started_at": None,
         "budget_since": version,
         "keys_since": version,
-        "begun": planner.mark_to_come(defined(situation), history),
-        "pivoting": False,
+        "action_started": planner.start_mark(defined(situation), history),
+        "pivot_reached": False,
     }
     return _move(situation, Operation.RETRY, by, reason, fresh | _going_on(execution))
 
@@ -108,7 +108,7 @@ def _release(situation: Situation, by: Actor, reason: str) -> SagaExecution:
     history = released(situation)
     fresh: dict[str, Any] = {"budget_since": history.budget_since}
     if situation.saga and not situation.execution.leased:
-        fresh["begun"] = planner.mark_to_come(situation.saga, history)
+        fresh["action_started"] = planner.start_mark(situation.saga, history)
     return _move(situation, Operation.RELEASE, by, reason, fresh | _going_on(situation.execution))
 
 
@@ -135,7 +135,7 @@ def _resolve(
     changes = {
         "steps_completed": steps_completed(history),
         "context": context,
-        "pivoting": checkpoint.pivot_in_play(saga, history),
+        "pivot_reached": checkpoint.pivot_reached(saga, history),
         **_after_resolution(situation, history),
     }
     return _move(situation, Operation.RESOLVE, by, reason, changes, data, run)
@@ -186,7 +186,7 @@ def _after_resolution(situation: Situation, history: History) -> dict[str, Any]:
     if isinstance(move, RollBack):
         rolling = state_after(situation.state, StateEvent.ROLL_BACK)
         return {"state": rolling, "failed_step": move.failed_step, **_going_on(situation.execution)}
-    return {"begun": planner.mark_to_come(saga, history), **_going_on(situation.execution)}
+    return {"action_started": planner.start_mark(saga, history), **_going_on(situation.execution)}
 
 
 def _acknowledge(situation: Situation, by: Actor, reason: str) -> SagaExecution:
@@ -223,7 +223,7 @@ def _request(situation: Situation, operation: Operation, by: Actor, reason: str,
     if situation.bound:
         rows = rows.filter(version=situation.execution.version)
     if operation is Operation.CANCEL:
-        rows = rows.filter(state=SagaState.IN_PROGRESS, pivoting=False)
+        rows = rows.filter(state=SagaState.IN_PROGRESS, pivot_reached=False)
     else:
         rows = rows.filter(state__in=UNFINISHED)
     with database.one_commit():
@@ -258,14 +258,14 @@ def _move(
         if new := [
             key for key in situation.references if key in fields.get("input", {}) or key in fields.get("context", {})
         ]:
-            storage.file_references(execution, new, execution.context | fields.get("input", {}))
+            storage.save_references(execution, new, execution.context | fields.get("input", {}))
         if fields.get("due_at") is not None:
             storage.wake_workers()
         told: dict[str, Any] = {name: fields[name] for name in TOLD if name in fields}
         _tell(situation, operation, by, reason, {"from": old, "to": execution.state} | told | dict(data or {}))
         saga = situation.saga
         if saga and saga.on_change and old is not execution.state and {old, execution.state} & TERMINAL:
-            checkpoint.announce(saga, execution, old)
+            checkpoint.call_on_change(saga, execution, old)
     return execution
 
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from sagas.definition.exceptions import UnreadableRow
 from sagas.definition.states import Ending
 from sagas.engine.history import facts_of, past_pivot
-from sagas.engine.planner import standing_at
+from sagas.engine.planner import current_step
 from sagas.models import SagaEvent
 
 from .execution_view import BAD, DOUBT, Diagnosis, Stands, who
@@ -64,5 +64,5 @@ def _why_held(stands: Stands, cause: str) -> str:
         return _("It is held: the undo of %(steps)s keeps breaking down.") % {"steps": stands.in_words(poison)}
     if past_pivot(stands.saga, stands.history):
         headline = _("It is held: %(steps)s failed for good, after the point of no return.")
-        return headline % {"steps": stands.in_words([standing_at(stands.saga, stands.history)])}
+        return headline % {"steps": stands.in_words([current_step(stands.saga, stands.history)])}
     return _("It is held by the system: nothing goes on until a person releases it.")

@@ -5,9 +5,9 @@ Every statement that moves an execution is fenced by its version. `{now}`, `{aft
 one machine.
 """
 
-from .checkpoint import Moved, Position, checkpoint, file_references, filed, find_moved, mark, pending_request_of
+from .checkpoint import Moved, Position, checkpoint, filed, find_moved, mark, pending_request_of, save_references
 from .claim import UNLIMITED_RECOVERIES, claim, claim_due, due_in, expire, find_all_claimed, find_claimed, renew
-from .insert import CHANNEL, begin, find_begun, wake_workers
+from .insert import CHANNEL, find_inserted, insert_execution, wake_workers
 from .sql import most_connections
 
 __all__ = [
@@ -15,21 +15,21 @@ __all__ = [
     "UNLIMITED_RECOVERIES",
     "Moved",
     "Position",
-    "begin",
     "checkpoint",
     "claim",
     "claim_due",
     "due_in",
     "expire",
-    "file_references",
     "filed",
     "find_all_claimed",
-    "find_begun",
     "find_claimed",
+    "find_inserted",
     "find_moved",
+    "insert_execution",
     "mark",
     "most_connections",
     "pending_request_of",
     "renew",
+    "save_references",
     "wake_workers",
 ]

@@ -21,9 +21,9 @@ from .database import alias, connection, in_turn, persist
 from .sql import due_times, execute, moment, one, statement
 
 # Promise 2: the action of a step that is not idempotent is about to be called. Promise 9: so is the pivot.
-# `begun` is FALSE while such a mark is still to come, and NULL where none will: only FALSE proves anything.
+# `action_started` is FALSE while such a mark is still to come, and NULL where none will: only FALSE proves anything.
 MARK = """
-UPDATE sagas_execution SET begun = %s, pivoting = %s
+UPDATE sagas_execution SET action_started = %s, pivot_reached = %s
 WHERE id = %s AND version = %s AND pending_request IS NULL
 RETURNING id
 """
@@ -34,7 +34,7 @@ POSITION = """
 UPDATE sagas_execution SET
     version = version + 1, state = %s, context = %s, steps_completed = %s, failed_step = %s,
     compensation_performed = %s, recoveries = CASE WHEN recoveries > 0 THEN recoveries * %s ELSE 0 END,
-    begun = %s, pivoting = %s, pending_request = NULLIF(pending_request, %s)
+    action_started = %s, pivot_reached = %s, pending_request = NULLIF(pending_request, %s)
     {leaving}
 WHERE id = %s AND version = %s {unless_wanted}
 RETURNING id, version, pending_request{times}
@@ -83,8 +83,8 @@ class Position:
     failed_step: str
     compensation_performed: bool
     keep_recoveries: bool = False
-    begun: bool | None = None
-    pivoting: bool = False
+    action_started: bool | None = None
+    pivot_reached: bool = False
     obeyed: str = ""
     leaves: bool = False
     due_in: float | None = None
@@ -104,9 +104,9 @@ class Moved:
     finished_at: dt.datetime | None = None
 
 
-def mark(pk: int, version: int, *, begun: bool | None, pivoting: bool) -> bool:
+def mark(pk: int, version: int, *, action_started: bool | None, pivot_reached: bool) -> bool:
     """Put down that an attempt begins; False = a request came first, or the lease is lost."""
-    return persist(lambda: one(MARK, [begun, pivoting, pk, version])) is not None
+    return persist(lambda: one(MARK, [action_started, pivot_reached, pk, version])) is not None
 
 
 def checkpoint(execution: SagaExecution, position: Position, run: StepRun | None) -> Moved | None:
@@ -149,7 +149,7 @@ def pending_request_of(execution: SagaExecution) -> str | None:
     return next(iter(found), "")
 
 
-def file_references(execution: SagaExecution, keys: Sequence[str], context: dict[str, Any]) -> None:
+def save_references(execution: SagaExecution, keys: Sequence[str], context: dict[str, Any]) -> None:
     """Make the execution findable by the values of these context keys."""
     SagaReference.objects.using(alias()).bulk_create(
         [
@@ -191,7 +191,7 @@ def _file_sql() -> str:
 def _position_values(execution: SagaExecution, position: Position, *, guarded: bool) -> list[Any]:
     parameters: list[Any] = [
         position.state.value, position.context, dumps(list(position.steps_completed)), position.failed_step,
-        position.compensation_performed, int(position.keep_recoveries), position.begun, position.pivoting,
+        position.compensation_performed, int(position.keep_recoveries), position.action_started, position.pivot_reached,
         position.obeyed,
     ]  # fmt: skip
     if position.leaves:

@@ -14,9 +14,9 @@ from .sql import due_times, execute, moment, one
 BEGIN = """
 INSERT INTO sagas_execution (
     saga_id, saga_name, state, input, context, plan, input_hash, owner_id, priority, leased, worker,
-    created_at, started_at, due_at, rank_at, begun,
+    created_at, started_at, due_at, rank_at, action_started,
     run, steps_completed, failed_step, compensation_performed, needs_attention, held, version, lost, recoveries,
-    pivoting, budget_since, keys_since
+    pivot_reached, budget_since, keys_since
 ) VALUES (
     %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
     {now}, CASE WHEN %s THEN {now} END, {after}, {after}, %s,
@@ -32,7 +32,7 @@ WAKING = f", pg_notify('{CHANNEL}', '')"
 WAKE = "SELECT pg_notify(%s, '')"
 
 
-def begin(execution: SagaExecution, *, lease: float | None) -> bool:
+def insert_execution(execution: SagaExecution, *, lease: float | None) -> bool:
     """Insert the execution: with a lease (seconds) as ours and in progress, without as pending and due.
 
     False = the id is taken. Fills in `id` and the times; the times are the database's.
@@ -43,7 +43,7 @@ def begin(execution: SagaExecution, *, lease: float | None) -> bool:
         execution.saga_id, execution.saga_name, execution.state.value, dumps(execution.input),
         dumps(execution.context), dumps(execution.plan), execution.input_hash, execution.owner_id,
         int(execution.priority), owned, execution.worker,
-        owned, *due_times(lease or 0.0, execution.priority), execution.begun,
+        owned, *due_times(lease or 0.0, execution.priority), execution.action_started,
     ]  # fmt: skip
     waking = not owned and connection().vendor == "postgresql" and get_settings().NOTIFY
     row = one(BEGIN.replace("{wake}", WAKING if waking else ""), parameters)
@@ -56,7 +56,7 @@ def begin(execution: SagaExecution, *, lease: float | None) -> bool:
     return True
 
 
-def find_begun(execution: SagaExecution) -> bool:
+def find_inserted(execution: SagaExecution) -> bool:
     """Whether a `begin` whose answer got lost did insert this execution: nobody else has its worker's name."""
     rows = SagaExecution.objects.using(alias()).filter(saga_id=execution.saga_id, worker=execution.worker, version=1)
     stored = rows.first()

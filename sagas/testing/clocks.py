@@ -63,7 +63,7 @@ def drain(clock: FakeClock | None = None) -> int:
 def _advance(execution: SagaExecution, sent: float) -> None:
     saga = all_sagas()[execution.saga_name]
     try:
-        runner.advance(LeasedExecution(execution, saga, sent=sent, moment=execution.claimed_at))
+        runner.run(LeasedExecution(execution, saga, sent=sent, moment=execution.claimed_at))
     except LeaseLost:
         return  # somebody else goes on with it
 

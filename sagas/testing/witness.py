@@ -12,7 +12,7 @@ from typing import Any
 from sagas.conf import get_settings
 from sagas.definition.saga import Saga, SagaStep, StepCall, StepContext
 from sagas.definition.states import Direction, Outcome
-from sagas.engine.error_classification import ended_by
+from sagas.engine.error_classification import classify
 from sagas.storage import database
 
 from .calls import Call
@@ -91,7 +91,7 @@ class Witness:
         try:
             returned = function(context)
         except BaseException as error:
-            ended = ended_by(error, get_settings().UNCERTAIN_EXCEPTIONS)
+            ended = classify(error, get_settings().UNCERTAIN_EXCEPTIONS)
             plain = ended.outcome is Outcome.FAILED and not ended.refused and not ended.unavailable
             self._write(RAISED, error_type=type(error).__name__, taken_for_failed=plain)
             raise

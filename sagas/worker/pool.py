@@ -170,7 +170,7 @@ class Pool:
             slot.leased = leased
             if self._draining:
                 leased.stop_at = CLOCK.elapsed()
-        runner.advance(leased)
+        runner.run(leased)
 
     def _take_away(self, slot: Slot, leased: LeasedExecution, execution: SagaExecution) -> None:
         """The thread is stuck in its step: let another have its place; unless it came back while that was written."""

@@ -17,7 +17,7 @@ BEGIN = """
 INSERT INTO sagas_execution (
     saga_id, saga_name, state, input, context, plan, input_hash, priority, leased, worker,
     created_at, started_at, due_at, rank_at, run, steps_completed, failed_step, compensation_performed,
-    needs_attention, held, version, lost, recoveries, begun, pivoting, budget_since, keys_since
+    needs_attention, held, version, lost, recoveries, action_started, pivot_reached, budget_since, keys_since
 ) VALUES (
     {p}, {p}, 'in_progress', {p}, {p}, {p}, {p}, 1, TRUE, {p},
     {p}, {p}, {p}, {p}, 1, '[]', '', FALSE, FALSE, '', 1, FALSE, 0, FALSE, FALSE, 0, 0

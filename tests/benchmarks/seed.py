@@ -31,7 +31,7 @@ INSERT_EXECUTIONS = """
 INSERT INTO sagas_execution (
     saga_id, saga_name, state, input, context, plan, run, steps_completed, failed_step, compensation_performed,
     needs_attention, held, priority, created_at, started_at, finished_at, input_hash, version, leased, lost, due_at,
-    rank_at, wants, recoveries, worker, begun, pivoting, budget_since, keys_since
+    rank_at, wants, recoveries, worker, action_started, pivot_reached, budget_since, keys_since
 )
 SELECT
     'sale-' || n, saga, CASE WHEN kind = 'held' THEN 'in_progress' ELSE kind END, context, context,

@@ -279,7 +279,7 @@ def test_two_claims(track, claims, dies):
         sent = time.monotonic()
         tries = [begins(race, side, claim, saga_id, side) for side, claim in zip(race.sides, claims, strict=True)]
         (claimed,) = [result for result in race.between(*tries) if result is not None]
-        runner.advance(LeasedExecution(claimed, track.saga, sent=sent, moment=claimed.claimed_at))
+        runner.run(LeasedExecution(claimed, track.saga, sent=sent, moment=claimed.claimed_at))
         execution = track.ends(saga_id, SagaState.SUCCEEDED, *(["lost_lease"] if dies else []))
         assert track.stage.told == ["a"]
         assert execution.worker == claimed.worker

@@ -9,7 +9,7 @@ from typing import Any
 from sagas.definition.exceptions import StepTimeout
 from sagas.definition.states import Direction, Outcome, Resolution, SagaState, StateEvent, state_after
 from sagas.engine import planner, retry_policy
-from sagas.engine.error_classification import Ended, ended_by
+from sagas.engine.error_classification import Classification, classify
 from sagas.engine.history import IN_DOUBT, History, PastAttempt, deserves_attention, retried, roll_back
 from sagas.engine.planner import Attempt, Hold, RollBack, Settle, Wait
 
@@ -88,7 +88,7 @@ class Clockwork:
         if fate == LOST:
             assert planner.in_flight(self.saga, self.history) == move
             outcome = Outcome.FAILED if plan.transactional else Outcome.UNCERTAIN
-            self.file(move, Ended(outcome), retry_policy.RetryDecision(outcome), started, lost=True)
+            self.file(move, Classification(outcome), retry_policy.RetryDecision(outcome), started, lost=True)
             return
         self.now += dt.timedelta(seconds=plan.takes)
         ended = self.ended(plan, move, fate)
@@ -110,16 +110,16 @@ class Clockwork:
         same = [r for r in self.history.attempts if (r.step, r.direction) == (move.step.name, move.direction)]
         return same[-1] if same else None
 
-    def ended(self, plan: StepPlan, move: Attempt, fate: str) -> Ended:
+    def ended(self, plan: StepPlan, move: Attempt, fate: str) -> Classification:
         """How the call ended, as the engine would tell."""
         if fate == NOT:
-            return Ended(Outcome.FAILED)
+            return Classification(Outcome.FAILED)
         if fate in (OK, HAPPENED):
-            return Ended(Outcome.SUCCEEDED, output=output_of(plan, move.direction, move.number))
+            return Classification(Outcome.SUCCEEDED, output=output_of(plan, move.direction, move.number))
         try:
             do(plan, move.direction, fate, move.number)
         except (Exception, StepTimeout) as error:  # noqa: BLE001  (whatever the plan says)
-            ended = ended_by(error)
+            ended = classify(error)
             ended = replace(ended, output=getattr(error, "output", None))
         if move.direction is Direction.VERIFY:
             return replace(ended, outcome=Outcome.UNCERTAIN)
@@ -130,7 +130,7 @@ class Clockwork:
     def file(
         self,
         move: Attempt,
-        ended: Ended,
+        ended: Classification,
         decision: retry_policy.RetryDecision,
         started: dt.datetime,
         *,

@@ -60,7 +60,7 @@ class Inline:
         assert claimed, "it is not due"
         leased = LeasedExecution(claimed, self.saga, sent=time.monotonic(), moment=claimed.claimed_at)
         leased.stop_at = 0.0
-        runner.advance(leased)
+        runner.run(leased)
 
     def claim(self) -> SagaExecution | None:
         """As a worker does."""

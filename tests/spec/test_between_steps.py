@@ -80,7 +80,7 @@ def test_a_hold_between_two_steps_keeps_the_second_from_being_called(stage, regi
 def test_an_owner_that_has_lost_the_row_between_two_steps_does_not_call_the_second(stage, after):
     """The next owner takes it for called, for it cannot know; nobody calls it twice."""
     after("a", is_taken_over)
-    after("a", lambda saga_id: row(saga_id).update(begun=True))
+    after("a", lambda saga_id: row(saga_id).update(action_started=True))
 
     execution = run(stage.step("a"), stage.step("b", idempotent=False))
 

@@ -144,7 +144,7 @@ def test_the_action_of_a_step_that_is_not_idempotent_is_not_called_again_once_it
 ):
     saga = registered(stage.step("a", idempotent=False))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
-    row(saga_id).update(state=SagaState.IN_PROGRESS, begun=True)
+    row(saga_id).update(state=SagaState.IN_PROGRESS, action_started=True)
     lose_the_lease(saga_id)
 
     execution = orchestrator.execute(saga_id, "trip", saga)
@@ -158,13 +158,13 @@ def test_the_mark_is_there_while_the_action_runs_and_gone_afterwards(stage):
     seen = []
 
     def action(context):
-        seen.append(row(context.saga_id).values_list("begun", flat=True).get())
+        seen.append(row(context.saga_id).values_list("action_started", flat=True).get())
 
     execution = run(stage.step("a", action, idempotent=False), stage.step("b", action))
 
     assert seen[0] is True
     assert not seen[1]
-    assert not row(execution.saga_id).get().begun
+    assert not row(execution.saga_id).get().action_started
 
 
 def test_a_step_that_keeps_killing_its_worker_is_given_up(stage, registered, orchestrator, settings):

@@ -22,7 +22,7 @@ pytestmark = [
 
 START = "INSERT INTO sagas_execution"
 CLAIM = "lost = leased"
-MARK = "SET begun ="
+MARK = "SET action_started ="
 CHECKPOINT = "INSERT INTO sagas_steprun"
 COMMIT = "COMMIT"
 

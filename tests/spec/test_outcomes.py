@@ -9,7 +9,7 @@ import pytest
 
 from sagas import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
 from sagas.definition.states import Ending, Outcome
-from sagas.engine.error_classification import ended_by
+from sagas.engine.error_classification import classify
 from tests.support import Stage, run
 
 
@@ -65,7 +65,7 @@ def during(context: BaseException, error: BaseException) -> BaseException:
     ids=repr,
 )
 def test_it_certainly_did_not_happen(error):
-    assert ended_by(error).outcome is Outcome.FAILED
+    assert classify(error).outcome is Outcome.FAILED
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_it_certainly_did_not_happen(error):
     ids=repr,
 )
 def test_it_may_have_happened(error):
-    assert ended_by(error).outcome is Outcome.UNCERTAIN
+    assert classify(error).outcome is Outcome.UNCERTAIN
 
 
 @pytest.mark.parametrize(
@@ -113,25 +113,25 @@ def test_it_may_have_happened(error):
 )
 @pytest.mark.parametrize("cause", [TimeoutError(), ConnectionRefusedError(), ValueError()], ids=repr)
 def test_a_steps_own_word_means_what_it_says_whatever_caused_it(error, outcome, cause):
-    assert ended_by(after(cause, error)).outcome is outcome
+    assert classify(after(cause, error)).outcome is outcome
 
 
 def test_an_exception_whose_chain_is_a_circle_is_classified():
     one, other = ValueError(), KeyError()
     one.__context__, other.__context__ = other, one
 
-    assert ended_by(one).outcome is Outcome.FAILED
+    assert classify(one).outcome is Outcome.FAILED
 
 
 def test_the_settings_name_further_classes_that_leave_doubt():
     lost = foreign("provider.errors", "Lost")
     more_special = foreign("provider.errors", "LostForEver", lost)
 
-    assert ended_by(lost()).outcome is Outcome.FAILED
-    assert ended_by(lost(), ["provider.errors.Lost"]).outcome is Outcome.UNCERTAIN
-    assert ended_by(more_special(), ["provider.errors.Lost"]).outcome is Outcome.UNCERTAIN
-    assert ended_by(ConnectionRefusedError(), ["builtins.ConnectionRefusedError"]).outcome is Outcome.UNCERTAIN
-    assert ended_by(lost(), ["errors.Lost"]).outcome is Outcome.FAILED
+    assert classify(lost()).outcome is Outcome.FAILED
+    assert classify(lost(), ["provider.errors.Lost"]).outcome is Outcome.UNCERTAIN
+    assert classify(more_special(), ["provider.errors.Lost"]).outcome is Outcome.UNCERTAIN
+    assert classify(ConnectionRefusedError(), ["builtins.ConnectionRefusedError"]).outcome is Outcome.UNCERTAIN
+    assert classify(lost(), ["errors.Lost"]).outcome is Outcome.FAILED
 
 
 @pytest.mark.django_db

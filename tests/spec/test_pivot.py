@@ -81,7 +81,7 @@ def test_a_pivot_in_doubt_whose_worker_died_is_not_called_again_once_resolved_as
     saga = registered(stage.step("pay", pivot=True, idempotent=False, undo=None))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
     SagaExecution.objects.filter(saga_id=saga_id).update(
-        state=SagaState.IN_PROGRESS, begun=True, leased=True, due_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+        state=SagaState.IN_PROGRESS, action_started=True, leased=True, due_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     )
     assert orchestrator.execute(saga_id, "trip", saga).held == IN_DOUBT
 
