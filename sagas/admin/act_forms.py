@@ -9,7 +9,7 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas.operations.money import Sum, UnknownSum
+from sagas.operations.money import Amount, HiddenAmount
 
 from .input_fields import JSONText, Text
 
@@ -40,19 +40,19 @@ class ActForm(forms.Form):
     )
     version = forms.IntegerField(widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, refund: Sum | UnknownSum | None = None, **options: Any) -> None:
+    def __init__(self, *args: Any, refund: Amount | HiddenAmount | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.refund = refund
         if refund:
             self.fields["amount"] = _amount_field(
-                (ASKS_FOR_ID if isinstance(refund, UnknownSum) else ASKS_FOR_SUM) % {"sum": refund}
+                (ASKS_FOR_ID if isinstance(refund, HiddenAmount) else ASKS_FOR_SUM) % {"sum": refund}
             )
 
     def clean_amount(self) -> str:
         """The amount that goes back, and no other; where it is not known, what it is of."""
         typed: str = self.cleaned_data["amount"]
-        if self.refund and not self.refund.is_meant_by(typed):
-            told = NOT_THE_ID if isinstance(self.refund, UnknownSum) else NOT_THE_SUM
+        if self.refund and not self.refund.matches(typed):
+            told = NOT_THE_ID if isinstance(self.refund, HiddenAmount) else NOT_THE_SUM
             raise forms.ValidationError(told % {"sum": self.refund})
         return typed
 
@@ -85,13 +85,13 @@ class ResolveForm(ActForm):
         self,
         *args: Any,
         words: Sequence[tuple[str, Any]],
-        refunds: Mapping[str, Sum | UnknownSum],
+        refunds: Mapping[str, Amount | HiddenAmount],
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self.refunds = refunds
         if refunds:
-            unknown = next((refund for refund in refunds.values() if isinstance(refund, UnknownSum)), None)
+            unknown = next((refund for refund in refunds.values() if isinstance(refund, HiddenAmount)), None)
             help_text = ONLY_FOR_ID % {"sum": unknown} if unknown else str(ONLY_FOR_SUM)
             self.fields["amount"] = _amount_field(str(ASKS_FOR_ANY_SUM), required=False, help_text=help_text)
         self.fields["word"].choices = words  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from sagas.models import SagaExecution
 from sagas.operations import Actor, Operation, Preview
 from sagas.operations.base import Situation, look
 from sagas.operations.permissions import PERSONAL
-from sagas.operations.preview_text import Told, tell
+from sagas.operations.preview_text import PreviewText, describe
 from sagas.presentation.redactor import veil_over
 
 from .act_forms import ActForm
@@ -101,10 +101,10 @@ class ActPage:
             said = f"{key}: {sentence}" if key and key != form.stored_field else sentence
             form.add_error(form.stored_field, self.redacted(said))
 
-    def told(self, preview: Preview) -> Told:
+    def told(self, preview: Preview) -> PreviewText:
         """The preview in words; looked at after it, so that what is told is never older than what is confirmed."""
         seen = self.situation()
-        return tell(preview, seen.execution, seen.saga, seen.history, personal=self.personal)
+        return describe(preview, seen.execution, seen.saga, seen.history, personal=self.personal)
 
     def situation(self) -> Situation:
         """The execution with its history, as it is now."""

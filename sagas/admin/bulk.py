@@ -30,8 +30,8 @@ Action = Callable[[Admin, HttpRequest, QuerySet[SagaExecution]], HttpResponse | 
 def _action(operation: Operation) -> Action:
     @admin.action(description=NAMES[operation], permissions=[operation.value])
     def lead_to_preview(model_admin: Admin, request: HttpRequest, chosen: QuerySet[SagaExecution]) -> Any:
-        pks = list(chosen.order_by("pk").values_list("pk", flat=True)[: bulk.MOST_ROWS + 1])
-        if len(pks) > bulk.MOST_ROWS:
+        pks = list(chosen.order_by("pk").values_list("pk", flat=True)[: bulk.MAX_ITEMS + 1])
+        if len(pks) > bulk.MAX_ITEMS:
             model_admin.message_user(request, too_many(), messages.ERROR)
             return None
         page = resolve_url("admin:sagas_sagaexecution_bulk")
@@ -102,13 +102,13 @@ def _confirmed(request: HttpRequest, choice: Choice) -> BulkOperation | None:
 
 def _preview(model_admin: Admin, request: HttpRequest, chosen: Choice) -> HttpResponse:
     """What the act would do to each as it is now, with what was typed."""
-    forecast = bulk.prepare(chosen.operation, chosen.pks, personal=request.user.has_perm(PERSONAL))
-    choice = replace(chosen, rows=forecast.rows, moves_money=forecast.moves_money)
+    preview = bulk.plan(chosen.operation, chosen.pks, personal=request.user.has_perm(PERSONAL))
+    choice = replace(chosen, rows=preview.rows, moves_money=preview.moves_money)
     context = {
         **model_admin.admin_site.each_context(request),
         "title": NAMES[choice.operation],
         "opts": model_admin.opts,
-        "told": told(forecast),
+        "told": told(preview),
         "form": ConfirmForm(request.POST or None, choice=choice),
         "sealed": choice.sealed(request),
     }

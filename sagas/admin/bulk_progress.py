@@ -32,7 +32,7 @@ LABELS = {
     "running": _("Under way"),
     "succeeded": _("Succeeded"),
     "failed": _("Failed"),
-    "needs_a_person": _("Need a person"),
+    "needs_attention": _("Need a person"),
     "refused": _("Not done"),
 }
 
@@ -100,7 +100,7 @@ def _rows(bulk_operation: BulkOperation, show: str) -> QuerySet[BulkItem]:
         .select_related("execution")
     )
     rows = rows.defer(*(f"execution__{name}" for name in OF_EXECUTIONS))
-    return rows.filter(bulk.STANDINGS[show]) if show in bulk.STANDINGS else rows
+    return rows.filter(bulk.PROGRESS[show]) if show in bulk.PROGRESS else rows
 
 
 def _said(counts: dict[str, int]) -> str:

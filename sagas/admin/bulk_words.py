@@ -13,7 +13,7 @@ from sagas.conf import get_settings
 from sagas.definition.registry import all_sagas
 from sagas.definition.states import Direction
 from sagas.operations import Operation
-from sagas.operations.bulk import CALL_NOBODY, MOST_ROWS, Forecast
+from sagas.operations.bulk import MAX_ITEMS, WITHOUT_PROVIDER_CALLS, BulkPreview
 from sagas.presentation.labels import step_label_anywhere
 from sagas.presentation.templates import money
 
@@ -75,26 +75,26 @@ class Refused:
         return self.count - len(self.first)
 
 
-def told(forecast: Forecast) -> dict[str, Any]:
+def told(preview: BulkPreview) -> dict[str, Any]:
     """The words of the page."""
-    count = len(forecast.rows)
+    count = len(preview.rows)
     return {
         "count": count,
-        "lead": LEADS[forecast.operation] % {"count": count} if count else "",
-        "pace": pace(forecast.operation) if count else "",
+        "lead": LEADS[preview.operation] % {"count": count} if count else "",
+        "pace": pace(preview.operation) if count else "",
         "calls": [
             {"step": step_label_anywhere(step, all_sagas().values()), "kind": KINDS[direction], "count": calls}
-            for (step, direction), calls in forecast.calls.items()
+            for (step, direction), calls in preview.calls.items()
         ],
-        "money": list(_money(forecast)),
-        "refused": list(_refused(forecast)),
-        "refused_count": sum(map(len, forecast.refused.values())) + len(forecast.unreadable),
+        "money": list(_money(preview)),
+        "refused": list(_refused(preview)),
+        "refused_count": sum(map(len, preview.refused.values())) + len(preview.unreadable),
     }
 
 
 def pace(operation: Operation) -> str:
     """How many are under way at the same time; "" where nobody is called."""
-    if operation in CALL_NOBODY:
+    if operation in WITHOUT_PROVIDER_CALLS:
         return ""
     most = get_settings().BULK_AT_ONCE
     sentence = ngettext(
@@ -112,7 +112,7 @@ def too_many() -> str:
     sentence = gettext(
         "At most %(most)d executions can be acted on at once, and more are selected. Narrow the list down first."
     )
-    return sentence % {"most": MOST_ROWS}
+    return sentence % {"most": MAX_ITEMS}
 
 
 def forgotten() -> str:
@@ -122,21 +122,21 @@ def forgotten() -> str:
     )
 
 
-def _money(forecast: Forecast) -> Iterator[str]:
-    for (direction, currency), amount in sorted(forecast.money.items()):
+def _money(preview: BulkPreview) -> Iterator[str]:
+    for (direction, currency), amount in sorted(preview.money.items()):
         yield str(MOVES[direction]) % {"amount": money(amount, currency)}
-    if forecast.unknown_amounts:
+    if preview.unknown_amounts:
         sentence = ngettext(
             "In %(count)d case money moves, and it is not known how much.",
             "In %(count)d cases money moves, and it is not known how much.",
-            forecast.unknown_amounts,
+            preview.unknown_amounts,
         )
-        yield sentence % {"count": forecast.unknown_amounts}
+        yield sentence % {"count": preview.unknown_amounts}
 
 
-def _refused(forecast: Forecast) -> Iterator[Refused]:
-    groups = dict(forecast.refused)
-    if forecast.unreadable:
-        groups[gettext("its row in the database cannot be read.")] = forecast.unreadable
+def _refused(preview: BulkPreview) -> Iterator[Refused]:
+    groups = dict(preview.refused)
+    if preview.unreadable:
+        groups[gettext("its row in the database cannot be read.")] = preview.unreadable
     for sentence, who in sorted(groups.items(), key=lambda group: -len(group[1])):
         yield Refused(sentence, len(who), who[:FIRST])

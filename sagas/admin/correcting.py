@@ -15,8 +15,8 @@ from sagas.definition.states import SagaState
 from sagas.models import SagaExecution
 from sagas.operations import Actor
 from sagas.operations.corrections import Correction, correct_and_go_on, plan_correction
-from sagas.operations.handlers import defined
-from sagas.operations.preview_text import tell
+from sagas.operations.handlers import definition_of
+from sagas.operations.preview_text import describe
 
 from .act_forms import ActForm
 from .act_pages import CONFLICT, ActPage, moved
@@ -72,7 +72,7 @@ class CorrectPage(ActPage):
     def confirmation(self, correction: Correction, form: InputForm, reason: ActForm) -> HttpResponse:
         """The difference, and what follows from it."""
         seen = self.situation()
-        told = tell(correction.preview, correction.execution, seen.saga, seen.history, personal=self.personal)
+        told = describe(correction.preview, correction.execution, seen.saga, seen.history, personal=self.personal)
         changes = [self._change(correction, form, key) for key in correction.changed]
         about: dict[str, Any] = {"told": told, "changes": changes, "input": form}
         return self.rendered(CONFIRM, preview=correction.preview, form=reason, **about)
@@ -84,11 +84,11 @@ class CorrectPage(ActPage):
     def input_form(self, data: Any = None) -> InputForm:
         """The input's form, of the execution as it is now."""
         seen = self.situation()
-        return InputForm(defined(seen), seen.execution, personal=self.personal, data=data)
+        return InputForm(definition_of(seen), seen.execution, personal=self.personal, data=data)
 
     def _change(self, correction: Correction, form: InputForm, key: str) -> Change:
         field = form.fields.get(key)
-        before = f"[{key}]" if key in form.hidden else _shown(correction.former, key)
+        before = f"[{key}]" if key in form.hidden else _shown(correction.before, key)
         after = _shown(correction.execution.input, key)
         if (
             not self.personal

@@ -13,7 +13,7 @@ from sagas.definition.exceptions import UnreadableRow
 from sagas.models import SagaExecution
 from sagas.operations import Operation
 from sagas.operations.base import Situation, look
-from sagas.operations.corrections import what_follows
+from sagas.operations.corrections import follow_up
 from sagas.operations.permissions import NEEDS
 
 from .act_words import NAMES, name_of
@@ -57,7 +57,7 @@ def offered(
 
 def may(request: HttpRequest, operation: Operation, execution: SagaExecution) -> bool:
     """Whether the user may do it; who corrects also does what follows from that."""
-    needed = {NEEDS[operation]} | ({NEEDS[what_follows(execution)]} if operation is Operation.CORRECT else set())
+    needed = {NEEDS[operation]} | ({NEEDS[follow_up(execution)]} if operation is Operation.CORRECT else set())
     return all(request.user.has_perm(permission) for permission in needed)
 
 

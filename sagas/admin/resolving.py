@@ -18,8 +18,8 @@ from sagas.engine.history import facts_of, roll_back
 from sagas.engine.planner import Hold, RollBack
 from sagas.operations import Preview
 from sagas.operations.base import Situation
-from sagas.operations.money import Sum, UnknownSum, moved_by
-from sagas.operations.preview import move_after_word, resolved
+from sagas.operations.money import Amount, HiddenAmount, total_of
+from sagas.operations.preview import move_after_resolution, with_resolution
 from sagas.presentation import labels, messages
 
 from .act_forms import ActForm, ResolveForm
@@ -44,7 +44,7 @@ class Word:
 
     value: str
     sentence: str
-    refund: Sum | UnknownSum | None
+    refund: Amount | HiddenAmount | None
 
 
 class ResolvePage(ActPage):
@@ -78,12 +78,12 @@ class ResolvePage(ActPage):
         sentences = (sentence for sentence in (said, stays, follows) if sentence)
         return Word(f"{step}:{word.value}", " ".join(sentences), refund)
 
-    def _what_follows(self, seen: Situation, step: str, word: Resolution) -> tuple[str, Sum | UnknownSum | None]:
+    def _what_follows(self, seen: Situation, step: str, word: Resolution) -> tuple[str, Amount | HiddenAmount | None]:
         """What the workers make of the word, "" where nothing is left to be said; and what goes back then."""
         if seen.saga is None or not seen.execution.held:
             return "", None
-        history = resolved(seen, step, word)
-        move = move_after_word(seen, history)
+        history = with_resolution(seen, step, word)
+        move = move_after_resolution(seen, history)
         if move is None or isinstance(move, Hold):
             return str(STILL_HELD), None
         if isinstance(move, RollBack):
@@ -95,12 +95,12 @@ class ResolvePage(ActPage):
 
     def _with_money(
         self, seen: Situation, names: Sequence[str], without: Promise, sentence: Promise
-    ) -> tuple[str, Sum | UnknownSum | None]:
+    ) -> tuple[str, Amount | HiddenAmount | None]:
         """What is said of these calls, and the money that they move, also where that is not known or not to be seen."""
         saga = seen.saga
         steps = [found for name in names if (found := saga and saga.step(name)) and found.money]
         if not steps:
             return str(without), None
         hidden = saga.personal if saga and not self.personal else ()
-        known = moved_by(steps, (seen.execution.context, seen.execution.input), hidden)
-        return str(sentence) % {"sum": known or f"[{steps[0].money}]"}, known or UnknownSum(seen.execution.saga_id)
+        known = total_of(steps, (seen.execution.context, seen.execution.input), hidden)
+        return str(sentence) % {"sum": known or f"[{steps[0].money}]"}, known or HiddenAmount(seen.execution.saga_id)

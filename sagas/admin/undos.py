@@ -17,7 +17,7 @@ from sagas.engine import planner
 from sagas.engine.history import StepFacts, deferred_since, facts_of
 from sagas.models import SagaExecution, StepRun
 from sagas.operations.base import Situation
-from sagas.operations.preview_text import TO_UNDO
+from sagas.operations.preview_text import WILL_BE_UNDONE
 from sagas.presentation.labels import name_label
 from sagas.presentation.messages import by_hand, sentence_of
 from sagas.presentation.redactor import Veil, veil_over
@@ -140,7 +140,7 @@ def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
         execution=looked.execution,
         step=name,
         status=status,
-        what=sentence_of(name, "to_compensate", TO_UNDO, looked.execution, looked.saga, personal=veil.personal),
+        what=sentence_of(name, "to_compensate", WILL_BE_UNDONE, looked.execution, looked.saga, personal=veil.personal),
         doubt=_doubt(looked, name, view, status, personal=veil.personal),
         stands=str(SENTENCES[status]) % _times(looked, step, view),
         held=veil(looked.execution.held) if status is Status.HELD else "",

@@ -27,37 +27,37 @@ from sagas.storage import database
 
 from . import perform
 from .base import Actor, Operation
-from .bulk_preview import Forecast, prepare
+from .bulk_preview import BulkPreview, plan
 from .permissions import NEEDS
 
 __all__ = [
-    "CALL_NOBODY",
-    "MOST_ROWS",
-    "STANDINGS",
-    "Forecast",
+    "MAX_ITEMS",
+    "PROGRESS",
+    "WITHOUT_PROVIDER_CALLS",
+    "BulkPreview",
     "advance",
     "advance_all",
     "confirm",
     "counts",
     "find",
-    "prepare",
+    "plan",
 ]
 
-MOST_ROWS = 1000
+MAX_ITEMS = 1000
 AT_A_TURN = 50  # then it is another batch's turn
-CALL_NOBODY = frozenset({Operation.HOLD, Operation.ACKNOWLEDGE})
+WITHOUT_PROVIDER_CALLS = frozenset({Operation.HOLD, Operation.ACKNOWLEDGE})
 BY_USERS = frozenset({"admin", "api"})  # commands and programs have all rights
 
 Status = BulkItem.Status
 
 _DONE = Q(status=Status.DONE)
 _GOES_ON = _DONE & Q(execution__state__in=UNFINISHED)
-STANDINGS = {
+PROGRESS = {
     "waiting": Q(status=Status.WAITING),
     "running": _GOES_ON & Q(execution__held=""),
     "succeeded": _DONE & Q(execution__state=SagaState.SUCCEEDED),
     "failed": _DONE & Q(execution__state=SagaState.FAILED),
-    "needs_a_person": (_GOES_ON & ~Q(execution__held=""))
+    "needs_attention": (_GOES_ON & ~Q(execution__held=""))
     | (_DONE & Q(execution__state=SagaState.PARTIALLY_COMPENSATED)),
     "refused": Q(status=Status.REFUSED),
 }
@@ -94,7 +94,7 @@ def find(token: UUID) -> BulkOperation | None:
 def counts(bulk_operation: BulkOperation) -> dict[str, int]:
     """How many rows stand in which way, now."""
     found: dict[str, int] = _rows(bulk_operation).aggregate(
-        **{name: Count("pk", filter=how) for name, how in STANDINGS.items()}
+        **{name: Count("pk", filter=how) for name, how in PROGRESS.items()}
     )
     return found
 
@@ -133,9 +133,9 @@ def advance(bulk_operation: BulkOperation) -> bool:
 
 def _has_room(bulk_operation: BulkOperation) -> bool:
     """Whether one more may be set going: each calls one provider at a time."""
-    if bulk_operation.operation in CALL_NOBODY:
+    if bulk_operation.operation in WITHOUT_PROVIDER_CALLS:
         return True
-    return _rows(bulk_operation).filter(STANDINGS["running"]).count() < get_settings().BULK_AT_ONCE
+    return _rows(bulk_operation).filter(PROGRESS["running"]).count() < get_settings().BULK_AT_ONCE
 
 
 def _carry_out_next(bulk_operation: BulkOperation) -> bool:

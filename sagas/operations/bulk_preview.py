@@ -22,7 +22,7 @@ AT_A_TIME = 100
 
 
 @dataclass
-class Forecast:
+class BulkPreview:
     """What the act would do: `rows` are those that it is possible for, each with its version.
 
     `refused` maps each reason to the executions that it keeps the act from, by primary key and id. `calls` and `money`
@@ -44,53 +44,53 @@ class Forecast:
         return bool(self.money) or self.unknown_amounts > 0
 
 
-def prepare(operation: Operation, pks: Sequence[int], *, personal: bool = False) -> Forecast:
+def plan(operation: Operation, pks: Sequence[int], *, personal: bool = False) -> BulkPreview:
     """What the act would do to these executions now, from three queries for each AT_A_TIME of them. Writes nothing.
 
     An amount under a personal key is not known to who may not see `personal` values.
     """
-    forecast, executions = Forecast(operation, personal), SagaExecution.objects.using(database.alias())
+    preview, executions = BulkPreview(operation, personal), SagaExecution.objects.using(database.alias())
     for start in range(0, len(pks), AT_A_TIME):
         chunk = pks[start : start + AT_A_TIME]
         situations = look_at(executions, chunk)
         for situation in situations:
-            _take_in(forecast, situation)
+            _take_in(preview, situation)
         if missing := set(chunk) - {situation.execution.pk for situation in situations}:
-            forecast.unreadable += executions.filter(pk__in=missing).order_by("pk").values_list("pk", "saga_id")
-    return forecast
+            preview.unreadable += executions.filter(pk__in=missing).order_by("pk").values_list("pk", "saga_id")
+    return preview
 
 
-def _take_in(forecast: Forecast, situation: Situation) -> None:
+def _take_in(preview: BulkPreview, situation: Situation) -> None:
     execution = situation.execution
-    if sentence := GUARDS[forecast.operation](situation):
-        forecast.refused[sentence].append((execution.pk, execution.saga_id))
+    if sentence := GUARDS[preview.operation](situation):
+        preview.refused[sentence].append((execution.pk, execution.saga_id))
         return
-    forecast.rows.append((execution.pk, execution.version))
-    for step, direction in _calls(forecast.operation, situation):
-        forecast.calls[step, direction] += 1
+    preview.rows.append((execution.pk, execution.version))
+    for step, direction in _calls(preview.operation, situation):
+        preview.calls[step, direction] += 1
         if direction is not Direction.VERIFY:
-            _take_in_money(forecast, situation, step, direction)
+            _take_in_money(preview, situation, step, direction)
 
 
-def _take_in_money(forecast: Forecast, situation: Situation, name: str, direction: Direction) -> None:
+def _take_in_money(preview: BulkPreview, situation: Situation, name: str, direction: Direction) -> None:
     step = situation.saga.step(name) if situation.saga else None
     if step is None or step.money is None:
         return
-    if not forecast.personal and situation.saga and step.money in situation.saga.personal:
-        forecast.unknown_amounts += 1
+    if not preview.personal and situation.saga and step.money in situation.saga.personal:
+        preview.unknown_amounts += 1
         return
     execution = situation.execution
     # A run from the start begins with the input, whatever the one before has made of it.
-    anew = forecast.operation is Operation.RETRY and situation.state is SagaState.FAILED
+    anew = preview.operation is Operation.RETRY and situation.state is SagaState.FAILED
     try:
         moved, currency = amount(step.money, (execution.input,) if anew else (execution.context, execution.input))
-        forecast.money[direction, currency] += moved
+        preview.money[direction, currency] += moved
     except (LookupError, ValueError, ArithmeticError):
-        forecast.unknown_amounts += 1
+        preview.unknown_amounts += 1
 
 
 def _calls(operation: Operation, situation: Situation) -> list[tuple[str, Direction]]:
     """The calls of the act's preview, and those that may follow them."""
     _, calls = PREVIEWS[operation](situation)
     follows = what_follows(operation, calls, situation.saga, situation.history)
-    return [(call.step, call.direction) for call in (*calls, *follows.surely, *follows.perhaps)]
+    return [(call.step, call.direction) for call in (*calls, *follows.surely, *follows.possible)]

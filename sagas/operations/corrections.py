@@ -19,25 +19,25 @@ from sagas.models import SagaExecution
 from sagas.presentation.superseded_values import add_former_input
 
 from .base import PYTHON, Actor, Operation, Preview, look
-from .handlers import defined
+from .handlers import definition_of
 
 
 @dataclass(frozen=True)
 class Correction:
     """What a correction would change, and what would follow: `execution` as it would be, and the preview of that."""
 
-    former: Mapping[str, Any]
+    before: Mapping[str, Any]
     execution: SagaExecution
     preview: Preview
 
     @property
     def changed(self) -> list[str]:
         """The keys with another value than before, or without one."""
-        changes = json_values.changes_between(self.former, self.execution.input)
+        changes = json_values.changes_between(self.before, self.execution.input)
         return [*changes.get("set", ()), *changes.get("deleted", ())]
 
 
-def what_follows(execution: SagaExecution) -> Operation:
+def follow_up(execution: SagaExecution) -> Operation:
     """The act that makes a correction take effect."""
     return Operation.RETRY if execution.state is SagaState.FAILED else Operation.RELEASE
 
@@ -48,11 +48,11 @@ def plan_correction(saga_id: str, context: Mapping[str, Any]) -> Correction:
     situation = look(saga_id)
     execution = situation.execution
     corrected = copy.copy(execution)
-    corrected.input = json.loads(new_execution.input_text(defined(situation), context))
+    corrected.input = json.loads(new_execution.input_text(definition_of(situation), context))
     changes = json_values.changes_between(execution.input, corrected.input)
     corrected.context = json_values.apply_changes(execution.context, changes)
     add_former_input(corrected, execution.input)
-    return Correction(execution.input, corrected, operations.plan(what_follows(execution), saga_id))
+    return Correction(execution.input, corrected, operations.plan(follow_up(execution), saga_id))
 
 
 def correct_and_go_on(
@@ -63,7 +63,7 @@ def correct_and_go_on(
     Raises as `perform` does, and ActHalfDone when the input was replaced and nothing followed.
     """
     corrected = operations.perform(Operation.CORRECT, saga_id, reason=reason, by=by, version=version, context=context)
-    operation = what_follows(corrected)
+    operation = follow_up(corrected)
     try:
         return operations.perform(operation, saga_id, reason=reason, by=by, version=corrected.version)
     except ActRefused as refusal:

@@ -35,7 +35,7 @@ from sagas.models.clock import CLOCK
 from sagas.storage import database
 
 from .base import Actor, Operation, Situation
-from .preview import move_after_word, next_run, released
+from .preview import move_after_resolution, next_run, released
 
 TOLD = ("run", "plan", "failed_step", "held")
 
@@ -62,7 +62,7 @@ def _retry(situation: Situation, by: Actor, reason: str) -> SagaExecution:
         "started_at": None,
         "budget_since": version,
         "keys_since": version,
-        "action_started": planner.start_mark(defined(situation), history),
+        "action_started": planner.start_mark(definition_of(situation), history),
         "pivot_reached": False,
     }
     return _move(situation, Operation.RETRY, by, reason, fresh | _going_on(execution))
@@ -129,7 +129,7 @@ def _resolve(
     evidence: str = "",
 ) -> SagaExecution:
     run, context = _resolution(situation, step, Resolution(outcome), output)
-    saga = defined(situation)
+    saga = definition_of(situation)
     history = situation.history.with_attempt(past_attempt(run))
     data = {"step": step, "outcome": run.resolution, "evidence": json_values.clean_text(evidence)}
     changes = {
@@ -173,12 +173,12 @@ def _resolution(situation: Situation, step: str, resolution: Resolution, output:
 
 def _after_resolution(situation: Situation, history: History) -> dict[str, Any]:
     """What the person's word makes of the execution: ended, going on, or still waiting for a person."""
-    saga = defined(situation)
+    saga = definition_of(situation)
     if situation.state is SagaState.PARTIALLY_COMPENSATED:
         if planner.remaining(saga, history):
             return {}
         return {"state": state_after(situation.state, StateEvent.RESOLVE), **_ended()}
-    move = move_after_word(situation, history)
+    move = move_after_resolution(situation, history)
     if move is None:
         return {}
     if isinstance(move, Hold):
@@ -194,7 +194,7 @@ def _acknowledge(situation: Situation, by: Actor, reason: str) -> SagaExecution:
 
 
 def _correct(situation: Situation, by: Actor, reason: str, *, context: Mapping[str, Any]) -> SagaExecution:
-    execution, saga = situation.execution, defined(situation)
+    execution, saga = situation.execution, definition_of(situation)
     corrected = json.loads(new_execution.input_text(saga, context))
     changes = json_values.changes_between(execution.input, corrected)
     former = json_values.changes_between(corrected, execution.input)
@@ -300,7 +300,7 @@ def _ended() -> dict[str, Any]:
     return unheld | {"due_at": None, "rank_at": None, "finished_at": CLOCK.now()}
 
 
-def defined(situation: Situation) -> Saga:
+def definition_of(situation: Situation) -> Saga:
     """The saga's definition; acts that need one are refused without it."""
     if situation.saga is None:
         raise UnknownSaga(situation.execution.saga_name, all_sagas())

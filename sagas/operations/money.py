@@ -13,7 +13,7 @@ from sagas.definition.saga import SagaStep
 from sagas.presentation import templates
 
 
-def moved_by(steps: Sequence[SagaStep], contexts: templates.Contexts, hidden: Sequence[str] = ()) -> Sum | None:
+def total_of(steps: Sequence[SagaStep], contexts: templates.Contexts, hidden: Sequence[str] = ()) -> Amount | None:
     """What these steps move together; None where that is nothing, cannot be read, or is under a hidden key."""
     keys = [step.money for step in steps if step.money]
     if not keys or set(keys) & set(hidden):
@@ -22,11 +22,11 @@ def moved_by(steps: Sequence[SagaStep], contexts: templates.Contexts, hidden: Se
         amounts = [templates.amount(key, contexts) for key in keys]
     except (LookupError, ValueError, ArithmeticError):
         return None
-    return Sum(sum((amount for amount, _ in amounts), Decimal(0)), amounts[0][1])
+    return Amount(sum((amount for amount, _ in amounts), Decimal(0)), amounts[0][1])
 
 
 @dataclass(frozen=True)
-class UnknownSum:
+class HiddenAmount:
     """A sum that is not known, or not to this reader, of the execution with this id; who means it types the id."""
 
     saga_id: str
@@ -34,13 +34,13 @@ class UnknownSum:
     def __str__(self) -> str:
         return self.saga_id
 
-    def is_meant_by(self, typed: str) -> bool:
+    def matches(self, typed: str) -> bool:
         """Whether this is the id."""
         return typed.strip() == self.saga_id
 
 
 @dataclass(frozen=True)
-class Sum:
+class Amount:
     """An amount in a currency; its text is what people read."""
 
     amount: Decimal
@@ -49,7 +49,7 @@ class Sum:
     def __str__(self) -> str:
         return templates.money(self.amount, self.currency)
 
-    def is_meant_by(self, typed: str) -> bool:
+    def matches(self, typed: str) -> bool:
         """Whether this is the sum as any of the site's languages writes it, with its currency or without."""
         bare = "".join(typed.split()).upper()
         for sign in (templates.SYMBOLS.get(self.currency, ""), self.currency):

@@ -104,7 +104,7 @@ def released(situation: Situation) -> History:
     return dataclasses.replace(situation.history, budget_since=situation.execution.version + 1)
 
 
-def resolved(situation: Situation, step: str, word: Resolution) -> History:
+def with_resolution(situation: Situation, step: str, word: Resolution) -> History:
     """The history with a person's word on the step."""
     version, now = situation.execution.version + 1, CLOCK.by_host()
     outcome = Outcome.FAILED if word is Resolution.NOT_DONE else Outcome.SUCCEEDED
@@ -112,7 +112,7 @@ def resolved(situation: Situation, step: str, word: Resolution) -> History:
     return situation.history.with_attempt(past)
 
 
-def move_after_word(situation: Situation, history: History) -> Move | None:
+def move_after_resolution(situation: Situation, history: History) -> Move | None:
     """What comes next once a person's word has led to this history; None where a word does not end the hold."""
     if situation.saga is None or situation.state in TERMINAL or situation.cause_of_hold != "engine":
         return None

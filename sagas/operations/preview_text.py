@@ -16,12 +16,12 @@ from sagas.models import SagaExecution
 from sagas.presentation import labels, messages, step_status
 
 from .base import Call, Operation, Preview
-from .money import Sum, UnknownSum, moved_by
+from .money import Amount, HiddenAmount, total_of
 from .resolution_effects import Following, what_follows
 
-TO_DO = pgettext_lazy("what a call would do", "%(step)s is done.")
-TO_UNDO = pgettext_lazy("what a call would do", "%(step)s is undone.")
-TO_ASK = _("The provider is asked whether %(step)s was done.")
+WILL_BE_DONE = pgettext_lazy("what a call would do", "%(step)s is done.")
+WILL_BE_UNDONE = pgettext_lazy("what a call would do", "%(step)s is undone.")
+WILL_BE_ASKED = _("The provider is asked whether %(step)s was done.")
 CHARGED = _("%(sum)s is charged to the customer.")
 BACK = _("%(sum)s goes back to the customer.")
 BACK_IF_CHARGED = _("%(sum)s goes back to the customer, if it was charged.")
@@ -30,14 +30,14 @@ AS_ANSWERED = {
     Direction.COMPENSATION: _("If it is undone, as much as was charged goes back to the customer: %(sum)s at most."),
 }
 WORDS = {
-    Direction.ACTION: ("to_do", TO_DO),
-    Direction.COMPENSATION: ("to_compensate", TO_UNDO),
-    Direction.VERIFY: ("", TO_ASK),
+    Direction.ACTION: ("to_do", WILL_BE_DONE),
+    Direction.COMPENSATION: ("to_compensate", WILL_BE_UNDONE),
+    Direction.VERIFY: ("", WILL_BE_ASKED),
 }
 
 
 @dataclass(frozen=True)
-class ToldCall:
+class CallText:
     """A call, and the sentence that says what it does."""
 
     call: Call
@@ -45,35 +45,35 @@ class ToldCall:
 
 
 @dataclass(frozen=True)
-class Told:
+class PreviewText:
     """What people read before they decide: `calls` are made if all goes well, `perhaps` as a provider answers.
 
     `refund` is what goes back to the customer, None where nothing does for sure.
     """
 
     sentence: str
-    calls: tuple[ToldCall, ...]
-    perhaps: tuple[ToldCall, ...]
+    calls: tuple[CallText, ...]
+    possible: tuple[CallText, ...]
     not_repeated: tuple[str, ...]
     money: tuple[str, ...]
     irreversible: tuple[str, ...]
     in_doubt: tuple[str, ...]
-    refund: Sum | UnknownSum | None
+    refund: Amount | HiddenAmount | None
 
 
-def tell(
+def describe(
     preview: Preview, execution: SagaExecution, saga: Saga | None, history: History, *, personal: bool = False
-) -> Told:
+) -> PreviewText:
     """The preview in the active language; `personal` shows the values of personal keys."""
     follows = what_follows(preview.operation, preview.calls, saga, history)
     done = frozenset(steps_completed(history))
     told = messages.steps_told(execution, saga, history, personal=personal)
     teller = _Teller(preview, follows, _as_it_will_be(preview, execution), saga, done, personal)
     again = {call.step for call in teller.calls}
-    return Told(
+    return PreviewText(
         teller.lead(),
-        tuple(ToldCall(call, teller.sentence(call)) for call in teller.calls),
-        tuple(ToldCall(call, teller.sentence(call)) for call in follows.perhaps),
+        tuple(CallText(call, teller.sentence(call)) for call in teller.calls),
+        tuple(CallText(call, teller.sentence(call)) for call in follows.possible),
         tuple(step.sentence for step in told if step.name in preview.not_repeated and step.name not in again),
         tuple(teller.money()),
         tuple(teller.irreversible()),
@@ -109,7 +109,7 @@ class _Teller:
 
     def lead(self) -> str:
         """What it is about, without the words of the trade that the preview's own sentence may have."""
-        if self.follows.perhaps:
+        if self.follows.possible:
             return gettext("The provider is asked first; as its answer is, it goes on, or what was done is undone.")
         if self.preview.operation is Operation.VERIFY and self.follows.surely:
             return gettext("The provider is asked first; then it goes on, whatever the answer is.")
@@ -137,12 +137,12 @@ class _Teller:
             known = any(step.name in self.done for step in steps)
             yield (BACK if known else BACK_IF_CHARGED) % {"sum": self._shown(steps)}
         for direction, sentence in AS_ANSWERED.items():
-            if steps := self._with_money(self.follows.perhaps, direction):
+            if steps := self._with_money(self.follows.possible, direction):
                 yield sentence % {"sum": self._shown(steps)}
 
     def irreversible(self) -> Iterator[str]:
         """What no undo takes back, once it is done."""
-        calls = [*self.calls, *self.follows.perhaps]
+        calls = [*self.calls, *self.follows.possible]
         for call in calls:
             step = self._step(call)
             if call.direction is not Direction.ACTION or step is None:
@@ -155,17 +155,17 @@ class _Teller:
         if any(call.direction is Direction.COMPENSATION for call in calls):
             yield gettext("An undo is for good: what it takes back can only be started anew.")
 
-    def refund(self) -> Sum | UnknownSum | None:
+    def refund(self) -> Amount | HiddenAmount | None:
         """What goes back to the customer, also where that is not known or may not be seen."""
         steps = self._paying(Direction.COMPENSATION)
-        return (self._sum(steps) or UnknownSum(self.execution.saga_id)) if steps else None
+        return (self._sum(steps) or HiddenAmount(self.execution.saga_id)) if steps else None
 
     def _shown(self, steps: Sequence[SagaStep]) -> str:
         return str(self._sum(steps) or f"[{steps[0].money}]")
 
-    def _sum(self, steps: Sequence[SagaStep]) -> Sum | None:
+    def _sum(self, steps: Sequence[SagaStep]) -> Amount | None:
         hidden = self.saga.personal if self.saga and not self.personal else ()
-        return moved_by(steps, (self.execution.context, self.execution.input), hidden)
+        return total_of(steps, (self.execution.context, self.execution.input), hidden)
 
     def _paying(self, direction: Direction) -> list[SagaStep]:
         return self._with_money(self.calls, direction)

@@ -20,7 +20,7 @@ class Following:
     """Calls that follow: `surely`, if all goes well, and `perhaps`, as a provider answers."""
 
     surely: Sequence[Call] = ()
-    perhaps: Sequence[Call] = ()
+    possible: Sequence[Call] = ()
 
 
 def what_follows(operation: Operation, calls: Sequence[Call], saga: Saga | None, history: History) -> Following:
@@ -29,7 +29,7 @@ def what_follows(operation: Operation, calls: Sequence[Call], saga: Saga | None,
         return Following()
     if operation is Operation.RELEASE:
         later = _after(calls[0], saga, history)
-        return Following(perhaps=later) if calls[0].direction is Direction.VERIFY else Following(surely=later)
+        return Following(possible=later) if calls[0].direction is Direction.VERIFY else Following(surely=later)
     if operation is Operation.VERIFY and history.state in UNFINISHED:
         return _after_answers(saga, history, {call.step for call in calls})
     return Following()

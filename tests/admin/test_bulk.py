@@ -326,7 +326,7 @@ def test_progress_tells_each_group_and_each_row_and_how_it_stands_now(support, f
     drain()
     assert "5 of 5 have ended" in words(support.get(followed))
 
-    shown = words(support.get(followed, {"show": "needs_a_person"}))
+    shown = words(support.get(followed, {"show": "needs_attention"}))
     assert ("f-1" in shown, "f-0" in shown, "f-2" in shown) == (True, False, False)
     for pk in pks:
         assert f'href="{LIST}{pk}/change/"' in support.get(followed).content.decode()

@@ -213,8 +213,8 @@ def test_a_release_that_asks_first_tells_the_money_that_either_answer_moves(supp
     ]
     assert items(page, PERHAPS) == ["Extras is done.", "Charge is undone.", "Deposit is undone."]
     assert items(page, FOR_GOOD) == [AN_UNDO]
-    forecast = bulk.prepare(Operation.RELEASE, [execution.pk])
-    assert forecast.money == {(Direction.ACTION, "BRL"): 10, (Direction.COMPENSATION, "BRL"): 20}
+    preview = bulk.plan(Operation.RELEASE, [execution.pk])
+    assert preview.money == {(Direction.ACTION, "BRL"): 10, (Direction.COMPENSATION, "BRL"): 20}
 
 
 # A check of what the engine holds: it ends the hold.

@@ -87,7 +87,7 @@ def test_a_bulk_retry_is_confirmed_once_and_its_page_goes_on_by_itself(failed, d
 
 
 def test_without_javascript_a_link_shows_how_far_it_is(failed, desk):
-    rows = bulk.prepare(Operation.RETRY, failed).rows
+    rows = bulk.plan(Operation.RETRY, failed).rows
     bulk_operation = bulk.confirm(
         uuid.uuid4(), Operation.RETRY, rows, reason="again", by=Actor(name="sara", source="cli")
     )

@@ -27,7 +27,7 @@ def retried(strange, caplog):
         for number in range(count):
             get_saga_orchestrator().execute(f"s-{number}", "second", context={"seconds": seconds})
         pks = list(SagaExecution.objects.values_list("pk", flat=True))
-        rows = bulk.prepare(Operation.RETRY, pks).rows
+        rows = bulk.plan(Operation.RETRY, pks).rows
         return bulk.confirm(uuid.uuid4(), Operation.RETRY, rows, reason="again", by=Actor(name="ana", source="cli"))
 
     return confirm

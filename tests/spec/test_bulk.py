@@ -42,7 +42,7 @@ def failed(stage, registered, db):
 
 def confirmed(operation, pks, token=None):
     """A batch as somebody confirms it who has just seen what it would do."""
-    rows = bulk.prepare(operation, pks).rows
+    rows = bulk.plan(operation, pks).rows
     return bulk.confirm(token or uuid.uuid4(), operation, rows, reason="the ship is back", by=BY)
 
 
@@ -55,12 +55,12 @@ def retries():
 
 
 def test_a_forecast_counts_the_calls_and_sums_the_money_up(failed):
-    forecast = bulk.prepare(Operation.RETRY, failed(3))
+    preview = bulk.plan(Operation.RETRY, failed(3))
 
-    assert forecast.calls == {("charge", Direction.ACTION): 3, ("ship", Direction.ACTION): 3}
-    assert forecast.money == {(Direction.ACTION, "BRL"): Decimal("31.50")}
-    assert (len(forecast.rows), forecast.refused, forecast.unknown_amounts) == (3, {}, 0)
-    assert forecast.moves_money
+    assert preview.calls == {("charge", Direction.ACTION): 3, ("ship", Direction.ACTION): 3}
+    assert preview.money == {(Direction.ACTION, "BRL"): Decimal("31.50")}
+    assert (len(preview.rows), preview.refused, preview.unknown_amounts) == (3, {}, 0)
+    assert preview.moves_money
 
 
 def test_a_forecast_tells_money_by_direction_and_currency_and_what_is_no_amount(stage, registered, db):
@@ -70,14 +70,14 @@ def test_a_forecast_tells_money_by_direction_and_currency_and_what_is_no_amount(
     inputs = ({"amount": "10", "currency": "EUR"}, {"amount": 5}, {"amount": "7.50"}, {"amount": "much"}, {})
     not_undone = [run(*saga, context=given).pk for given in inputs]
 
-    forecast = bulk.prepare(Operation.RETRY, not_undone)
+    preview = bulk.plan(Operation.RETRY, not_undone)
 
-    assert forecast.calls == {("charge", Direction.COMPENSATION): 5}
-    assert forecast.money == {
+    assert preview.calls == {("charge", Direction.COMPENSATION): 5}
+    assert preview.money == {
         (Direction.COMPENSATION, "EUR"): Decimal(10),
         (Direction.COMPENSATION, "BRL"): Decimal("12.50"),
     }
-    assert forecast.unknown_amounts == 2
+    assert preview.unknown_amounts == 2
 
 
 def test_a_forecast_groups_those_that_are_refused_by_the_reason(failed, stage):
@@ -85,10 +85,10 @@ def test_a_forecast_groups_those_that_are_refused_by_the_reason(failed, stage):
     done = [run(stage.step("a"), saga_id=f"done-{number}") for number in range(2)]
     stranger = run(stage.step("a", StepFailed("no")), saga_id="stranger", name="forgotten")
 
-    forecast = bulk.prepare(Operation.RETRY, [*pks, *(execution.pk for execution in done), stranger.pk])
+    preview = bulk.plan(Operation.RETRY, [*pks, *(execution.pk for execution in done), stranger.pk])
 
-    assert forecast.rows == [(pk, SagaExecution.objects.get(pk=pk).version) for pk in pks]
-    assert forecast.refused == {
+    assert preview.rows == [(pk, SagaExecution.objects.get(pk=pk).version) for pk in pks]
+    assert preview.refused == {
         "only what has failed can be tried again, and this is “Succeeded”.": [(e.pk, e.saga_id) for e in done],
         "no saga named 'forgotten' is registered here.": [(stranger.pk, "stranger")],
     }
@@ -98,10 +98,10 @@ def test_an_execution_that_cannot_be_read_costs_the_others_nothing(failed):
     pks = failed(5)
     SagaExecution.objects.filter(pk=pks[3]).update(context=RawSQL("%s", ["{"]))
 
-    forecast = bulk.prepare(Operation.RETRY, pks)
+    preview = bulk.plan(Operation.RETRY, pks)
 
-    assert [pk for pk, _ in forecast.rows] == [pk for pk in pks if pk != pks[3]]
-    assert forecast.unreadable == [(pks[3], "f-3")]
+    assert [pk for pk, _ in preview.rows] == [pk for pk in pks if pk != pks[3]]
+    assert preview.unreadable == [(pks[3], "f-3")]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_forecast_takes_three_queries_for_a_hundred_executions(failed, operati
         perform(Operation.HOLD, SagaExecution.objects.get(pk=pk).saga_id)
 
     with django_assert_num_queries(3):
-        bulk.prepare(operation, pks)
+        bulk.plan(operation, pks)
 
 
 def test_a_release_foretells_also_what_follows_the_next_step(stage, registered, orchestrator, db):
@@ -123,12 +123,12 @@ def test_a_release_foretells_also_what_follows_the_next_step(stage, registered, 
     held = orchestrator.start("held", "trip", context={"amount": "7"})
     perform(Operation.HOLD, "held", reason="wait")
 
-    forecast = bulk.prepare(Operation.RELEASE, [held.pk])
+    preview = bulk.plan(Operation.RELEASE, [held.pk])
 
-    assert forecast.calls == dict.fromkeys(
+    assert preview.calls == dict.fromkeys(
         [("order", Direction.ACTION), ("charge", Direction.ACTION), ("ship", Direction.ACTION)], 1
     )
-    assert forecast.money == {(Direction.ACTION, "BRL"): Decimal(7)}
+    assert preview.money == {(Direction.ACTION, "BRL"): Decimal(7)}
 
 
 def test_a_release_of_a_rollback_foretells_all_undos(stage, registered, orchestrator, db):
@@ -140,17 +140,17 @@ def test_a_release_of_a_rollback_foretells_all_undos(stage, registered, orchestr
     held = run(*saga, saga_id="held", context={"amount": "7"}, max_seconds=0.1)
     perform(Operation.HOLD, "held", reason="wait")
 
-    forecast = bulk.prepare(Operation.RELEASE, [held.pk])
+    preview = bulk.plan(Operation.RELEASE, [held.pk])
 
-    assert forecast.calls == {("order", Direction.COMPENSATION): 1, ("charge", Direction.COMPENSATION): 1}
-    assert forecast.money == {(Direction.COMPENSATION, "BRL"): Decimal(7)}
+    assert preview.calls == {("order", Direction.COMPENSATION): 1, ("charge", Direction.COMPENSATION): 1}
+    assert preview.money == {(Direction.COMPENSATION, "BRL"): Decimal(7)}
 
 
 def test_nothing_that_is_foretold_is_done(failed):
     pks = failed(2)
     before = list(SagaExecution.objects.values())
 
-    bulk.prepare(Operation.RETRY, pks)
+    bulk.plan(Operation.RETRY, pks)
 
     assert list(SagaExecution.objects.values()) == before
     assert not BulkOperation.objects.exists()
@@ -169,7 +169,7 @@ def test_each_act_of_a_batch_tells_who_and_why(failed):
     failed_ones = failed(2)
     user = get_user_model().objects.create_superuser("ana")
     SagaExecution.objects.update(needs_attention=True)
-    rows = bulk.prepare(Operation.ACKNOWLEDGE, failed_ones).rows
+    rows = bulk.plan(Operation.ACKNOWLEDGE, failed_ones).rows
     bulk_operation = bulk.confirm(
         uuid.uuid4(), Operation.ACKNOWLEDGE, rows, reason="seen", by=Actor(user=user, source="admin")
     )
@@ -191,7 +191,7 @@ def test_of_acts_that_call_providers_only_so_many_go_on_at_once(failed, settings
         drain()
 
     assert [(now["running"], now["waiting"]) for now in seen[:4]] == [(4, 6), (4, 2), (2, 0), (0, 0)]
-    assert bulk.counts(bulk_operation) == dict.fromkeys(bulk.STANDINGS, 0) | {"succeeded": 10}
+    assert bulk.counts(bulk_operation) == dict.fromkeys(bulk.PROGRESS, 0) | {"succeeded": 10}
     assert Counter(stage.told) == {"charge": 10, "ship": 10}
 
 
@@ -203,7 +203,7 @@ def test_one_that_is_held_meanwhile_gives_its_place_away(failed, settings):
 
     bulk.advance(bulk_operation)
 
-    assert bulk.counts(bulk_operation) == dict.fromkeys(bulk.STANDINGS, 0) | {"running": 1, "needs_a_person": 1}
+    assert bulk.counts(bulk_operation) == dict.fromkeys(bulk.PROGRESS, 0) | {"running": 1, "needs_attention": 1}
 
 
 @pytest.mark.parametrize("operation", [Operation.HOLD, Operation.ACKNOWLEDGE])
