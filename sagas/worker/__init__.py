@@ -1,6 +1,6 @@
-"""Workers: django-q2 keeps the processes, its pusher rings a bell, and the workers claim what is due.
+"""Workers: django-q2 runs the processes, its pusher wakes them up, and they claim the executions that are due.
 
-Nothing of a saga lies in django-q2's queue: correctness and progress hold if the bell rings never, twice or late.
+No execution is stored in django-q2's queue, so a wake-up that is lost, late or repeated does no harm.
 """
 
 from .broker import SagaBroker

@@ -1,11 +1,10 @@
-"""django-q2's broker for sagas: it looks whether something is due and rings; it neither stores nor claims."""
+"""django-q2's broker for sagas: it wakes up the workers when an execution is due, and neither stores nor claims any."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
 import os
-import select
 import signal
 import time
 from functools import cached_property
@@ -27,84 +26,92 @@ from sagas.models import SagaExecution
 from sagas.models.querysets import ExecutionQuerySet
 from sagas.storage import database
 
-from . import orphans, process
-from .notifications import Changes, changes_of
-from .reports import LINE, Report
-from .shared import CLUSTER
-from .ticker import Pulse
+from . import process
+from .notifications import Notifications, notifications_of
+from .supervision import orphans
+from .supervision.shared_memory import CLUSTER
+from .supervision.worker_reports import REPORT_WRITER, Lifeline, Report
+from .ticker import Ticker
 
-LIFELINE = "SAGAS_LIFELINE"
-LOOK_AROUND = 0.2
-AFTER_A_BELL = 0.005
+LONGEST_WAIT = 0.2
+SHORTEST_PAUSE = 0.005
 LONGEST_PAUSE = 0.25
-AFTER_AN_ERROR = 1.0
+PAUSE_AFTER_ERROR = 1.0
 
 
-class NotForTasks(SagaError):
-    """Somebody sent an ordinary task to the cluster that runs sagas."""
+class OrdinaryTaskRefused(SagaError):
+    """An ordinary django-q2 task was sent to the cluster that runs sagas."""
 
     def __init__(self) -> None:
-        super().__init__("This cluster runs sagas only; send other tasks to a django-q2 cluster of their own.")
+        super().__init__("This cluster runs sagas only. Send other tasks to another django-q2 cluster.")
 
 
 class SagaBroker(Broker):  # type: ignore[misc]
-    """Lives in the sentinel, which forks the workers and the pusher, and in the pusher, which calls `dequeue`."""
+    """Used in two processes: the sentinel, which forks workers and pusher, and the pusher, which calls `dequeue`."""
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key)
         self._pause = 0.0
         self._claims = 0
         self._parent = os.getppid()
-        self._lifeline = ""
-        self._has_told = False
+        self._lifeline = Lifeline()
+        self._is_pusher = False
 
     def dequeue(self) -> list[tuple[None, str]] | None:
-        """A bell if something is due; else waits until something may be, for a moment at most."""
+        """Return a wake-up if an execution is due; otherwise wait for a moment and return None."""
         if CLUSTER.orphaned():
             raise SystemExit(0)
-        if not self._has_told:
-            self._has_told = True
-            LINE.tell(Report("pusher", os.getpid()))
-            Pulse().start()
+        if not self._is_pusher:
+            self._become_pusher()
         try:
-            return self._look()
+            return self._next_wake_up()
         except DatabaseError as error:
             self._pause = 0.0
             log(logging.WARNING, "pusher.failed", error_type=type(error).__name__)
             connections[database.alias()].close()
-            time.sleep(AFTER_AN_ERROR)
+            time.sleep(PAUSE_AFTER_ERROR)
             return None
 
-    def _look(self) -> list[tuple[None, str]] | None:
+    def _become_pusher(self) -> None:
+        self._is_pusher = True
+        REPORT_WRITER.send(Report("pusher", os.getpid()))
+        Ticker().start()
+
+    def _next_wake_up(self) -> list[tuple[None, str]] | None:
         time.sleep(self._pause)
-        self._changes.note()
-        left = storage.due_in(get_settings().POLL, list(all_sagas()))
-        if left <= 0 and not CLUSTER.stopping:
-            self._ring_less_in_vain()
-            return [(None, _bell())]
+        self._notifications.reset()
+        seconds = storage.due_in(get_settings().POLL, list(all_sagas()))
+        if seconds <= 0 and not CLUSTER.stopping:
+            self._slow_down_without_claims()
+            return [(None, _wake_up())]
         self._pause = 0.0
-        stop_at = time.monotonic() + left
-        while not (CLUSTER.stopping or self._changes.wait(min(LOOK_AROUND, max(0.0, stop_at - time.monotonic())))):
-            if time.monotonic() >= stop_at:
-                break
+        self._wait_for_change(seconds)
         if CLUSTER.stopping:
-            time.sleep(AFTER_A_BELL)
+            time.sleep(SHORTEST_PAUSE)
         return None
 
-    def _ring_less_in_vain(self) -> None:
-        """What is due may be what nobody may take just now: ever longer pauses while no bell leads to a claim."""
-        in_vain = self._pause and CLUSTER.claims == self._claims
-        self._pause = min(2 * self._pause, LONGEST_PAUSE) if in_vain else AFTER_A_BELL
+    def _wait_for_change(self, seconds: float) -> None:
+        """Return at the next commit, when the cluster stops, or after `seconds`."""
+        stop_at = time.monotonic() + seconds
+        while not CLUSTER.stopping:
+            left = max(0.0, stop_at - time.monotonic())
+            if self._notifications.wait(min(LONGEST_WAIT, left)) or time.monotonic() >= stop_at:
+                return
+
+    def _slow_down_without_claims(self) -> None:
+        """Double the pause while wake-ups lead to no claim: what is due may be locked."""
+        fruitless = self._pause and CLUSTER.claims == self._claims
+        self._pause = min(2 * self._pause, LONGEST_PAUSE) if fruitless else SHORTEST_PAUSE
         self._claims = CLUSTER.claims
 
     @cached_property
-    def _changes(self) -> Changes:
-        return changes_of(connections[database.alias()])
+    def _notifications(self) -> Notifications:
+        return notifications_of(connections[database.alias()])
 
     def set_stat(self, key: str, value: str, timeout: int) -> Any:
-        """Only a sentinel calls this, before it forks and then twice a second: how the workers learn of a stop."""
+        """Watch the cluster's status. The sentinel calls this before it forks, then twice a second."""
         if not CLUSTER.sentinel:
-            self._found()
+            self._become_sentinel()
         try:
             status = SignedPackage.loads(value).status
         except BadSignature:
@@ -114,73 +121,68 @@ class SagaBroker(Broker):  # type: ignore[misc]
         self._end_without_parent()
         return super().set_stat(key, value, timeout)
 
-    def _found(self) -> None:
-        """From here on the children know whose they are, and the supervisor who we are."""
-        CLUSTER.founded_here()
-        # Out of the environment: to what a step starts, the number would mean another file.
-        self._lifeline = os.environ.pop(LIFELINE, "")
-        LINE.take_up()
-        LINE.tell(Report("sentinel", os.getpid(), workers=Conf.WORKERS))
+    def _become_sentinel(self) -> None:
+        """Prepare what the children inherit, and report to the supervisor."""
+        CLUSTER.become_sentinel()
+        self._lifeline.open()
+        REPORT_WRITER.open()
+        REPORT_WRITER.send(Report("sentinel", os.getpid(), workers=Conf.WORKERS))
         for name in all_sagas():
-            LINE.tell(Report("saga", os.getpid(), name=name))
-        process.await_spawn()
-        orphans.leave_with_the_sentinel()
+            REPORT_WRITER.send(Report("saga", os.getpid(), name=name))
+        process.create_in_workers()
+        orphans.exit_with_sentinel(process.is_worker)
 
     def _end_without_parent(self) -> None:
-        """A sentinel without its parent, or a parent without its supervisor, would go on for ever unseen."""
+        """End the cluster if the sentinel has lost its parent, or the parent its supervisor."""
         if os.getppid() != self._parent:
             log(logging.CRITICAL, "cluster.orphaned", pid=os.getpid())
             CLUSTER.stop()
-            for child in multiprocessing.active_children():  # the monitor would wait for ever
+            for child in multiprocessing.active_children():  # the monitor would wait forever
                 child.terminate()
             os.kill(os.getpid(), signal.SIGTERM)
-        elif not CLUSTER.stopping and self._lifeline_cut():
+        elif not CLUSTER.stopping and self._lifeline.is_cut():
             log(logging.CRITICAL, "supervisor.lost", pid=self._parent)
             os.kill(self._parent, signal.SIGTERM)
 
-    def _lifeline_cut(self) -> bool:
-        """Whether the supervisor's end of its pipe is closed."""
-        return bool(self._lifeline) and bool(select.select([int(self._lifeline)], [], [], 0)[0])
-
     def queue_size(self) -> int:
-        """How many executions are due."""
+        """Return how many executions are due."""
         return _executions().of_sagas(all_sagas()).due().count()
 
     def lock_size(self) -> int:
-        """How many executions workers have in hand."""
+        """Return how many executions are leased."""
         return _executions().filter(leased=True).count()
 
     def ping(self) -> bool:
-        """Nothing has to be reached to ring."""
+        """Return True: there is no server to reach."""
         return True
 
     def info(self) -> str:
-        """What `qinfo` shows."""
+        """Return the name that `qinfo` shows."""
         return "sagas"
 
     def enqueue(self, task: Any) -> NoReturn:
-        """Refused: NotForTasks."""
-        raise NotForTasks
+        """Raise OrdinaryTaskRefused."""
+        raise OrdinaryTaskRefused
 
     def purge_queue(self) -> NoReturn:
-        """Refused: NotForTasks."""
-        raise NotForTasks
+        """Raise OrdinaryTaskRefused."""
+        raise OrdinaryTaskRefused
 
     def delete_queue(self) -> NoReturn:
-        """Refused: NotForTasks."""
-        raise NotForTasks
+        """Raise OrdinaryTaskRefused."""
+        raise OrdinaryTaskRefused
 
 
 def _executions() -> ExecutionQuerySet:
     return SagaExecution.objects.using(database.alias())
 
 
-def _bell() -> str:
-    """An empty task: it makes a worker look for itself. Nobody waits for its result, and no clock runs for it."""
+def _wake_up() -> str:
+    """Return a task that makes a worker claim; it has no timeout and its result is not saved."""
     task = {
         "id": "0" * 32,
         "name": "sagas",
-        "func": "sagas.worker.process.answer",
+        "func": "sagas.worker.process.handle_wake_up",
         "args": (),
         "kwargs": {},
         "started": timezone.now(),

@@ -1,4 +1,4 @@
-"""How the pusher learns that something has been committed: LISTEN on PostgreSQL, `data_version` on SQLite."""
+"""How the pusher notices a commit: LISTEN on PostgreSQL, `data_version` on SQLite."""
 
 from __future__ import annotations
 
@@ -12,97 +12,99 @@ from sagas.conf import get_settings
 from sagas.engine.logs import log
 from sagas.storage import CHANNEL
 
-GLANCE = 0.01
-TRY_AGAIN = 30.0
-LONGEST_CONNECT = 2  # seconds, the least that libpq takes
+POLL_SQLITE_EVERY = 0.01
+RECONNECT_AFTER = 30.0
+CONNECT_TIMEOUT = 2  # seconds; libpq's minimum
 
 
-class Changes(Protocol):
-    """Tells when the database may have changed since it was last noted."""
+class Notifications(Protocol):
+    """Notices that the database may have changed."""
 
-    def note(self) -> None:
-        """What happens from now on is a change; to be called before looking."""
-
-    def wait(self, seconds: float) -> bool:
-        """Return True as soon as there is a change, False after so many seconds."""
-
-
-def changes_of(here: BaseDatabaseWrapper) -> Changes:
-    """The way of the database that the executions are in."""
-    return Notified(here) if here.vendor == "postgresql" else Counted(here)
-
-
-class Counted:
-    """SQLite counts the commits of other connections."""
-
-    def __init__(self, here: BaseDatabaseWrapper) -> None:
-        self._here = here
-        self._seen = self._version()
-
-    def note(self) -> None:
-        """See `Changes`."""
-        self._seen = self._version()
+    def reset(self) -> None:
+        """Forget earlier changes. Call it before reading the database."""
 
     def wait(self, seconds: float) -> bool:
-        """See `Changes`."""
+        """Return True at the first change since `reset`, or False after `seconds`."""
+
+
+def notifications_of(connection: BaseDatabaseWrapper) -> Notifications:
+    """Return the implementation for the connection's database."""
+    if connection.vendor == "postgresql":
+        return PostgreSQLNotifications(connection)
+    return SQLiteNotifications(connection)
+
+
+class SQLiteNotifications:
+    """Polls SQLite's counter of commits by other connections."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._seen = self._version()
+
+    def reset(self) -> None:
+        """Remember the counter."""
+        self._seen = self._version()
+
+    def wait(self, seconds: float) -> bool:
+        """Return True when the counter changes, or False after `seconds`."""
         stop_at = time.monotonic() + seconds
         while self._version() == self._seen:
             left = stop_at - time.monotonic()
             if left <= 0:
                 return False
-            time.sleep(min(GLANCE, left))
+            time.sleep(min(POLL_SQLITE_EVERY, left))
         return True
 
     def _version(self) -> int:
-        with self._here.cursor() as cursor:
+        with self._connection.cursor() as cursor:
             cursor.execute("PRAGMA data_version")
             version: int = cursor.fetchone()[0]
         return version
 
 
-class Notified:
-    """PostgreSQL tells whoever listens; without a connection of its own, or where it breaks, the poll has to do."""
+class PostgreSQLNotifications:
+    """Listens on a connection of its own. Without one, `wait` only sleeps and the pusher polls."""
 
-    def __init__(self, here: BaseDatabaseWrapper) -> None:
-        self._here = here
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
         self._listening: Any = None
-        self._try_at = 0.0
+        self._connect_at = 0.0
 
-    def note(self) -> None:
-        """See `Changes`; notifications that came before are drained."""
+    def reset(self) -> None:
+        """Connect if necessary, and drop earlier notifications."""
         if self._listening is None and get_settings().NOTIFY:
             self._listen()
-        self._take(0)
+        self._receive(0)
 
     def wait(self, seconds: float) -> bool:
-        """See `Changes`."""
+        """Return True at a notification or when the connection is lost, or False after `seconds`."""
         if self._listening is None:
             time.sleep(seconds)
             return False
-        return self._take(seconds)
+        return self._receive(seconds)
 
     def _listen(self) -> None:
         import psycopg
 
-        if time.monotonic() < self._try_at:
+        if time.monotonic() < self._connect_at:
             return
-        self._try_at = time.monotonic() + TRY_AGAIN
+        self._connect_at = time.monotonic() + RECONNECT_AFTER
         try:
-            self._listening = psycopg.connect(**self._parameters(), autocommit=True, connect_timeout=LONGEST_CONNECT)
+            self._listening = psycopg.connect(**self._parameters(), autocommit=True, connect_timeout=CONNECT_TIMEOUT)
             self._listening.execute(f"LISTEN {CHANNEL}")
         except psycopg.Error as error:
-            log(logging.WARNING, "listen.failed", error_type=type(error).__name__)
-            self._close()
+            self._disconnect(error)
 
     def _parameters(self) -> dict[str, Any]:
+        """Return LISTEN_DSN or the parameters of Django's connection, without Django's own options."""
         dsn = get_settings().LISTEN_DSN
         if dsn:
             return {"conninfo": dsn}
-        ours = {"cursor_factory", "context", "prepare_threshold", "row_factory", "connect_timeout"}
-        given = self._here.get_connection_params()
-        return {key: value for key, value in given.items() if key not in ours}
+        replaced = {"cursor_factory", "context", "prepare_threshold", "row_factory", "connect_timeout"}
+        parameters = self._connection.get_connection_params()
+        return {key: value for key, value in parameters.items() if key not in replaced}
 
-    def _take(self, seconds: float) -> bool:
+    def _receive(self, seconds: float) -> bool:
         if self._listening is None:
             return False
         import psycopg
@@ -110,11 +112,11 @@ class Notified:
         try:
             return any(True for _ in self._listening.notifies(timeout=seconds, stop_after=1))
         except psycopg.Error as error:
-            log(logging.WARNING, "listen.failed", error_type=type(error).__name__)
-            self._close()
+            self._disconnect(error)
             return True
 
-    def _close(self) -> None:
+    def _disconnect(self, error: Exception) -> None:
+        log(logging.WARNING, "listen.failed", error_type=type(error).__name__)
         if self._listening is not None:
             self._listening.close()
             self._listening = None

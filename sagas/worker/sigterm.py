@@ -1,41 +1,51 @@
-"""SIGTERM for a main thread that is about to wait.
+"""SIGTERM and the exit of the main thread.
 
-Python runs a signal's handler in the main thread, between two of its instructions. A signal that arrives after the
-last of them, or in another thread, is not seen before the call that waits returns; and a worker for which nothing is
-due waits for ever. What C does for Python (`signal.set_wakeup_fd`) is done at once, whatever the main thread does.
+Python runs a signal handler in the main thread, between two bytecode instructions. A signal that arrives just before
+the main thread blocks, or in another thread, is handled only when the blocking call returns, and a worker without work
+blocks forever. `signal.set_wakeup_fd` writes to a pipe at once, whatever the main thread does.
 """
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401  (registers its own exit callback; ours must be registered later)
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 
 class SigtermWatch:
-    """Made in the main thread, asked in another, which is never without a moment for it."""
+    """Notices SIGTERM from a thread. Create it in the main thread."""
 
     def __init__(self) -> None:
-        self._end, told = os.pipe()
-        os.set_blocking(self._end, False)
-        os.set_blocking(told, False)
-        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-        os.register_at_fork(after_in_child=_let_go)
-        self._came = False
+        self._fd, wakeup_fd = os.pipe()
+        os.set_blocking(self._fd, False)
+        os.set_blocking(wakeup_fd, False)
+        signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=_restore_default)
+        self._received = False
 
-    def came(self) -> bool:
-        """Whether this process has ever been sent one."""
+    def received(self) -> bool:
+        """Whether this process has ever received one."""
         with suppress(BlockingIOError):
-            self._came |= signal.SIGTERM in os.read(self._end, 4096)
-        return self._came
+            self._received |= signal.SIGTERM in os.read(self._fd, 4096)
+        return self._received
 
     def repeat(self) -> None:
-        """Make the main thread run the handler, whatever it waits for."""
+        """Interrupt the main thread, so that it runs the handler."""
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
-def _let_go() -> None:
-    """A process that a step has forked ends by what it is sent, and that is not meant for us."""
+def wait_before_executors_close(wait: Callable[[], object]) -> None:
+    """Call `wait` when the main thread ends, before Python closes all executors to new work.
+
+    Running attempts may need an executor: asyncio uses one to resolve a host name. `atexit` runs too late for this.
+    """
+    threading._register_atexit(wait)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _restore_default() -> None:
+    """Make a process that a step forks end at SIGTERM, as it does by default."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

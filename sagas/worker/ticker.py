@@ -1,4 +1,4 @@
-"""The signal `beat`, for what is to go on wherever workers run."""
+"""The signal `beat`, sent about once a second by each cluster."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from django.db import close_old_connections
 from sagas.engine.logs import log
 from sagas.signals import beat
 
-from .shared import CLUSTER
+from .supervision.shared_memory import CLUSTER
 
 EVERY = 1.0
 SOON = 0.05
 
 
-class Pulse:
-    """Sends it from a thread of the pusher, of which a cluster has one and which never leaves.
+class Ticker:
+    """Sends `beat` from a thread of the pusher, which exists once in a cluster and never leaves it.
 
-    A thread, because a receiver that takes its time must not keep the pusher from ringing.
+    A thread, so that a slow receiver does not delay the wake-ups.
     """
 
     def start(self) -> None:
-        """Begin; the thread ends with its process."""
-        threading.Thread(target=self._beat_always, name="sagas-pulse", daemon=True).start()
+        """Start the thread; it ends with its process."""
+        threading.Thread(target=self._run, name="sagas-ticker", daemon=True).start()
 
-    def _beat_always(self) -> None:
+    def _run(self) -> None:
         pause = EVERY
         while not (CLUSTER.stopping or CLUSTER.orphaned()):
             time.sleep(pause)
-            pause = SOON if self._beat_safely() else min(2 * pause, EVERY)
+            pause = SOON if self._tick_safely() else min(2 * pause, EVERY)
 
-    def _beat_safely(self) -> bool:
-        """The thread outlives whatever goes wrong in it."""
+    def _tick_safely(self) -> bool:
+        """Send the signal; log any exception, so that the thread goes on."""
         try:
-            return self._beat()
-        except BaseException as error:  # noqa: BLE001  (SystemExit, which is not caught elsewhere, is one receiver's)
+            return self._tick()
+        except BaseException as error:  # noqa: BLE001  (send_robust does not catch a receiver's SystemExit)
             log(logging.ERROR, "beat.failed", error_type=type(error).__name__)
             return False
 
-    def _beat(self) -> bool:
-        """Whether a receiver has got on with something."""
+    def _tick(self) -> bool:
+        """Send the signal; return whether a receiver has made progress."""
         close_old_connections()
-        got_on = False
-        for receiver, answer in beat.send_robust(Pulse):
-            got_on = got_on or answer is True
+        progressed = False
+        for receiver, answer in beat.send_robust(Ticker):
+            progressed = progressed or answer is True
             if isinstance(answer, Exception):
                 log(logging.ERROR, "receiver.failed", receiver=str(receiver), error_type=type(answer).__name__)
-        return got_on
+        return progressed

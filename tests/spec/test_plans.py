@@ -8,7 +8,7 @@ from django.db import connection
 from sagas import Saga, SagaStep, storage
 from sagas.definition import registry
 from sagas.models import SagaExecution
-from sagas.worker.unregistered_sagas import hold_what_nobody_knows
+from sagas.worker.unregistered_sagas import hold_unregistered
 from tests.plans import rows_read, scans, statements_of
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
@@ -59,7 +59,7 @@ QUESTIONS = {
     "what was claimed": (lambda: storage.find_all_claimed(worker="host:1:abc"), FEW),
     "next due": (lambda: storage.due_in(1.0, list(registry.all_sagas())), FEW),
     "overdue": (lambda: EXECUTIONS.of_sagas(registry.all_sagas()).are_overdue(10), FEW),
-    "known to nobody": (hold_what_nobody_knows, FIRST),
+    "known to nobody": (hold_unregistered, FIRST),
 }
 
 

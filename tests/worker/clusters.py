@@ -1,4 +1,4 @@
-"""A cluster in a process group of its own, on the test's database: to be started, hurt and stopped."""
+"""A cluster in a process group of its own, on the test's database."""
 
 import json
 import os
@@ -14,14 +14,14 @@ from typing import Any
 from django.db import DatabaseError, connections
 
 from sagas.models import SagaWorker
-from sagas.worker.processes import parents_in_group
+from sagas.worker.supervision.process_table import parents_in_group
 from tests.crash.processes import ROOT, mortal, url_of, wait_for
 
 LEASE = 2.0
 
 
 class ClusterUnderTest:
-    """`manage.py qcluster`, or `saga_workers`, which keeps one."""
+    """`manage.py qcluster`, or `saga_workers`, which supervises one."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ClusterUnderTest:
         )
 
     def wait_until_it_works(self) -> None:
-        """Until all workers have reported themselves, and the supervisor has taken note of them."""
+        """Wait until all workers have reported, to the database and to the supervisor."""
         wait_for(lambda: self._check_alive() or self._is_working())
 
     def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
@@ -72,7 +72,7 @@ class ClusterUnderTest:
 
     @property
     def said(self) -> str:
-        """All that it has printed and logged; the file's position is the cluster's, which writes there."""
+        """Its output. `pread`, because the cluster writes at the file's position."""
         return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0).decode()
 
     @property
@@ -81,14 +81,14 @@ class ClusterUnderTest:
 
     @property
     def group(self) -> int:
-        """The process group of the cluster, which is not its supervisor's; the last that a worker reported."""
+        """The process group of the cluster, as a worker last reported it; the supervisor has another."""
         if newest := self.rows.order_by("-id").first():
             self._group = newest.process_group
         return self._group
 
     @property
     def workers(self) -> list[int]:
-        """The workers that have reported themselves and live."""
+        """The process ids of running workers that have reported."""
         living = parents_in_group(self.group)
         return [pid for pid in self.rows.order_by("pid").values_list("pid", flat=True) if pid in living]
 
@@ -104,12 +104,12 @@ class ClusterUnderTest:
         return dict(zip(("monitor", "pusher"), [pid for pid in children if pid not in self.workers], strict=True))
 
     def stop(self) -> int:
-        """End it in peace; the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """End all of it at once, as a power cut does."""
+        """Kill all its processes at once, as a power cut does."""
         groups = self._groups()
         for group in groups:
             try:
@@ -121,25 +121,25 @@ class ClusterUnderTest:
             wait_for(lambda group=group: not parents_in_group(group))
 
     def _groups(self) -> set[int]:
-        """Ours, and those that its workers reported last; the database may be gone with the test."""
+        """Return the supervisor's group and those of the workers; the test may have closed the database."""
         try:
             return {self.process.pid, *self.rows.values_list("process_group", flat=True)}
         except DatabaseError:
             return {self.process.pid, self._group or self.process.pid}
 
     def leave(self) -> None:
-        """Nothing of it outlives the test."""
+        """Kill everything and print the output, which pytest shows if the test failed."""
         if self.process.poll() is None:
             for pid in parents_in_group(self.process.pid):
                 signal_to(pid, signal.SIGCONT)
         self.kill()
-        print(self.said)  # pytest shows it where the test failed
+        print(self.said)
         self.log.close()
 
 
 @contextmanager
 def open_transaction(*statements: str) -> Iterator[None]:
-    """Somebody else's, who goes no further and lets go of no lock before the block is left."""
+    """Hold a transaction and its locks on another connection until the block is left."""
     other = connections.create_connection("default")
     with other.cursor() as cursor:
         for statement in statements:
@@ -152,7 +152,7 @@ def open_transaction(*statements: str) -> Iterator[None]:
 
 
 def signal_to(pid: int, number: int) -> None:
-    """The same, to a process that may have ended."""
+    """Send the signal to a process that may have ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -160,7 +160,7 @@ def signal_to(pid: int, number: int) -> None:
 
 
 def stays(condition: Any, seconds: float) -> bool:
-    """Whether the condition holds all that time."""
+    """Return whether the condition holds for so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if not condition():

@@ -1,4 +1,4 @@
-"""Clusters that end with their test, and the strange sagas, known to this process too."""
+"""Clusters that end with their test, and the strange sagas."""
 
 import itertools
 import sys
@@ -18,18 +18,18 @@ def _our_lease(settings):
 
 @pytest.fixture(scope="session")
 def strange():
-    """The strange sagas by name, registered here as in the clusters."""
-    known = set(registry.all_sagas())
+    """Register the strange sagas in this process, as in the clusters."""
+    before = set(registry.all_sagas())
     from tests.worker.strange import sagas
 
     yield sagas
-    for name in set(registry.all_sagas()) - known:
+    for name in set(registry.all_sagas()) - before:
         registry.unregister(name)
 
 
 @pytest.fixture
 def cluster(transactional_db, strange):
-    """Start a cluster: cluster("qcluster", workers=1, WORKER_THREADS=4)."""
+    """Return a function that starts a cluster: cluster("qcluster", workers=1, WORKER_THREADS=4)."""
     started = []
 
     def start(

@@ -1,4 +1,4 @@
-"""The project with the strange app, its cluster as the environment says."""
+"""The demo project's settings with the strange app; the environment configures its cluster."""
 
 import datetime as dt
 import json
@@ -11,11 +11,11 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.worker.strange"]
 Q_CLUSTER = {**Q_CLUSTER, **json.loads(os.environ.get("STRANGE_CLUSTER", "{}"))}
 
 if DATABASES["sandbox"]["ENGINE"].endswith("postgresql"):
-    # Tells the providers' connections from ours.
+    # Distinguishes the providers' connections from ours.
     DATABASES["sandbox"].setdefault("OPTIONS", {})["application_name"] = "sandbox"
 
 if shift := float(os.environ.get("STRANGE_CLOCK", "0")):
-    # A host whose clock is wrong by so many seconds.
+    # Simulates a host whose clock is wrong by so many seconds.
     from django.utils import timezone
 
     right = timezone.now

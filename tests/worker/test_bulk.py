@@ -1,4 +1,4 @@
-"""Workers go on with a bulk act by themselves, a few executions at a time, whoever dies."""
+"""Workers carry out a bulk operation, a few executions at a time, whichever process crashes."""
 
 import logging
 import signal
@@ -20,7 +20,7 @@ AT_ONCE = 5
 
 @pytest.fixture
 def retried(strange, caplog):
-    """A confirmed retry of so many failed executions; each naps for so many seconds when it is retried."""
+    """Return a function that confirms a bulk retry of failed executions, each of which naps when it is retried."""
     caplog.set_level(logging.CRITICAL, logger="sagas")
 
     def confirm(count, seconds):
@@ -34,7 +34,7 @@ def retried(strange, caplog):
 
 
 def most_at_once(spans):
-    """How many of these spans of time there are at most at one moment; one that begins as another ends is after it."""
+    """Return how many spans of time overlap at most; one that begins as another ends does not overlap it."""
     moments = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans], key=lambda m: (m[0], m[1]))
     now = most = 0
     for _, change in moments:
@@ -44,7 +44,7 @@ def most_at_once(spans):
 
 
 def pusher_of(one):
-    """None while the cluster is being replaced."""
+    """Return its process id, or None while the cluster is replaced."""
     try:
         return one.helpers["pusher"]
     except (StopIteration, ValueError):
@@ -63,7 +63,7 @@ def assert_each_was_retried_once(bulk_operation, count):
     assert Counter(retries) == {f"s-{number}": 1 for number in range(count)}
 
 
-def test_a_cluster_that_is_already_running_takes_a_batch_up_and_never_has_too_many_in_hand(cluster, retried):
+def test_a_running_cluster_carries_out_a_few_rows_at_a_time(cluster, retried):
     cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
     bulk_operation = retried(40, 0.1)
     seen = []
@@ -74,7 +74,7 @@ def test_a_cluster_that_is_already_running_takes_a_batch_up_and_never_has_too_ma
     assert_each_was_retried_once(bulk_operation, 40)
 
 
-def test_a_batch_goes_on_when_a_cluster_dies_in_the_middle_of_it(cluster, retried):
+def test_a_bulk_operation_continues_after_a_crash_of_the_cluster(cluster, retried):
     bulk_operation = retried(40, 0.05)
     first = cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
     wait_for(lambda: bulk.counts(bulk_operation)["waiting"] < 30)
@@ -90,7 +90,7 @@ def test_a_batch_goes_on_when_a_cluster_dies_in_the_middle_of_it(cluster, retrie
 
 
 @pytest.mark.prove
-def test_a_pusher_that_is_killed_over_and_over_costs_no_row(cluster, retried):
+def test_a_pusher_that_is_killed_repeatedly_loses_no_row(cluster, retried):
     bulk_operation = retried(60, 0.05)
     one = cluster("saga_workers", BULK_AT_ONCE=AT_ONCE)
     for left in (45, 30, 15):
@@ -103,7 +103,7 @@ def test_a_pusher_that_is_killed_over_and_over_costs_no_row(cluster, retried):
 
 
 @pytest.mark.prove
-def test_five_hundred_are_carried_out_by_two_clusters_each_once(cluster, retried):
+def test_two_clusters_carry_out_five_hundred_rows_once(cluster, retried):
     for _ in range(2):
         cluster("qcluster", BULK_AT_ONCE=AT_ONCE)
     bulk_operation = retried(500, 0.02)
@@ -111,10 +111,10 @@ def test_five_hundred_are_carried_out_by_two_clusters_each_once(cluster, retried
     assert_each_was_retried_once(bulk_operation, 500)
 
 
-@pytest.mark.parametrize(("stumbles", "told"), [("raises", "receiver.failed receiver="), ("exits", "beat.failed")])
-def test_a_receiver_of_the_beat_that_fails_is_logged_and_the_others_go_on(cluster, retried, stumbles, told):
+@pytest.mark.parametrize(("failure", "event"), [("raises", "receiver.failed receiver="), ("exits", "beat.failed")])
+def test_a_failing_receiver_of_beat_is_logged_and_others_run(cluster, retried, failure, event):
     bulk_operation = retried(3, 0.01)
-    one = cluster("qcluster", environment={"STRANGE_BEAT": stumbles})
+    one = cluster("qcluster", environment={"STRANGE_BEAT": failure})
 
     wait_for(lambda: finished(bulk_operation))
-    wait_for(lambda: one.said.count(told) > 1)
+    wait_for(lambda: one.said.count(event) > 1)

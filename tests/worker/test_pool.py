@@ -1,4 +1,4 @@
-"""A pool that the system gives no threads."""
+"""The pool: threads that cannot be started, threads that are stuck, and the end of a drain."""
 
 import threading
 import time
@@ -16,20 +16,20 @@ from tests.crash.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# More than any address space has room for, so that the next thread is refused.
+# More than an address space has room for, so that the next thread cannot be started.
 TOO_MUCH = 2**46
 
 
 @pytest.fixture
 def no_more_threads():
-    """A switch: from the call on, this process gets no new thread."""
+    """Return a function after whose call this process can start no thread."""
     before = threading.stack_size()
     yield lambda: threading.stack_size(TOO_MUCH)
     threading.stack_size(before)
 
 
 def jobs(strange, *saga_ids):
-    """So many noops, started and claimed."""
+    """Start and claim a noop under each id."""
     return jobs_of(strange.NOOP, *saga_ids)
 
 
@@ -45,9 +45,9 @@ def claimed(saga, count=1):
     return [(execution, saga, sent) for execution in found]
 
 
-def test_with_one_thread_it_works_off_what_was_meant_for_two(strange, no_more_threads):
-    helpless = []
-    pool = Pool(2, lambda: helpless.append(True))
+def test_one_thread_does_the_work_if_a_second_cannot_be_started(strange, no_more_threads):
+    unusable = []
+    pool = Pool(2, lambda: unusable.append(True))
     pool.run(jobs(strange, "a"))
     wait_for(lambda: pool.running == 0)
     no_more_threads()
@@ -56,22 +56,22 @@ def test_with_one_thread_it_works_off_what_was_meant_for_two(strange, no_more_th
 
     assert pool.wait_until_idle(30)
     assert get_saga_orchestrator().list_executions(SagaState.SUCCEEDED).count() == 3
-    assert not helpless
+    assert not unusable
     pool.drain()
 
 
-def test_without_any_thread_its_process_is_told_to_leave(strange, no_more_threads):
-    helpless = []
-    pool = Pool(2, lambda: helpless.append(True))
+def test_a_pool_without_threads_is_unusable(strange, no_more_threads):
+    unusable = []
+    pool = Pool(2, lambda: unusable.append(True))
     no_more_threads()
 
     pool.run(jobs(strange, "a"))
 
-    assert helpless
+    assert unusable
 
 
-def test_what_is_excused_and_then_parked_after_all_is_claimed_again(stage, registered):
-    """A provider that has not finished answers in the last moment of a process whose drain is over."""
+def test_an_execution_parked_after_the_drain_is_claimed_again(stage, registered):
+    """A provider answers that it is still pending, just before a process whose drain is over exits."""
     let_go, running = threading.Event(), threading.Event()
 
     def wait_for_it(context):
@@ -85,7 +85,7 @@ def test_what_is_excused_and_then_parked_after_all_is_claimed_again(stage, regis
     running.wait(30)
 
     pool.drain()
-    pool.excuse()
+    pool.uncount_recoveries()
     let_go.set()
     assert pool.wait_until_idle(30)
 
@@ -94,20 +94,20 @@ def test_what_is_excused_and_then_parked_after_all_is_claimed_again(stage, regis
 
 
 @pytest.mark.untraced
-def test_who_is_stuck_with_what_another_has_taken_gives_its_place_up(strange, stage, registered, settings):
+def test_a_stuck_thread_that_lost_its_lease_is_replaced(strange, stage, registered, settings):
     settings.SAGAS = {"GRACE": 0.1}
-    let_go, helpless = threading.Event(), []
+    let_go, unusable = threading.Event(), []
 
     def lose_the_row_and_hang(context):
-        """As in a process that was paused past its lease, and whose connections are dead when it goes on."""
+        """As in a process that was paused past its lease and whose connections were cut."""
         SagaExecution.objects.filter(saga_id=context.saga_id).update(version=F("version") + 1)
         let_go.wait(30)
 
-    pool = Pool(1, lambda: helpless.append(True))
+    pool = Pool(1, lambda: unusable.append(True))
     pool.run(jobs_of(registered(stage.step("a", lose_the_row_and_hang, timeout=0.2)), "a"))
 
     wait_for(lambda: pool.free)
-    assert (pool.stuck, helpless) == (1, [True])
+    assert (pool.stuck, unusable) == (1, [True])
     pool.run(jobs(strange, "b"))
     assert get_saga_orchestrator().wait("b", 30).state is SagaState.SUCCEEDED
 
@@ -116,8 +116,8 @@ def test_who_is_stuck_with_what_another_has_taken_gives_its_place_up(strange, st
     pool.drain()
 
 
-def test_what_no_thread_could_be_had_for_is_not_watched_later(no_more_threads):
-    """Its owner has given up; a lease that went on being renewed would be nobody's, for ever."""
+def test_a_watch_without_a_thread_forgets_what_it_was_given(no_more_threads):
+    """Its caller has given up, so the lease must not be renewed later."""
     looks = []
     watch = Watch("sagas-test", looks.append)
     no_more_threads()

@@ -1,4 +1,4 @@
-"""The supervisor replaces who has come to harm and nobody else, whatever the database does meanwhile."""
+"""The supervisor replaces a cluster that failed, and no other, whatever the database does meanwhile."""
 
 import os
 import signal
@@ -14,20 +14,20 @@ from sagas.engine.leased_execution import HOST
 from sagas.models import SagaExecution, SagaWorker, StepRun
 from sagas.models.querysets import ago
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.worker.processes import parents_in_group
+from sagas.worker.supervision.process_table import parents_in_group
 from tests.crash.processes import ROOT, wait_for
 from tests.worker.clusters import open_transaction, stays
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
-# What keeps others from taking a saga that they can see, and from writing or, on PostgreSQL, even asking.
+# Locks that prevent others from claiming a visible execution; from writing; and, on PostgreSQL, from reading.
 LOCK, LOCK_ALL = ["BEGIN IMMEDIATE"], ["BEGIN IMMEDIATE"]
 if connection.vendor == "postgresql":
     LOCK = ["BEGIN", "SELECT 1 FROM sagas_execution WHERE saga_id = 'n' FOR UPDATE"]
     LOCK_ALL = ["BEGIN", "LOCK TABLE sagas_execution, sagas_worker IN ACCESS EXCLUSIVE MODE"]
 
-# prctl(2): whoever loses its parent becomes this process's child, as if it were the first one in a container.
-BURIES = """
+# prctl(2): orphans become children of this process, as of the first process in a container.
+REAPS = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
@@ -38,7 +38,7 @@ def worked(one, times):
     return one.said.count("cluster.working") >= times
 
 
-def test_while_the_database_hangs_the_dead_are_replaced_and_sigterm_is_obeyed(cluster):
+def test_crashes_and_sigterm_are_handled_while_the_database_hangs(cluster):
     one = cluster("saga_workers", DRAIN_SECONDS=2)
     victim = one.workers[0]
     with open_transaction(*LOCK_ALL):
@@ -53,7 +53,7 @@ def test_while_the_database_hangs_the_dead_are_replaced_and_sigterm_is_obeyed(cl
     assert "cluster.replaced" in one.said
 
 
-def test_a_lock_on_what_is_due_is_no_reason_to_replace_anybody(cluster):
+def test_a_lock_on_a_due_row_is_no_reason_to_replace_a_cluster(cluster):
     one = cluster("saga_workers", workers=1)
     os.kill(one.helpers["pusher"], signal.SIGSTOP)
     get_saga_orchestrator().start("n", "noop")
@@ -66,7 +66,7 @@ def test_a_lock_on_what_is_due_is_no_reason_to_replace_anybody(cluster):
     assert "cluster.replaced" not in one.said
 
 
-def test_workers_of_another_container_with_our_host_name_and_process_ids_are_not_missed(cluster):
+def test_workers_of_another_container_with_our_host_name_are_ignored(cluster):
     one = cluster("saga_workers")
     theirs = {"host": HOST, "pid": 2**22 + 1, "process_group": one.group, "cluster": "theirs"}
     SagaWorker.objects.create(name=f"{HOST}:2:theirs", started_at=Now(), seen_at=Now(), free=8, **theirs)
@@ -76,7 +76,7 @@ def test_workers_of_another_container_with_our_host_name_and_process_ids_are_not
     assert SagaWorker.objects.filter(cluster="theirs").exists()
 
 
-def test_a_worker_that_leaves_in_peace_while_nobody_can_write_is_not_taken_for_dead(cluster):
+def test_a_worker_that_leaves_while_the_database_hangs_is_no_crash(cluster):
     one = cluster("saga_workers")
     group, leaver = one.group, one.workers[0]
     with open_transaction(*LOCK_ALL):
@@ -89,7 +89,7 @@ def test_a_worker_that_leaves_in_peace_while_nobody_can_write_is_not_taken_for_d
 
 
 @pytest.mark.parametrize("parent", ["well", "hanging"])
-def test_sigterm_lets_attempts_end_that_take_their_time_and_no_others_begin(cluster, parent):
+def test_sigterm_lets_attempts_end_and_starts_no_others(cluster, parent):
     one = cluster("saga_workers", workers=1, WORKER_THREADS=1, DRAIN_SECONDS=30)
     for number in range(2):
         get_saga_orchestrator().start(f"n-{number}", "nap", context={"seconds": 5.0})
@@ -104,9 +104,9 @@ def test_sigterm_lets_attempts_end_that_take_their_time_and_no_others_begin(clus
     assert not parents_in_group(one.group)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux lets a process other than the first bury orphans")
-def test_a_supervisor_that_is_the_first_process_buries_the_orphans(cluster):
-    one = cluster("saga_workers", interpreter=(sys.executable, "-c", BURIES))
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux lets a process other than the first reap orphans")
+def test_a_supervisor_that_is_the_first_process_reaps_orphans(cluster):
+    one = cluster("saga_workers", interpreter=(sys.executable, "-c", REAPS))
     before = one.group
     os.kill(one.sentinel, signal.SIGKILL)
     wait_for(lambda: worked(one, 2) and one.group != before)
@@ -115,11 +115,11 @@ def test_a_supervisor_that_is_the_first_process_buries_the_orphans(cluster):
 
 
 def children(pid):
-    """Also those that have ended and are not buried."""
+    """Return its children, zombies included."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_programs_that_a_step_starts_are_not_given_the_standard_library_of_our_python(cluster):
+def test_programs_of_a_step_do_not_inherit_our_standard_library(cluster):
     cluster("saga_workers", workers=1)
     get_saga_orchestrator().start("r", "reveal")
     execution = get_saga_orchestrator().wait("r", 30)
@@ -130,7 +130,7 @@ def test_programs_that_a_step_starts_are_not_given_the_standard_library_of_our_p
     assert not [path for path in paths if (path / "os.py").exists() or (path / "django").exists()]
 
 
-def test_nobody_outlives_the_sentinel_of_a_cluster_without_supervisor(cluster):
+def test_no_process_outlives_the_sentinel_without_a_supervisor(cluster):
     one = cluster("qcluster")
     group = one.group
 

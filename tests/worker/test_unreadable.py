@@ -1,4 +1,4 @@
-"""A row that cannot be read is put aside for a person, and costs those that were claimed with it nothing."""
+"""An unreadable row is held, and the executions that were claimed with it run."""
 
 import datetime as dt
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 BROKEN = '{"seconds": 0.1'
 PROBLEM = "The column context cannot be read: Expecting ',' delimiter: line 1 column 16 (char 15)."
-HELD = f"{PROBLEM} Mend it in the database, then release."
+HELD = f"{PROBLEM} Repair it in the database, then release."
 
 
 def start(saga_id, saga="nap"):
@@ -25,13 +25,13 @@ def start(saga_id, saga="nap"):
 
 
 def damage(saga_id, **columns):
-    """What people do to a row by hand: its columns become these texts."""
+    """Overwrite columns of the row with these texts."""
     texts = {name: RawSQL("%s", [text]) for name, text in columns.items()}
     SagaExecution.objects.filter(saga_id=saga_id).update(**texts)
 
 
 def file_by_hand(execution, **columns):
-    """A step run that no checkpoint of ours wrote."""
+    """Insert a step run that no checkpoint wrote."""
     filed = {
         "id": time_ordered_uuid().hex, "execution_id": execution.pk, "step": "one", "direction": "action", "run": 1,
         "attempt": 1, "outcome": "succeeded", "output": "{}", "changes": "{}", "error_type": "",
@@ -68,7 +68,7 @@ def test_an_unreadable_row_is_held_and_its_neighbours_lose_nothing(cluster):
     ]
 
 
-def test_once_it_is_mended_and_released_it_goes_on(cluster):
+def test_a_repaired_row_runs_after_its_release(cluster):
     start("n")
     damage("n", context=BROKEN)
     cluster("qcluster", workers=1)
@@ -83,9 +83,9 @@ def test_once_it_is_mended_and_released_it_goes_on(cluster):
     assert get_saga_orchestrator().wait("n", 30).state is SagaState.SUCCEEDED
 
 
-def test_an_attempt_that_died_with_its_worker_is_still_in_doubt_after_the_release(cluster):
+def test_an_attempt_lost_with_its_worker_is_in_doubt_after_the_release(cluster):
     start("n")
-    lost = {"leased": True, "state": "in_progress", "worker": "a dead one", "due_at": LONG_AGO}
+    lost = {"leased": True, "state": "in_progress", "worker": "one that crashed", "due_at": LONG_AGO}
     SagaExecution.objects.update(**lost)
     damage("n", context=BROKEN)
     cluster("qcluster", workers=1)
@@ -112,27 +112,27 @@ def test_an_attempt_that_died_with_its_worker_is_still_in_doubt_after_the_releas
         ({"state": "gone"}, "The column state cannot be read: 'gone' is not a valid SagaState."),
     ],
 )
-def test_the_reason_says_what_cannot_be_read(cluster, columns, problem):
+def test_the_reason_names_the_unreadable_column(cluster, columns, problem):
     start("n")
     damage("n", **columns)
     cluster("qcluster", workers=1)
 
     rows = SagaExecution.objects.exclude(held="").values_list("held", flat=True)
 
-    assert wait_for(rows.first) == f"{problem} Mend it in the database, then release."
+    assert wait_for(rows.first) == f"{problem} Repair it in the database, then release."
 
 
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
         ({"output": BROKEN}, PROBLEM.replace("context", "output")),
-        # As code that is newer than ours may write.
+        # As newer code may write.
         ({"outcome": "skipped"}, "The column outcome cannot be read: 'skipped' is not a valid Outcome."),
         ({"direction": "sideways"}, "The column direction cannot be read: 'sideways' is not a valid Direction."),
         ({"ending": "cut off"}, "The column ending cannot be read: 'cut off' is not a valid Ending."),
     ],
 )
-def test_a_step_run_that_cannot_be_read_is_a_reason_to_hold(cluster, columns, problem):
+def test_an_unreadable_step_run_holds_its_execution(cluster, columns, problem):
     execution = start("n", "naps")
     SagaExecution.objects.update(version=4)
     file_by_hand(execution, **columns)
@@ -140,5 +140,5 @@ def test_a_step_run_that_cannot_be_read_is_a_reason_to_hold(cluster, columns, pr
 
     reason, attention, due_at, leased, _ = wait_for(lambda: held("n"))
 
-    assert reason == f"{problem} Mend it in the database, then release."
+    assert reason == f"{problem} Repair it in the database, then release."
     assert (attention, due_at, leased) == (True, None, False)

@@ -15,7 +15,7 @@ from sagas import conf
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit
 from sagas.storage import database
-from sagas.worker.supervisor import CannotHelp, Supervisor
+from sagas.worker.supervision.supervisor import ClusterNeverReady, Supervisor
 
 
 class Command(SagaCommand):
@@ -50,7 +50,7 @@ class Command(SagaCommand):
         self.console.say("Workers are running. SIGTERM or Ctrl-C ends them, after the attempts in hand.")
         try:
             supervisor.run()
-        except CannotHelp as error:
+        except ClusterNeverReady as error:
             self.console.say(str(error))
             return Exit.ERROR
         self.console.say("Stopped.")

@@ -1,4 +1,4 @@
-"""Sagas that wait, hang, or take their process down; what they do is in their contexts and step runs."""
+"""Sagas that wait, hang, or crash their process."""
 
 import hashlib
 import os
@@ -25,12 +25,12 @@ def nap(context):
 
 
 def die(context):
-    """Take the process down, as a crash in a C library does."""
+    """Crash the process, as a C library may."""
     os._exit(9)
 
 
 def meddle(context):
-    """Ask django-q2 for its broker, leave a process behind in the background, fork and end another."""
+    """Create django-q2's broker, leave a background process behind, fork and terminate another."""
     from django_q.brokers import get_broker
 
     get_broker().ping()
@@ -47,26 +47,26 @@ def meddle(context):
 
 
 def reveal(context):
-    """What a program that this step starts finds in its environment."""
+    """Return what a program of this step finds in its environment."""
     printed = subprocess.run(["printenv", "PYTHONPATH"], check=True, capture_output=True, text=True)
     return {"PYTHONPATH": printed.stdout.strip()}
 
 
 def compute(context):
-    """Stay in C, where no signal and no exception reaches, for some seconds; once."""
+    """Run C code for some seconds, which no signal or exception interrupts; at the first attempt only."""
     if context.attempt == 1:
         hashlib.pbkdf2_hmac("sha256", b"password", b"salt", context["rounds"])
 
 
 def take_the_signal(context):
-    """SIGTERM for the process while nothing is due, given to this thread, as the operating system may do."""
+    """Receive a SIGTERM for the process in this thread, as the operating system may choose."""
     nap(context)
     if context.attempt == 1:
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
 
 def delegate(context):
-    """Have threads of an executor do it, as asyncio does to look up a host."""
+    """Use an executor, as asyncio does to resolve a host name."""
     end = time.monotonic() + context["seconds"]
     while time.monotonic() < end:
         with ThreadPoolExecutor(1) as executor:
@@ -74,7 +74,7 @@ def delegate(context):
 
 
 def quit_loudly(context):
-    """End the process as a command would, with words about the customer."""
+    """Raise SystemExit with personal data in its message."""
     sys.exit(f"no such customer: {context['customer']}")
 
 
@@ -97,7 +97,7 @@ REVEAL = register(Saga("reveal", [SagaStep("reveal", reveal, nothing)]))
 SIGNAL = register(Saga("signal", [SagaStep("take", take_the_signal, nothing), SagaStep("nap", nap, nothing)]))
 DELEGATE = register(Saga("delegate", [SagaStep("delegate", delegate, nothing), SagaStep("rest", nothing)]))
 COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))
-# An undo that is set aside as soon as its provider is away.
+# A compensation that is deferred as soon as its provider is unavailable.
 AWAY = register(
     Saga(
         "away",
@@ -108,20 +108,19 @@ AWAY = register(
         ],
     )
 )
-# A step that another version of the code calls otherwise.
+# A step that has another name in another version of the code.
 RENAMED = register(
     Saga("renamed", [SagaStep(os.environ.get("STRANGE_STEP", "before"), nap), SagaStep("after", nothing)])
 )
-# A saga that not every cluster knows.
+# A saga that only some clusters have.
 if name := os.environ.get("STRANGE_SAGA"):
     register(Saga(name, [SagaStep("do", nothing)]))
 
 
-def stumble(**_):
-    """A receiver that fails at each beat."""
-    raise STUMBLES[os.environ["STRANGE_BEAT"]]
+def failing_receiver(**_):
+    raise FAILURES[os.environ["STRANGE_BEAT"]]
 
 
-STUMBLES = {"raises": OSError("no such customer"), "exits": SystemExit("no such customer")}
+FAILURES = {"raises": OSError("no such customer"), "exits": SystemExit("no such customer")}
 if "STRANGE_BEAT" in os.environ:
-    beat.connect(stumble)
+    beat.connect(failing_receiver)

@@ -1,4 +1,4 @@
-"""A saga that no worker knows waits for a person; one whose workers are only being started again does not."""
+"""Executions of a saga that no worker has registered are held, unless its workers are only restarting."""
 
 import datetime as dt
 
@@ -9,18 +9,18 @@ from django.db.models.functions import Now
 
 from sagas.models import MissingSaga, SagaExecution, SagaWorker
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.worker.unregistered_sagas import hold_what_nobody_knows
+from sagas.worker.unregistered_sagas import hold_unregistered
 from tests.crash.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ELSEWHERE = "elsewhere"
-HELD = f"No worker that runs knows the saga '{ELSEWHERE}'. Deploy its code, then release."
+HELD = f"No running worker has the saga '{ELSEWHERE}'. Deploy its code, then release."
 
 
 @pytest.fixture
 def overdue(strange):
-    """Queue a saga that is not known here, due for a minute."""
+    """Return a function that starts a saga that is not registered here, due for a minute."""
 
     def queue(saga_id="x", **values):
         execution = get_saga_orchestrator().start(saga_id, "noop")
@@ -31,8 +31,8 @@ def overdue(strange):
     return queue
 
 
-def who_knows(*names):
-    """A worker that has just reported itself."""
+def worker_with(*names):
+    """Create the row of a running worker that has these sagas registered."""
     return SagaWorker.objects.create(
         name="there:1", host="there", pid=1, process_group=1, cluster="other", started_at=Now(), seen_at=Now(),
         knows=list(names),
@@ -43,43 +43,43 @@ def let_pass(seconds, *columns):
     MissingSaga.objects.update(**{column: F(column) - dt.timedelta(seconds=seconds) for column in columns})
 
 
-def looks_for(seconds):
-    """Look, as the workers do every few seconds, until so much time has passed."""
+def check_for(seconds):
+    """Check every five seconds, as workers do, until so much time has passed."""
     for _ in range(seconds // 5):
-        hold_what_nobody_knows()
+        hold_unregistered()
         let_pass(5, "since", "seen_at")
-    hold_what_nobody_knows()
+    hold_unregistered()
 
 
-def test_what_nobody_knows_is_held_after_a_minute_and_not_before(overdue):
+def test_an_unregistered_saga_is_held_after_a_minute(overdue):
     execution = overdue()
 
-    looks_for(50)
+    check_for(50)
     execution.refresh_from_db()
     assert execution.held == ""
 
-    looks_for(15)
+    check_for(15)
     execution.refresh_from_db()
     assert (execution.held, execution.needs_attention, execution.due_at) == (HELD, True, None)
     assert [event.data["held"] for event in execution.events.all()] == [HELD]
 
 
-def test_what_a_worker_that_lives_knows_is_not_held(overdue):
+def test_a_saga_that_a_running_worker_has_is_not_held(overdue):
     execution = overdue()
-    worker = who_knows(ELSEWHERE)
+    worker = worker_with(ELSEWHERE)
 
     for _ in range(20):
-        hold_what_nobody_knows()
+        hold_unregistered()
         let_pass(5, "since", "seen_at")
 
     execution.refresh_from_db()
     assert (execution.held, worker.knows, MissingSaga.objects.count()) == ("", [ELSEWHERE], 0)
 
 
-def test_a_workers_row_that_cannot_be_read_does_not_silence_the_others(cluster, overdue):
+def test_an_unreadable_worker_row_does_not_stop_the_reports_of_others(cluster, overdue):
     one = cluster("qcluster", workers=1)
     overdue()
-    who_knows(ELSEWHERE)
+    worker_with(ELSEWHERE)
     SagaWorker.objects.filter(host="there").update(knows=RawSQL("%s", ["["]))
 
     wait_for(lambda: "report.failed" in one.said)
@@ -88,72 +88,72 @@ def test_a_workers_row_that_cannot_be_read_does_not_silence_the_others(cluster, 
     wait_for(lambda: one.rows.get().seen_at > before)
 
 
-def test_when_its_worker_is_back_the_time_counts_from_anew(overdue):
+def test_the_time_starts_again_when_a_worker_has_returned(overdue):
     execution = overdue()
-    looks_for(50)
+    check_for(50)
 
-    worker = who_knows(ELSEWHERE)
-    hold_what_nobody_knows()
+    worker = worker_with(ELSEWHERE)
+    hold_unregistered()
     worker.delete()
-    looks_for(50)
+    check_for(50)
 
     execution.refresh_from_db()
     assert execution.held == ""
 
 
-def test_while_nobody_could_look_nobody_is_missed(overdue):
-    """The database was down, and those who know the saga have not been able to report themselves."""
+def test_the_time_starts_again_after_a_gap_in_the_checks(overdue):
+    """The database was down, so the workers that have the saga could not report."""
     execution = overdue()
-    hold_what_nobody_knows()
+    hold_unregistered()
     let_pass(600, "since", "seen_at")
 
-    looks_for(50)
+    check_for(50)
 
     execution.refresh_from_db()
     assert execution.held == ""
 
 
-def test_a_lease_is_longer_than_a_minute_where_it_is_set_so(overdue, settings):
+def test_a_lease_over_a_minute_extends_the_time(overdue, settings):
     settings.SAGAS = {"LEASE": 90}
     execution = overdue()
     SagaExecution.objects.update(due_at=F("due_at") - dt.timedelta(seconds=60))
 
-    looks_for(80)
+    check_for(80)
     execution.refresh_from_db()
     assert execution.held == ""
 
-    looks_for(15)
+    check_for(15)
     execution.refresh_from_db()
     assert execution.held == HELD
 
 
-def test_what_died_with_its_worker_keeps_its_lease_and_is_shown_to_a_person(overdue):
+def test_a_lost_execution_keeps_its_lease_and_needs_attention(overdue):
     execution = overdue(leased=True, state="in_progress")
 
-    looks_for(60)
+    check_for(60)
 
     execution.refresh_from_db()
     assert (execution.held, execution.leased, execution.needs_attention) == ("", True, True)
     assert execution.due_at is not None
 
 
-def test_what_has_not_come_to_its_turn_is_held_once_it_has(overdue):
+def test_an_execution_far_back_in_the_queue_is_held_later(overdue):
     execution = overdue()
     known = SagaExecution.objects.bulk_create(
         SagaExecution(saga_id=f"n-{n}", saga_name="noop", plan=["one"], due_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
         for n in range(1000)
     )
-    looks_for(60)
+    check_for(60)
     execution.refresh_from_db()
     assert execution.held == ""
 
     SagaExecution.objects.filter(pk=known[0].pk).delete()
-    looks_for(60)
+    check_for(60)
     execution.refresh_from_db()
     assert execution.held == HELD
 
 
-def test_a_cluster_holds_what_nobody_knows(cluster, overdue):
+def test_a_cluster_holds_unregistered_sagas(cluster, overdue):
     execution = overdue()
     cluster("qcluster", workers=1)
 
@@ -164,17 +164,17 @@ def test_a_cluster_holds_what_nobody_knows(cluster, overdue):
 
 
 @pytest.mark.prove
-def test_an_ordinary_restart_of_those_who_know_a_saga_holds_none_of_it(cluster, overdue):
-    """The other cluster shares the database, and sees that nobody knows what is overdue."""
+def test_a_restart_of_the_workers_that_have_a_saga_holds_nothing(cluster, overdue):
+    """Another cluster on the same database sees overdue executions that no worker has registered."""
     cluster("qcluster", workers=1)
-    knowing = {"workers": 1, "environment": {"STRANGE_SAGA": ELSEWHERE}, "WORKER_THREADS": 1}
-    former = cluster("qcluster", **knowing)
-    assert former.stop() == 0
+    has_saga = {"workers": 1, "environment": {"STRANGE_SAGA": ELSEWHERE}, "WORKER_THREADS": 1}
+    first = cluster("qcluster", **has_saga)
+    assert first.stop() == 0
     for number in range(20):
         overdue(f"x-{number}", plan=["do"])
     wait_for(lambda: MissingSaga.objects.filter(name=ELSEWHERE).exists())
 
-    cluster("qcluster", **knowing)
+    cluster("qcluster", **has_saga)
     wait_for(lambda: SagaExecution.objects.filter(state="succeeded").count() == 20)
 
     assert not SagaExecution.objects.exclude(held="").exists()

@@ -1,4 +1,4 @@
-"""SIGTERM ends a cluster in peace, and always."""
+"""SIGTERM drains and ends a cluster, whatever it does."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from sagas import SagaState
 from sagas.models import SagaExecution, SagaWorker, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.worker.process import WorkerProcess
-from sagas.worker.processes import parents_in_group
+from sagas.worker.supervision.process_table import parents_in_group
 from tests.crash.processes import exit_code, forked, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,7 +22,7 @@ def running(count):
 
 
 @pytest.mark.parametrize("command", ["qcluster", "saga_workers"])
-def test_what_runs_is_finished_and_the_rest_is_parked_due(cluster, command):
+def test_running_attempts_end_and_their_executions_are_parked_due(cluster, command):
     one = cluster(command, WORKER_THREADS=4, DRAIN_SECONDS=20)
     for number in range(8):
         get_saga_orchestrator().start(f"n-{number}", "naps", context={"seconds": 1.0})
@@ -41,7 +41,7 @@ def test_what_runs_is_finished_and_the_rest_is_parked_due(cluster, command):
 
 
 @pytest.mark.untraced
-def test_a_step_that_does_not_come_back_is_left_behind_after_the_drain(cluster):
+def test_a_step_that_does_not_return_is_abandoned_after_the_drain(cluster):
     one = cluster("saga_workers", workers=1, DRAIN_SECONDS=2, GRACE=60)
     get_saga_orchestrator().start("c", "compute", context={"rounds": 100_000_000})
     wait_for(lambda: running(1))
@@ -52,7 +52,7 @@ def test_a_step_that_does_not_come_back_is_left_behind_after_the_drain(cluster):
 
 
 @pytest.mark.prove
-def test_who_is_left_behind_by_deploys_is_not_taken_for_poison(cluster):
+def test_a_step_abandoned_by_deploys_is_no_poison_step(cluster):
     get_saga_orchestrator().start("n", "nap", context={"seconds": 4.0})
     for lost in (0, 1):
         one = cluster("qcluster", workers=1, DRAIN_SECONDS=1, MAX_RECOVERIES=1)
@@ -66,7 +66,7 @@ def test_who_is_left_behind_by_deploys_is_not_taken_for_poison(cluster):
     assert [run.outcome for run in execution.step_executions] == ["uncertain", "uncertain", "succeeded"]
 
 
-def test_a_worker_told_to_leave_parks_what_it_has_and_is_replaced(cluster):
+def test_a_worker_that_gets_sigterm_parks_its_executions(cluster):
     one = cluster("qcluster", workers=1, WORKER_THREADS=2)
     get_saga_orchestrator().start("n", "naps", context={"seconds": 0.5})
     wait_for(lambda: running(1))
@@ -82,7 +82,7 @@ def test_a_worker_told_to_leave_parks_what_it_has_and_is_replaced(cluster):
 
 
 @pytest.mark.parametrize("leaves", ["alone", "with its cluster"])
-def test_who_leaves_lets_what_runs_use_executors_to_its_end(cluster, leaves):
+def test_running_attempts_can_use_executors_during_a_drain(cluster, leaves):
     one = cluster("qcluster", workers=1)
     get_saga_orchestrator().start("d", "delegate", context={"seconds": 2.0})
     wait_for(lambda: running(1))
@@ -97,7 +97,7 @@ def test_who_leaves_lets_what_runs_use_executors_to_its_end(cluster, leaves):
     assert (first.outcome, first.error_message) == ("succeeded", "")
 
 
-def test_a_worker_whose_main_thread_waits_in_that_moment_leaves_too(cluster):
+def test_a_worker_whose_main_thread_is_about_to_wait_leaves_too(cluster):
     one = cluster("qcluster", workers=1, WORKER_THREADS=2)
     before = one.workers
 
@@ -112,8 +112,8 @@ def test_a_worker_whose_main_thread_waits_in_that_moment_leaves_too(cluster):
 
 @pytest.mark.prove
 @pytest.mark.parametrize("line", range(1, 16))
-def test_a_second_sigterm_while_the_first_is_seen_to_keeps_nobody(line):
-    """At each line that is run for the first, down to those of what it calls."""
+def test_a_second_sigterm_during_the_first_ends_the_worker(line):
+    """The second arrives at each line that the handler of the first runs."""
     lines = iter(range(1, line + 1))
 
     def strike(frame, event, argument):
@@ -121,7 +121,7 @@ def test_a_second_sigterm_while_the_first_is_seen_to_keeps_nobody(line):
             signal.raise_signal(signal.SIGTERM)
         return strike
 
-    def be_told_twice():
+    def receive_two():
         WorkerProcess().start()
         sys.settrace(strike)
         try:
@@ -129,11 +129,11 @@ def test_a_second_sigterm_while_the_first_is_seen_to_keeps_nobody(line):
         except SystemExit:
             sys.settrace(None)
 
-    with forked(be_told_twice) as child:
+    with forked(receive_two) as child:
         assert exit_code(child) == 0
 
 
-def test_without_its_supervisor_a_cluster_ends_by_itself(cluster):
+def test_a_cluster_without_its_supervisor_ends(cluster):
     one = cluster("saga_workers")
     group = one.group
 
@@ -144,7 +144,7 @@ def test_without_its_supervisor_a_cluster_ends_by_itself(cluster):
 
 
 @pytest.mark.prove
-def test_a_recycled_worker_parks_what_it_has_and_is_replaced_without_alarm(cluster):
+def test_a_recycled_worker_is_replaced_without_a_new_cluster(cluster):
     one = cluster("saga_workers", workers=1, recycle=2, WORKER_THREADS=2)
     group, before = one.group, one.workers
     for number in range(3):
@@ -158,7 +158,7 @@ def test_a_recycled_worker_parks_what_it_has_and_is_replaced_without_alarm(clust
 
 
 @pytest.mark.prove
-def test_what_a_step_does_with_processes_and_brokers_is_not_the_clusters_business(cluster):
+def test_processes_and_brokers_of_a_step_do_not_affect_the_cluster(cluster):
     one = cluster("saga_workers", workers=1, DRAIN_SECONDS=5)
     group = one.group
     get_saga_orchestrator().start("m", "meddle")

@@ -1,4 +1,4 @@
-"""Whatever dies, every saga ends as if nothing had happened."""
+"""Whichever process crashes, every saga ends as if nothing had happened."""
 
 import os
 import signal
@@ -24,12 +24,12 @@ DEFINITIONS = {saga.name: saga for saga, _ in SAGAS}
 
 @pytest.fixture
 def slow_providers():
-    """Each call to a sandbox takes 50 ms."""
+    """Make each call to a sandbox take 50 ms."""
     SandboxFault.objects.create(mode="latency", latency_ms=50, remaining=1_000_000)
 
 
 def queue(count, prefix="q"):
-    """So many executions of each kind, due."""
+    """Start so many executions, of both sagas in turn."""
     for number in range(count):
         saga, given = SAGAS[number % 2]
         get_saga_orchestrator().start(f"{prefix}-{number}", saga.name, context=given(f"{prefix}-{number}"))
@@ -56,7 +56,7 @@ def assert_all_went_well(count):
 
 
 @pytest.mark.parametrize("command", ["qcluster", "saga_workers"])
-def test_a_whole_cluster_killed_and_started_again_ends_all(cluster, slow_providers, command):
+def test_a_cluster_started_after_a_crash_finishes_the_work(cluster, slow_providers, command):
     queue(MANY)
     first = cluster(command)
     wait_for(lambda: ended(MANY // 4))
@@ -84,7 +84,7 @@ VICTIMS = {
 
 @pytest.mark.parametrize("victim", VICTIMS)
 @pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
-def test_a_supervised_cluster_recovers_by_itself_from_the_death_of_any_process(cluster, slow_providers, victim, busy):
+def test_a_supervised_cluster_recovers_from_the_crash_of_a_process(cluster, slow_providers, victim, busy):
     one = cluster("saga_workers")
     if busy:
         queue(MANY)
@@ -99,16 +99,16 @@ def test_a_supervised_cluster_recovers_by_itself_from_the_death_of_any_process(c
     wait_for(lambda: one.rows.exists() and one.group != before and len(one.workers) == 2)
 
 
-def test_a_cluster_that_hears_nothing_is_replaced_even_for_one_that_died_with_its_worker(cluster):
+def test_an_unresponsive_cluster_is_replaced_for_a_lost_execution(cluster):
     one = cluster("saga_workers", workers=1, DRAIN_SECONDS=1)
     before = one.group
     os.kill(one.helpers["pusher"], signal.SIGSTOP)
     get_saga_orchestrator().start("n", "noop")
-    died = {"leased": True, "state": "in_progress", "worker": "a dead one", "started_at": Now()}
-    SagaExecution.objects.filter(saga_id="n").update(recoveries=1, **died)
+    lost = {"leased": True, "state": "in_progress", "worker": "one that crashed", "started_at": Now()}
+    SagaExecution.objects.filter(saga_id="n").update(recoveries=1, **lost)
 
     wait_for(lambda: ended(1))
 
     assert get_saga_orchestrator().get_status("n").state is SagaState.SUCCEEDED
     assert one.group != before
-    assert "no bell was answered for 10 s, although work was due and threads were free" in one.said
+    assert "no worker looked for work for 10 s, although work was due and threads were free" in one.said

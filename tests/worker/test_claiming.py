@@ -1,4 +1,4 @@
-"""What is due is taken up, once, in its order, and by whoever knows it."""
+"""Due executions are claimed once, in order of their priority, by workers that have their saga registered."""
 
 import datetime as dt
 import io
@@ -38,7 +38,7 @@ def all_ended(count):
     return SagaExecution.objects.filter(state__in=["succeeded", "failed"]).count() == count
 
 
-def test_a_queued_saga_is_run_and_its_end_is_seen(cluster):
+def test_a_started_saga_is_run_by_a_worker(cluster):
     cluster("qcluster", workers=1)
 
     queued = start("b", "create_booking", booking_input("b"))
@@ -49,7 +49,7 @@ def test_a_queued_saga_is_run_and_its_end_is_seen(cluster):
     assert violations_of(registry.get_saga("create_booking"), "b", SandboxWorld().effects(execution)) == []
 
 
-def test_a_retry_waits_for_its_time_in_no_thread(cluster):
+def test_a_retry_that_waits_occupies_no_thread(cluster):
     SandboxFault.objects.create(port="payments", operation="create", mode="throttle", match="p:", remaining=1)
     cluster("qcluster", workers=1, WORKER_THREADS=1)
     start("p", "collect_payment", payment_input("p"))
@@ -60,8 +60,8 @@ def test_a_retry_waits_for_its_time_in_no_thread(cluster):
     assert get_saga_orchestrator().wait("p", 30).state is SagaState.SUCCEEDED
 
 
-def test_more_work_than_threads_is_claimed_once_and_nobody_is_blamed(cluster):
-    """The queue is many leases long: what nobody has claimed has no lease to lose."""
+def test_more_work_than_threads_is_claimed_once(cluster):
+    """Waiting takes many leases, but an execution that is not claimed has no lease to lose."""
     for number in range(MANY):
         start(f"n-{number}", "nap", {"seconds": 0.4})
     cluster("qcluster", WORKER_THREADS=4, LEASE=1.0)
@@ -70,7 +70,7 @@ def test_more_work_than_threads_is_claimed_once_and_nobody_is_blamed(cluster):
     assert states() == {SagaState.SUCCEEDED: MANY}
     assert not SagaExecution.objects.filter(recoveries__gt=0).exists()
     assert not SagaEvent.objects.exists()
-    # Begun with version 1, claimed once, settled once.
+    # Inserted with version 1, claimed once, ended once.
     assert Counter(SagaExecution.objects.values_list("version", flat=True)) == {3: MANY}
 
 
@@ -97,7 +97,7 @@ def test_five_hundred_sagas_on_eight_threads_are_claimed_once(cluster):
 
 
 @pytest.mark.prove
-def test_a_poisonous_saga_is_put_aside_and_the_others_end(cluster):
+def test_a_poison_step_is_quarantined_and_other_sagas_end(cluster):
     for number in range(MANY):
         start(f"n-{number}", "naps")
     start("deadly", "poison")
@@ -117,7 +117,7 @@ def test_a_poisonous_saga_is_put_aside_and_the_others_end(cluster):
 
 
 @pytest.mark.untraced
-def test_a_step_stuck_in_c_is_in_doubt_in_time_and_its_thread_is_made_up_for(cluster):
+def test_a_step_stuck_in_c_is_in_doubt_and_its_thread_is_replaced(cluster):
     one = cluster("qcluster", workers=1, WORKER_THREADS=2, GRACE=0.5)
     start("c", "compute", {"rounds": 30_000_000})
     wait_for(lambda: StepRun.objects.filter(execution__saga_id="c").exists())
@@ -130,7 +130,7 @@ def test_a_step_stuck_in_c_is_in_doubt_in_time_and_its_thread_is_made_up_for(clu
 
 
 @pytest.mark.untraced
-def test_with_all_threads_stuck_the_process_is_replaced(cluster):
+def test_a_process_with_all_threads_stuck_is_replaced(cluster):
     one = cluster("qcluster", workers=1, WORKER_THREADS=1, GRACE=0.5, DRAIN_SECONDS=1)
     before = one.workers
     start("c", "compute", {"rounds": 60_000_000})
@@ -167,7 +167,7 @@ def test_a_worker_paused_past_its_lease_writes_nothing_when_it_wakes(cluster):
 
 
 @pytest.mark.prove
-def test_two_clusters_with_other_code_hold_what_one_of_them_cannot_know(cluster):
+def test_an_execution_with_a_removed_step_is_held(cluster):
     start("r", "renamed", {"seconds": 0.0})
     SagaExecution.objects.filter(saga_id="r").update(plan=["former", "after"])
     cluster("qcluster", workers=1, environment={"STRANGE_STEP": "latter"}, WORKER_THREADS=2)
@@ -184,7 +184,7 @@ def test_two_clusters_with_other_code_hold_what_one_of_them_cannot_know(cluster)
 
 
 def many_due(count, priority, age):
-    """So many executions that have been due for so many seconds."""
+    """Create so many executions that have been due for `age` seconds."""
     template = {"saga_name": "noop", "input": {}, "context": {}, "plan": ["one", "two", "three", "four"]}
     due = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age)
     rank = due - dt.timedelta(seconds=600 * priority)
@@ -201,13 +201,13 @@ def claim(count):
 
 
 @pytest.mark.prove
-def test_high_goes_before_twenty_thousand_others_and_low_waits_its_time_only(strange):
+def test_high_is_claimed_first_and_low_waits_only_its_time(strange):
     many_due(10_000, Priority.LOW, age=300)
     many_due(10_000, Priority.NORMAL, age=300)
     start("HIGH-0", "urgent")
     assert claim(1) == {"HIGH": 1}
 
-    # NORMAL goes before LOW, until LOW has waited ten minutes longer; and before HIGH it waits twice as long.
+    # LOW is claimed before NORMAL once it has waited ten minutes longer, and before HIGH after twenty.
     assert claim(3) == {"NORMAL": 3}
     SagaExecution.objects.filter(priority=Priority.LOW).update(rank_at=Now() - dt.timedelta(seconds=2 * 600 + 1))
     start("HIGH-1", "urgent")
@@ -215,7 +215,7 @@ def test_high_goes_before_twenty_thousand_others_and_low_waits_its_time_only(str
 
 
 @pytest.mark.prove
-def test_high_is_the_next_that_a_busy_worker_takes(cluster):
+def test_high_is_the_next_that_a_busy_worker_claims(cluster):
     many_due(10_000, Priority.LOW, age=300)
     many_due(10_000, Priority.NORMAL, age=300)
     cluster("qcluster", workers=1, WORKER_THREADS=1)
@@ -230,8 +230,8 @@ def test_high_is_the_next_that_a_busy_worker_takes(cluster):
 
 
 @pytest.mark.prove
-def test_a_storm_of_retries_does_not_keep_what_is_urgent_waiting(cluster):
-    """Two thousand, or with SAGAS_MANY=200 ten thousand, are retried in one go, by the command that support uses."""
+def test_a_retry_storm_does_not_delay_urgent_work(cluster):
+    """One command retries 2,000 executions, or 10,000 with SAGAS_MANY=200."""
     storm = 50 * MANY
     many_due(storm, Priority.NORMAL, age=0)
     SagaExecution.objects.update(state="failed", due_at=None, rank_at=None, started_at=Now(), finished_at=Now())
@@ -248,13 +248,13 @@ def test_a_storm_of_retries_does_not_keep_what_is_urgent_waiting(cluster):
     assert before.count() <= 4
 
 
-def test_an_undo_whose_provider_is_away_is_set_aside_until_it_is_back(cluster):
-    """Meanwhile the others are undone, and the only thread has time for another saga; then it ends by itself."""
+def test_a_compensation_without_its_provider_is_deferred(cluster):
+    """Meanwhile other steps are compensated and another saga runs; it ends when the provider is back."""
     outage = SandboxFault.objects.create(port="email", mode="fail_before", match="a:1:two:undo", remaining=1000)
     cluster("qcluster", workers=1, WORKER_THREADS=1)
     start("a", "away")
-    undone = StepRun.objects.filter(execution__saga_id="a", direction="compensation", outcome="succeeded")
-    wait_for(lambda: undone.filter(step="one").exists())
+    compensated = StepRun.objects.filter(execution__saga_id="a", direction="compensation", outcome="succeeded")
+    wait_for(lambda: compensated.filter(step="one").exists())
 
     start("n", "noop")
     assert get_saga_orchestrator().wait("n", 30).state is SagaState.SUCCEEDED

@@ -1,0 +1,115 @@
+"""The two pipes between a cluster and its supervisor: reports, and a lifeline.
+
+Reports are lines of JSON. They go through a pipe, because processes must be able to report while the database hangs.
+Each line is shorter than PIPE_BUF (pipe(7)), so it is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+from sagas.engine.logs import log
+
+REPORTS = "SAGAS_REPORTS"
+LIFELINE = "SAGAS_LIFELINE"
+READ_SIZE = 65536
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a process reports. The roles are sentinel, pusher, worker and saga.
+
+    A worker counts the wake-ups that it has handled in `wake_ups`, sets `claiming` while it handles one, and sends
+    `left` before it exits. The sentinel sends one report with the role "saga" for each saga that it has registered.
+    """
+
+    role: str
+    pid: int
+    name: str = ""
+    free: int = 0
+    wake_ups: int = 0
+    claiming: bool = False
+    draining: bool = False
+    left: bool = False
+    workers: int = 0
+
+
+class ReportWriter:
+    """The writing end of the pipe, in the processes of the cluster. Without a supervisor it does nothing."""
+
+    def __init__(self) -> None:
+        self._fd: int | None = None
+
+    def open(self) -> None:
+        """Take the pipe out of the environment, where a program that a step starts would misread its number."""
+        number = os.environ.pop(REPORTS, "")
+        if number:
+            self._fd = int(number)
+            os.set_inheritable(self._fd, False)
+            os.set_blocking(self._fd, False)
+
+    def send(self, report: Report) -> None:
+        """Write the report; drop it if the supervisor has ended or the pipe is full."""
+        if self._fd is not None:
+            with suppress(OSError):
+                fields = {key: value for key, value in asdict(report).items() if value}
+                os.write(self._fd, (json.dumps(fields) + "\n").encode())
+
+
+class ReportReader:
+    """The reading end of the pipe, in the supervisor."""
+
+    def __init__(self) -> None:
+        self._fd, self.writing_end = os.pipe()
+        os.set_blocking(self._fd, False)
+        self._incomplete = b""
+
+    def close_writing_end(self) -> None:
+        """Close our copy of the writing end, once the cluster has inherited it."""
+        os.close(self.writing_end)
+
+    def read(self) -> list[Report]:
+        """Return the reports that have arrived since the last call."""
+        received = self._incomplete
+        with suppress(BlockingIOError):
+            while more := os.read(self._fd, READ_SIZE):
+                received += more
+        *lines, self._incomplete = received.split(b"\n")
+        return [report for line in lines if (report := _parse(line))]
+
+    def close(self) -> None:
+        """Close the reading end."""
+        os.close(self._fd)
+
+
+class Lifeline:
+    """The reading end of a pipe whose writing end only the supervisor holds."""
+
+    def __init__(self) -> None:
+        self._fd: int | None = None
+
+    def open(self) -> None:
+        """Take the pipe out of the environment, as `ReportWriter.open` does."""
+        number = os.environ.pop(LIFELINE, "")
+        self._fd = int(number) if number else None
+
+    def is_cut(self) -> bool:
+        """Whether there was a supervisor and it has ended."""
+        return self._fd is not None and bool(select.select([self._fd], [], [], 0)[0])
+
+
+def _parse(line: bytes) -> Report | None:
+    """Return the report, or None for one of a newer version, deployed since the supervisor was started."""
+    try:
+        return Report(**json.loads(line))
+    except (ValueError, TypeError) as error:
+        log(logging.WARNING, "report.unreadable", error_type=type(error).__name__)
+        return None
+
+
+REPORT_WRITER = ReportWriter()
