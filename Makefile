@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 ON_SQLITE := env -u DATABASE_URL -u SANDBOX_DATABASE_URL
 ON_POSTGRESQL := $(BIN)/python -m tests.postgres --
 
-# Arguments for pytest: make test ARGS="tests/test_floors.py -x"
+# Arguments for pytest: make test ARGS="tests/test_layers.py -x"
 ARGS ?=
 COVER ?=
 
@@ -29,7 +29,7 @@ COVER ?=
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  make test ARGS="-x tests/test_floors.py" passes arguments to pytest.'
+	@echo '  make test ARGS="-x tests/test_layers.py" passes arguments to pytest.'
 	@echo '  make test PYTHON=python3.13 uses another interpreter, in .venv-python3.13.'
 
 setup: $(STAMP) ## Make the virtual environment with everything the other targets need

@@ -11,8 +11,8 @@ from sagas.models import SagaExecution
 from sagas.operations import Actor
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.presentation.overview import case_of
-from tests.bookings.conftest import BOOKING, PAYMENT
 from tests.support import new_id, run_saga
+from tests.support.bookings import BOOKING, PAYMENT
 
 ANA = Actor(name="ana", source="cli")
 

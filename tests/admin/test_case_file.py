@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from sagas import StepFailed
 from sagas.orchestrator import get_saga_orchestrator
-from tests.bookings.conftest import BOOKING
 from tests.support import lost, new_id
-from tests.tampering import unguarded
+from tests.support.bookings import BOOKING
+from tests.support.tampering import unguarded
 
 from .cases import ANA, case_url, group, marks, pay, scene, text_of, url, waiting
 

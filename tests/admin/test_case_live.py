@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sagas.models import SagaExecution, StepRun
-from tests.bookings.conftest import BOOKING
 from tests.support import new_id
+from tests.support.bookings import BOOKING
 
 from .cases import ANA, book, case_url, marks, text_of, url, waiting
 

@@ -11,9 +11,9 @@ from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
 from sagas import StepFailed, operations
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.operations import Actor
-from tests.bookings.conftest import BOOKING
 from tests.support import new_id, run_saga
-from tests.tampering import unguarded
+from tests.support.bookings import BOOKING
+from tests.support.tampering import unguarded
 
 from .cases import ANA, case_url, group, text_of, url, waiting
 

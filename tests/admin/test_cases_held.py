@@ -5,9 +5,9 @@ import pytest
 from sagas import StepFailed
 from sagas.definition.states import Direction
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from tests.bookings.conftest import BOOKING
 from tests.support import lost, new_id
-from tests.tampering import unguarded
+from tests.support.bookings import BOOKING
+from tests.support.tampering import unguarded
 
 from .cases import ANA, verdict, waiting
 

@@ -9,8 +9,8 @@ from sagas.conf import get_settings
 from sagas.definition.states import Direction
 from sagas.models import SagaExecution
 from sagas.presentation.time_format import format_moment
-from tests.bookings.conftest import BOOKING
 from tests.support import new_id
+from tests.support.bookings import BOOKING
 
 from .cases import case, pay, sentences, verdict, waiting
 

@@ -17,9 +17,9 @@ from sagas.models import MissingSaga, SagaExecution
 from sagas.operations import Actor, Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.conftest import words_of
-from tests.bookings.conftest import BOOKING, PAYMENT
-from tests.plans import rows_read, scans, statements_of
 from tests.support import run_saga
+from tests.support.bookings import BOOKING, PAYMENT
+from tests.support.query_plans import rows_read, scans, statements_of
 
 DESK = "/admin/sagas/compensation/"
 ALWAYS = 10_000

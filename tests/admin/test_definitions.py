@@ -13,8 +13,8 @@ from sagas.definition import registry
 from sagas.models import MissingSaga, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.conftest import words_of
-from tests.bookings.conftest import BOOKING
-from tests.plans import rows_read, scans, statements_of
+from tests.support.bookings import BOOKING
+from tests.support.query_plans import rows_read, scans, statements_of
 
 from .pages import LIST, ids_in, text_of
 

@@ -12,7 +12,7 @@ from sagas import RetryLater, StepFailed
 from sagas.models import SagaEvent
 from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
-from tests.tampering import unguarded
+from tests.support.tampering import unguarded
 
 from .cases import act_url, case_url, group, items, text_of, url
 from .conftest import words_of

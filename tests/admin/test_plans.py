@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from sagas.models import SagaExecution, SagaReference, StepRun
-from tests.plans import rows_read, scans, statements_of
+from tests.support.query_plans import rows_read, scans, statements_of
 
 from .pages import LIST
 

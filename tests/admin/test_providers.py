@@ -13,9 +13,9 @@ from sagas import OutcomeUnknown
 from sagas.models import SagaExecution, StepRun, first_uuid_at
 from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.conftest import words_of
-from tests.bookings.conftest import BOOKING, PAYMENT
-from tests.plans import rows_read, scans, statements_of
 from tests.support import run_saga
+from tests.support.bookings import BOOKING, PAYMENT
+from tests.support.query_plans import rows_read, scans, statements_of
 
 from .pages import LIST, ids_in
 

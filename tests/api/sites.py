@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.crash.processes import ROOT, mortal, url_of, wait_for
+from tests.support.processes import ROOT, mortal, url_of, wait_for
 
 LISTENING = re.compile(rb"Listening at: (http://127\.0\.0\.1:\d+)")
 LONGEST_LOG = 1_000_000

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from rest_framework.authtoken.models import Token
 
 from sagas.models import SagaExecution
-from tests.crash.processes import wait_for
+from tests.support.processes import wait_for
 
 from .load import start_for
 from .sites import served, working

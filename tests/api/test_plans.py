@@ -7,7 +7,7 @@ from django.db import connection
 
 from sagas.models import SagaExecution, SagaReference
 from sagas.models.querysets import fold
-from tests.plans import rows_read, scans, statements_of
+from tests.support.query_plans import rows_read, scans, statements_of
 
 from .conftest import EXECUTIONS
 

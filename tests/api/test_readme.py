@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.processes import ROOT
+from tests.support.processes import ROOT
 
 from .sites import environment, served, working
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.crash.processes import forked, wait_for
+from tests.support.processes import forked, wait_for
 
 from .sites import served
 

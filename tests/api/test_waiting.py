@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from sagas.api import waiting
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from tests.crash.processes import wait_for
+from tests.support.processes import wait_for
 
 from .conftest import EXECUTIONS
 from .sites import served, working

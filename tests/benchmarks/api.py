@@ -42,7 +42,7 @@ def _measure_served(token: str) -> dict[str, Any]:
     from sagas.models import SagaExecution
     from tests.api.load import start_for
     from tests.api.sites import served, working
-    from tests.crash.processes import wait_for
+    from tests.support.processes import wait_for
 
     with served(workers=2) as site, working():
         waited = start_for(WAITING_SECONDS, site, token, prefer="wait=10", clients=1)

@@ -48,7 +48,7 @@ def _cluster(threads: int) -> Iterator[None]:
     import json
 
     from sagas.models import SagaWorker
-    from tests.crash.processes import url_of
+    from tests.support.processes import url_of
 
     environment = os.environ | {
         "DATABASE_URL": url_of("default"),

@@ -3,7 +3,7 @@
 import pytest
 
 from sagaproject.bookings.models import AnalyticsEvent, Booking, Invoice
-from tests.bookings.conftest import PAYMENT
+from tests.support.bookings import PAYMENT
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from sagaproject.bookings.models import Booking
 from sagas import InvalidInput, SagaConflict, SagaState
 from sagas.models import SagaExecution
 from sagas.testing import drain
-from tests.bookings.conftest import BOOKING
 from tests.bookings.sales import at_once
+from tests.support.bookings import BOOKING
 
 pytest_plugins = ["sagas.testing.fixtures"]
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,7 @@ from sagaproject.bookings.models import Booking
 from sagas.models import IdempotencyKey, SagaEvent, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import drain
-from tests.bookings.conftest import BOOKING, PAYMENT
+from tests.support.bookings import BOOKING, PAYMENT
 
 pytest_plugins = ["sagas.testing.fixtures"]
 pytestmark = pytest.mark.django_db

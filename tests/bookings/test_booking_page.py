@@ -17,7 +17,7 @@ from sagas.operations import Actor, Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.presentation.messages import StepStatus
 from sagas.testing import drain
-from tests.bookings.conftest import BOOKING
+from tests.support.bookings import BOOKING
 
 pytest_plugins = ["sagas.testing.fixtures"]
 pytestmark = pytest.mark.django_db

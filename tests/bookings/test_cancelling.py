@@ -8,8 +8,8 @@ from sagaproject.bookings.models import Booking
 from sagas.models import SagaEvent, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import drain
-from tests.bookings.conftest import BOOKING, PAYMENT
 from tests.bookings.sales import PAID, at_once, cancel, charges, pay, refusal_of, resolve, statuses
+from tests.support.bookings import BOOKING, PAYMENT
 
 pytest_plugins = ["sagas.testing.fixtures"]
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,8 @@ from integrations.models import SandboxEffect
 from sagaproject.bookings.models import AnalyticsEvent, Invoice, InvoiceStatus
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA
 from sagas import OutcomeUnknown, RetryLater, StepFailed
-from tests.bookings.conftest import PAYMENT, Steps
+from tests.bookings.steps import Steps
+from tests.support.bookings import PAYMENT
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 from integrations.models import SandboxEffect
 from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
 from sagas import OutcomeUnknown, RetryLater, StepFailed, StillPending
-from tests.bookings.conftest import BOOKING, Steps
+from tests.bookings.steps import Steps
+from tests.support.bookings import BOOKING
 
 STEPS = CREATE_BOOKING_SAGA.names
 

@@ -7,7 +7,8 @@ from integrations.results import Done, Pending
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA
 from sagaproject.outcomes import OUTCOMES, finished, reports_outcome
 from sagas import OutcomeUnknown, RetryLater, StepFailed, StillPending
-from tests.bookings.conftest import PAYMENT, Steps
+from tests.bookings.steps import Steps
+from tests.support.bookings import PAYMENT
 
 
 def outcome_of(kind: Kind, *, attempt: int = 1, retry_after: float | None = None) -> Exception:

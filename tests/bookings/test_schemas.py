@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from sagaproject.bookings.sagas.schemas import CollectPaymentInput, CreateBookingInput
-from tests.bookings.conftest import BOOKING, PAYMENT
+from tests.support.bookings import BOOKING, PAYMENT
 
 
 def validated(schema, data):

@@ -10,7 +10,7 @@ from sagaproject.bookings.models import Booking
 from sagaproject.bookings.status import BOOKING_STATUS, PAYMENT_STATUS, follow_booking, follow_payment
 from sagas import SagaState
 from sagas.orchestrator import get_saga_orchestrator
-from tests.bookings.conftest import BOOKING, PAYMENT
+from tests.support.bookings import BOOKING, PAYMENT
 
 pytestmark = pytest.mark.django_db
 

@@ -8,8 +8,8 @@ from sagas import SagaState
 from sagas.engine.leased_execution import load_history
 from sagas.presentation.labels import step_label
 from sagas.presentation.messages import message, steps_told
-from tests.bookings.conftest import BOOKING, PAYMENT
 from tests.support import new_id, run_saga
+from tests.support.bookings import BOOKING, PAYMENT
 
 pytestmark = pytest.mark.django_db
 

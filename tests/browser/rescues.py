@@ -10,8 +10,8 @@ from sagaproject.bookings.demo.scenes import Fault
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import FakeClock, drain
-from tests.bookings.conftest import BOOKING, PAYMENT
 from tests.support import new_id
+from tests.support.bookings import BOOKING, PAYMENT
 
 INPUT = {"create_booking": BOOKING, "collect_payment": PAYMENT}
 PRESSES = 150

@@ -10,8 +10,8 @@ from integrations.models import FaultMode
 from sagaproject.bookings.demo.scenes import Fault
 from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.cases import case_url
-from tests.bookings.conftest import BOOKING
 from tests.support import new_id
+from tests.support.bookings import BOOKING
 
 from .rescues import begun, groups, headline, plant
 

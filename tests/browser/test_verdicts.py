@@ -12,8 +12,8 @@ from sagaproject.bookings.demo.scenes import Fault
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.cases import ANA, case_url, scene
-from tests.bookings.conftest import BOOKING
 from tests.support import new_id
+from tests.support.bookings import BOOKING
 
 from .rescues import begun, ended, groups, headline
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagas.worker.supervision.process_table import parents_in_group
-from tests.worker.clusters import ClusterUnderTest
+from tests.support.clusters import ClusterUnderTest
 
 from .database import insist
 from .limits import LEASE, POLL

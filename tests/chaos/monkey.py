@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests.worker.clusters import signal_to
+from tests.support.clusters import signal_to
 
 from .clusters import KeptCluster
 from .limits import LEASE

@@ -14,7 +14,7 @@ from typing import Any
 from sagaproject.bookings.models import Invoice, InvoiceStatus
 from sagas.models import SagaExecution
 from sagas.testing import Effect
-from tests.crash.processes import ROOT
+from tests.support.processes import ROOT
 
 DONE = {"standing", "confirmed", "removed", "refunded"}
 UNDONE = {"removed", "refunded"}

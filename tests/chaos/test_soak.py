@@ -6,7 +6,7 @@ import sys
 import pytest
 from django.db import connection
 
-from tests.crash.processes import ROOT
+from tests.support.processes import ROOT
 
 DEADLINE = 225
 SMALL = ["--sagas=300", "--seconds=40", "--kills=10", "--pauses=4", "--restarts=1", f"--deadline={DEADLINE}"]

@@ -17,28 +17,10 @@ from django.core.management import CommandError, call_command
 
 from integrations.models import SandboxEffect
 from sagas.models import SagaExecution, StepRun
-from tests.crash.processes import PATIENCE, ROOT, url_of
+from tests.support import bookings
+from tests.support.processes import PATIENCE, ROOT, url_of
 
-BOOKING = {
-    "sale_id": "SALE-001",
-    "customer_name": "Ana Souza",
-    "customer_email": "customer@example.com",
-    "customer_phone": "+5511987654321",
-    "customer_document": "529.982.247-25",
-    "description": "City tour",
-    "amount": "420.00",
-    "starts_at": "2026-12-01T10:00:00-03:00",
-    "ends_at": "2026-12-01T12:00:00-03:00",
-}
-PAYMENT = {
-    "sale_id": "SALE-001",
-    "customer_name": "Ana Souza",
-    "customer_email": "customer@example.com",
-    "amount": "420.00",
-    "currency": "BRL",
-    "payment_method": "pm_card_visa",
-    "description": "City tour",
-}
+BOOKING = bookings.BOOKING | {"customer_document": "529.982.247-25"}
 
 
 @dataclass(frozen=True)

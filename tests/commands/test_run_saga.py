@@ -19,7 +19,8 @@ from sagas.management.arguments import context_from
 from sagas.management.commands.run_saga import Command
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from tests.commands.conftest import BOOKING, PAYMENT, effects, nothing_exists
+from tests.commands.conftest import BOOKING, effects, nothing_exists
+from tests.support.bookings import PAYMENT
 
 INPUTS = (
     "sale_id, customer_name, customer_email, description, amount, customer_phone, customer_document, starts_at, ends_at"

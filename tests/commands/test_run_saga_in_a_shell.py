@@ -15,8 +15,8 @@ from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.testing import violations_of
 from tests.commands.conftest import BOOKING, nothing_exists
-from tests.crash.processes import ROOT, wait_for
-from tests.crash.world import SandboxWorld
+from tests.support.bookings import SandboxWorld
+from tests.support.processes import ROOT, wait_for
 
 BOOKED = [
     ("calendar", "add", "confirmed"),

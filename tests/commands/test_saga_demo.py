@@ -19,7 +19,7 @@ from sagas.models import SagaExecution, SagaWorker
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.worker.supervision.process_table import parents_in_group
 from tests.commands.conftest import nothing_exists
-from tests.crash.processes import PATIENCE, wait_for
+from tests.support.processes import PATIENCE, wait_for
 
 SCENES = {
     "demo-create-booking-succeeded": ("succeeded", "succeeded"),

@@ -10,7 +10,7 @@ from sagas import SagaState
 from sagas.definition.exceptions import UnknownExecution
 from sagas.models import SagaEvent, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from tests.crash.processes import wait_for
+from tests.support.processes import wait_for
 
 PREVIEW = [
     "retry b-1: Tries again to undo what is not undone.",

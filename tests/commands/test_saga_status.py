@@ -7,8 +7,9 @@ import pytest
 from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from tests.commands.conftest import BOOKING, PAYMENT
-from tests.crash.processes import wait_for
+from tests.commands.conftest import BOOKING
+from tests.support.bookings import PAYMENT
+from tests.support.processes import wait_for
 
 
 def test_it_tells_each_attempt_and_the_verdict(command, partially_compensated):

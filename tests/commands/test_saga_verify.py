@@ -14,7 +14,7 @@ from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from tests.commands.conftest import BOOKING
 from tests.support import lost
-from tests.tampering import tamper
+from tests.support.tampering import tamper
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ from sagaproject.bookings.models import Booking
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
 from sagas.testing import CrashPoints, assert_survives_crashes
-from tests.crash.world import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxWorld, booking_input, payment_input
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

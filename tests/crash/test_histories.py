@@ -7,7 +7,7 @@ from sagas.definition.states import Outcome
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import Effect, violations_of
 from tests.support import lost
-from tests.tampering import unguarded
+from tests.support.tampering import unguarded
 
 pytestmark = pytest.mark.django_db
 

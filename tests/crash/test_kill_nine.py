@@ -12,8 +12,8 @@ from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.testing import violations_of
-from tests.crash.processes import KILLED, run_saga, wait_for
-from tests.crash.world import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.processes import KILLED, run_saga, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

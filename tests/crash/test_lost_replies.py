@@ -9,7 +9,7 @@ from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.crash.world import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxWorld, booking_input, payment_input
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,7 @@ from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
 from sagas.testing.children import run_in_child
 from sagas.testing.crash_points import DIED
-from tests.crash.world import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxWorld, booking_input, payment_input
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

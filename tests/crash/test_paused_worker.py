@@ -15,8 +15,8 @@ from sagas import Saga, SagaState, SagaStep
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.crash.processes import exit_code, forked, stop_here, wait_until_stopped
-from tests.crash.world import SandboxWorld, payment_input
+from tests.support.bookings import SandboxWorld, payment_input
+from tests.support.processes import exit_code, forked, stop_here, wait_until_stopped
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_lease")]
 

@@ -11,7 +11,7 @@ from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
 from sagas.testing.children import run_in_child
 from sagas.testing.crash_points import let_the_lease_run_out
-from tests.crash.toys import ToyWorld, act_once, refuse, step, toy
+from tests.support.toys import ToyWorld, act_once, refuse, step, toy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,7 +8,7 @@ from sagas import SagaState
 from sagas.definition.states import Outcome
 from sagas.models import SagaExecution, StepRun
 from sagas.testing import CrashPoints, Effect, assert_survives_crashes
-from tests.crash.toys import ToyWorld, act_slowly, look, nothing, operation, refuse, step, toy
+from tests.support.toys import ToyWorld, act_slowly, look, nothing, operation, refuse, step, toy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -18,8 +18,8 @@ from integrations.models import SandboxEffect, SandboxFault
 from integrations.payments import ChargeRequest
 from integrations.payments.sandbox import SandboxGateway
 from integrations.sandbox import probes
-from tests.integrations.children import exit_codes
 from tests.integrations.conftest import in_time
+from tests.support.processes import exit_codes
 
 CHARGE = ChargeRequest(Decimal("420.00"), "BRL", "pm_card_visa", "Ana Souza", "ana@example.com")
 

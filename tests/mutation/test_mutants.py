@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
-from tests.crash.processes import ROOT
 from tests.mutation.mutants import MUTANTS
+from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.prove
 

@@ -8,7 +8,7 @@ from integrations.models import SandboxFault
 from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
 from sagas import SagaState
 from sagas.testing import CrashPoints
-from tests.crash.world import SandboxWorld, booking_input
+from tests.support.bookings import SandboxWorld, booking_input
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sagas.models import SagaExecution
-from tests.crash.processes import ROOT, url_of
+from tests.support.processes import ROOT, url_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

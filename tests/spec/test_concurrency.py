@@ -17,8 +17,8 @@ from sagas import SagaConflict, SagaState
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.crash.world import SandboxWorld, booking_input, payment_input
-from tests.integrations.children import exit_codes
+from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.processes import exit_codes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,8 +12,8 @@ from django.db import connection
 from sagas import SagaState, StepFailed, storage
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from tests.lossy import wired
 from tests.support import new_id, story
+from tests.support.lossy_wire import wired
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

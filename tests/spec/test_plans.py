@@ -9,7 +9,7 @@ from sagas import Saga, SagaStep, storage
 from sagas.definition import registry
 from sagas.models import SagaExecution
 from sagas.worker.unregistered_sagas import hold_unregistered
-from tests.plans import rows_read, scans, statements_of
+from tests.support.query_plans import rows_read, scans, statements_of
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 

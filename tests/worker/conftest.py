@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sagas.definition import registry
-from tests.worker.clusters import LEASE, ClusterUnderTest
+from tests.support.clusters import LEASE, ClusterUnderTest
 
 numbers = itertools.count(1)
 

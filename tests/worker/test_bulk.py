@@ -10,8 +10,8 @@ import pytest
 from sagas.models import BulkOperation, SagaEvent, SagaExecution, StepRun
 from sagas.operations import Actor, Operation, bulk
 from sagas.orchestrator import get_saga_orchestrator
-from tests.crash.processes import wait_for
-from tests.worker.clusters import signal_to
+from tests.support.clusters import signal_to
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

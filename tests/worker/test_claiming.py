@@ -16,10 +16,10 @@ from sagas.definition import registry
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.crash.processes import wait_for
-from tests.crash.toys import ToyWorld
-from tests.crash.world import SandboxWorld, booking_input, payment_input
-from tests.worker.clusters import LEASE, stays
+from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.clusters import LEASE, stays
+from tests.support.processes import wait_for
+from tests.support.toys import ToyWorld
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,8 +12,8 @@ from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.crash.processes import wait_for
-from tests.crash.world import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.processes import wait_for
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 

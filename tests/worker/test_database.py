@@ -10,8 +10,8 @@ from django.db import OperationalError, connection, connections
 from sagas import SagaState
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.orchestrator import get_saga_orchestrator
-from tests.crash.processes import wait_for
 from tests.postgres import server
+from tests.support.processes import wait_for
 from tests.worker.test_crashes import MANY, assert_all_went_well, ended, queue, slow_providers  # noqa: F401
 
 pytestmark = [

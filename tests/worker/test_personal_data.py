@@ -6,8 +6,8 @@ from integrations.models import SandboxFault
 from sagas import SagaState
 from sagas.models import SagaExecution, SagaWorker, StepRun
 from sagas.orchestrator import get_saga_orchestrator
-from tests.crash.processes import wait_for
-from tests.crash.world import booking_input, payment_input
+from tests.support.bookings import booking_input, payment_input
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from sagas.engine.leased_execution import worker_name
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.worker.pool import Pool
-from tests.crash.processes import wait_for
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from sagas.models import SagaExecution, SagaWorker, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.worker.process import WorkerProcess
 from sagas.worker.supervision.process_table import parents_in_group
-from tests.crash.processes import exit_code, forked, wait_for
+from tests.support.processes import exit_code, forked, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,8 +15,8 @@ from sagas.models import SagaExecution, SagaWorker, StepRun
 from sagas.models.querysets import ago
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.worker.supervision.process_table import parents_in_group
-from tests.crash.processes import ROOT, wait_for
-from tests.worker.clusters import open_transaction, stays
+from tests.support.clusters import open_transaction, stays
+from tests.support.processes import ROOT, wait_for
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 

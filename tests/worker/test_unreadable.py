@@ -10,7 +10,7 @@ from sagas import SagaState
 from sagas.definition.exceptions import ActRefused, UnreadableRow
 from sagas.models import SagaEvent, SagaExecution, StepRun, time_ordered_uuid
 from sagas.orchestrator import get_saga_orchestrator
-from tests.crash.processes import wait_for
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

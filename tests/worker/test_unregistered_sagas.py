@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from sagas.models import MissingSaga, SagaExecution, SagaWorker
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.worker.unregistered_sagas import hold_unregistered
-from tests.crash.processes import wait_for
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

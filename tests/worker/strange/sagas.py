@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sagaproject.outcomes import reports_outcome
 from sagas import Priority, Saga, SagaStep, StepFailed, register
 from sagas.signals import beat
-from tests.crash import toys
+from tests.support import toys
 
 
 def nothing(context):

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from django.db import connections
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
+CHILDREN_PATIENCE = 30.0
 KILLED = 137
 # prctl(2): whoever is executed here is sent SIGTERM when its parent dies, even if the parent was killed.
 MORTAL = """
@@ -107,3 +110,41 @@ def stop_here() -> None:
 def _changed(child: int, options: int) -> tuple[int, int] | None:
     done, status = os.waitpid(child, os.WNOHANG | options)
     return (done, status) if done else None
+
+
+def exit_codes(functions: Sequence[Callable[[], None]]) -> list[int]:
+    """Run each function in a forked child, all at once. Exit code 0: returned; 1: raised; else as the child died."""
+    # A connection must not be used on both sides of a fork.
+    connections.close_all()
+    children = [_start(function) for function in functions]
+    end = time.monotonic() + CHILDREN_PATIENCE
+    return [_exit_code_before(child, end) for child in children]
+
+
+def _start(function: Callable[[], None]) -> int:
+    with warnings.catch_warnings():
+        # The test runner's own threads are not needed in the child.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        function()
+        code = 0
+    finally:
+        if code:
+            traceback.print_exc()
+        # The child must never continue as a second test runner.
+        os._exit(code)
+
+
+def _exit_code_before(child: int, end: float) -> int:
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    raise TimeoutError(f"A child was still running after {CHILDREN_PATIENCE} s.")

@@ -15,7 +15,7 @@ from django.db import DatabaseError, connections
 
 from sagas.models import SagaWorker
 from sagas.worker.supervision.process_table import parents_in_group
-from tests.crash.processes import ROOT, mortal, url_of, wait_for
+from tests.support.processes import ROOT, mortal, url_of, wait_for
 
 LEASE = 2.0
 

@@ -1,0 +1,50 @@
+"""Call a saga's steps as the engine does."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sagas import Saga, StepContext
+
+
+class Steps:
+    """One run of a saga, a step at a time; an undo is told what the action returned unless told otherwise."""
+
+    def __init__(self, saga: Saga, data: dict[str, Any]) -> None:
+        self.saga = saga
+        self.data = dict(data)
+        self.outputs: dict[str, dict[str, Any]] = {}
+
+    def operation(self, name: str, **about: Any) -> dict[str, Any]:
+        """Call the step's action, and keep its output as the engine does."""
+        output = dict(self.saga.step(name).action(self.context(name, "", **about)))
+        self.outputs[name] = output
+        self.data |= output
+        return output
+
+    def undo(self, name: str, **about: Any) -> dict[str, Any]:
+        """Call the step's compensation."""
+        about = {"output": self.outputs.get(name), "action_key": self.key(name), **about}
+        return dict(self.saga.step(name).compensation(self.context(name, ":undo", **about)))
+
+    def verify(self, name: str) -> dict[str, Any] | None:
+        """Call the step's verify."""
+        return self.saga.step(name).verify(self.context(name, "", action_key=self.key(name), uncertain=True))
+
+    def key(self, name: str) -> str:
+        """The action's idempotency key."""
+        return f"s1:1:{name}"
+
+    def context(self, name: str, suffix: str, *, attempt: int = 1, **about: Any) -> StepContext:
+        """What the engine would hand to the step."""
+        return StepContext(
+            self.data,
+            saga_id="s1",
+            step=name,
+            attempt=attempt,
+            run=1,
+            idempotency_key=self.key(name) + suffix,
+            deadline=datetime.now(UTC) + timedelta(seconds=self.saga.step(name).timeout),
+            clock=lambda: datetime.now(UTC),
+            outputs=self.outputs,
+            **about,
+        )
