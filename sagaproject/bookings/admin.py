@@ -4,7 +4,7 @@ from django.contrib import admin
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from sagaproject.bookings.models import AnalyticsEvent, Booking, Invoice
-from sagas.admin.readonly import ReadOnly
+from sagas.admin.base import ReadOnly
 
 # Whoever may edit a schedule there runs any function by its dotted path, and results are unpickled to be shown.
 for model in (Failure, OrmQ, Schedule, Success):

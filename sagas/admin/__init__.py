@@ -1,8 +1,10 @@
-"""The operators' desk: stock Django admin, with the sagas' own pages.
+"""The Django admin of the sagas.
 
-Rows are made, changed and deleted by sagas alone; what people may do goes through sagas.operations.
+It never adds, changes or deletes rows directly: every change goes through `sagas.operations`.
 """
 
-from . import bulk_operations, compensations, definitions, executions, home, providers, workers
+from . import compensations, definitions, home, providers, workers
+from .bulk import admin as bulk
+from .executions import admin as executions
 
-__all__ = ["bulk_operations", "compensations", "definitions", "executions", "home", "providers", "workers"]
+__all__ = ["bulk", "compensations", "definitions", "executions", "home", "providers", "workers"]

@@ -26,9 +26,9 @@ from sagas.operations.permissions import PERSONAL
 from sagas.presentation.labels import name_label
 from sagas.storage import database
 
-from .offers import as_sentence, may
-from .readonly import Desk
-from .undos import Kind, Undo, undos_of
+from .actions.buttons import as_sentence, may
+from .base import Desk
+from .open_compensations import Kind, Undo, undos_of
 
 PAGE = 25
 KINDS = [

@@ -17,10 +17,10 @@ from sagas.models import Definition, MissingSaga
 from sagas.presentation.labels import label_of, name_label
 from sagas.storage import database
 
-from .calls import provider_of
+from .base import Desk
 from .diagrams import Diagram, diagram_of
 from .inputs import Field, fields_of
-from .readonly import Desk
+from .provider_calls import provider_of
 from .unfinished import MOST, Unfinished, looked_at, unfinished_of
 
 

@@ -27,8 +27,8 @@ from sagas.monitoring import stats
 from sagas.presentation import labels
 
 from . import charts
-from .executions import SagaExecutionAdmin
-from .readonly import Desk
+from .base import Desk
+from .executions.admin import SagaExecutionAdmin
 from .tiles import TILES
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from sagas.definition.saga import Saga, SagaStep
 from sagas.models import Provider
 from sagas.presentation.labels import label_of, name_label, step_label_anywhere
 
-from .calls import Standing, Tally, numbers, steps_by_provider
-from .readonly import Desk
+from .base import Desk
+from .provider_calls import Standing, Tally, numbers, steps_by_provider
 
 WIDTH, LEAST = 1000, 10
 KINDS = ("good", "refused", "failed", "uncertain")

@@ -6,7 +6,7 @@ from django.contrib import admin
 
 from sagas.models import SagaWorker
 
-from .readonly import ReadOnly
+from .base import ReadOnly
 
 
 @admin.register(SagaWorker)

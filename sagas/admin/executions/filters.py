@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from sagas.admin.tiles import TILES
 from sagas.definition import json_values
 from sagas.definition.registry import all_sagas
 from sagas.definition.states import Direction, Priority
@@ -23,8 +24,6 @@ from sagas.models import STATES, SagaExecution, StepRun
 from sagas.models.querysets import ExecutionQuerySet
 from sagas.monitoring import stats
 from sagas.presentation import labels
-
-from .tiles import TILES
 
 TEMPLATE = "admin/sagas/_filter.html"
 YES = [("yes", _("Yes"))]

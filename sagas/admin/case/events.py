@@ -17,7 +17,7 @@ from sagas.presentation.labels import name_label, step_label
 from sagas.presentation.redactor import Veil
 from sagas.presentation.time_format import format_moment
 
-from .reading import File
+from .load import File
 
 Kind = SagaEvent.Kind
 SENTENCES = {

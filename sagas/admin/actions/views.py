@@ -13,11 +13,11 @@ from django.views.decorators.http import require_http_methods
 from sagas.models import SagaExecution
 from sagas.operations import Operation
 
-from .act_pages import ActPage
-from .act_words import name_of
-from .correcting import CorrectPage
-from .offers import Button, Refusal, may, offered
-from .resolving import ResolvePage
+from .buttons import Button, Refusal, may, offered
+from .correct import CorrectPage
+from .labels import name_of
+from .page import ActPage
+from .resolve import ResolvePage
 
 __all__ = ["Button", "Refusal", "name_of", "offered", "urls"]
 

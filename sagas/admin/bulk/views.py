@@ -19,9 +19,9 @@ from sagas.models import BulkOperation, SagaExecution
 from sagas.operations import Actor, Operation, bulk
 from sagas.operations.permissions import NEEDS, PERSONAL
 
-from . import bulk_progress
-from .bulk_choice import FIELD, Choice, ConfirmForm, remember, remembered
-from .bulk_words import NAMES, forgotten, told, too_many
+from . import progress as bulk_progress
+from .labels import NAMES, forgotten, told, too_many
+from .selection import FIELD, Choice, ConfirmForm, remember, remembered
 
 Admin = Any  # the ModelAdmin of executions
 Action = Callable[[Admin, HttpRequest, QuerySet[SagaExecution]], HttpResponse | None]

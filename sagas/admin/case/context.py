@@ -21,7 +21,7 @@ from sagas.presentation.redactor import Veil, veil_over
 from sagas.presentation.step_lines import Line
 
 from .events import events_of
-from .reading import ATTEMPTS_SHOWN, File
+from .load import ATTEMPTS_SHOWN, File
 from .timeline import attempts_of, by_run, picture_of
 
 BEFORE_THE_END = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from django.db.models import Model, QuerySet
 
+from sagas.admin.unreadable import OF_EXECUTIONS, as_texts, mended
 from sagas.definition.exceptions import UnreadableRow
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
@@ -15,8 +16,6 @@ from sagas.engine.leased_execution import load_history
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.operations.base import Situation
 from sagas.storage import database
-
-from .mending import OF_EXECUTIONS, as_texts, mended
 
 Row = TypeVar("Row", bound=Model)
 

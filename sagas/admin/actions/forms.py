@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.operations.money import Amount, HiddenAmount
 
-from .input_fields import JSONText, Text
+from .fields import JSONText, Text
 
 LONGEST = 2000
 EXAMPLE = '{"payment_id": "pi_1"}'

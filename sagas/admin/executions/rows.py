@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from sagas.admin.unreadable import OF_EXECUTIONS, as_texts, mended
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
 from sagas.definition.states import SagaState
@@ -20,8 +21,6 @@ from sagas.models.querysets import fold
 from sagas.presentation import labels, messages
 from sagas.presentation.redactor import Veil, veil_over
 from sagas.presentation.superseded_values import read_former_inputs
-
-from .mending import OF_EXECUTIONS, as_texts, mended
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from sagas.operations.permissions import PERSONAL
 from sagas.operations.preview_text import PreviewText, describe
 from sagas.presentation.redactor import veil_over
 
-from .act_forms import ActForm
-from .act_words import name_of, outcome_of
-from .offers import as_sentence, offered, unreadable
+from .buttons import as_sentence, offered, unreadable
+from .forms import ActForm
+from .labels import name_of, outcome_of
 
 CONFLICT = 409
 

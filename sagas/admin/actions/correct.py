@@ -18,9 +18,9 @@ from sagas.operations.corrections import Correction, correct_and_go_on, plan_cor
 from sagas.operations.handlers import definition_of
 from sagas.operations.preview_text import describe
 
-from .act_forms import ActForm
-from .act_pages import CONFLICT, ActPage, moved
-from .input_forms import PREFIX, VERSION, InputForm
+from .forms import ActForm
+from .input_form import PREFIX, VERSION, InputForm
+from .page import CONFLICT, ActPage, moved
 
 FORM = "admin/sagas/act_input.html"
 CONFIRM = "admin/sagas/act_correct.html"

@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from sagas.models import SagaExecution
 from sagas.operations.permissions import PERSONAL
 
-from . import days, rows
+from . import dates as days
+from . import rows
 
 COUNTED = 1000
 LAST_PAGE = 200

@@ -15,7 +15,7 @@ from sagas.definition.saga import Saga
 from sagas.models import SagaExecution
 from sagas.presentation.redactor import veil_over
 
-from .input_fields import JSONObject, field_for, json_field
+from .fields import JSONObject, field_for, json_field
 
 PREFIX = "input"
 VERSION = ":version"  # no field of a schema has this name

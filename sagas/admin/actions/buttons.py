@@ -16,7 +16,7 @@ from sagas.operations.base import Situation, look
 from sagas.operations.corrections import follow_up
 from sagas.operations.permissions import NEEDS
 
-from .act_words import NAMES, name_of
+from .labels import NAMES, name_of
 
 HARMLESS = frozenset({Operation.VERIFY})  # it asks, and changes nothing unless it ends a hold
 SAFE = (Operation.VERIFY, Operation.RELEASE, Operation.RETRY)

@@ -9,12 +9,12 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from sagas.admin.provider_calls import numbers
+from sagas.admin.unfinished import stranded_without
 from sagas.models.querysets import ExecutionQuerySet
 from sagas.presentation import labels
 
-from .calls import numbers
 from .filters import OneOf
-from .unfinished import stranded_without
 
 
 class LedTo(OneOf, ABC):

@@ -20,7 +20,7 @@ from sagas.presentation.redactor import Veil
 from sagas.presentation.step_lines import error_in_words
 from sagas.presentation.time_format import format_moment, format_span
 
-from .reading import File
+from .load import File
 
 DIRECTIONS = {
     Direction.ACTION: _("Action"),

@@ -17,14 +17,14 @@ from django.utils.cache import get_conditional_response, set_response_etag
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from sagas.admin.unreadable import OF_EXECUTIONS
 from sagas.models import BulkItem, BulkOperation, SagaWorker
 from sagas.models.querysets import ago
 from sagas.operations import Operation, bulk
 from sagas.operations.permissions import PERSONAL
 from sagas.storage import database
 
-from .bulk_words import NAMES, pace
-from .mending import OF_EXECUTIONS
+from .labels import NAMES, pace
 
 A_PAGE = 50
 LABELS = {

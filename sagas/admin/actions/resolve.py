@@ -22,8 +22,8 @@ from sagas.operations.money import Amount, HiddenAmount, total_of
 from sagas.operations.preview import move_after_resolution, with_resolution
 from sagas.presentation import labels, messages
 
-from .act_forms import ActForm, ResolveForm
-from .act_pages import ActPage
+from .forms import ActForm, ResolveForm
+from .page import ActPage
 
 WORDS = {
     Resolution.DONE: ("done", _("%(step)s was done.")),

@@ -12,9 +12,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from sagas.admin.actions.fields import Text
 from sagas.operations import Operation
-
-from .input_fields import Text
 
 FIELD = "choice"
 SALT = "sagas.admin.bulk"

@@ -14,16 +14,16 @@ from django.urls import URLPattern, path, reverse
 from django.utils.cache import get_conditional_response
 from django.utils.translation import get_language, gettext
 
+from sagas.admin.actions import views as acts
+from sagas.admin.actions.forms import NoteForm, RevealForm
 from sagas.models import SagaExecution
 from sagas.operations import Actor, note, reveal
 from sagas.operations.permissions import PERSONAL, may_note
 from sagas.presentation.labels import name_label
 from sagas.storage import database
 
-from . import acts
-from .act_forms import NoteForm, RevealForm
-from .casefile import is_live, live_part, other_parts, waits
-from .reading import File, read
+from .context import is_live, live_part, other_parts, waits
+from .load import File, read
 
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[SagaExecution]

@@ -11,11 +11,11 @@ from django.shortcuts import redirect
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from sagas.admin.base import Desk
 from sagas.models import BulkOperation
 from sagas.operations import Operation
 
-from .bulk_words import NAMES
-from .readonly import Desk
+from .labels import NAMES
 
 
 @admin.register(BulkOperation)

@@ -21,6 +21,12 @@ from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from sagas.admin.actions import views as acts
+from sagas.admin.base import NoStockPage, ReadOnly
+from sagas.admin.bulk import views as bulk
+from sagas.admin.bulk.views import Bulk
+from sagas.admin.case import views as case
+from sagas.admin.unreadable import OF_EXECUTIONS
 from sagas.definition.states import UNFINISHED
 from sagas.models import SagaExecution
 from sagas.models.clock import CLOCK
@@ -28,13 +34,11 @@ from sagas.models.querysets import ExecutionQuerySet
 from sagas.operations.permissions import EXPORT
 from sagas.presentation import labels
 
-from . import acts, bulk, case, days, export
-from .bulk import Bulk
+from . import dates as days
+from . import export
 from .changelist import ExecutionList
 from .desk_filters import DESK_FILTERS
 from .filters import FILTERS
-from .mending import OF_EXECUTIONS
-from .readonly import NoStockPage, ReadOnly
 from .rows import Told, under_way
 
 NOTHING = "–"

@@ -1,0 +1,1 @@
+"""The operations that the admin offers on one execution: buttons, previews and forms."""

@@ -1,0 +1,1 @@
+"""Bulk operations: selection, preview and progress."""

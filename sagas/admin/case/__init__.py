@@ -1,0 +1,1 @@
+"""The page of one execution: its diagnosis, steps, timeline, events and notes."""
