@@ -19,10 +19,9 @@ from sagas.definition.registry import all_sagas
 from sagas.definition.states import Direction, Outcome, SagaState
 from sagas.models import Compensation, MissingSaga, SagaExecution, StepRun
 from sagas.operations import Operation
-from sagas.operations.base import Situation
-from sagas.operations.bulk_load import look_at
 from sagas.operations.guards import GUARDS
 from sagas.operations.permissions import PERSONAL
+from sagas.presentation.execution_view import ExecutionView, load_views
 from sagas.presentation.labels import name_label
 from sagas.storage import database
 
@@ -92,7 +91,7 @@ class CompensationAdmin(Desk):
 def _page(request: HttpRequest, kind: str, saga: str) -> Page:
     executions = _rolling_back(kind, saga)
     keys = _keys(executions, request.GET.get("after", ""))
-    looked = look_at(executions, keys[:PAGE])
+    looked = load_views(executions, keys[:PAGE])
     personal = request.user.has_perm(PERSONAL)
     undos = [(undo, _ways(request, one, undo)) for one in looked for undo in undos_of(one, personal=personal)]
     lost = set(keys[:PAGE]) - {one.execution.pk for one in looked}
@@ -141,15 +140,15 @@ def _place(after: str) -> Q:
     return Q(created_at__gte=at) & ~Q(created_at=at, pk__lte=int(after))
 
 
-def _ways(request: HttpRequest, looked: Situation, undo: Undo) -> list[Way]:
+def _ways(request: HttpRequest, looked: ExecutionView, undo: Undo) -> list[Way]:
     return [_way(request, operation, looked, undo) for operation in ACTS]
 
 
-def _way(request: HttpRequest, operation: Operation, situation: Situation, undo: Undo) -> Way:
-    label, why_not = str(ACTS[operation]), GUARDS[operation](situation)
+def _way(request: HttpRequest, operation: Operation, view: ExecutionView, undo: Undo) -> Way:
+    label, why_not = str(ACTS[operation]), GUARDS[operation](view)
     if why_not:
         return Way(label, why_not=as_sentence(why_not))
-    if not may(request, operation, situation.execution):
+    if not may(request, operation, view.execution):
         return Way(label, why_not=gettext("Your role may not do this: ask a supervisor."))
     url = reverse("admin:sagas_sagaexecution_operation", args=[undo.execution.pk, operation.value])
     return Way(label, f"{url}?{urlencode({'step': undo.step})}" if operation is Operation.RESOLVE else url)

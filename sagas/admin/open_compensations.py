@@ -16,8 +16,8 @@ from sagas.definition.states import Direction, Ending, Outcome, SagaState
 from sagas.engine import planner
 from sagas.engine.history import StepFacts, deferred_since, facts_of
 from sagas.models import SagaExecution, StepRun
-from sagas.operations.base import Situation
 from sagas.operations.preview_text import WILL_BE_UNDONE
+from sagas.presentation.execution_view import ExecutionView
 from sagas.presentation.labels import name_label
 from sagas.presentation.messages import by_hand, sentence_of
 from sagas.presentation.redactor import Veil, veil_over
@@ -116,101 +116,101 @@ class Undo:
         return str(WORDS[self.status])
 
 
-def undos_of(looked: Situation, *, personal: bool) -> list[Undo]:
+def undos_of(view: ExecutionView, *, personal: bool) -> list[Undo]:
     """The execution's open undos, last step first; `personal` shows the values of personal keys."""
-    veil = veil_over(looked.execution, looked.saga, personal=personal)
-    return [_undo(looked, name, veil) for name in _open(looked)]
+    veil = veil_over(view.execution, view.saga, personal=personal)
+    return [_undo(view, name, veil) for name in _open(view)]
 
 
-def _open(looked: Situation) -> list[str]:
+def _open(view: ExecutionView) -> list[str]:
     """Where the definition is not known here, the step runs tell: what took effect, or may have, and stands."""
-    if looked.saga:
-        return planner.remaining(looked.saga, looked.history)
-    views, tried_all = facts_of(looked.history), looked.execution.state is SagaState.PARTIALLY_COMPENSATED
-    standing = [name for name in reversed(looked.history.plan) if views[name].to_compensate]
-    return [name for name in standing if Direction.COMPENSATION in views[name].last or not tried_all]
+    if view.saga:
+        return planner.remaining(view.saga, view.history)
+    facts, tried_all = facts_of(view.history), view.execution.state is SagaState.PARTIALLY_COMPENSATED
+    standing = [name for name in reversed(view.history.plan) if facts[name].to_compensate]
+    return [name for name in standing if Direction.COMPENSATION in facts[name].last or not tried_all]
 
 
-def _undo(looked: Situation, name: str, veil: Veil) -> Undo:
-    view = facts_of(looked.history)[name]
-    step = looked.saga.step(name) if looked.saga else None
-    status = _status(looked, step, view, name)
-    answer = next((run.error_message for run in reversed(looked.runs) if _is_undo(run, name)), "")
+def _undo(view: ExecutionView, name: str, veil: Veil) -> Undo:
+    facts = facts_of(view.history)[name]
+    step = view.saga.step(name) if view.saga else None
+    status = _status(view, step, facts, name)
+    answer = next((run.error_message for run in reversed(view.step_runs) if _is_undo(run, name)), "")
     return Undo(
-        execution=looked.execution,
+        execution=view.execution,
         step=name,
         status=status,
-        what=sentence_of(name, "to_compensate", WILL_BE_UNDONE, looked.execution, looked.saga, personal=veil.personal),
-        doubt=_doubt(looked, name, view, status, personal=veil.personal),
-        stands=str(SENTENCES[status]) % _times(looked, step, view),
-        held=veil(looked.execution.held) if status is Status.HELD else "",
-        attempts=view.counts.get(Direction.COMPENSATION, 0),
+        what=sentence_of(name, "to_compensate", WILL_BE_UNDONE, view.execution, view.saga, personal=veil.personal),
+        doubt=_doubt(view, name, facts, status, personal=veil.personal),
+        stands=str(SENTENCES[status]) % _times(view, step, facts),
+        held=veil(view.execution.held) if status is Status.HELD else "",
+        attempts=facts.counts.get(Direction.COMPENSATION, 0),
         answer=veil(answer),
         hidden=bool(answer) and veil.blind,
-        by_hand=by_hand(name, looked.execution, looked.saga, looked.history, personal=veil.personal),
-        since=_since(looked),
-        about=_about(looked, veil),
+        by_hand=by_hand(name, view.execution, view.saga, view.history, personal=veil.personal),
+        since=_since(view),
+        about=_about(view, veil),
     )
 
 
-def _doubt(looked: Situation, name: str, view: StepFacts, status: Status, *, personal: bool) -> str:
-    case = IN_DOUBT if view.in_doubt else UNDO_UNCERTAIN
-    if not view.in_doubt and (not view.compensation_uncertain or status is Status.IN_DOUBT):
+def _doubt(view: ExecutionView, name: str, facts: StepFacts, status: Status, *, personal: bool) -> str:
+    case = IN_DOUBT if facts.in_doubt else UNDO_UNCERTAIN
+    if not facts.in_doubt and (not facts.compensation_uncertain or status is Status.IN_DOUBT):
         return ""
-    return sentence_of(name, case.key, case.sentence, looked.execution, looked.saga, personal=personal)
+    return sentence_of(name, case.key, case.sentence, view.execution, view.saga, personal=personal)
 
 
 def _is_undo(run: StepRun, step: str) -> bool:
     return run.step == step and run.direction == Direction.COMPENSATION
 
 
-def _status(looked: Situation, step: SagaStep | None, view: StepFacts, name: str) -> Status:
-    execution = looked.execution
-    ended = view.compensation_ending not in (Ending.NONE, Ending.POISON)
+def _status(view: ExecutionView, step: SagaStep | None, facts: StepFacts, name: str) -> Status:
+    execution = view.execution
+    ended = facts.compensation_ending not in (Ending.NONE, Ending.POISON)
     if ended or execution.state is SagaState.PARTIALLY_COMPENSATED:
-        return Status.IN_DOUBT if view.compensation_in_doubt else Status.FAILED
+        return Status.IN_DOUBT if facts.compensation_in_doubt else Status.FAILED
     if execution.held:
         return Status.HELD
-    if looked.saga is None:
+    if view.saga is None:
         return Status.UNKNOWN
-    if execution.leased and _is_next(looked, name):
+    if execution.leased and _is_next(view, name):
         return Status.IN_HAND
-    if step and deferred_since(step, view):
+    if step and deferred_since(step, facts):
         return Status.DEFERRED
-    last = view.last.get(Direction.COMPENSATION)
+    last = facts.last.get(Direction.COMPENSATION)
     if last is None or last.retry_at is None:
         return Status.WAITING
     return Status.ACCEPTED if last.outcome is Outcome.PENDING else Status.AGAIN
 
 
-def _is_next(looked: Situation, name: str) -> bool:
-    attempt = planner.in_flight(looked.saga, looked.history) if looked.saga else None
+def _is_next(view: ExecutionView, name: str) -> bool:
+    attempt = planner.in_flight(view.saga, view.history) if view.saga else None
     return attempt is not None and attempt.step.name == name
 
 
-def _times(looked: Situation, step: SagaStep | None, view: StepFacts) -> Mapping[str, str]:
+def _times(view: ExecutionView, step: SagaStep | None, facts: StepFacts) -> Mapping[str, str]:
     """What the sentences have places for; a moment that there is none of is not asked for."""
     patience = dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
-    since = deferred_since(step, view) if step else None
+    since = deferred_since(step, facts) if step else None
     until = since + patience if since else None
-    at = view.retry_at(Direction.COMPENSATION)
-    return {"at": _moment(at), "until": _moment(until), "saga": looked.execution.saga_name}
+    at = facts.retry_at(Direction.COMPENSATION)
+    return {"at": _moment(at), "until": _moment(until), "saga": view.execution.saga_name}
 
 
 def _moment(moment: dt.datetime | None) -> str:
     return formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else ""
 
 
-def _since(looked: Situation) -> dt.datetime:
+def _since(view: ExecutionView) -> dt.datetime:
     """When the first undo of the run began; before that, when the last attempt ended."""
-    begun = [run.started_at for run in looked.runs if run.direction == Direction.COMPENSATION]
-    ended = [run.finished_at for run in looked.runs]
-    return min(begun) if begun else max(ended, default=looked.execution.created_at)
+    begun = [run.started_at for run in view.step_runs if run.direction == Direction.COMPENSATION]
+    ended = [run.finished_at for run in view.step_runs]
+    return min(begun) if begun else max(ended, default=view.execution.created_at)
 
 
-def _about(looked: Situation, veil: Veil) -> tuple[tuple[str, str], ...]:
+def _about(view: ExecutionView, veil: Veil) -> tuple[tuple[str, str], ...]:
     """The customer, who is what the first personal key names, and what people search by."""
-    saga, execution = looked.saga, looked.execution
+    saga, execution = view.saga, view.execution
     if saga is None:
         return ()
     keys = dict.fromkeys([*saga.personal[:1], *saga.references])

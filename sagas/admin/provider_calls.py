@@ -17,8 +17,7 @@ from sagas.definition.saga import Saga, SagaStep
 from sagas.definition.states import Direction, Ending, Outcome, Priority
 from sagas.engine import planner
 from sagas.models import SagaExecution, StepRun, first_uuid_at
-from sagas.operations.base import Situation
-from sagas.operations.bulk_load import look_at
+from sagas.presentation.execution_view import ExecutionView, load_views
 from sagas.storage import database
 
 DAY, HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
@@ -152,7 +151,7 @@ def _calls(since: dt.datetime) -> list[Called]:
     return [Called(*row) for row in made.values_list(*columns)[:MOST_CALLS]]
 
 
-def _in_flight() -> tuple[list[Situation], bool]:
+def _in_flight() -> tuple[list[ExecutionView], bool]:
     """The first of the executions that are in hand or due, now or at a set time; and whether there are more."""
     rows = SagaExecution.objects.using(database.alias())
     keys: list[int] = []
@@ -162,10 +161,10 @@ def _in_flight() -> tuple[list[Situation], bool]:
         found = list(due[: MOST_IN_FLIGHT + 1])
         more = more or len(found) > MOST_IN_FLIGHT
         keys += found[:MOST_IN_FLIGHT]
-    return look_at(rows.defer("input", "context", "steps_completed"), keys), more
+    return load_views(rows.defer("input", "context", "steps_completed"), keys), more
 
 
-def _waiting(looked: Iterable[Situation]) -> dict[str, list[int]]:
+def _waiting(looked: Iterable[ExecutionView]) -> dict[str, list[int]]:
     """Those of them that call each provider next."""
     waiting: dict[str, list[int]] = defaultdict(list)
     for one in looked:

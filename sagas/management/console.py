@@ -12,15 +12,16 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import Error as DatabaseError
 
-from sagas.definition.exceptions import InvalidInput, SagaError, UnknownExecution
+from sagas.definition.exceptions import InvalidInput, SagaError
 from sagas.definition.states import TERMINAL
 from sagas.models import SagaExecution
+from sagas.presentation.execution_view import ExecutionView, find_view, load_view
 from sagas.storage import database
 
 from .exits import Exit, exit_of, worst
 from .following import Follower
 from .lines import one_line
-from .verdicts import Standing, diagnosis, document, how_to_go_on, standing_of, words
+from .verdicts import code_of, diagnosis, document, how_to_go_on, words
 
 ASCII = str.maketrans({"✓": "ok", "✗": "x", "↶": "<-", "…": "...", "\N{REPLACEMENT CHARACTER}": "?"})
 
@@ -108,31 +109,29 @@ class SagaCommand(BaseCommand, ABC):
 
     def conclude(self, saga_id: str, *, queued: bool = False) -> Exit:
         """The verdict on one execution, its document, and its code; that a queued one goes on is no failure."""
-        stands = standing_of(saga_id)
-        if stands is None:  # deleted while it ran
-            raise UnknownExecution(saga_id)
-        code = self.tell([stands], queued=queued)
-        self.console.document({**document(stands), "exit_code": int(code)})
+        view = load_view(saga_id)
+        code = self.tell([view], queued=queued)
+        self.console.document({**document(view), "exit_code": int(code)})
         return code
 
-    def tell(self, found: list[Standing], *, queued: bool = False) -> Exit:
+    def tell(self, found: list[ExecutionView], *, queued: bool = False) -> Exit:
         """The verdicts in words, and the worst of the codes."""
-        self._last_words = "\n".join(diagnosis(stands) for stands in found)
+        self._last_words = "\n".join(diagnosis(view) for view in found)
         self.console.say(self._last_words)
-        return worst(stands.code for stands in found if not (queued and stands.code is Exit.GOES_ON))
+        return worst(code for code in map(code_of, found) if not (queued and code is Exit.GOES_ON))
 
     def interrupted(self) -> str:
         """What the command leaves behind when it is interrupted."""
         _leave_interrupted_connection()
         try:
-            stands = standing_of(self.leased_rows) if self.leased_rows else None
+            view = find_view(self.leased_rows) if self.leased_rows else None
         except DatabaseError:
             return "Interrupted; the saga goes on."
-        if stands is None:
+        if view is None:
             return "Interrupted; nothing was started."
-        if stands.execution.state in TERMINAL or stands.execution.held:
-            return f"Interrupted.\n{diagnosis(stands)}"
-        return f"Interrupted; the saga goes on. {_where_it_stands(stands.execution)}"
+        if view.execution.state in TERMINAL or view.execution.held:
+            return f"Interrupted.\n{diagnosis(view)}"
+        return f"Interrupted; the saga goes on. {_where_it_stands(view.execution)}"
 
     _last_words = ""
 

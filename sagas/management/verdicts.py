@@ -5,19 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from django.utils import timezone
 
-from sagas.definition.registry import all_sagas
-from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Outcome, SagaState
-from sagas.engine import planner
-from sagas.engine.history import History, StepFacts, facts_of, in_doubt
-from sagas.engine.leased_execution import load_history
 from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.presentation.execution_view import ExecutionView
 from sagas.presentation.messages import by_hand
 from sagas.storage import database
 
@@ -36,72 +30,15 @@ CODES = {
 }
 
 
-@dataclass(frozen=True)
-class Standing:
-    """An execution with what its history says; `saga` is None when it is not registered here."""
-
-    execution: SagaExecution
-    saga: Saga | None
-    history: History
-
-    @property
-    def code(self) -> Exit:
-        """The exit code that says how it stands."""
-        return Exit.NEEDS_A_PERSON if self.execution.held else CODES[self.execution.state]
-
-    @cached_property
-    def views(self) -> dict[str, StepFacts]:
-        """What is known of each planned step."""
-        return facts_of(self.history)
-
-    @property
-    def undone(self) -> list[str]:
-        """The steps whose effect was taken back, in the order of the undos."""
-        return [name for name in reversed(self.history.plan) if self.views[name].compensated]
-
-    @property
-    def remaining(self) -> list[str]:
-        """The steps that should be undone and are not, last step first."""
-        rolling = self.execution.state in (SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED)
-        return planner.remaining(self.saga, self.history) if self.saga and rolling else []
-
-    @property
-    def in_doubt(self) -> list[str]:
-        """The steps of which nobody knows whether they took effect."""
-        return in_doubt(self.history)
-
-    @property
-    def left_standing(self) -> list[str]:
-        """The steps that took effect, or may have, and have no undo."""
-        names = [name for name in self.history.plan if self.views[name].to_compensate]
-        steps = {name: self.saga.step(name) if self.saga else None for name in names}
-        return [name for name, step in steps.items() if step and not step.compensation]
-
-    @property
-    def next_attempt(self) -> str:
-        """The step whose turn it is, as in `the undo of send_email`; "" when there is none."""
-        attempt = planner.in_flight(self.saga, self.history) if self.saga else None
-        if attempt is None:
-            return ""
-        undo = attempt.direction is Direction.COMPENSATION
-        return f"the undo of {attempt.step.name}" if undo else attempt.step.name
+def code_of(view: ExecutionView) -> Exit:
+    """The exit code for the state of the execution."""
+    return Exit.NEEDS_A_PERSON if view.execution.held else CODES[view.state]
 
 
-def standing_of(saga_id: str) -> Standing | None:
-    """How the execution stands now; None when there is none of that id."""
-    execution = SagaExecution.objects.using(database.alias()).with_id(saga_id).first()
-    return standing(execution) if execution else None
-
-
-def standing(execution: SagaExecution) -> Standing:
-    """How a loaded execution stands."""
-    return Standing(execution, all_sagas().get(execution.saga_name), load_history(execution))
-
-
-def diagnosis(stands: Standing) -> str:
+def diagnosis(view: ExecutionView) -> str:
     """What has become of it and, where a person has to act, what to do."""
-    tell = _held if stands.execution.held else DIAGNOSES[stands.execution.state]
-    return tell(stands)
+    tell = _held if view.execution.held else DIAGNOSES[view.execution.state]
+    return tell(view)
 
 
 def how_to_go_on(execution: SagaExecution) -> str:
@@ -111,38 +48,38 @@ def how_to_go_on(execution: SagaExecution) -> str:
     return f"Workers go on with it, or here: {MANAGE} run_saga {execution.saga_name} {option}"
 
 
-def document(stands: Standing) -> dict[str, Any]:
+def document(view: ExecutionView) -> dict[str, Any]:
     """The execution for programs. Input, context and outputs stay out: they are personal."""
-    execution = stands.execution
+    execution = view.execution
     return {
         "saga_id": execution.saga_id,
         "saga": execution.saga_name,
         "state": execution.state.value,
-        "held": _why_held(stands),
+        "held": _why_held(view),
         "needs_attention": execution.needs_attention,
         "run": execution.run,
         "plan": execution.plan,
         "steps_completed": execution.steps_completed,
         "failed_step": execution.failed_step,
         "compensation_performed": execution.compensation_performed,
-        "undone": stands.undone,
-        "remaining": stands.remaining,
-        "in_doubt": stands.in_doubt,
+        "undone": view.compensated,
+        "remaining": _remaining(view),
+        "in_doubt": view.in_doubt,
         "created_at": _iso(execution.created_at),
         "started_at": _iso(execution.started_at),
         "finished_at": _iso(execution.finished_at),
         "duration_seconds": execution.duration(),
         "worker": execution.worker if execution.leased else "",
         "due_at": _iso(execution.due_at),
-        "steps": [_step_document(run, stands) for run in execution.step_executions.using(database.alias())],
-        "verdict": diagnosis(stands),
-        "exit_code": int(stands.code),
+        "steps": [_step_document(run, view) for run in execution.step_executions.using(database.alias())],
+        "verdict": diagnosis(view),
+        "exit_code": int(code_of(view)),
     }
 
 
-def listed(stands: Standing) -> str:
+def listed(view: ExecutionView) -> str:
     """One line of a list of executions."""
-    execution = stands.execution
+    execution = view.execution
     state = f"{words(execution.state)}, held" if execution.held else words(execution.state)
     return f"{execution.saga_id}  {execution.saga_name}  {state}  started {local(execution.created_at)}"
 
@@ -162,92 +99,106 @@ def process_of(worker: str) -> str:
     return worker.rpartition(":")[0]
 
 
-def _succeeded(stands: Standing) -> str:
-    done = stands.execution.steps_completed
-    failed = [name for name in stands.history.plan if name not in done]
-    text = f"Succeeded: {_name(stands)}, {len(done)} of {len(stands.history.plan)} steps done."
+def _succeeded(view: ExecutionView) -> str:
+    done = view.execution.steps_completed
+    failed = [name for name in view.history.plan if name not in done]
+    text = f"Succeeded: {_name(view)}, {len(done)} of {len(view.history.plan)} steps done."
     return f"{text} Optional and not done: {_names(failed)}." if failed else text
 
 
-def _failed(stands: Standing) -> str:
-    undone, left = stands.undone, stands.left_standing
-    parts = [_why_failed(stands), f"Undone: {_names(undone)}." if undone else "There was nothing to undo."]
+def _failed(view: ExecutionView) -> str:
+    undone, left = view.compensated, view.without_compensation
+    parts = [_why_failed(view), f"Undone: {_names(undone)}." if undone else "There was nothing to undo."]
     if left:
         parts.append(f"Left as they are, for they have no undo: {_names(left)}.")
     return " ".join(parts)
 
 
-def _why_failed(stands: Standing) -> str:
-    failed = stands.execution.failed_step
+def _why_failed(view: ExecutionView) -> str:
+    failed = view.execution.failed_step
     if failed:
-        error = _last_error(stands, failed, Direction.ACTION)
-        return f"Failed: {_name(stands)}, at {failed}{f': {error}' if error else ''}".rstrip(".") + "."
+        error = _last_error(view, failed, Direction.ACTION)
+        return f"Failed: {_name(view)}, at {failed}{f': {error}' if error else ''}".rstrip(".") + "."
     acts = [SagaEvent.Kind.CANCEL, SagaEvent.Kind.COMPENSATE]
-    events = stands.execution.events.using(database.alias())
-    act = events.filter(kind__in=acts, run=stands.execution.run).order_by("-id").first()
+    events = view.execution.events.using(database.alias())
+    act = events.filter(kind__in=acts, run=view.execution.run).order_by("-id").first()
     if act is None:
-        return f"Failed: {_name(stands)}."
+        return f"Failed: {_name(view)}."
     what = "Cancelled" if act.kind == SagaEvent.Kind.CANCEL else "Undone on request"
     who = f" by {act.actor_name}" if act.actor_name else ""
-    reason = one_line(impersonal(act.reason, stands.execution, stands.saga))
-    return f"{what}{who}: {_name(stands)}{f', because: {reason}' if reason else ''}."
+    reason = one_line(impersonal(act.reason, view.execution, view.saga))
+    return f"{what}{who}: {_name(view)}{f', because: {reason}' if reason else ''}."
 
 
-def _partially_compensated(stands: Standing) -> str:
-    undone = f" Undone: {_names(stands.undone)}." if stands.undone else ""
+def _partially_compensated(view: ExecutionView) -> str:
+    undone = f" Undone: {_names(view.compensated)}." if view.compensated else ""
     return "\n".join(
         [
-            f"Partially compensated: {_name(stands)}.{undone} NOT undone:",
-            *(f"  {_not_undone(stands, name)}" for name in stands.remaining),
+            f"Partially compensated: {_name(view)}.{undone} NOT undone:",
+            *(f"  {_not_undone(view, name)}" for name in _remaining(view)),
             "A person has to see to it. When that is done, put it down:",
-            *(f"  {_resolve_command(stands, name, 'undone')}" for name in stands.remaining),
+            *(f"  {_resolve_command(view, name, 'undone')}" for name in _remaining(view)),
             "or have it tried once more:",
-            f'  {MANAGE} saga_retry --reason "…" {_id_argument(stands)}',
+            f'  {MANAGE} saga_retry --reason "…" {_id_argument(view)}',
         ]
     )
 
 
-def _not_undone(stands: Standing, name: str) -> str:
-    error = _last_error(stands, name, Direction.COMPENSATION)
-    words = by_hand(name, stands.execution, stands.saga, stands.history, personal=False)
+def _not_undone(view: ExecutionView, name: str) -> str:
+    error = _last_error(view, name, Direction.COMPENSATION)
+    words = by_hand(name, view.execution, view.saga, view.history, personal=False)
     return " ".join(part for part in (f"{name}: {error}" if error else name, words) if part)
 
 
-def _held(stands: Standing) -> str:
-    lines = [f"Held: {_name(stands)}, {_progress(stands)}. {one_line(_why_held(stands))}"]
-    if stands.in_doubt:
-        lines.append(f"In doubt: {_names(stands.in_doubt)}. When you know what happened, put it down:")
-        lines += [f"  {_resolve_command(stands, name, 'done')}" for name in stands.in_doubt]
+def _held(view: ExecutionView) -> str:
+    lines = [f"Held: {_name(view)}, {_progress(view)}. {one_line(_why_held(view))}"]
+    if view.in_doubt:
+        lines.append(f"In doubt: {_names(view.in_doubt)}. When you know what happened, put it down:")
+        lines += [f"  {_resolve_command(view, name, 'done')}" for name in view.in_doubt]
     lines.append("Nothing goes on until a person releases it or resolves the step by hand.")
     return "\n".join(lines)
 
 
-def _why_held(stands: Standing) -> str:
-    return impersonal(stands.execution.held, stands.execution, stands.saga)
+def _why_held(view: ExecutionView) -> str:
+    return impersonal(view.execution.held, view.execution, view.saga)
 
 
-def _pending(stands: Standing) -> str:
-    return f"Queued: {_name(stands)}. {how_to_go_on(stands.execution)}"
+def _pending(view: ExecutionView) -> str:
+    return f"Queued: {_name(view)}. {how_to_go_on(view.execution)}"
 
 
-def _unfinished(stands: Standing) -> str:
-    execution = stands.execution
+def _unfinished(view: ExecutionView) -> str:
+    execution = view.execution
     undoing = execution.state is SagaState.COMPENSATING
-    progress = f"not undone yet: {_names(stands.remaining)}" if undoing else _progress(stands)
-    text = f"{'Being undone' if undoing else 'Still running'}: {_name(stands)}, {progress}."
-    return f"{text} {_whose_turn(stands)}"
+    progress = f"not undone yet: {_names(_remaining(view))}" if undoing else _progress(view)
+    text = f"{'Being undone' if undoing else 'Still running'}: {_name(view)}, {progress}."
+    return f"{text} {_whose_turn(view)}"
 
 
-def _whose_turn(stands: Standing) -> str:
-    execution = stands.execution
+def _whose_turn(view: ExecutionView) -> str:
+    execution = view.execution
     if execution.leased:
         return f"{process_of(execution.worker)} has it in hand."
-    step, due = stands.next_attempt, execution.due_at
+    step, due = _next_attempt(view), execution.due_at
     turn = f"Next is {step}, at {local(due)}. " if step and due else ""
     return turn + how_to_go_on(execution)
 
 
-DIAGNOSES: dict[SagaState, Callable[[Standing], str]] = {
+def _remaining(view: ExecutionView) -> list[str]:
+    """The steps that should be compensated and are not, last step first."""
+    return view.remaining if view.rolling_back else []
+
+
+def _next_attempt(view: ExecutionView) -> str:
+    """The step whose turn it is, as in `the undo of send_email`; "" when there is none."""
+    attempt = view.next_attempt
+    if attempt is None:
+        return ""
+    undo = attempt.direction is Direction.COMPENSATION
+    return f"the undo of {attempt.step.name}" if undo else attempt.step.name
+
+
+DIAGNOSES: dict[SagaState, Callable[[ExecutionView], str]] = {
     SagaState.PENDING: _pending,
     SagaState.IN_PROGRESS: _unfinished,
     SagaState.COMPENSATING: _unfinished,
@@ -257,29 +208,29 @@ DIAGNOSES: dict[SagaState, Callable[[Standing], str]] = {
 }
 
 
-def _last_error(stands: Standing, step: str, direction: Direction) -> str:
-    runs = stands.execution.step_executions.using(database.alias())
+def _last_error(view: ExecutionView, step: str, direction: Direction) -> str:
+    runs = view.execution.step_executions.using(database.alias())
     tried = runs.filter(step=step, direction=direction).exclude(outcome=Outcome.SUCCEEDED)
     last = tried.order_by("-sequence").first()
     return error_of(last) if last else ""
 
 
-def _resolve_command(stands: Standing, step: str, outcome: str) -> str:
-    return f'{MANAGE} saga_resolve --reason "…" --evidence "…" {_id_argument(stands)} {step} {outcome}'
+def _resolve_command(view: ExecutionView, step: str, outcome: str) -> str:
+    return f'{MANAGE} saga_resolve --reason "…" --evidence "…" {_id_argument(view)} {step} {outcome}'
 
 
-def _id_argument(stands: Standing) -> str:
+def _id_argument(view: ExecutionView) -> str:
     """The id after the options; one that begins with a dash would be taken for an option."""
-    saga_id = shlex.quote(stands.execution.saga_id)
+    saga_id = shlex.quote(view.execution.saga_id)
     return f"-- {saga_id}" if saga_id.startswith("-") else saga_id
 
 
-def _name(stands: Standing) -> str:
-    return f"{stands.execution.saga_name} {stands.execution.saga_id}"
+def _name(view: ExecutionView) -> str:
+    return f"{view.execution.saga_name} {view.execution.saga_id}"
 
 
-def _progress(stands: Standing) -> str:
-    return f"{len(stands.execution.steps_completed)} of {len(stands.history.plan)} steps done"
+def _progress(view: ExecutionView) -> str:
+    return f"{len(view.execution.steps_completed)} of {len(view.history.plan)} steps done"
 
 
 def _names(names: Iterable[str]) -> str:
@@ -290,7 +241,7 @@ def _iso(moment: dt.datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _step_document(run: StepRun, stands: Standing) -> dict[str, Any]:
+def _step_document(run: StepRun, view: ExecutionView) -> dict[str, Any]:
     return {
         "step": run.step,
         "direction": run.direction,
@@ -298,7 +249,7 @@ def _step_document(run: StepRun, stands: Standing) -> dict[str, Any]:
         "outcome": run.outcome,
         "ending": run.ending,
         "resolution": run.resolution,
-        "skipped": skipped(run, stands.execution, stands.saga) or None,
+        "skipped": skipped(run, view.execution, view.saga) or None,
         "error_type": run.error_type,
         "error": error_of(run),
         "retry_at": _iso(run.retry_at),

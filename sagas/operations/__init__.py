@@ -17,8 +17,9 @@ from sagas.definition.states import Resolution, SagaState
 from sagas.engine import checkpoint, history
 from sagas.engine.logs import log
 from sagas.models import SagaExecution
+from sagas.presentation.execution_view import ExecutionView, load_view
 
-from .base import PYTHON, Actor, Call, Operation, Preview, Situation, look
+from .base import PYTHON, Actor, Call, Operation, Preview
 from .guards import GUARDS, why_not_resolve_step
 from .handlers import HANDLERS, Stale
 from .notes import note, reveal
@@ -44,37 +45,31 @@ TRIES = 20
 
 def allowed(saga_id: str) -> tuple[Operation, ...]:
     """The acts that the execution's state allows now."""
-    return _allowed(look(saga_id))
+    return _allowed(load_view(saga_id))
 
 
-def blocked_reasons(situation: Situation) -> dict[Operation, str]:
+def blocked_reasons(view: ExecutionView) -> dict[Operation, str]:
     """Each act with the sentence why it is not possible in this situation, "" for those that are."""
-    return {operation: refusal(situation) for operation, refusal in GUARDS.items()}
+    return {operation: refusal(view) for operation, refusal in GUARDS.items()}
 
 
 def resolutions(saga_id: str) -> tuple[tuple[str, Resolution], ...]:
     """Each step with each word of a person on it that would be taken now and can be true, where any would be."""
-    situation = look(saga_id)
-    views = history.facts_of(situation.history)
-    pairs = [(step, word) for step in situation.history.plan for word in Resolution]
-    possible = [(step, word) for step, word in pairs if not (views[step].done and word is Resolution.NOT_DONE)]
-    return tuple(pair for pair in possible if not why_not_resolve_step(situation, *pair))
+    view = load_view(saga_id)
+    facts = history.facts_of(view.history)
+    pairs = [(step, word) for step in view.history.plan for word in Resolution]
+    possible = [(step, word) for step, word in pairs if not (facts[step].done and word is Resolution.NOT_DONE)]
+    return tuple(pair for pair in possible if not why_not_resolve_step(view, *pair))
 
 
 def plan(operation: Operation, saga_id: str, **parameters: Any) -> Preview:
     """What the act would do now; ActRefused if the state does not allow it. Writes nothing."""
-    situation = _checked(Operation(operation), saga_id, None, parameters)
-    sentence, calls = PREVIEWS[Operation(operation)](situation)
-    keep = (
-        ()
-        if operation is Operation.RETRY and situation.state is SagaState.FAILED
-        else situation.execution.steps_completed
-    )
+    view = _checked(Operation(operation), saga_id, None, parameters)
+    sentence, calls = PREVIEWS[Operation(operation)](view)
+    keep = () if operation is Operation.RETRY and view.state is SagaState.FAILED else view.execution.steps_completed
     not_repeated = tuple(name for name in keep if name not in {call.step for call in calls})
-    doubt = tuple(history.in_doubt(situation.history))
-    return Preview(
-        Operation(operation), saga_id, situation.execution.version, sentence, tuple(calls), not_repeated, doubt
-    )
+    doubt = tuple(history.in_doubt(view.history))
+    return Preview(Operation(operation), saga_id, view.execution.version, sentence, tuple(calls), not_repeated, doubt)
 
 
 def perform(
@@ -93,9 +88,9 @@ def perform(
     """
     operation = Operation(operation)
     for _ in range(TRIES):
-        situation = _checked(operation, saga_id, version, parameters)
+        view = _checked(operation, saga_id, version, parameters)
         try:
-            execution = HANDLERS[operation](situation, by, json_values.clean_text(reason), **parameters)
+            execution = HANDLERS[operation](view, by, json_values.clean_text(reason), **parameters)
         except Stale:
             continue
         except checkpoint.OnChangeFailed as error:
@@ -113,18 +108,18 @@ def perform(
     raise ActRefused(operation, saga_id, gettext("it keeps moving; look again and try then."))
 
 
-def _checked(operation: Operation, saga_id: str, version: int | None, parameters: Mapping[str, Any]) -> Situation:
-    situation = look(saga_id, bound=version is not None)
-    if version is not None and situation.execution.version != version:
+def _checked(operation: Operation, saga_id: str, version: int | None, parameters: Mapping[str, Any]) -> ExecutionView:
+    view = load_view(saga_id, bound=version is not None)
+    if version is not None and view.execution.version != version:
         sentence = gettext("it has moved since you looked; look again and decide then.")
-        raise VersionMoved(operation, saga_id, sentence, _allowed(situation))
-    sentence = GUARDS[operation](situation)
+        raise VersionMoved(operation, saga_id, sentence, _allowed(view))
+    sentence = GUARDS[operation](view)
     if not sentence and operation is Operation.RESOLVE and parameters:
-        sentence = why_not_resolve_step(situation, **parameters)
+        sentence = why_not_resolve_step(view, **parameters)
     if sentence:
-        raise ActRefused(operation, saga_id, sentence, _allowed(situation))
-    return situation
+        raise ActRefused(operation, saga_id, sentence, _allowed(view))
+    return view
 
 
-def _allowed(situation: Situation) -> tuple[Operation, ...]:
-    return tuple(operation for operation, refusal in GUARDS.items() if not refusal(situation))
+def _allowed(view: ExecutionView) -> tuple[Operation, ...]:
+    return tuple(operation for operation, refusal in GUARDS.items() if not refusal(view))

@@ -9,11 +9,11 @@ from decimal import Decimal
 
 from sagas.definition.states import Direction, SagaState
 from sagas.models import SagaExecution
+from sagas.presentation.execution_view import ExecutionView, load_views
 from sagas.presentation.templates import amount
 from sagas.storage import database
 
-from .base import Operation, Situation
-from .bulk_load import look_at
+from .base import Operation
 from .guards import GUARDS
 from .preview import PREVIEWS
 from .resolution_effects import what_follows
@@ -52,36 +52,36 @@ def plan(operation: Operation, pks: Sequence[int], *, personal: bool = False) ->
     preview, executions = BulkPreview(operation, personal), SagaExecution.objects.using(database.alias())
     for start in range(0, len(pks), AT_A_TIME):
         chunk = pks[start : start + AT_A_TIME]
-        situations = look_at(executions, chunk)
-        for situation in situations:
-            _take_in(preview, situation)
-        if missing := set(chunk) - {situation.execution.pk for situation in situations}:
+        views = load_views(executions, chunk)
+        for view in views:
+            _take_in(preview, view)
+        if missing := set(chunk) - {view.execution.pk for view in views}:
             preview.unreadable += executions.filter(pk__in=missing).order_by("pk").values_list("pk", "saga_id")
     return preview
 
 
-def _take_in(preview: BulkPreview, situation: Situation) -> None:
-    execution = situation.execution
-    if sentence := GUARDS[preview.operation](situation):
+def _take_in(preview: BulkPreview, view: ExecutionView) -> None:
+    execution = view.execution
+    if sentence := GUARDS[preview.operation](view):
         preview.refused[sentence].append((execution.pk, execution.saga_id))
         return
     preview.rows.append((execution.pk, execution.version))
-    for step, direction in _calls(preview.operation, situation):
+    for step, direction in _calls(preview.operation, view):
         preview.calls[step, direction] += 1
         if direction is not Direction.VERIFY:
-            _take_in_money(preview, situation, step, direction)
+            _take_in_money(preview, view, step, direction)
 
 
-def _take_in_money(preview: BulkPreview, situation: Situation, name: str, direction: Direction) -> None:
-    step = situation.saga.step(name) if situation.saga else None
+def _take_in_money(preview: BulkPreview, view: ExecutionView, name: str, direction: Direction) -> None:
+    step = view.saga.step(name) if view.saga else None
     if step is None or step.money is None:
         return
-    if not preview.personal and situation.saga and step.money in situation.saga.personal:
+    if not preview.personal and view.saga and step.money in view.saga.personal:
         preview.unknown_amounts += 1
         return
-    execution = situation.execution
+    execution = view.execution
     # A run from the start begins with the input, whatever the one before has made of it.
-    anew = preview.operation is Operation.RETRY and situation.state is SagaState.FAILED
+    anew = preview.operation is Operation.RETRY and view.state is SagaState.FAILED
     try:
         moved, currency = amount(step.money, (execution.input,) if anew else (execution.context, execution.input))
         preview.money[direction, currency] += moved
@@ -89,8 +89,8 @@ def _take_in_money(preview: BulkPreview, situation: Situation, name: str, direct
         preview.unknown_amounts += 1
 
 
-def _calls(operation: Operation, situation: Situation) -> list[tuple[str, Direction]]:
+def _calls(operation: Operation, view: ExecutionView) -> list[tuple[str, Direction]]:
     """The calls of the act's preview, and those that may follow them."""
-    _, calls = PREVIEWS[operation](situation)
-    follows = what_follows(operation, calls, situation.saga, situation.history)
+    _, calls = PREVIEWS[operation](view)
+    follows = what_follows(operation, calls, view.saga, view.history)
     return [(call.step, call.direction) for call in (*calls, *follows.surely, *follows.possible)]

@@ -16,9 +16,10 @@ from sagas.definition.exceptions import ActRefused, CorrectionOnly, VersionMoved
 from sagas.definition.states import SagaState
 from sagas.engine import new_execution
 from sagas.models import SagaExecution
+from sagas.presentation.execution_view import load_view
 from sagas.presentation.superseded_values import add_former_input
 
-from .base import PYTHON, Actor, Operation, Preview, look
+from .base import PYTHON, Actor, Operation, Preview
 from .handlers import definition_of
 
 
@@ -45,10 +46,10 @@ def follow_up(execution: SagaExecution) -> Operation:
 def plan_correction(saga_id: str, context: Mapping[str, Any]) -> Correction:
     """What `correct_and_go_on` would do; raises as that does. Writes nothing."""
     operations.plan(Operation.CORRECT, saga_id)
-    situation = look(saga_id)
-    execution = situation.execution
+    view = load_view(saga_id)
+    execution = view.execution
     corrected = copy.copy(execution)
-    corrected.input = json.loads(new_execution.input_text(definition_of(situation), context))
+    corrected.input = json.loads(new_execution.input_text(definition_of(view), context))
     changes = json_values.changes_between(execution.input, corrected.input)
     corrected.context = json_values.apply_changes(execution.context, changes)
     add_former_input(corrected, execution.input)

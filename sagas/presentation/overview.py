@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sagas.definition.saga import Saga
-from sagas.engine.history import History
-from sagas.models import SagaExecution
-
-from .diagnosis import diagnose, diagnose_without_saga
-from .execution_view import Stands
+from .diagnosis import diagnose
+from .execution_view import ExecutionView
 from .messages import StepStatus
 from .redactor import veil_over
 from .step_lines import Line, lines_of
@@ -34,12 +30,11 @@ class Case:
     others: tuple[Line, ...]
 
 
-def case_of(execution: SagaExecution, saga: Saga | None, history: History, *, personal: bool) -> Case:
+def case_of(view: ExecutionView, *, personal: bool) -> Case:
     """The case, in the active language; `personal` shows the values of personal keys."""
-    veil = veil_over(execution, saga, personal=personal)
-    lines = lines_of(execution, saga, history, veil)
-    stands = Stands(execution, saga, history, lines, veil) if saga else None
-    diagnosis = diagnose(stands) if stands else diagnose_without_saga(execution)
+    veil = veil_over(view.execution, view.saga, personal=personal)
+    lines = lines_of(view.execution, view.saga, view.history, veil)
+    diagnosis = diagnose(view, veil)
 
     def those(status: StepStatus) -> tuple[Line, ...]:
         return tuple(line for line in lines if line.status is status)

@@ -11,7 +11,7 @@ from sagas.engine import history, planner
 from sagas.engine.replay import replay
 from sagas.models import SagaExecution, StepRun
 from sagas.monitoring import audit
-from sagas.monitoring.audit import Account
+from sagas.presentation.execution_view import ExecutionView
 from sagas.storage import database
 
 
@@ -36,13 +36,13 @@ class Case:
     """An execution with its history, its definition and what the world knows of its steps."""
 
     saga: Saga
-    account: Account
+    view: ExecutionView
     effects: Mapping[str, Effect]
 
     @property
     def runs(self) -> Sequence[StepRun]:
         """The step runs of the current run."""
-        return self.account.runs_now
+        return self.view.current_step_runs
 
     def doubts(self, step: str, direction: Direction) -> int:
         """How many attempts of the step ended in doubt."""
@@ -62,17 +62,17 @@ def violations_of(saga: Saga, saga_id: str, effects: Mapping[str, Effect] | None
     The execution must not be running meanwhile.
     """
     key = SagaExecution.objects.using(database.alias()).values_list("pk", flat=True).get(saga_id=saga_id)
-    [account] = audit.accounts_of([key])
-    found = audit.violations_of(saga, account)
+    [view] = audit.load_whole([key])
+    found = audit.violations_of(saga, view)
     if effects is not None:
-        case = Case(saga, account, effects)
-        found += [*_undone_once(case), *WORLD.get(account.execution.state, _nothing)(case)]
+        case = Case(saga, view, effects)
+        found += [*_undone_once(case), *WORLD.get(view.execution.state, _nothing)(case)]
     return found
 
 
 def _succeeded(case: Case) -> Iterator[str]:
     """I1: each effect exactly once, an optional one's at most once, and no undo."""
-    for name in case.account.execution.plan:
+    for name in case.view.execution.plan:
         effect, step = case.effects.get(name, Effect()), case.saga.step(name)
         least = 1 if effect.due and not (step and step.optional) else 0
         most = int(effect.due) + (case.doubts(name, Direction.ACTION) if effect.repeats else 0)
@@ -96,7 +96,7 @@ def _failed(case: Case) -> Iterator[str]:
 
 def _partially_compensated(case: Case) -> Iterator[str]:
     """I3: what is reported as remaining remains, and nothing else does."""
-    replayed = replay(case.saga, case.account.execution, case.runs, case.account.events_now)
+    replayed = replay(case.saga, case.view.execution, case.runs, case.view.current_events)
     reported = set(planner.remaining(case.saga, replayed.history))
     known = reported - set(history.in_doubt(replayed.history))
     for step in case.saga:

@@ -5,11 +5,10 @@ import re
 
 from sagaproject.bookings.demo.scenes import SCENES, played
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
-from sagas.definition.registry import all_sagas
-from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
 from sagas.operations import Actor
 from sagas.orchestrator import get_saga_orchestrator
+from sagas.presentation.execution_view import view_of
 from sagas.presentation.overview import case_of
 from tests.support import new_id, run_saga
 from tests.support.bookings import BOOKING, PAYMENT
@@ -41,7 +40,7 @@ def waiting(plant):
 def case(execution, *, personal=False):
     """What is said of the case, for who may see personal values or not."""
     execution = SagaExecution.objects.get(pk=execution.pk)
-    return case_of(execution, all_sagas().get(execution.saga_name), load_history(execution), personal=personal)
+    return case_of(view_of(execution), personal=personal)
 
 
 def verdict(execution, **options):

@@ -7,10 +7,9 @@ from django.utils import formats, timezone
 from django.utils.translation import override
 
 from integrations.models import SandboxEffect
-from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
 from sagas import StepFailed
-from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
+from sagas.presentation.execution_view import view_of
 from sagas.presentation.overview import case_of
 from tests.support import lost, new_id
 
@@ -235,7 +234,7 @@ def test_a_saga_that_is_not_registered_here(stage, registered, orchestrator):
 def test_what_can_be_said_in_full_takes_few_queries(plant, django_assert_max_num_queries):
     plant("calendar", "add", "refuse")
     execution = SagaExecution.objects.get(pk=book().pk)
-    history = load_history(execution)
+    view = view_of(execution)
 
     with django_assert_max_num_queries(3):
-        case_of(execution, CREATE_BOOKING_SAGA, history, personal=False)
+        case_of(view, personal=False)

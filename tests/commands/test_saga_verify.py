@@ -144,7 +144,7 @@ HISTORY = [
         "UPDATE sagas_steprun SET sequence = 100 - sequence WHERE direction = 'compensation'",
         "the undos began in the order a, b.",
     ),
-    ("UPDATE sagas_steprun SET outcome = 'gone'", "its history cannot be folded (UnreadableRow)."),
+    ("UPDATE sagas_steprun SET outcome = 'gone'", "its row or its history cannot be read (UnreadableRow)."),
     ("UPDATE sagas_steprun SET changes = '{'", "its row or its history cannot be read (UnreadableRow)."),
     ("UPDATE sagas_execution SET state = 'gone'", "its row or its history cannot be read (UnreadableRow)."),
     ("UPDATE sagas_execution SET context = '[]'", "its row or its history cannot be read (UnreadableRow)."),

@@ -9,7 +9,7 @@ from django.db.models import F
 from sagas import SagaState, StepFailed
 from sagas.models import SagaExecution
 from sagas.operations import Operation, blocked_reasons, perform
-from sagas.operations.base import look
+from sagas.presentation.execution_view import load_view
 from sagas.signals import step_ended
 from tests.support import let_wait_pass, lost, new_id, run, story
 
@@ -94,7 +94,7 @@ def test_whoever_asks_again_before_the_pivot_is_told_of_the_first_request_and_no
 ):
     first = stage.step("a", lambda context: cancel(context.saga_id), undo=None)
     saga, told = registered(first, stage.step("b", pivot=True)), []
-    after("a", lambda saga_id: told.append(blocked_reasons(look(saga_id))[Operation.CANCEL]))
+    after("a", lambda saga_id: told.append(blocked_reasons(load_view(saga_id))[Operation.CANCEL]))
 
     execution = orchestrator.execute(new_id(), "trip", saga)
 

@@ -8,8 +8,8 @@ from django.db.models import F
 from sagas import ActRefused, RetryLater, SagaState, StepFailed, storage
 from sagas.models import SagaExecution
 from sagas.operations import Actor, Operation, allowed, blocked_reasons, perform
-from sagas.operations.base import look
 from sagas.orchestrator import get_saga_orchestrator
+from sagas.presentation.execution_view import load_view
 from tests.support import let_wait_pass, lost, new_id
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ def holds(context):
 
 
 def assert_allowed(saga_id, expected):
-    assert blocked_reasons(look(saga_id)) == expected
+    assert blocked_reasons(load_view(saga_id)) == expected
     assert allowed(saga_id) == tuple(Operation(operation) for operation, sentence in expected.items() if not sentence)
 
 

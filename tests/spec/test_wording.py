@@ -556,7 +556,7 @@ def in_full(execution, saga):
     ("word", "full"),
     [
         ("done", "It was charged. The rest of your request was not carried out."),
-        ("compensated", "{tour} is not booked."),
+        ("undone", "{tour} is not booked."),
     ],
 )
 def test_what_a_person_has_let_stay_is_told(stage: Stage, execute, orchestrator, does, word, full):

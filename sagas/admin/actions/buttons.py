@@ -12,9 +12,9 @@ from sagas import operations
 from sagas.definition.exceptions import UnreadableRow
 from sagas.models import SagaExecution
 from sagas.operations import Operation
-from sagas.operations.base import Situation, look
 from sagas.operations.corrections import follow_up
 from sagas.operations.permissions import NEEDS
+from sagas.presentation.execution_view import ExecutionView, load_view
 
 from .labels import NAMES, name_of
 
@@ -46,11 +46,11 @@ class Refusal:
 
 
 def offered(
-    request: HttpRequest, execution: SagaExecution, situation: Situation | None = None
+    request: HttpRequest, execution: SagaExecution, view: ExecutionView | None = None
 ) -> tuple[list[Button], list[Refusal]]:
-    """What the user can do to the execution now, the safest first, and why not the rest; `situation` spares a look."""
+    """What the user can do to the execution now, the safest first, and why not the rest; `view` spares a query."""
     try:
-        return _offered(request, situation or look(execution.saga_id))
+        return _offered(request, view or load_view(execution.saga_id))
     except UnreadableRow:
         return [], [Refusal(gettext("Everything"), unreadable())]
 
@@ -71,8 +71,8 @@ def unreadable() -> str:
     return gettext("What is stored of it cannot be read: it was changed by hand, or damaged.")
 
 
-def _offered(request: HttpRequest, situation: Situation) -> tuple[list[Button], list[Refusal]]:
-    execution, why_not = situation.execution, operations.blocked_reasons(situation)
+def _offered(request: HttpRequest, view: ExecutionView) -> tuple[list[Button], list[Refusal]]:
+    execution, why_not = view.execution, operations.blocked_reasons(view)
     reasons = {
         operation: as_sentence(why_not[operation]) or _why_not_you(request, operation, execution) for operation in NAMES
     }

@@ -71,7 +71,7 @@ class CorrectPage(ActPage):
 
     def confirmation(self, correction: Correction, form: InputForm, reason: ActForm) -> HttpResponse:
         """The difference, and what follows from it."""
-        seen = self.situation()
+        seen = self.view()
         told = describe(correction.preview, correction.execution, seen.saga, seen.history, personal=self.personal)
         changes = [self._change(correction, form, key) for key in correction.changed]
         about: dict[str, Any] = {"told": told, "changes": changes, "input": form}
@@ -83,7 +83,7 @@ class CorrectPage(ActPage):
 
     def input_form(self, data: Any = None) -> InputForm:
         """The input's form, of the execution as it is now."""
-        seen = self.situation()
+        seen = self.view()
         return InputForm(definition_of(seen), seen.execution, personal=self.personal, data=data)
 
     def _change(self, correction: Correction, form: InputForm, key: str) -> Change:

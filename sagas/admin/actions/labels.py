@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from sagas.definition.states import Outcome, SagaState
 from sagas.models import SagaExecution
 from sagas.operations import Operation
-from sagas.operations.base import cause_of_hold
+from sagas.presentation.execution_view import hold_cause
 from sagas.storage import database
 
 NAMES = {
@@ -54,7 +54,7 @@ OUTCOMES = {
 
 def _stopped_at_a_failed_step(execution: SagaExecution) -> bool:
     """Whether the engine held it, and not before a step that nobody has tried."""
-    if cause_of_hold(execution) != "engine":
+    if hold_cause(execution) != "engine":
         return False
     last = execution.step_executions.using(database.alias()).values_list("outcome", flat=True).last()
     return last not in (None, Outcome.SUCCEEDED.value)

@@ -14,9 +14,9 @@ from sagas import operations
 from sagas.definition.exceptions import ActRefused, CorrectionOnly, InvalidInput, UnreadableRow, VersionMoved
 from sagas.models import SagaExecution
 from sagas.operations import Actor, Operation, Preview
-from sagas.operations.base import Situation, look
 from sagas.operations.permissions import PERSONAL
 from sagas.operations.preview_text import PreviewText, describe
+from sagas.presentation.execution_view import ExecutionView, load_view
 from sagas.presentation.redactor import veil_over
 
 from .buttons import as_sentence, offered, unreadable
@@ -103,16 +103,16 @@ class ActPage:
 
     def told(self, preview: Preview) -> PreviewText:
         """The preview in words; looked at after it, so that what is told is never older than what is confirmed."""
-        seen = self.situation()
+        seen = self.view()
         return describe(preview, seen.execution, seen.saga, seen.history, personal=self.personal)
 
-    def situation(self) -> Situation:
+    def view(self) -> ExecutionView:
         """The execution with its history, as it is now."""
-        return look(self.execution.saga_id)
+        return load_view(self.execution.saga_id)
 
     def redacted(self, text: str) -> str:
         """The text without what is personal, unless the user may see that."""
-        seen = self.situation()
+        seen = self.view()
         if seen.saga is None:  # nothing but our own words is told then
             return text
         told: str = veil_over(seen.execution, seen.saga, personal=self.personal)(text)

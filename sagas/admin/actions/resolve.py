@@ -17,10 +17,10 @@ from sagas.engine import planner
 from sagas.engine.history import facts_of, roll_back
 from sagas.engine.planner import Hold, RollBack
 from sagas.operations import Preview
-from sagas.operations.base import Situation
 from sagas.operations.money import Amount, HiddenAmount, total_of
 from sagas.operations.preview import move_after_resolution, with_resolution
 from sagas.presentation import labels, messages
+from sagas.presentation.execution_view import ExecutionView
 
 from .forms import ActForm, ResolveForm
 from .page import ActPage
@@ -61,13 +61,13 @@ class ResolvePage(ActPage):
 
     def _words(self) -> dict[str, list[Word]]:
         """Those on each step, by its name in words."""
-        seen = self.situation()
+        seen = self.view()
         words: dict[str, list[Word]] = {}
         for step, word in operations.resolutions(self.execution.saga_id):
             words.setdefault(labels.step_label(step, seen.saga), []).append(self._word(seen, step, word))
         return words
 
-    def _word(self, seen: Situation, step: str, word: Resolution) -> Word:
+    def _word(self, seen: ExecutionView, step: str, word: Resolution) -> Word:
         key, without = WORDS[word]
         tried = facts_of(seen.history)[step].last
         if word is Resolution.NOT_DONE and Direction.ACTION not in tried:
@@ -78,7 +78,9 @@ class ResolvePage(ActPage):
         sentences = (sentence for sentence in (said, stays, follows) if sentence)
         return Word(f"{step}:{word.value}", " ".join(sentences), refund)
 
-    def _what_follows(self, seen: Situation, step: str, word: Resolution) -> tuple[str, Amount | HiddenAmount | None]:
+    def _what_follows(
+        self, seen: ExecutionView, step: str, word: Resolution
+    ) -> tuple[str, Amount | HiddenAmount | None]:
         """What the workers make of the word, "" where nothing is left to be said; and what goes back then."""
         if seen.saga is None or not seen.execution.held:
             return "", None
@@ -90,11 +92,11 @@ class ResolvePage(ActPage):
             return self._with_money(seen, planner.remaining(seen.saga, roll_back(history, step)), IS_UNDONE, GIVES_BACK)
         if seen.state is SagaState.COMPENSATING:
             return self._with_money(seen, planner.remaining(seen.saga, history), GOES_ON, GIVES_BACK)
-        to_do = [name for name, view in facts_of(history).items() if not view.done and name != step]
+        to_do = [name for name, facts in facts_of(history).items() if not facts.done and name != step]
         return self._with_money(seen, to_do, GOES_ON, CHARGES)[0], None
 
     def _with_money(
-        self, seen: Situation, names: Sequence[str], without: Promise, sentence: Promise
+        self, seen: ExecutionView, names: Sequence[str], without: Promise, sentence: Promise
     ) -> tuple[str, Amount | HiddenAmount | None]:
         """What is said of these calls, and the money that they move, also where that is not known or not to be seen."""
         saga = seen.saga

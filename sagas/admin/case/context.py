@@ -44,8 +44,8 @@ class Group:
 
 def live_part(file: File, *, personal: bool) -> dict[str, Any]:
     """What the page keeps telling while the execution goes on."""
-    execution, saga = file.execution, file.saga
-    case = case_of(execution, saga, file.history, personal=personal)
+    execution, saga = file.view.execution, file.view.saga
+    case = case_of(file.view, personal=personal)
     attempts = attempts_of(file, veil_over(execution, saga, personal=personal))
     runs = by_run(attempts)
     return {
@@ -64,15 +64,15 @@ def live_part(file: File, *, personal: bool) -> dict[str, Any]:
 
 def other_parts(file: File, *, personal: bool, revealed: bool) -> dict[str, Any]:
     """What does not change by itself: events, notes, and the technical view, redacted unless it is revealed."""
-    veil = veil_over(file.execution, file.saga, personal=personal)
+    veil = veil_over(file.view.execution, file.view.saga, personal=personal)
     events = events_of(file, veil)
-    bare = veil_over(file.execution, file.saga, personal=revealed)
+    bare = veil_over(file.view.execution, file.view.saga, personal=revealed)
     return {
         "events": [event for event in events if not event.is_note],
         "notes": [event for event in events if event.is_note],
         "revealed": revealed,
-        "input": _as_text(_redacted(file.execution.input, bare)),
-        "context": _as_text(_redacted(file.execution.context, bare)),
+        "input": _as_text(_redacted(file.view.execution.input, bare)),
+        "context": _as_text(_redacted(file.view.execution.context, bare)),
         "step_runs": [(run, _as_text(_redacted(run.output, bare))) for run in file.attempts],
     }
 
@@ -117,10 +117,10 @@ def _with_lines(groups: Iterable[Group]) -> list[Group]:
 
 def _facts(file: File, *, personal: bool) -> list[tuple[str, str]]:
     """The customer, and what the case is known by elsewhere."""
-    saga, known = file.saga, {**file.execution.input, **file.execution.context}
+    saga, known = file.view.saga, {**file.view.execution.input, **file.view.execution.context}
     keys = dict.fromkeys([*saga.references, *saga.personal]) if saga else {}
     facts = {key: known[key] for key in keys if known.get(key)}
-    seen = veil_over(file.execution, saga, personal=personal)(facts)
+    seen = veil_over(file.view.execution, saga, personal=personal)(facts)
     return [(name_label(key), _as_text(value)) for key, value in (seen or {}).items()]
 
 

@@ -66,7 +66,7 @@ class Event:
 
 def events_of(file: File, veil: Veil) -> list[Event]:
     """Each event that is shown, newest first."""
-    return [_event(event, file.saga, veil) for event in file.events]
+    return [_event(event, file.view.saga, veil) for event in file.events]
 
 
 def _event(event: SagaEvent, saga: Saga | None, veil: Veil) -> Event:

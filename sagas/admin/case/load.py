@@ -10,11 +10,10 @@ from django.db.models import Model, QuerySet
 from sagas.admin.unreadable import OF_EXECUTIONS, as_texts, mended
 from sagas.definition.exceptions import UnreadableRow
 from sagas.definition.registry import all_sagas
-from sagas.definition.saga import Saga
-from sagas.engine.history import History, past_attempt
+from sagas.engine.history import past_attempt
 from sagas.engine.leased_execution import load_history
 from sagas.models import SagaEvent, SagaExecution, StepRun
-from sagas.operations.base import Situation
+from sagas.presentation.execution_view import ExecutionView
 from sagas.storage import database
 
 Row = TypeVar("Row", bound=Model)
@@ -28,13 +27,11 @@ EVENTS_SHOWN = 200
 class File:
     """All that a case's page tells of; `attempts` are the newest of `all_attempts` before a sequence, oldest first.
 
-    `situation` is the execution as an act would find it, None where an act could not read it.
+    `operable` says whether an operation could read it.
     """
 
-    execution: SagaExecution
-    saga: Saga | None
-    history: History
-    situation: Situation | None
+    view: ExecutionView
+    operable: bool
     attempts: list[StepRun]
     all_attempts: int
     events: list[SagaEvent]
@@ -43,7 +40,7 @@ class File:
     @property
     def unreadable(self) -> bool:
         """Whether anything is left out because it cannot be read."""
-        return _damaged(self.execution, *self.attempts, *self.events)
+        return _damaged(self.view.execution, *self.attempts, *self.events)
 
 
 def read(pk: int, *, before: int | None = None) -> File | None:
@@ -55,15 +52,10 @@ def read(pk: int, *, before: int | None = None) -> File | None:
     now = _read(runs.filter(run=execution.run).defer("changes").order_by("sequence"), ("output",))
     shown = runs.filter(sequence__lt=before) if before else runs
     attempts = _read(shown.order_by("-sequence")[:ATTEMPTS_SHOWN], OF_STEP_RUNS)
-    saga, history = (
-        all_sagas().get(execution.saga_name),
-        load_history(execution, tuple(past_attempt(run) for run in now)),
-    )
+    history = load_history(execution, tuple(past_attempt(run) for run in now))
     return File(
-        execution=execution,
-        saga=saga,
-        history=history,
-        situation=None if _damaged(execution, *now) else Situation(execution, history, saga),
+        view=ExecutionView(execution, all_sagas().get(execution.saga_name), history),
+        operable=not _damaged(execution, *now),
         attempts=attempts[::-1],
         all_attempts=runs.count(),
         events=_read(execution.events.using(database.alias()).order_by("-id")[:EVENTS_SHOWN], ("data",)),

@@ -98,18 +98,18 @@ class Picture:
 
 def attempts_of(file: File, veil: Veil) -> list[Attempt]:
     """Each attempt that is shown, oldest first."""
-    return [_attempt(run, file.saga, veil) for run in file.attempts]
+    return [_attempt(run, file.view.saga, veil) for run in file.attempts]
 
 
 def picture_of(file: File, attempts: Sequence[Attempt]) -> Picture | None:
     """The attempts of this run, each step on a lane of its own; None if there was none."""
-    attempts = [attempt for attempt in attempts if attempt.run.run == file.execution.run]
+    attempts = [attempt for attempt in attempts if attempt.run.run == file.view.execution.run]
     if not attempts:
         return None
-    names = list(dict.fromkeys([*file.history.plan, *(attempt.run.step for attempt in attempts)]))
+    names = list(dict.fromkeys([*file.view.history.plan, *(attempt.run.step for attempt in attempts)]))
     tops = {name: HEAD + place * LANE for place, name in enumerate(names)}
     places, gaps, end = _places([attempt.run for attempt in attempts])
-    lanes = [(top + LANE - 7, top + BAR, step_label(name, file.saga)) for name, top in tops.items()]
+    lanes = [(top + LANE - 7, top + BAR, step_label(name, file.view.saga)) for name, top in tops.items()]
     bars = [_bar(one, x, width, tops[one.run.step] + 5) for one, (x, width) in zip(attempts, places, strict=True)]
     return Picture(end + END, HEAD + LANE * len(names), lanes, bars, gaps)
 

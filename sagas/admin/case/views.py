@@ -136,10 +136,10 @@ def _rendered(
         **model_admin.admin_site.each_context(request),
         **_live_context(request, file),
         **other_parts(file, personal=personal, revealed=revealed),
-        "title": str(file.execution),
-        "what": name_label(file.execution.saga_name),
+        "title": str(file.view.execution),
+        "what": name_label(file.view.execution.saga_name),
         "opts": model_admin.opts,
-        "tag": _tag(request, file.execution),
+        "tag": _tag(request, file.view.execution),
         "note_form": sent if isinstance(sent, NoteForm) else _note_form(),
         "reveal_form": sent if isinstance(sent, RevealForm) else _reveal_form(),
         "may_note": may_note(request.user),
@@ -149,7 +149,7 @@ def _rendered(
 
 
 def _live_context(request: HttpRequest, file: File) -> dict[str, Any]:
-    buttons, blocked_reasons = acts.offered(request, file.execution, file.situation)
+    buttons, blocked_reasons = acts.offered(request, file.view.execution, file.view if file.operable else None)
     told = live_part(file, personal=request.user.has_perm(PERSONAL))
     return {**told, "buttons": buttons, "refusals": blocked_reasons}
 

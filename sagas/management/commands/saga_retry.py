@@ -15,9 +15,10 @@ from sagas.engine import new_execution
 from sagas.management.arguments import operator, sentence
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit, worst
-from sagas.management.verdicts import document, standing_of
+from sagas.management.verdicts import document
 from sagas.operations import Operation, Preview
 from sagas.orchestrator import get_saga_orchestrator
+from sagas.presentation.execution_view import find_view
 
 STATES = (SagaState.FAILED.value, SagaState.PARTIALLY_COMPENSATED.value)
 YES = {"y", "yes"}
@@ -65,10 +66,10 @@ class Command(SagaCommand):
     _waiting: Sequence[str] = ()
 
     def _conclude(self, previews: list[Preview], refused: list[str], *, queued: bool) -> Exit:
-        found = [stands for preview in previews if (stands := standing_of(preview.saga_id))]
+        found = [view for preview in previews if (view := find_view(preview.saga_id))]
         code = self.tell(found, queued=queued)
         code = worst([code, Exit.REFUSED]) if refused else code
-        documents = [document(stands) for stands in found]
+        documents = [document(view) for view in found]
         self.console.document({"executions": documents, "refused": refused, "exit_code": int(code)})
         return code
 

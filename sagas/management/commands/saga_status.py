@@ -12,8 +12,9 @@ from sagas.definition.states import TERMINAL
 from sagas.management.console import SagaCommand
 from sagas.management.exits import Exit, worst
 from sagas.management.following import LOOK_EVERY, Follower
-from sagas.management.verdicts import document, listed, local, standing
+from sagas.management.verdicts import code_of, document, listed, local
 from sagas.models import SagaExecution
+from sagas.presentation.execution_view import view_of
 from sagas.storage import database
 
 
@@ -52,11 +53,11 @@ class Command(SagaCommand):
         return self.conclude(execution.saga_id)
 
     def _tell_all(self, found: list[SagaExecution]) -> Exit:
-        standings = [standing(execution) for execution in found]
-        for stands in standings:
-            self.console.say(listed(stands))
-        code = worst(stands.code for stands in standings)
-        documents = [document(stands) for stands in standings]
+        views = [view_of(execution) for execution in found]
+        for view in views:
+            self.console.say(listed(view))
+        code = worst(map(code_of, views))
+        documents = [document(view) for view in views]
         self.console.document({"executions": documents, "exit_code": int(code)})
         return code
 
