@@ -71,11 +71,12 @@ prove: $(STAMP) ## Run what takes long: crashes, races, chaos, mutants, the mode
 chaos: $(STAMP) ## Kill, pause and restart everything for half an hour, while the provider fails; no promise may break
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-check: $(STAMP) ## Check format, lint, types, floors, migrations and settings
+check: $(STAMP) ## Check format, lint, types, layers, sizes, names, migrations and settings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house
 	$(MANAGE) makemigrations --check --dry-run
 	$(MANAGE) check
 

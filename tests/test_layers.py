@@ -1,9 +1,10 @@
-"""The floors hold, and each contract that guards them notices when they do not."""
+"""Each import contract holds, and fails when a violation is planted."""
 
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,25 +13,25 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ["sagas", "integrations", "sagaproject"]
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
-FLOORS = "Each floor of sagas imports lower floors only"
+LAYERS = "Each layer of sagas imports lower layers only"
 SAGAS_APART = "sagas knows neither the integrations nor the project"
 INTEGRATIONS_APART = "integrations knows neither sagas nor the project"
-NO_DJANGO_BELOW = "The lowest floors import no Django, not even through others"
+NO_DJANGO = "The lowest layers import no Django, not even through others"
 ONE_DOOR = "Only sagas.worker imports django_q"
-CONTRACTS = [FLOORS, SAGAS_APART, INTEGRATIONS_APART, NO_DJANGO_BELOW, ONE_DOOR]
+CONTRACTS = [LAYERS, SAGAS_APART, INTEGRATIONS_APART, NO_DJANGO, ONE_DOOR]
 
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of the code in which a test may plant a violation."""
+    """A copy of the code to plant violations in."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 
-def verdicts(tree: Path) -> dict[str, str]:
-    """KEPT or BROKEN for each contract's name."""
+def contracts(tree: Path) -> dict[str, str]:
+    """Run import-linter; return KEPT or BROKEN for the name of each contract."""
     run = subprocess.run(
         [LINT_IMPORTS, "--no-cache"], cwd=tree, capture_output=True, text=True, check=False, timeout=60
     )
@@ -46,30 +47,50 @@ def plant(tree: Path, file: str, line: str) -> None:
 
 
 def test_the_tree_keeps_every_contract(tree):
-    assert set(verdicts(tree).values()) == {"KEPT"}
+    assert set(contracts(tree).values()) == {"KEPT"}
 
 
 @pytest.mark.parametrize(
     ("file", "line", "contract"),
     [
-        ("sagas/definition/states.py", "import sagas.engine", FLOORS),
-        ("sagas/engine/planner.py", "import sagas.worker", FLOORS),
-        ("sagas/engine/runner.py", "import sagas.orchestrator", FLOORS),
-        ("sagas/monitoring/stats.py", "import sagas.operations", FLOORS),
+        ("sagas/definition/states.py", "import sagas.engine", LAYERS),
+        ("sagas/engine/planner.py", "import sagas.worker", LAYERS),
+        ("sagas/engine/runner.py", "import sagas.orchestrator", LAYERS),
+        ("sagas/monitoring/stats.py", "import sagas.operations", LAYERS),
         ("sagas/engine/runner.py", "import integrations.models", SAGAS_APART),
         ("sagas/models/executions.py", "import sagaproject.settings", SAGAS_APART),
         ("integrations/models.py", "import sagas.definition.exceptions", INTEGRATIONS_APART),
         ("integrations/models.py", "import sagaproject.settings", INTEGRATIONS_APART),
-        ("sagas/engine/planner.py", "import django", NO_DJANGO_BELOW),
-        ("sagas/definition/saga.py", "from rest_framework import serializers", NO_DJANGO_BELOW),
-        ("sagas/definition/registry.py", "import sagas.conf", NO_DJANGO_BELOW),
+        ("sagas/engine/planner.py", "import django", NO_DJANGO),
+        ("sagas/definition/saga.py", "from rest_framework import serializers", NO_DJANGO),
+        ("sagas/definition/registry.py", "import sagas.conf", NO_DJANGO),
         ("sagas/engine/runner.py", "from django_q.tasks import async_task", ONE_DOOR),
     ],
 )
 def test_a_planted_import_breaks_its_contract(tree, file, line, contract):
     plant(tree, file, line)
 
-    assert verdicts(tree)[contract] == "BROKEN"
+    assert contracts(tree)[contract] == "BROKEN"
+
+
+def test_a_package_without_a_layer_breaks_the_layers(tree):
+    (tree / "sagas" / "extras").mkdir()
+    (tree / "sagas" / "extras" / "__init__.py").touch()
+
+    run = subprocess.run(
+        [LINT_IMPORTS, "--no-cache"], cwd=tree, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert run.returncode == 1
+    assert "sagas.extras" in run.stdout
+
+
+def test_there_are_at_most_ten_layers():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract for contract in contracts if contract["type"] == "layers")
+
+    assert layers["exhaustive"]
+    assert len(layers["layers"]) <= 10
 
 
 def test_the_worker_may_import_django_q(tree):
@@ -77,7 +98,7 @@ def test_the_worker_may_import_django_q(tree):
     (tree / "sagas" / "worker" / "__init__.py").touch()
     plant(tree, "sagas/worker/__init__.py", "from django_q.cluster import Cluster")
 
-    assert verdicts(tree)[ONE_DOOR] == "KEPT"
+    assert contracts(tree)[ONE_DOOR] == "KEPT"
 
 
 def test_the_planner_runs_without_django():
