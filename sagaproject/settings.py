@@ -219,7 +219,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["sagas.api.parsers.LimitedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "sagas.api.problems.answer",
+    "EXCEPTION_HANDLER": "sagas.api.problems.exception_handler",
     # How many proxies in front of us may be believed when they say whose request it is.
     "NUM_PROXIES": int(os.environ.get("PROXIES", "0")),
     "DEFAULT_THROTTLE_RATES": {
@@ -236,7 +236,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "ENFORCE_NON_BLANK_FIELDS": True,
     "ENUM_NAME_OVERRIDES": {
-        "Outcome": "sagas.api.answers.OUTCOMES",
+        "Outcome": "sagas.api.response_serializers.OUTCOMES",
         "Resolution": "sagas.api.serializers.RESOLUTIONS",
     },
     "SWAGGER_UI_DIST": "SIDECAR",

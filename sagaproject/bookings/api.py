@@ -16,17 +16,17 @@ from sagaproject.bookings import services
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagaproject.bookings.sagas.schemas import CreateBookingInput
 from sagas import InvalidInput
-from sagas.api import answers, contracts, documents, representation, starts, throttles
+from sagas.api import json_schema, openapi, representation, response_serializers, start, throttles
 from sagas.api.etags import conditional
-from sagas.api.serializers import Strict, Text
-from sagas.api.views import LOOK_AGAIN, SagaView
+from sagas.api.serializers import StrictSerializer, TextField
+from sagas.api.views import RETRY_AFTER, SagaView
 from sagas.models import SagaExecution
 from sagas.operations import Actor, Operation
 
 FACTS = ("sale_id", "status", "payment_status", "description", "amount", "currency", "starts_at", "ends_at")
 
 
-class NewBooking(CreateBookingInput, Strict):
+class NewBooking(CreateBookingInput, StrictSerializer):
     """A booking to make; without a sale_id it gets one."""
 
     sale_id = serializers.RegexField(
@@ -34,16 +34,16 @@ class NewBooking(CreateBookingInput, Strict):
     )
 
 
-class Payment(Strict):
+class Payment(StrictSerializer):
     """Which stored payment method is charged."""
 
-    payment_method = Text(max_length=64)
+    payment_method = TextField(max_length=64)
 
 
-class Cancellation(Strict):
+class Cancellation(StrictSerializer):
     """Why the booking is cancelled."""
 
-    reason = Text(max_length=2000)
+    reason = TextField(max_length=2000)
 
 
 class BookingAnswer(serializers.ModelSerializer):
@@ -53,8 +53,8 @@ class BookingAnswer(serializers.ModelSerializer):
     payment_status = serializers.ChoiceField(choices=PaymentStatus.values)
     starts_at = serializers.DateTimeField(allow_null=True)
     ends_at = serializers.DateTimeField(allow_null=True)
-    booking = answers.Detail(allow_null=True)
-    payment = answers.Detail(allow_null=True)
+    booking = response_serializers.ExecutionSerializer(allow_null=True)
+    payment = response_serializers.ExecutionSerializer(allow_null=True)
     page = serializers.URLField(allow_null=True)
 
     class Meta:
@@ -62,36 +62,36 @@ class BookingAnswer(serializers.ModelSerializer):
         fields = [*FACTS, "booking", "payment", "page"]
 
 
-BOOK = documents.document(
+BOOK = openapi.document(
     BookingAnswer,
-    *(*documents.WITH_A_BODY, 409, 422),
+    *(*openapi.WITH_A_BODY, 409, 422),
     status=202,
     also={200: OpenApiResponse(BookingAnswer, "It had been made before.")},
     operation_id="book",
     request=NewBooking,
-    parameters=[documents.IDEMPOTENCY_KEY],
+    parameters=[openapi.IDEMPOTENCY_KEY],
     tags=["bookings"],
 )
-SHOW = documents.document(
+SHOW = openapi.document(
     BookingAnswer,
     404,
-    also={304: OpenApiResponse(None, documents.SAYS[304])},
+    also={304: OpenApiResponse(None, openapi.DESCRIPTIONS[304])},
     operation_id="booking",
-    parameters=[documents.IF_NONE_MATCH],
+    parameters=[openapi.IF_NONE_MATCH],
     tags=["bookings"],
 )
-PAY = documents.document(
+PAY = openapi.document(
     BookingAnswer,
-    *(*documents.WITH_A_BODY, 403, 404, 409, 422),
+    *(*openapi.WITH_A_BODY, 403, 404, 409, 422),
     status=202,
     operation_id="pay",
     request=Payment,
-    parameters=[documents.IDEMPOTENCY_KEY],
+    parameters=[openapi.IDEMPOTENCY_KEY],
     tags=["bookings"],
 )
-CANCEL = documents.document(
+CANCEL = openapi.document(
     BookingAnswer,
-    *(*documents.WITH_A_BODY, 403, 404, 409),
+    *(*openapi.WITH_A_BODY, 403, 404, 409),
     status=202,
     operation_id="cancel_booking",
     request=Cancellation,
@@ -128,12 +128,12 @@ class BookingView(SagaView):
     def begun(self, booking: Booking, status: int = 202) -> Response:
         """What the workers carry out from now on, and where to look at it."""
         where = reverse("bookings-api:booking", args=[booking.sale_id], request=self.request)
-        return Response(self.told(booking), status, headers={"Location": where, "Retry-After": LOOK_AGAIN})
+        return Response(self.told(booking), status, headers={"Location": where, "Retry-After": RETRY_AFTER})
 
-    def once(self, request: Any, begin: Callable[[], starts.Started]) -> starts.Started:
+    def once(self, request: Any, begin: Callable[[], start.Started]) -> start.Started:
         """Begin it, or find what the same Idempotency-Key has begun."""
         key = self.request.headers.get("Idempotency-Key")
-        return starts.once(self.request.user, key, request, begin, self.reader.execution)
+        return start.start_once(self.request.user, key, request, begin, self.reader.execution)
 
     def _saga(self, saga_id: str) -> dict[str, Any] | None:
         execution = SagaExecution.objects.with_id(saga_id).first()
@@ -153,8 +153,8 @@ class Bookings(BookingView):
         booking = Booking.objects.get(sale_id=execution.input["sale_id"])
         return self.begun(booking, 202 if fresh else 200)
 
-    def _book(self, sale: Mapping[str, Any]) -> starts.Started:
-        if found := contracts.faults(NewBooking, sale):
+    def _book(self, sale: Mapping[str, Any]) -> start.Started:
+        if found := json_schema.schema_errors(NewBooking, sale):
             NewBooking(data=sale).is_valid(raise_exception=True)  # refuses most of it in better words
             raise ValidationError(found)
         numbered = {"sale_id": services.new_sale_id(), **sale}
@@ -192,7 +192,7 @@ class PaymentOfBooking(BookingView):
         booking.refresh_from_db()
         return self.begun(booking)
 
-    def _pay(self, booking: Booking, method: str) -> starts.Started:
+    def _pay(self, booking: Booking, method: str) -> start.Started:
         try:
             paid = services.pay(booking.sale_id, method, owner=self.request.user)
         except InvalidInput as refusal:
@@ -203,7 +203,7 @@ class PaymentOfBooking(BookingView):
 class CancellationOfBooking(BookingView):
     """The door through which a booking is cancelled."""
 
-    throttle_scope = throttles.ACT
+    throttle_scope = throttles.OPERATION
 
     @CANCEL
     def post(self, request: Request, sale_id: str) -> Response:

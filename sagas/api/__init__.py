@@ -1,1 +1,1 @@
-"""The HTTP interface: start sagas, follow them, act on them. A host project includes `sagas.api.urls`."""
+"""The HTTP API: start sagas, read executions, operate on them. A project includes `sagas.api.urls`."""

@@ -1,4 +1,4 @@
-"""Who sees what and who may do what: a client its own executions, whoever has the permission all of them."""
+"""Access to executions: clients see their own, users with the permission see all."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from sagas.operations.permissions import NEEDS, PERSONAL, VIEW
 
 @dataclass(frozen=True)
 class Reader:
-    """A client, and what it may see."""
+    """The user of a request, and what this user may see and do."""
 
     user: Any
 
     @property
     def sees_all(self) -> bool:
-        """Everybody's executions, with errors and reasons."""
+        """Whether the user sees all executions, with errors and reasons."""
         return bool(self.user.has_perm(VIEW))
 
     @property
     def sees_personal_data(self) -> bool:
-        """The values of personal keys."""
+        """Whether the user sees the values of personal keys."""
         return bool(self.user.has_perm(PERSONAL))
 
     def executions(self) -> ExecutionQuerySet:
-        """Those that it may see."""
-        everything: ExecutionQuerySet = SagaExecution.objects.all()
-        return everything if self.sees_all else everything.filter(owner=self.user)
+        """Return the executions that the user sees."""
+        executions: ExecutionQuerySet = SagaExecution.objects.all()
+        return executions if self.sees_all else executions.filter(owner=self.user)
 
     def execution(self, saga_id: str) -> SagaExecution:
-        """The one of this id; UnknownExecution also where it is somebody else's."""
-        found = self.executions().with_id(saga_id).first()
-        if found is None:
+        """Return an execution. Raises UnknownExecution also for one that the user does not see."""
+        execution = self.executions().with_id(saga_id).first()
+        if execution is None:
             raise UnknownExecution(saga_id)
-        return found
+        return execution
 
     def check_may(self, operation: Operation) -> None:
-        """PermissionDenied says which permission the act needs."""
-        self._check_has(NEEDS[operation])
+        """Raise PermissionDenied unless the user has the operation's permission."""
+        self._check_permission(NEEDS[operation])
 
     def check_sees_all(self) -> None:
-        """PermissionDenied says which permission that needs."""
-        self._check_has(VIEW)
+        """Raise PermissionDenied unless the user sees all executions."""
+        self._check_permission(VIEW)
 
-    def _check_has(self, permission: str) -> None:
+    def _check_permission(self, permission: str) -> None:
         if not self.user.has_perm(permission):
-            raise PermissionDenied(f"This needs the permission {permission}.")
+            raise PermissionDenied(f"The permission {permission} is required.")

@@ -1,4 +1,4 @@
-"""The registered sagas for clients, with the JSON schema of what each takes."""
+"""The registered sagas, with the JSON schema of each one's input."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rest_framework import serializers
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
 
-from .contracts import closed, schema_of
-from .serializers import Start, Strict
+from .json_schema import closed, schema_of
+from .serializers import StartSerializer, StrictSerializer
 
 
 def all_definitions() -> list[dict[str, Any]]:
-    """Each saga, by name."""
+    """Return the definition of each saga, sorted by name."""
     return [_definition(saga) for _, saga in sorted(all_sagas().items())]
 
 
 def start_serializers() -> list[type[serializers.Serializer[Any]]]:
-    """A Start for each registered saga, whose `context` is that saga's input."""
-    return [_start_of(saga) for _, saga in sorted(all_sagas().items())]
+    """Return a StartSerializer for each registered saga, with the saga's input as its `context`."""
+    return [_start_serializer(saga) for _, saga in sorted(all_sagas().items())]
 
 
 START_REQUEST = PolymorphicProxySerializer(
@@ -32,13 +32,13 @@ START_REQUEST = PolymorphicProxySerializer(
 
 
 class StrictExtension(OpenApiSerializerExtension):
-    """What refuses unknown keys says so."""
+    """Documents that unknown keys are rejected."""
 
-    target_class = Strict
+    target_class = StrictSerializer
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
-        """As ever, and nothing else."""
+        """Return the usual schema, without additional properties."""
         schema: dict[str, Any] = auto_schema._map_serializer(  # noqa: SLF001  (as its documentation shows)
             self.target, direction, bypass_extensions=True
         )
@@ -66,10 +66,12 @@ def _definition(saga: Saga) -> dict[str, Any]:
     }
 
 
-def _start_of(saga: Saga) -> type[serializers.Serializer[Any]]:
-    named = extend_schema_field({"type": "string", "enum": [saga.name]})(type("Name", (serializers.CharField,), {}))
-    fields: dict[str, Any] = {"saga": named(), "__doc__": f"Start {saga.name}. {saga.description}".strip()}
+def _start_serializer(saga: Saga) -> type[serializers.Serializer[Any]]:
+    name_field = extend_schema_field({"type": "string", "enum": [saga.name]})(
+        type("Name", (serializers.CharField,), {})
+    )
+    fields: dict[str, Any] = {"saga": name_field(), "__doc__": f"Start {saga.name}. {saga.description}".strip()}
     if saga.schema is not None:
         fields["context"] = closed(saga.schema)()
     name = "Start" + "".join(part.capitalize() for part in saga.name.split("_"))
-    return type(name, (Start,), fields)
+    return type(name, (StartSerializer,), fields)

@@ -1,4 +1,4 @@
-"""Answers that a client need not fetch again while they have not changed (RFC 9110, section 13)."""
+"""Conditional requests (RFC 9110, section 13)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 
 def conditional(request: Request, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """The document with its ETag, or 304 without it where the client has it already."""
+    """Return the document with its ETag, or 304 if the request's If-None-Match has that ETag."""
     etag = f'"{hashlib.sha256(JSONRenderer().render(document)).hexdigest()[:32]}"'
     known = {tag.removeprefix("W/") for tag in parse_etags(request.headers.get("If-None-Match", ""))}
     response = Response(status=304) if known & {etag, "*"} else Response(document)

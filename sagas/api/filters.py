@@ -1,4 +1,4 @@
-"""What lists of executions can be narrowed down by."""
+"""Filters for lists of executions."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ YES_OR_NO = [("true", "true"), ("false", "false")]
 OF_PAGES = frozenset({"cursor", "page_size", "ordering", "format"})
 
 
-class MomentField(IsoDateTimeField):
-    """A moment; one that no database holds in every time zone stands for the nearest that it does."""
+class DateTimeField(IsoDateTimeField):
+    """An ISO 8601 time. One that a database cannot store in every time zone becomes the nearest that it can."""
 
     def clean(self, value: Any) -> Any:
-        """The moment, in UTC: PostgreSQL knows no time zone that is more than 16 hours off."""
-        moment = super().clean(value)
-        if moment is None:
+        """Return the time in UTC: PostgreSQL rejects offsets of more than 16 hours."""
+        time = super().clean(value)
+        if time is None:
             return None
         try:
-            return min(max(moment.astimezone(dt.UTC), EARLIEST), LATEST)
+            return min(max(time.astimezone(dt.UTC), EARLIEST), LATEST)
         except OverflowError:
-            return EARLIEST if moment.year < EARLIEST.year else LATEST
+            return EARLIEST if time.year < EARLIEST.year else LATEST
 
 
-class MomentFilter(filters.IsoDateTimeFilter):
-    """By a moment of ISO 8601."""
+class DateTimeFilter(filters.IsoDateTimeFilter):
+    """A filter by an ISO 8601 time."""
 
-    field_class = MomentField
+    field_class = DateTimeField
 
 
 class ExecutionFilters(filters.FilterSet):
-    """All of them may be combined; `state` may come several times; what is not known is refused."""
+    """Filters that can be combined. `state` may be repeated; unknown filters are rejected."""
 
     state = filters.MultipleChoiceFilter(choices=STATES)
     saga = filters.CharFilter(field_name="saga_name", max_length=64, strip=False)
-    needs_attention = filters.TypedChoiceFilter(choices=YES_OR_NO, coerce=lambda word: word == "true")
-    created_after = MomentFilter(field_name="created_at", lookup_expr="gte")
-    created_before = MomentFilter(field_name="created_at", lookup_expr="lt")
+    needs_attention = filters.TypedChoiceFilter(choices=YES_OR_NO, coerce=lambda value: value == "true")
+    created_after = DateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = DateTimeFilter(field_name="created_at", lookup_expr="lt")
     search = filters.CharFilter(method="find", max_length=255, strip=False)
 
     class Meta:
         model = SagaExecution
         fields: Iterable[str] = ()
 
-    def find(self, executions: ExecutionQuerySet, _: str, wanted: str) -> ExecutionQuerySet:
-        """By saga id or reference."""
-        return executions.referring_to(wanted)
+    def find(self, executions: ExecutionQuerySet, _: str, value: str) -> ExecutionQuerySet:
+        """Filter by saga id or reference."""
+        return executions.referring_to(value)
 
     def is_valid(self) -> bool:
-        """Unknown names and empty values are errors: both would show everything."""
+        """Raise ValidationError for unknown names and empty values, which would otherwise be ignored."""
         known = set(self.filters) | OF_PAGES
-        strange = {name: "There is no such filter." for name in self.data or () if name not in known}
-        empty = {name: "This may not be empty." for name, value in (self.data or {}).items() if value == ""}
-        if strange or empty:
-            raise ValidationError({**strange, **empty})
+        unknown = {name: "Unknown filter." for name in self.data or () if name not in known}
+        empty = {name: "This field may not be blank." for name, value in (self.data or {}).items() if value == ""}
+        if unknown or empty:
+            raise ValidationError({**unknown, **empty})
         return super().is_valid()

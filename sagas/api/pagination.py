@@ -1,4 +1,4 @@
-"""Pages by cursor: as quick on the last page as on the first, and steady while rows are added."""
+"""Pagination by cursor, which stays fast on later pages and stable while rows are added."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE = re.compile(r"[0-9]{1,9}")
 
 
 class ExecutionPages(CursorPagination):
-    """Newest first, or oldest first with `ordering=created_at`; 50 to a page, or `page_size`, at most 200."""
+    """Newest first, or oldest first with `ordering=created_at`. 50 per page, or `page_size`, at most 200."""
 
     page_size = 50
     page_size_query_param = "page_size"
@@ -24,35 +24,34 @@ class ExecutionPages(CursorPagination):
     orders = {"-created_at": ("-created_at", "-id"), "created_at": ("created_at", "id")}
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> tuple[str, ...]:
-        """By creation, down or up."""
-        asked = request.query_params.get("ordering", "-created_at")
-        if asked not in self.orders:
+        """Return the columns of the `ordering` parameter."""
+        requested = request.query_params.get("ordering", "-created_at")
+        if requested not in self.orders:
             raise ParseError(f"ordering must be one of {', '.join(self.orders)}.")
-        return self.orders[asked]
+        return self.orders[requested]
 
     def get_page_size(self, request: Any) -> int:
-        """As asked for, within what is allowed."""
-        asked = request.query_params.get(self.page_size_query_param, str(self.page_size))
-        if not SIZE.fullmatch(asked) or not 1 <= int(asked) <= self.max_page_size:
+        """Return `page_size`, or the default."""
+        requested = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if not SIZE.fullmatch(requested) or not 1 <= int(requested) <= self.max_page_size:
             raise ParseError(f"page_size must be a whole number from 1 to {self.max_page_size}.")
-        return int(asked)
+        return int(requested)
 
     def decode_cursor(self, request: Any) -> Any:
-        """The cursor, whose position must be a moment."""
-        # The decoder skips signs that it does not know, and would take a cursor of nothing else for the first page.
+        """Return the cursor. Raises NotFound unless its position is a time."""
+        # The decoder ignores unknown characters, so a cursor of only such characters would mean the first page.
         if not CURSOR.fullmatch(request.query_params.get(self.cursor_query_param, "=")):
             raise NotFound(self.invalid_cursor_message)
         cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None and parsed(str(cursor.position)) is None:
+        if cursor is not None and cursor.position is not None and _parsed(str(cursor.position)) is None:
             raise NotFound(self.invalid_cursor_message)
         return cursor
 
 
-def parsed(text: str) -> dt.datetime | None:
-    """The moment that the text tells; None if it tells none in UTC, as our cursors do, that a database could hold."""
+def _parsed(text: str) -> dt.datetime | None:
+    """Return the time in UTC, as our cursors have it, or None if it is not one that a database can store."""
     try:
-        moment = parse_datetime(text)
+        time = parse_datetime(text)
     except ValueError:
         return None
-    # PostgreSQL knows no time zone that is more than 16 hours off.
-    return moment if moment and moment.utcoffset() == dt.timedelta() and 1 < moment.year < 9999 else None
+    return time if time and time.utcoffset() == dt.timedelta() and 1 < time.year < 9999 else None

@@ -1,4 +1,4 @@
-"""Reads JSON that somebody else wrote: no more of it than we would store, and nothing that JSON does not have."""
+"""A parser for JSON from untrusted clients."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rest_framework.parsers import BaseParser
 
 from sagas.conf import get_settings
 
-from .problems import TooLarge
+from .problems import ContentTooLarge
 
 
 class LimitedJSONParser(BaseParser):
-    """JSON of at most MAX_CONTEXT_BYTES bytes; too much is 413, what is no JSON is 400."""
+    """Parses JSON of at most MAX_CONTEXT_BYTES bytes. A larger body is 413; invalid JSON is 400."""
 
     media_type = "application/json"
 
@@ -25,18 +25,18 @@ class LimitedJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The body's value."""
+        """Return the value of the body."""
         limit = get_settings().MAX_CONTEXT_BYTES
         body = stream.read(limit + 1)
         if len(body) > limit:
-            raise TooLarge(limit)
+            raise ContentTooLarge(limit)
         try:
-            return json.loads(body.decode(), parse_constant=_refuse)
+            return json.loads(body.decode(), parse_constant=_raise_on_constant)
         except RecursionError as error:
-            raise ParseError("The JSON is nested too deep.") from error
+            raise ParseError("The JSON is nested too deeply.") from error
         except ValueError as error:
-            raise ParseError(f"This is not JSON: {error}.") from error
+            raise ParseError(f"The body is not valid JSON: {error}.") from error
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+def _raise_on_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")

@@ -1,7 +1,4 @@
-"""What whoever runs the site asks of it: does it live, is it ready, how is it doing.
-
-`path("", include("sagas.api.probes"))` in the host's urls gives /livez, /readyz and /metrics.
-"""
+"""Probes and metrics: `path("", include("sagas.api.probes"))` adds /livez, /readyz and /metrics."""
 
 from __future__ import annotations
 
@@ -20,14 +17,14 @@ from rest_framework.response import Response
 from sagas.monitoring import metrics
 from sagas.storage.database import connection
 
-from .documents import document
+from .openapi import document
 from .views import SagaView
 
 STATUS = inline_serializer("Status", {"status": serializers.CharField()})
 
 
 class Probe(SagaView):
-    """Open to everybody, for it tells next to nothing."""
+    """A view without authentication, permissions and throttling."""
 
     authentication_classes: Any = ()
     permission_classes: Any = ()
@@ -35,11 +32,11 @@ class Probe(SagaView):
 
 
 class Livez(Probe):
-    """Whether the process answers."""
+    """Whether the process responds."""
 
     @extend_schema(responses={200: STATUS}, operation_id="livez", tags=["probes"])
     def get(self, request: Request) -> Response:
-        """It does, or nobody would say so."""
+        """Return `ok`."""
         return Response({"status": "ok"})
 
 
@@ -47,39 +44,39 @@ class Readyz(Probe):
     """Whether requests can be served."""
 
     @extend_schema(
-        responses={200: STATUS, 503: OpenApiResponse(STATUS, "The database does not answer.")},
+        responses={200: STATUS, 503: OpenApiResponse(STATUS, "The database is unavailable.")},
         operation_id="readyz",
         tags=["probes"],
     )
     def get(self, request: Request) -> Response:
-        """Ask the database."""
+        """Return `ok` if the database responds."""
         try:
             with connection().cursor() as cursor:
                 cursor.execute("SELECT 1")
         except DatabaseError:
             connection().close()
-            return Response({"status": "the database does not answer"}, 503)
+            return Response({"status": "database unavailable"}, 503)
         return Response({"status": "ok"})
 
 
 class PrometheusRenderer(BaseRenderer):
-    """Text as Prometheus reads it."""
+    """The text format of Prometheus."""
 
     media_type = "text/plain"
     format = "txt"
     charset = None
 
     def render(self, data: bytes, *_: object, **__: object) -> bytes:
-        """It is rendered already."""
+        """Return the data, which is rendered already."""
         return data
 
 
 class Metrics(SagaView):
-    """Numbers for a monitoring system."""
+    """Metrics for Prometheus."""
 
     @document(OpenApiTypes.STR, 403, media_type="text/plain", operation_id="metrics", tags=["probes"])
     def get(self, request: Request) -> Response:
-        """For those who may see all executions; a scraper sends a token."""
+        """Return the metrics. Needs the permission to view all executions; a scraper sends a token."""
         self.reader.check_sees_all()
         request.accepted_renderer, request.accepted_media_type = PrometheusRenderer(), "text/plain"
         return Response(generate_latest(metrics.registry()), content_type=CONTENT_TYPE_LATEST)

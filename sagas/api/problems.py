@@ -1,4 +1,4 @@
-"""What goes wrong, as problem details (RFC 9457); the one place that knows which error is which status."""
+"""Errors as problem details (RFC 9457). `KINDS` maps each exception to its status, type and title."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ NAMES = "urn:sagas:problem:"
 
 
 class LengthRequired(exceptions.APIException):
-    """The body comes in chunks, and a WSGI server would hand it on as an empty one."""
+    """The body is sent in chunks, which a WSGI server may pass on as an empty body."""
 
     status_code = status.HTTP_411_LENGTH_REQUIRED
     default_code = "length-required"
-    default_detail = "Send the body with a Content-Length, and not in chunks."
+    default_detail = "Send the body with a Content-Length header, not in chunks."
 
 
-class TooLarge(exceptions.APIException):
-    """The body is larger than any that we would store."""
+class ContentTooLarge(exceptions.APIException):
+    """The body is larger than a context may be."""
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too-large"
@@ -46,63 +46,63 @@ class TooLarge(exceptions.APIException):
 
 
 class KeyReused(exceptions.APIException):
-    """The client has used this Idempotency-Key for another request."""
+    """The client has used this Idempotency-Key for a different request."""
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "key-reused"
-    default_detail = "This Idempotency-Key was used for another request; use a new one for each new request."
+    default_detail = "This Idempotency-Key was used for a different request. Use a new key for each request."
 
 
 class InvalidOutput(InvalidInput):
-    """What a step is said to have reported cannot be stored; the keys are places in that."""
+    """The `output` of a resolve request is invalid; the keys are paths within it."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of problem: its status, the last part of its type, and its title."""
+    """The status, the last part of the type, and the title of a problem."""
 
     status: int
     name: str
     title: str
 
 
-INVALID = Kind(400, "invalid", "The request is not valid")
-MALFORMED = Kind(400, "malformed", "The request cannot be read")
-FORBIDDEN = Kind(403, "forbidden", "You may not do this")
-NOT_FOUND = Kind(404, "not-found", "There is no such thing")
-CONFLICT = Kind(409, "conflict", "The id is taken")
-NOT_POSSIBLE = Kind(409, "not-possible", "The act is not possible now")
-OUTDATED = Kind(412, "outdated", "It has moved since you looked")
+INVALID = Kind(400, "invalid", "Validation failed")
+MALFORMED = Kind(400, "malformed", "Bad request")
+FORBIDDEN = Kind(403, "forbidden", "Forbidden")
+NOT_FOUND = Kind(404, "not-found", "Not found")
+CONFLICT = Kind(409, "conflict", "Conflict")
+NOT_POSSIBLE = Kind(409, "not-possible", "Operation not allowed in this state")
+PRECONDITION_FAILED = Kind(412, "outdated", "Precondition failed")
 KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (InvalidInput, INVALID),
     (exceptions.ValidationError, INVALID),
     (DjangoValidationError, INVALID),
     (exceptions.ParseError, MALFORMED),
-    (exceptions.AuthenticationFailed, Kind(401, "not-authenticated", "Who are you?")),
-    (exceptions.NotAuthenticated, Kind(401, "not-authenticated", "Who are you?")),
+    (exceptions.AuthenticationFailed, Kind(401, "not-authenticated", "Authentication required")),
+    (exceptions.NotAuthenticated, Kind(401, "not-authenticated", "Authentication required")),
     (exceptions.PermissionDenied, FORBIDDEN),
     (PermissionDenied, FORBIDDEN),
-    (UnknownSaga, Kind(404, "unknown-saga", "There is no such saga")),
+    (UnknownSaga, Kind(404, "unknown-saga", "Unknown saga")),
     (UnknownExecution, NOT_FOUND),
     (exceptions.NotFound, NOT_FOUND),
     (Http404, NOT_FOUND),
-    (exceptions.MethodNotAllowed, Kind(405, "method-not-allowed", "This method is not known here")),
-    (exceptions.NotAcceptable, Kind(406, "not-acceptable", "There is no such representation")),
+    (exceptions.MethodNotAllowed, Kind(405, "method-not-allowed", "Method not allowed")),
+    (exceptions.NotAcceptable, Kind(406, "not-acceptable", "Not acceptable")),
     (SagaConflict, CONFLICT),
-    (VersionMoved, OUTDATED),
+    (VersionMoved, PRECONDITION_FAILED),
     (ActRefused, NOT_POSSIBLE),
-    (LengthRequired, Kind(411, "length-required", "Say how long the body is")),
-    (TooLarge, Kind(413, "too-large", "The body is too large")),
-    (exceptions.UnsupportedMediaType, Kind(415, "unsupported-media-type", "Send JSON")),
-    (KeyReused, Kind(422, "key-reused", "The key was used for another request")),
+    (LengthRequired, Kind(411, "length-required", "Length required")),
+    (ContentTooLarge, Kind(413, "too-large", "Content too large")),
+    (exceptions.UnsupportedMediaType, Kind(415, "unsupported-media-type", "Unsupported media type")),
+    (KeyReused, Kind(422, "key-reused", "Idempotency key reused")),
     (exceptions.Throttled, Kind(429, "throttled", "Too many requests")),
 )
-# The same for everybody: whether somebody else has the id, or what it was started with, is not told.
-TAKEN = "This id names a saga that was started by somebody else or with other input; use a new id."
+# The same in both cases, so that a client cannot find out whether another client uses the id.
+ID_IN_USE = "This id belongs to a saga that was started by another client or with different input. Use a new id."
 
 
-def answer(error: Exception, _: Mapping[str, Any]) -> Response | None:
-    """The problem as a response (an exception handler of Django REST framework); None = not one of ours, a 500."""
+def exception_handler(error: Exception, _: Mapping[str, Any]) -> Response | None:
+    """Return the problem as a response, or None for any other exception. A DRF exception handler."""
     kind = next((kind for known, kind in KINDS if isinstance(error, known)), None)
     if kind is None:
         return None
@@ -119,11 +119,11 @@ def answer(error: Exception, _: Mapping[str, Any]) -> Response | None:
 
 def _detail(error: Exception, kind: Kind) -> str:
     if isinstance(error, SagaConflict):
-        return TAKEN
+        return ID_IN_USE
     if isinstance(error, ActRefused):
         return f"{error.sentence[:1].upper()}{error.sentence[1:]}"
     if kind is INVALID:
-        return "See errors: each names the field by a JSON pointer."
+        return "Some fields are not valid. See `errors`."
     if isinstance(error, exceptions.APIException):
         return str(error.detail)
     if isinstance(error, (UnknownSaga, UnknownExecution)):
@@ -133,14 +133,14 @@ def _detail(error: Exception, kind: Kind) -> str:
 
 def _extras(error: Exception) -> dict[str, Any]:
     if isinstance(error, InvalidOutput):
-        places = {"" if key == "output" else key: text for key, text in error.errors.items()}
-        return {"errors": [_fault(_pointer_below("#/output", key), text) for key, text in places.items()]}
+        paths = {"" if key == "output" else key: text for key, text in error.errors.items()}
+        return {"errors": [_field_error(_pointer_below("#/output", key), text) for key, text in paths.items()]}
     if isinstance(error, InvalidInput):
-        return {"errors": [_fault(_pointer_of(key), text) for key, text in error.errors.items()]}
+        return {"errors": [_field_error(_pointer_of(key), text) for key, text in error.errors.items()]}
     if isinstance(error, exceptions.ValidationError):
-        return {"errors": list(_faults(error.detail, "#"))}
+        return {"errors": list(_field_errors(error.detail, "#"))}
     if isinstance(error, DjangoValidationError):
-        return {"errors": [_fault("#", text) for text in error.messages]}
+        return {"errors": [_field_error("#", text) for text in error.messages]}
     if isinstance(error, ActRefused):
         return {"allowed": list(error.allowed)}
     return {}
@@ -148,32 +148,32 @@ def _extras(error: Exception) -> dict[str, Any]:
 
 def _headers(error: Exception) -> dict[str, str]:
     headers = {}
-    if asked := getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = asked
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
     if wait := getattr(error, "wait", None):
         headers["Retry-After"] = str(int(wait) + 1)
     return headers
 
 
-def _faults(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
+def _field_errors(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
     if isinstance(detail, Mapping):
         for key, inner in detail.items():
-            own = pointer if key == "non_field_errors" else f"{pointer}/{_escaped(str(key))}"
-            yield from _faults(inner, own)
+            inner_pointer = pointer if key == "non_field_errors" else f"{pointer}/{_escaped(str(key))}"
+            yield from _field_errors(inner, inner_pointer)
     elif isinstance(detail, (list, tuple)):
-        for place, inner in enumerate(detail):
-            yield from _faults(inner, f"{pointer}/{place}" if isinstance(inner, (dict, list)) else pointer)
+        for index, inner in enumerate(detail):
+            yield from _field_errors(inner, f"{pointer}/{index}" if isinstance(inner, (dict, list)) else pointer)
     else:
-        yield _fault(pointer, str(detail))
+        yield _field_error(pointer, str(detail))
 
 
-def _fault(pointer: str, text: str) -> dict[str, str]:
-    # Either may quote what was sent: a lone surrogate could not be sent back.
+def _field_error(pointer: str, text: str) -> dict[str, str]:
+    # Both may quote the request, and a lone surrogate cannot be encoded.
     return {"pointer": clean_text(pointer), "detail": clean_text(text)}
 
 
 def _pointer_of(key: str) -> str:
-    """The field of a start, or the place within its context, that a dotted key names."""
+    """Return the pointer of a dotted key: a field of a start, or a path within its context."""
     if key in ("saga_id", "priority"):
         return f"#/{key}"
     return _pointer_below("#/context", key)
@@ -184,5 +184,5 @@ def _pointer_below(pointer: str, key: str) -> str:
 
 
 def _escaped(part: str) -> str:
-    """RFC 6901, section 3."""
+    """Escape a part of a JSON pointer (RFC 6901, section 3)."""
     return part.replace("~", "~0").replace("/", "~1")

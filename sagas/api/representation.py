@@ -1,4 +1,4 @@
-"""An execution as clients see it: how it stands, in the reader's language; nothing of its input."""
+"""The JSON of executions, in the reader's language and without their input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .access import Reader
 
 
 def summaries(executions: Sequence[SagaExecution], reader: Reader) -> list[dict[str, Any]]:
-    """The lines of a list: what each row tells."""
+    """Return the executions of a list."""
     by_hand = messages.settled_by_hand(executions)
     if not reader.sees_personal_data:
         read_former_inputs(executions)
@@ -29,7 +29,7 @@ def summaries(executions: Sequence[SagaExecution], reader: Reader) -> list[dict[
 
 
 def _summary(execution: SagaExecution, reader: Reader, known: dict[str, Any]) -> dict[str, Any]:
-    """What is `known` beside the row goes into the message."""
+    """Return the columns of an execution. `known` is passed to the message."""
     saga = all_sagas().get(execution.saga_name)
     return {
         "saga_id": execution.saga_id,
@@ -54,12 +54,12 @@ def _summary(execution: SagaExecution, reader: Reader, known: dict[str, Any]) ->
 
 
 def detail(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
-    """One execution, with each step in words, and what came of it once it has succeeded."""
+    """Return an execution with its steps and, after success, its result."""
     return _detail(execution, load_history(execution), reader)
 
 
 def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
-    """The execution as it was when it had just been started: the same whenever, and however often, it is asked."""
+    """Return the execution as it was just after the start, so that repeated requests get the same response."""
     saga = all_sagas().get(execution.saga_name)
     fresh = copy.copy(execution)
     fresh.state, fresh.run, fresh.version, fresh.context = SagaState.PENDING, 1, 1, execution.input
@@ -72,7 +72,7 @@ def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
 
 
 def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
-    """All attempts and acts, in order; errors, reasons and who acted are for those who may see all executions."""
+    """Return all attempts and events; errors, reasons and actors only to readers who see all executions."""
     events = execution.events.order_by("id")
     take_former_inputs(execution, events)
     veil = veil_over(execution, all_sagas().get(execution.saga_name), personal=reader.sees_personal_data)
@@ -83,7 +83,7 @@ def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
 
 
 def preview(looked: operations.Preview) -> dict[str, Any]:
-    """What an act would do."""
+    """Return what an operation would do."""
     return {
         "action": looked.operation.value,
         "saga_id": looked.saga_id,
@@ -104,7 +104,7 @@ def _detail(execution: SagaExecution, past: History, reader: Reader) -> dict[str
 
 
 def _result(execution: SagaExecution, saga: Saga | None, past: History, reader: Reader) -> dict[str, Any] | None:
-    """What the steps reported, step by step; None also where nobody knows what of it the reader may not see."""
+    """Return the outputs by step, or None if the execution has not succeeded or its personal keys are unknown."""
     if execution.state is not SagaState.SUCCEEDED:
         return None
     reported = outputs(past)

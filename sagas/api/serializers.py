@@ -1,4 +1,4 @@
-"""What requests must look like; a key that nobody knows is an error, for it may be a misspelt one."""
+"""Serializers of requests. Unknown keys are errors, because they may be misspelled ones."""
 
 from __future__ import annotations
 
@@ -14,61 +14,61 @@ PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 RESOLUTIONS = [word.value for word in Resolution]
 
 
-class Text(serializers.RegexField):
-    """A text with something in it, and nothing that cannot be stored; a number is no text."""
+class TextField(serializers.RegexField):
+    """A string that is not blank and has no NUL character. Numbers are not converted."""
 
-    # Each text matches in one way only: 200,000 letters before two NULs would else take minutes.
-    def __init__(self, regex: str = r"\A\s*[^\s\x00][^\x00]*\Z", **more: Any) -> None:
-        super().__init__(regex, trim_whitespace=False, **more)
+    # Each text matches in only one way; otherwise 200,000 letters before two NULs would take minutes.
+    def __init__(self, regex: str = r"\A\s*[^\s\x00][^\x00]*\Z", **options: Any) -> None:
+        super().__init__(regex, trim_whitespace=False, **options)
 
     def to_internal_value(self, data: Any) -> str:
-        """The text as it is."""
+        """Return the string unchanged."""
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
 
 
-class Strict(serializers.Serializer[Any]):
-    """Refuses keys that it does not know."""
+class StrictSerializer(serializers.Serializer[Any]):
+    """Rejects unknown keys."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """The validated values."""
+        """Return the validated values."""
         if isinstance(data, dict):
-            strange = [key for key in data if key not in self.fields]
-            if strange:
-                raise serializers.ValidationError(dict.fromkeys(strange, "There is no such field."))
+            unknown = [key for key in data if key not in self.fields]
+            if unknown:
+                raise serializers.ValidationError(dict.fromkeys(unknown, "Unknown field."))
         return super().to_internal_value(data)
 
 
-class Start(Strict):
-    """A saga to start. `context` is its input; GET `sagas/` has its JSON schema."""
+class StartSerializer(StrictSerializer):
+    """A saga to start. `context` is its input; GET `sagas/` returns its JSON schema."""
 
-    saga = Text(max_length=64)
+    saga = TextField(max_length=64)
     context = serializers.DictField(required=False, default=dict)  # type: ignore[assignment]  # (a field)
-    saga_id = Text(SAGA_ID.pattern, required=False)
+    saga_id = TextField(SAGA_ID.pattern, required=False)
     priority = serializers.ChoiceField(choices=list(PRIORITIES), required=False)
 
 
-class Reason(Strict):
-    """Why an operator acts; with `version`, only if the execution has not moved since."""
+class OperationSerializer(StrictSerializer):
+    """The reason for an operation. With `version`, it is refused if the execution has changed since that version."""
 
-    reason = Text(max_length=2000)
+    reason = TextField(max_length=2000)
     version = serializers.IntegerField(min_value=0, max_value=2**63 - 1, required=False)
 
 
-class Resolve(Reason):
-    """What a person has found out about a step."""
+class ResolveSerializer(OperationSerializer):
+    """The outcome of a step, found out by a person."""
 
     outcome = serializers.ChoiceField(choices=RESOLUTIONS)
-    evidence = Text(max_length=2000)
+    evidence = TextField(max_length=2000)
     output = serializers.DictField(required=False)
 
 
-class Preview(Strict):
-    """Which act to look ahead of; with a step and an outcome, whether just that can be put down."""
+class PreviewQuerySerializer(StrictSerializer):
+    """The operation to preview. With a step and an outcome, whether the step can be resolved with that outcome."""
 
     action = serializers.ChoiceField(
         choices=[operation.value for operation in Operation if operation is not Operation.CORRECT]
     )
-    step = Text(max_length=64, required=False)
+    step = TextField(max_length=64, required=False)
     outcome = serializers.ChoiceField(choices=RESOLUTIONS, required=False)

@@ -1,4 +1,4 @@
-"""`path("api/v1/", include("sagas.api.urls"))` in the host's urls; probes are in `sagas.api.probes`."""
+"""URL patterns of the API: `path("api/v1/", include("sagas.api.urls"))`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import views
 
 app_name = "sagas-api"
 
-PLAIN = (
+WITH_REASON_ONLY = (
     Operation.RETRY,
     Operation.CANCEL,
     Operation.COMPENSATE,
@@ -25,10 +25,14 @@ urlpatterns = [
     path("executions/", views.Executions.as_view(), name="executions"),
     path("executions/<str:saga_id>/", views.Execution.as_view(), name="execution"),
     path("executions/<str:saga_id>/history/", views.History.as_view(), name="history"),
-    path("executions/<str:saga_id>/preview/", views.PreviewOfAct.as_view(), name="preview"),
+    path("executions/<str:saga_id>/preview/", views.OperationPreview.as_view(), name="preview"),
     *(
-        path(f"executions/<str:saga_id>/{operation}/", views.ActOn.as_view(operation=operation), name=operation.value)
-        for operation in PLAIN
+        path(
+            f"executions/<str:saga_id>/{operation}/",
+            views.PerformOperation.as_view(operation=operation),
+            name=operation.value,
+        )
+        for operation in WITH_REASON_ONLY
     ),
     path("executions/<str:saga_id>/steps/<str:step>/resolve/", views.ResolveStep.as_view(), name="resolve"),
     path("stats/", views.Stats.as_view(), name="stats"),

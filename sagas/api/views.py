@@ -1,4 +1,4 @@
-"""The routes under `sagas/`, `executions/` and `stats/`."""
+"""The views of `sagas/`, `executions/` and `stats/`."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from sagas.models import SagaExecution
 from sagas.monitoring import stats
 from sagas.operations import Actor, Operation
 
-from . import definitions, documents, problems, representation, starts, throttles, waiting
+from . import definitions, long_poll, openapi, problems, representation, start, throttles
 from .access import Reader
 from .etags import conditional
 from .filters import ExecutionFilters
 from .pagination import ExecutionPages
 from .parsers import LimitedJSONParser
-from .serializers import Preview, Reason, Resolve, Start
+from .serializers import OperationSerializer, PreviewQuerySerializer, ResolveSerializer, StartSerializer
 
-LOOK_AGAIN = "1"  # seconds
-FOR_ONE_READER = "private, no-cache"
+RETRY_AFTER = "1"  # seconds
+PRIVATE = "private, no-cache"
 
 
 class SagaView(APIView):
-    """What all routes have in common: JSON, problem details, clients that are known, a limit to their haste.
+    """The base of all views: JSON, problem details, authentication and throttling.
 
-    The ways to authenticate are the host's, from DEFAULT_AUTHENTICATION_CLASSES.
+    Authentication uses the project's DEFAULT_AUTHENTICATION_CLASSES.
     """
 
     parser_classes: Any = (LimitedJSONParser,)
@@ -46,186 +46,187 @@ class SagaView(APIView):
     throttle_scope = throttles.READ
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
-        """Ours, whatever the host's other APIs do."""
-        return problems.answer
+        """Return our handler, whatever EXCEPTION_HANDLER the project uses."""
+        return problems.exception_handler
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Who asks, whether they may and not too often; then whether there is a body that we could read."""
+        """Check authentication, permissions and throttles, then that the body is not chunked."""
         super().initial(request, *args, **kwargs)
         if "Transfer-Encoding" in request.headers:
             raise problems.LengthRequired
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        """Also what is refused is for this one reader, and nobody's cache gives it to another."""
+        """Forbid shared caches to store the response, also that of an error."""
         response = super().finalize_response(request, response, *args, **kwargs)
-        response["Cache-Control"] = FOR_ONE_READER
+        response["Cache-Control"] = PRIVATE
         patch_vary_headers(response, ["Accept-Language", "Authorization", "Cookie"])
         return response
 
     @property
     def reader(self) -> Reader:
-        """Who asks."""
+        """The user of the request."""
         return Reader(self.request.user)
 
 
 class Sagas(SagaView):
-    """What can be started."""
+    """The registered sagas."""
 
-    @documents.SAGAS
+    @openapi.SAGAS
     def get(self, request: Request) -> Response:
-        """Each registered saga with its steps and the JSON schema of its input."""
+        """Return each registered saga with its steps and the JSON schema of its input."""
         return Response(definitions.all_definitions())
 
 
 class Executions(SagaView):
-    """The list, and the door through which sagas are started."""
+    """The list of executions, and the start of a saga."""
 
     pagination = ExecutionPages
 
     def get_throttles(self) -> list[Any]:
-        """Starting has its own limit."""
+        """Use a separate limit for starts."""
         self.throttle_scope = throttles.START if self.request.method == "POST" else throttles.READ
         return super().get_throttles()
 
-    @documents.LIST
+    @openapi.LIST
     def get(self, request: Request) -> Response:
-        """Those that the client may see, newest first, a page at a time."""
-        found = ExecutionFilters(request.query_params, self.reader.executions(), request=request)
-        if not found.is_valid():
-            raise ValidationError({name: list(texts) for name, texts in found.errors.items()})
+        """Return a page of the executions that the client may see, newest first."""
+        filtered = ExecutionFilters(request.query_params, self.reader.executions(), request=request)
+        if not filtered.is_valid():
+            raise ValidationError({name: list(texts) for name, texts in filtered.errors.items()})
         pages = self.pagination()
-        page = pages.paginate_queryset(found.qs, request, view=self)
+        page = pages.paginate_queryset(filtered.qs, request, view=self)
         return pages.get_paginated_response(representation.summaries(page or [], self.reader))
 
-    @documents.START
+    @openapi.START
     def post(self, request: Request) -> Response:
-        """Start a saga, once: the same Idempotency-Key, or the same id with the same input, finds what it started."""
-        wanted = Start(data=request.data)
-        wanted.is_valid(raise_exception=True)
+        """Start a saga. The same Idempotency-Key, or the same id with the same input, returns the first execution."""
+        serializer = StartSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         reader = self.reader
-        execution, fresh = starts.once(
+        execution, created = start.start_once(
             request.user,
             request.headers.get("Idempotency-Key"),
             ["executions", request.data],
-            lambda: starts.start(reader, wanted.validated_data),
+            lambda: start.start(reader, serializer.validated_data),
             reader.execution,
         )
-        return started(request, execution, fresh=fresh)
+        return started(request, execution, created=created)
 
 
 class Execution(SagaView):
     """One execution."""
 
-    @documents.DETAIL
+    @openapi.DETAIL
     def get(self, request: Request, saga_id: str) -> Response:
-        """How it stands; with If-None-Match, 304 while nothing has changed."""
+        """Return the execution, or 304 if it matches If-None-Match."""
         execution = self.reader.execution(saga_id)
-        return conditional(request, representation.detail(execution, self.reader), _look_again(execution))
+        return conditional(request, representation.detail(execution, self.reader), _retry_after(execution))
 
 
 class History(SagaView):
-    """What happened to one execution."""
+    """The history of one execution."""
 
-    @documents.HISTORY
+    @openapi.HISTORY
     def get(self, request: Request, saga_id: str) -> Response:
-        """Its step runs and events, in order."""
+        """Return the step runs and events, in order."""
         return conditional(request, representation.history(self.reader.execution(saga_id), self.reader))
 
 
-class PreviewOfAct(SagaView):
-    """What an act would do."""
+class OperationPreview(SagaView):
+    """What an operation would do."""
 
-    @documents.PREVIEW
+    @openapi.PREVIEW
     def get(self, request: Request, saga_id: str) -> Response:
-        """The calls that it would make, those it would not repeat, and the version that it was looked up for."""
-        wanted = Preview(data=request.query_params.dict())
-        wanted.is_valid(raise_exception=True)
-        execution, operation = self.reader.execution(saga_id), Operation(wanted.validated_data["action"])
+        """Return the calls that it would make, those that it would not repeat, and the execution's version."""
+        query = PreviewQuerySerializer(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        execution, operation = self.reader.execution(saga_id), Operation(query.validated_data["action"])
         self.reader.check_may(operation)
-        named = {name: value for name, value in wanted.validated_data.items() if name != "action"}
-        parameters = named if operation is Operation.RESOLVE and len(named) > 1 else {}
+        step_and_outcome = {name: value for name, value in query.validated_data.items() if name != "action"}
+        resolves = operation is Operation.RESOLVE and len(step_and_outcome) > 1
+        parameters = step_and_outcome if resolves else {}
         return Response(representation.preview(operations.plan(operation, execution.saga_id, **parameters)))
 
 
-class ActView(SagaView):
-    """An operator's act; what follows from it is done by the workers."""
+class OperationView(SagaView):
+    """The base of operations. Workers carry out what follows from them."""
 
-    throttle_scope = throttles.ACT
+    throttle_scope = throttles.OPERATION
     operation = Operation.RESOLVE
 
-    def perform(self, request: Request, saga_id: str, wanted: Reason, **parameters: Any) -> Response:
-        """Check who asks, then what; then act."""
+    def perform(self, request: Request, saga_id: str, serializer: OperationSerializer, **parameters: Any) -> Response:
+        """Check the permission, then the request; then perform the operation."""
         reader = self.reader
         execution = reader.execution(saga_id)
         reader.check_may(self.operation)
-        wanted.is_valid(raise_exception=True)
+        serializer.is_valid(raise_exception=True)
         by = Actor(user=request.user, source="api")
-        execution = operations.perform(self.operation, execution.saga_id, by=by, **(parameters | wanted.validated_data))
+        parameters |= serializer.validated_data
+        execution = operations.perform(self.operation, execution.saga_id, by=by, **parameters)
         return Response(representation.detail(execution, reader), 202, headers=_links(request, execution))
 
 
-class ActOn(ActView):
-    """An act that needs no more than a reason; which one, says the route."""
+class PerformOperation(OperationView):
+    """An operation that needs only a reason; the route says which."""
 
-    @documents.ACT
+    @openapi.OPERATION
     def post(self, request: Request, saga_id: str) -> Response:
-        """Do it; 409 where the state does not allow it, 412 where the execution is not at that version any more."""
-        return self.perform(request, saga_id, Reason(data=request.data))
+        """Perform it; 409 if the state does not allow it, 412 if the execution has changed since `version`."""
+        return self.perform(request, saga_id, OperationSerializer(data=request.data))
 
 
-class ResolveStep(ActView):
-    """A person's word on a step."""
+class ResolveStep(OperationView):
+    """Resolving a step by hand."""
 
-    @documents.RESOLVE
+    @openapi.RESOLVE
     def post(self, request: Request, saga_id: str, step: str) -> Response:
-        """Put down what has become of the step, with the evidence."""
+        """Record the outcome of the step, with the evidence."""
         try:
-            return self.perform(request, saga_id, Resolve(data=request.data), step=step)
+            return self.perform(request, saga_id, ResolveSerializer(data=request.data), step=step)
         except InvalidInput as error:
             raise problems.InvalidOutput(error.errors) from error
 
 
 class Stats(SagaView):
-    """Numbers over all executions."""
+    """Statistics of all executions."""
 
-    @documents.STATS
+    @openapi.STATS
     def get(self, request: Request) -> Response:
-        """For those who may see all executions."""
+        """Return the statistics. Needs the permission to view all executions."""
         self.reader.check_sees_all()
         return Response(stats.collect())
 
 
-@documents.NOWHERE
+@openapi.UNDOCUMENTED
 class Nowhere(SagaView):
-    """For a host's last pattern below the API's prefix: an address that is none is an error like the others."""
+    """A view for the last pattern below the API's prefix: it makes unknown addresses a problem document."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Who asks comes first, as everywhere."""
+        """Check authentication first, then raise NotFound."""
         super().initial(request, *args, **kwargs)
-        raise NotFound("There is no such address; all of them end with a slash.")
+        raise NotFound("Unknown address. All addresses of this API end with a slash.")
 
 
-def started(request: Request, execution: SagaExecution, *, fresh: bool) -> Response:
-    """202 with the receipt of a start, 200 where it had been started before; 201 or 200 with the outcome, if the
-    client wished to wait for it."""
-    reader, seconds = Reader(request.user), waiting.wished(request.headers.get("Prefer", ""))
+def started(request: Request, execution: SagaExecution, *, created: bool) -> Response:
+    """Return the response to a start: 202, or 201 if it has ended within `Prefer: wait`; 200 if it existed already."""
+    reader, seconds = Reader(request.user), long_poll.requested_seconds(request.headers.get("Prefer", ""))
     headers = {"Location": _url(request, execution)}
-    waited = waiting.wait(execution, seconds) if seconds else None
+    waited = long_poll.wait_for_end(execution, seconds) if seconds else None
     if waited:
         headers["Preference-Applied"] = f"wait={seconds:g}"
     if waited and waited.state in TERMINAL:
-        return Response(representation.detail(waited, reader), 201 if fresh else 200, headers=headers)
-    headers["Retry-After"] = LOOK_AGAIN
-    return Response(representation.receipt(execution, reader), 202 if fresh else 200, headers=headers)
+        return Response(representation.detail(waited, reader), 201 if created else 200, headers=headers)
+    headers["Retry-After"] = RETRY_AFTER
+    return Response(representation.receipt(execution, reader), 202 if created else 200, headers=headers)
 
 
 def _links(request: Request, execution: SagaExecution) -> Mapping[str, str]:
-    return {"Location": _url(request, execution)} | _look_again(execution)
+    return {"Location": _url(request, execution)} | _retry_after(execution)
 
 
-def _look_again(execution: SagaExecution) -> dict[str, str]:
-    done = execution.state in TERMINAL or execution.held
-    return {} if done else {"Retry-After": LOOK_AGAIN}
+def _retry_after(execution: SagaExecution) -> dict[str, str]:
+    stopped = execution.state in TERMINAL or execution.held
+    return {} if stopped else {"Retry-After": RETRY_AFTER}
 
 
 def _url(request: Request, execution: SagaExecution) -> str:

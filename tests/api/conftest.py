@@ -1,4 +1,4 @@
-"""Clients of the API, each known by a token, and sagas for them."""
+"""Clients of the API, each with a token, and sagas for them."""
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -13,7 +13,7 @@ EXECUTIONS = "/api/v1/executions/"
 
 
 def client_named(name, *permissions):
-    """A client whose user has these permissions of sagas."""
+    """Create a client whose user has these permissions of sagas."""
     user = get_user_model().objects.create_user(name)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions, content_type__app_label="sagas"))
     client = APIClient()
@@ -23,7 +23,7 @@ def client_named(name, *permissions):
 
 
 @pytest.fixture(autouse=True)
-def nobody_has_asked_yet(db):
+def _no_throttling_history(db):
     cache.clear()
 
 
@@ -49,7 +49,7 @@ def support(db):
 
 @pytest.fixture
 def order(stage):
-    """A saga of two steps that do what the stage says; it may be made anew with other scripts."""
+    """Register a saga of two steps; call it to register the saga again with other steps."""
     sagas = Registered()
 
     def order(*steps, **more):
@@ -63,7 +63,7 @@ def order(stage):
 
 @pytest.fixture
 def start(ana, order):
-    """Start an order as ana; its id."""
+    """Return a function that starts an order, as ana by default, and returns its id."""
 
     def start(client=ana, **wanted):
         response = client.post(EXECUTIONS, {"saga": "order", "context": {}} | wanted, format="json")
@@ -75,9 +75,9 @@ def start(ana, order):
 
 @pytest.fixture
 def everybody(db, settings):
-    """The credentials of somebody who may do everything, as often as they like."""
+    """Return the credentials of a superuser without rate limits."""
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {
-        "DEFAULT_THROTTLE_RATES": dict.fromkeys(("sagas.start", "sagas.read", "sagas.act"))
+        "DEFAULT_THROTTLE_RATES": dict.fromkeys(("sagas.start", "sagas.read", "sagas.operation"))
     }
     user = get_user_model().objects.create_superuser("everybody")
     return {"Authorization": f"Token {Token.objects.create(user=user).key}"}

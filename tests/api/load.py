@@ -1,4 +1,4 @@
-"""Many clients start sagas at once, for a while."""
+"""Many clients that start sagas at once."""
 
 import datetime as dt
 import json
@@ -15,28 +15,30 @@ CLIENTS = 16
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a start was answered with, and when the answer was there."""
+class StartResponse:
+    """The response to a start, and when it was received."""
 
     status: int
     saga_id: str
     received_at: dt.datetime
 
 
-def start_for(seconds: float, site: str, token: str, *, prefer: str = "", clients: int = CLIENTS) -> list[Answer]:
-    """All answers to the starts that so many clients, each on a line of its own, send one after the other."""
+def start_for(
+    seconds: float, site: str, token: str, *, prefer: str = "", clients: int = CLIENTS
+) -> list[StartResponse]:
+    """Return the responses to the starts that each client sends, one after the other, on its own connection."""
     end = time.monotonic() + seconds
     with ThreadPoolExecutor(clients) as pool:
-        told = pool.map(lambda _: list(_starts(end, site, token, prefer)), range(clients))
-        return [answer for answers in told for answer in answers]
+        by_client = pool.map(lambda _: list(_starts(end, site, token, prefer)), range(clients))
+        return [response for responses in by_client for response in responses]
 
 
-def _starts(end: float, site: str, token: str, prefer: str) -> Iterator[Answer]:
+def _starts(end: float, site: str, token: str, prefer: str) -> Iterator[StartResponse]:
     headers = {"Authorization": f"Token {token}", "Content-Type": "application/json", "Prefer": prefer}
     body = json.dumps({"saga": "note", "context": {"text": "hello"}})
     with closing(HTTPConnection(urlsplit(site).netloc, timeout=60)) as line:
         while time.monotonic() < end:
             line.request("POST", EXECUTIONS, body, headers)
             response = line.getresponse()
-            answer = json.load(response)
-            yield Answer(response.status, answer.get("saga_id", ""), dt.datetime.now(dt.UTC))
+            body_received = json.load(response)
+            yield StartResponse(response.status, body_received.get("saga_id", ""), dt.datetime.now(dt.UTC))

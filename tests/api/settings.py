@@ -1,4 +1,4 @@
-"""The project with a shop whose sagas end in every state, and a cluster as the environment says."""
+"""The demo project's settings with the shop's sagas; the environment configures the cluster."""
 
 import json
 import os
@@ -8,5 +8,5 @@ from sagaproject.settings import INSTALLED_APPS, Q_CLUSTER
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.api.shop"]
 Q_CLUSTER = {**Q_CLUSTER, **json.loads(os.environ.get("SHOP_CLUSTER", "{}"))}
-# On loopback nobody ends TLS before us.
+# On loopback no proxy terminates TLS.
 SECURE_SSL_REDIRECT = False

@@ -1,4 +1,4 @@
-"""The site as it is served: gunicorn on loopback, and a cluster that runs what is started there."""
+"""The site: gunicorn on loopback, and a cluster of workers."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from tests.support.processes import ROOT, mortal, url_of, wait_for
 
 LISTENING = re.compile(rb"Listening at: (http://127\.0\.0\.1:\d+)")
 LONGEST_LOG = 1_000_000
-NO_LIMITS = {"sagas.start": None, "sagas.read": None, "sagas.act": None}
+NO_LIMITS = {"sagas.start": None, "sagas.read": None, "sagas.operation": None}
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What every process of the site has in common: the test's database, no limits, no debug pages."""
+    """Return the environment of the site's processes: the test's database, no rate limits, no debug pages."""
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.api.settings",
         "DATABASE_URL": url_of("default"),
@@ -34,19 +34,19 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def served(*, workers: int = 1, threads: int = 8, **more: str) -> Iterator[str]:
-    """The address of the site while it is served."""
+    """Serve the site; yield its address."""
     options = ["--bind", "127.0.0.1:0", "--workers", str(workers), "--threads", str(threads), "--no-control-socket"]
-    # The longest search in the longest words, all of them escaped, is as long as gunicorn allows at most.
+    # The longest valid search, escaped, fits only into the longest line that gunicorn can be set to.
     options += ["--limit-request-line", "8190"]
     command = [sys.executable, "-m", "gunicorn", *options, "sagaproject.wsgi"]
-    with running(command, environment(**more)) as said:
-        wait_for(lambda: LISTENING.search(said()))
-        yield LISTENING.search(said())[1].decode()
+    with running(command, environment(**more)) as output:
+        wait_for(lambda: LISTENING.search(output()))
+        yield LISTENING.search(output())[1].decode()
 
 
 @contextmanager
 def working(*, workers: int = 2, **more: str) -> Iterator[None]:
-    """A cluster at work."""
+    """Run a cluster."""
     cluster = json.dumps({"workers": workers, "queue_limit": workers})
     with running([sys.executable, "manage.py", "qcluster"], environment(SHOP_CLUSTER=cluster, **more)):
         from sagas.models import SagaWorker
@@ -57,29 +57,31 @@ def working(*, workers: int = 2, **more: str) -> Iterator[None]:
 
 @contextmanager
 def running(command: list[str], variables: dict[str, str]):
-    """A process while it runs; it is told to end afterwards, also when this one is killed, and all of its group is
-    ended if it does not."""
+    """Run a process; yield a function that returns its output.
+
+    The process is terminated afterwards, also if the tests are killed, and its group is killed.
+    """
     with tempfile.TemporaryFile() as log:
 
-        def said() -> bytes:
+        def output() -> bytes:
             return os.pread(log.fileno(), LONGEST_LOG, 0)
 
         process = subprocess.Popen(
             mortal(command), cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            yield said
+            yield output
         finally:
             process.terminate()
             try:
                 process.wait(30)
             finally:
                 end_group(process.pid)
-                print(said().decode(), file=sys.stderr)  # pytest shows it where the test failed
+                print(output().decode(), file=sys.stderr)  # pytest shows it where the test failed
 
 
 def end_group(group: int) -> None:
-    """Whatever is left of it."""
+    """Kill the rest of the group."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Bodies as they come over a line, through a real web server."""
+"""Request bodies through a real web server."""
 
 import json
 from collections.abc import Iterator
@@ -18,31 +18,31 @@ from .sites import served
 pytestmark = pytest.mark.django_db(transaction=True)
 
 START = json.dumps({"saga": "note", "context": {"text": "hello"}}).encode()
-REFUSAL = {
+LENGTH_REQUIRED = {
     "type": "urn:sagas:problem:length-required",
-    "title": "Say how long the body is",
+    "title": "Length required",
     "status": 411,
-    "detail": "Send the body with a Content-Length, and not in chunks.",
+    "detail": "Send the body with a Content-Length header, not in chunks.",
 }
 
 
 def chunks(body: bytes) -> Iterator[bytes]:
-    """A body whose length nobody knows before its end: it is sent in chunks."""
+    """Yield a body in parts, so that the client sends it in chunks."""
     yield body[:10]
     yield body[10:]
 
 
-def test_a_body_in_chunks_is_refused_and_not_taken_for_an_empty_one():
+def test_a_body_in_chunks_is_refused():
     token = Token.objects.create(user=get_user_model().objects.create_user("front-end")).key
     headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
-    answers = []
+    responses = []
     with served() as site, closing(HTTPConnection(urlsplit(site).netloc, timeout=30)) as line:
         for body in (chunks(START), START):
             line.request("POST", EXECUTIONS, body, headers)
             response = line.getresponse()
-            answers.append((response.status, json.load(response)))
+            responses.append((response.status, json.load(response)))
 
-    refused, started = answers
-    assert refused == (411, REFUSAL)
+    refused, started = responses
+    assert refused == (411, LENGTH_REQUIRED)
     assert (started[0], started[1]["saga"]) == (202, "note")
     assert SagaExecution.objects.count() == 1

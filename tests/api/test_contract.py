@@ -1,4 +1,4 @@
-"""The API does what its OpenAPI document says, whatever is sent: Schemathesis makes it up."""
+"""The API conforms to its OpenAPI document, whatever Schemathesis sends."""
 
 import os
 import subprocess
@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.mark.parametrize("phases", ["examples,coverage", "fuzzing", "stateful"])
-def test_nothing_that_is_sent_breaks_the_api_or_what_its_document_says(tmp_path, phases):
-    """All checks, each operation by itself and in sequences, while workers run what is started."""
+def test_the_api_conforms_to_its_document(tmp_path, phases):
+    """All checks, on single requests and on sequences, while workers run the started sagas."""
     root = get_user_model().objects.create_superuser("root")
     token = Token.objects.create(user=root).key
     with served() as site, working():

@@ -1,4 +1,4 @@
-"""Under load nothing that is accepted gets lost."""
+"""Under load no accepted saga is lost."""
 
 import os
 
@@ -17,13 +17,13 @@ SECONDS = float(os.environ.get("SAGAS_LOAD_SECONDS", "8"))
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 
-def test_every_saga_that_is_accepted_under_load_ends():
+def test_every_saga_accepted_under_load_ends():
     token = Token.objects.create(user=get_user_model().objects.create_user("front-end")).key
     with served(workers=2) as site, working():
-        answers = start_for(SECONDS, site, token)
-        print(f"{len(answers) / SECONDS:.0f} starts a second")
+        responses = start_for(SECONDS, site, token)
+        print(f"{len(responses) / SECONDS:.0f} starts a second")
         wait_for(lambda: not SagaExecution.objects.unfinished().exists())
 
-    assert {answer.status for answer in answers} == {202}
-    assert SagaExecution.objects.in_state("succeeded").count() == len(answers)
-    assert len({answer.saga_id for answer in answers}) == len(answers)
+    assert {response.status for response in responses} == {202}
+    assert SagaExecution.objects.in_state("succeeded").count() == len(responses)
+    assert len({response.saga_id for response in responses}) == len(responses)

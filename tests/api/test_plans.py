@@ -1,4 +1,4 @@
-"""Lists read little more than they show, however many executions there are: asserted from the database's plans."""
+"""Lists read few rows, however many executions there are, according to the database's query plans."""
 
 import datetime as dt
 
@@ -14,7 +14,7 @@ from .conftest import EXECUTIONS
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS = 20_000
-RARE = 2_000  # one in so many is rare in every respect
+RARE = 2_000  # one in so many matches every rare filter
 FEW = 200
 QUICK = (
     "USING INDEX sagas_execution_",
@@ -27,21 +27,21 @@ QUERIES = {
     "?ordering=created_at": "oldest first",
     "?state=failed": "a state",
     "?state=failed&state=partially_compensated": "two states",
-    "?state=succeeded": "what most are",
+    "?state=succeeded": "the most frequent state",
     "?saga=rare": "a saga",
-    "?needs_attention=true": "what needs attention",
-    "?needs_attention=false": "what does not",
+    "?needs_attention=true": "needs attention",
+    "?needs_attention=false": "needs no attention",
     "?created_after=2026-01-01T00:00:00Z&created_before=2026-01-01T06:00:00Z": "a morning",
     "?search=rare@example.com": "a reference",
     "?search=x-4000": "an id",
-    "?search=nothing": "what is not there",
+    "?search=nothing": "no match",
     "?saga=rare&state=failed&needs_attention=true&search=rare@example.com": "all at once",
 }
 
 
 @pytest.fixture
 def many(ana, bia):
-    """Executions of two clients, a minute apart."""
+    """Create executions of two clients, one per minute."""
     first = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     rows = []
     for number in range(ROWS):
@@ -71,7 +71,7 @@ def many(ana, bia):
 
 
 @pytest.mark.prove
-def test_every_list_of_every_reader_reads_few_rows(many, bia, support):
+def test_every_list_of_every_client_reads_few_rows(many, bia, support):
     for client in (bia, support):
         for query in QUERIES:
             for sql, parameters in statements_of(lambda url=f"{EXECUTIONS}{query}", who=client: who.get(url)):

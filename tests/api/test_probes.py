@@ -1,19 +1,19 @@
-"""What whoever runs the site asks of it."""
+"""Probes and metrics."""
 
 from sagas.orchestrator import get_saga_orchestrator
 
 
-def test_it_lives_and_is_ready_without_a_name(anonymous, db):
+def test_probes_need_no_authentication(anonymous, db):
     assert anonymous.get("/livez").json() == {"status": "ok"}
     assert anonymous.get("/readyz").json() == {"status": "ok"}
 
 
-def test_numbers_are_for_those_who_see_all(ana, anonymous, db):
+def test_metrics_need_the_permission_to_view_all(ana, anonymous, db):
     assert anonymous.get("/metrics").status_code == 401
     assert ana.get("/metrics").status_code == 403
 
 
-def test_numbers_tell_how_sagas_stand_and_what_waits(support, start):
+def test_metrics_count_executions_by_state(support, start):
     get_saga_orchestrator().resume(start())
     start()
     response = support.get("/metrics")

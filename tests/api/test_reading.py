@@ -1,4 +1,4 @@
-"""Clients see how their executions stand, and nobody else's."""
+"""Clients read their own executions only."""
 
 from base64 import b64encode
 
@@ -11,7 +11,7 @@ from sagas.orchestrator import get_saga_orchestrator
 from .conftest import EXECUTIONS, client_named
 
 ROUTES = ["", "history/", "preview/?action=cancel"]
-ACTS = ["retry", "cancel", "compensate", "hold", "release", "verify", "acknowledge", "steps/ship/resolve"]
+OPERATIONS = ["retry", "cancel", "compensate", "hold", "release", "verify", "acknowledge", "steps/ship/resolve"]
 
 
 def ended(saga_id):
@@ -24,7 +24,7 @@ def listed(client, query=""):
     return [row["saga_id"] for row in response.json()["results"]]
 
 
-def test_a_success_is_told_with_what_the_steps_reported(ana, start):
+def test_a_succeeded_execution_has_the_outputs_of_its_steps(ana, start):
     saga_id = start()
     ended(saga_id)
     response = ana.get(f"{EXECUTIONS}{saga_id}/")
@@ -36,14 +36,14 @@ def test_a_success_is_told_with_what_the_steps_reported(ana, start):
     assert "Retry-After" not in response
 
 
-def test_what_is_not_finished_says_when_to_look_again(ana, start):
+def test_an_unfinished_execution_has_retry_after(ana, start):
     response = ana.get(f"{EXECUTIONS}{start()}/")
 
     assert response["Retry-After"] == "1"
     assert response.json()["result"] is None
 
 
-def test_an_answer_that_has_not_changed_is_not_sent_again(ana, start):
+def test_an_unchanged_response_is_not_sent_again(ana, start):
     saga_id = start()
     url = f"{EXECUTIONS}{saga_id}/"
     first = ana.get(url)
@@ -57,7 +57,7 @@ def test_an_answer_that_has_not_changed_is_not_sent_again(ana, start):
     assert changed["Vary"] == "Accept-Language, Authorization, Cookie"
 
 
-def test_the_words_are_in_the_readers_language(ana, start):
+def test_messages_are_in_the_language_of_the_request(ana, start):
     saga_id = start()
     url = f"{EXECUTIONS}{saga_id}/"
 
@@ -68,16 +68,16 @@ def test_the_words_are_in_the_readers_language(ana, start):
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_somebody_elses_execution_is_not_found_as_one_that_is_not_there(bia, start, route):
-    theirs, nobodys = bia.get(f"{EXECUTIONS}{start()}/{route}"), bia.get(f"{EXECUTIONS}saga-0/{route}")
+def test_another_clients_execution_is_not_found(bia, start, route):
+    other, unknown = bia.get(f"{EXECUTIONS}{start()}/{route}"), bia.get(f"{EXECUTIONS}saga-0/{route}")
 
-    assert (theirs.status_code, nobodys.status_code) == (404, 404)
-    assert {**theirs.json(), "detail": ""} == {**nobodys.json(), "detail": ""}
-    assert nobodys.json()["detail"] == "There is no execution 'saga-0'."
+    assert (other.status_code, unknown.status_code) == (404, 404)
+    assert {**other.json(), "detail": ""} == {**unknown.json(), "detail": ""}
+    assert unknown.json()["detail"] == "There is no execution 'saga-0'."
 
 
-@pytest.mark.parametrize("operation", ACTS)
-def test_nor_is_it_acted_on(bia, start, operation):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_operations_on_another_clients_execution_are_404(bia, start, operation):
     saga_id = start()
     response = bia.post(f"{EXECUTIONS}{saga_id}/{operation}/", {"reason": "because"}, format="json")
 
@@ -93,7 +93,7 @@ def test_a_client_lists_its_own_and_support_lists_all(ana, bia, support, start):
     assert listed(support) == [theirs, ours]
 
 
-def test_the_list_is_narrowed_down_by_each_filter_and_all_together(ana, order, start):
+def test_a_list_is_filtered_by_each_parameter_and_by_all(ana, order, start):
     order(references=["sale"])
     first, second = start(context={"sale": "S-1"}), start(context={"sale": "S-2"})
     ended(second)
@@ -110,7 +110,7 @@ def test_the_list_is_narrowed_down_by_each_filter_and_all_together(ana, order, s
     assert listed(ana, f"?created_before={moment}") == [first]
 
 
-def test_a_moment_may_be_told_in_any_time_zone(ana, start):
+def test_a_time_may_be_in_any_time_zone(ana, start):
     saga_id = start()
 
     assert listed(ana, "?created_after=1342-10-01T18:40:15.9%2B20:35&created_before=2999-11-11T03:23:29-23:07") == [
@@ -122,7 +122,7 @@ def test_a_moment_may_be_told_in_any_time_zone(ana, start):
     "moment",
     ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B14:00", "0001-01-01T00:00:00", "9999-12-31T23:59:59-14:00"],
 )
-def test_a_moment_at_the_ends_of_the_calendar_is_before_or_after_everything(ana, start, moment):
+def test_the_first_and_last_times_of_the_calendar_are_valid(ana, start, moment):
     everything, early = [start()], moment < "1000"
 
     assert listed(ana, f"?created_after={moment}") == (everything if early else [])
@@ -140,32 +140,32 @@ def test_a_moment_at_the_ends_of_the_calendar_is_before_or_after_everything(ana,
         (f"saga=+{'a' * 64}", "#/saga"),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_named(ana, start, query, pointer):
+def test_an_invalid_filter_is_reported_by_a_pointer(ana, start, query, pointer):
     response = ana.get(f"{EXECUTIONS}?{query}")
 
     assert response.status_code == 400
-    assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
+    assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
 
 
 @pytest.mark.parametrize("cursor", ["x", "{{{{", "cD1nYXJiYWdl", "cD0wMDAxLTAxLTAx"])
-def test_a_cursor_that_leads_nowhere_is_not_found(ana, start, cursor):
+def test_an_invalid_cursor_is_not_found(ana, start, cursor):
     assert ana.get(f"{EXECUTIONS}?cursor={cursor}").status_code == 404
 
 
 @pytest.mark.parametrize("position", ["2026-01-01 00:00:00%2B23:59", "2026-01-01 00:00:00"])
-def test_a_cursor_that_is_none_of_ours_is_not_found(ana, start, position):
+def test_a_forged_cursor_is_not_found(ana, start, position):
     assert ana.get(EXECUTIONS, {"cursor": b64encode(f"p={position}".encode())}).status_code == 404
 
 
-NO_SIZES = ["0", "201", "many", "", "000000001201", "000000001" + "9" * 5000]
+INVALID_SIZES = ["0", "201", "many", "", "000000001201", "000000001" + "9" * 5000]
 
 
-@pytest.mark.parametrize("query", ["ordering=owner", *(f"page_size={size}" for size in NO_SIZES)])
-def test_a_page_that_cannot_be_made_is_refused(ana, start, query):
+@pytest.mark.parametrize("query", ["ordering=owner", *(f"page_size={size}" for size in INVALID_SIZES)])
+def test_invalid_page_parameters_are_refused(ana, start, query):
     assert ana.get(f"{EXECUTIONS}?{query}").status_code == 400
 
 
-def test_pages_follow_each_other_without_gap_or_repetition(ana, start):
+def test_pages_have_neither_gaps_nor_repetitions(ana, start):
     ids = [start() for _ in range(5)]
     page, found = ana.get(f"{EXECUTIONS}?page_size=2").json(), []
     while True:
@@ -177,7 +177,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(ana, start):
     assert found == ids[::-1]
 
 
-def test_a_list_costs_the_same_however_long_it_is(ana, start, django_assert_num_queries):
+def test_a_list_takes_the_same_queries_whatever_its_length(ana, start, django_assert_num_queries):
     for _ in range(3):
         start()
     with django_assert_num_queries(5):  # the token, two for the permissions, the rows, their corrections
@@ -188,7 +188,7 @@ def test_a_list_costs_the_same_however_long_it_is(ana, start, django_assert_num_
         listed(ana)
 
 
-def test_errors_and_reasons_are_for_those_who_see_all(ana, support, order, start, stage):
+def test_errors_and_reasons_need_the_permission_to_view_all(ana, support, order, start, stage):
     order(stage.step("charge", StepFailed("card of ana@example.com declined")), personal=["email"])
     saga_id = start(context={"email": "ana@example.com"})
     ended(saga_id)
@@ -203,7 +203,7 @@ def test_errors_and_reasons_are_for_those_who_see_all(ana, support, order, start
     assert staff["events"][0]["reason"] == "[email] called"
 
 
-def test_reasons_and_errors_of_a_saga_that_is_not_registered_any_more_are_left_out(support, order, start, stage):
+def test_an_unregistered_saga_shows_neither_errors_nor_reasons(support, order, start, stage):
     order(stage.step("charge", StepFailed("card of ana@example.com declined")), personal=["email"])
     saga_id = start(context={"email": "ana@example.com"})
     ended(saga_id)
@@ -214,7 +214,7 @@ def test_reasons_and_errors_of_a_saga_that_is_not_registered_any_more_are_left_o
     assert (told["step_runs"][0]["error"], told["events"][0]["reason"]) == ("", "")
 
 
-def test_what_a_step_reports_is_masked_without_the_permission(ana, order, start, stage):
+def test_an_output_is_redacted_without_the_permission(ana, order, start, stage):
     report = {"email": "ana@example.com", "to": {"name": "for ana@example.com"}}
     order(stage.step("write", report), personal=["email"])
     saga_id = start(context={"email": "ana@example.com"})
@@ -224,7 +224,7 @@ def test_what_a_step_reports_is_masked_without_the_permission(ana, order, start,
     assert result == {"write": {"email": "[email]", "to": {"name": "for [email]"}}}
 
 
-def test_what_a_step_reports_of_a_value_that_was_corrected_since_is_masked_too(ana, order, start, stage):
+def test_a_superseded_value_in_an_output_is_redacted(ana, order, start, stage):
     def writes(context):
         get_saga_orchestrator().hold(context.saga_id, reason="look")
         return {"to": f"for {context['email']}"}
@@ -242,7 +242,7 @@ def test_what_a_step_reports_of_a_value_that_was_corrected_since_is_masked_too(a
 
 @pytest.fixture
 def corrected(ana, order, start, stage):
-    """The ids of orders whose address has been corrected after it was written to."""
+    """Return a function that makes an order whose address was corrected after a step used it."""
 
     def writes(context):
         get_saga_orchestrator().hold(context.saga_id, reason="look")
@@ -260,7 +260,7 @@ def corrected(ana, order, start, stage):
     return corrected
 
 
-def test_no_sentence_tells_of_a_personal_value_that_was_corrected_since(ana, corrected):
+def test_a_superseded_value_in_a_sentence_is_redacted(ana, corrected):
     told = ana.get(f"{EXECUTIONS}{corrected()}/").json()
     (row,) = ana.get(EXECUTIONS).json()["results"]
 
@@ -268,14 +268,14 @@ def test_no_sentence_tells_of_a_personal_value_that_was_corrected_since(ana, cor
     assert told["message"] == row["message"] == "Letters to [email] are looked into."
 
 
-def test_who_may_see_personal_data_is_told_of_it(corrected):
+def test_a_superseded_value_is_shown_with_the_permission(corrected):
     auditor = client_named("auditor", "view_sagaexecution", "view_personal_data")
 
     told = auditor.get(f"{EXECUTIONS}{corrected()}/").json()
     assert told["steps"][0]["sentence"] == "A letter went to ana@exmaple.com."
 
 
-def test_the_corrections_of_a_whole_list_cost_one_query(ana, corrected, django_assert_num_queries):
+def test_the_corrections_of_a_list_take_one_query(ana, corrected, django_assert_num_queries):
     for count in (1, 10):
         for _ in range(count):
             corrected()
@@ -283,9 +283,7 @@ def test_the_corrections_of_a_whole_list_cost_one_query(ana, corrected, django_a
             listed(ana)
 
 
-def test_what_the_steps_of_a_saga_that_is_not_registered_any_more_report_is_for_those_who_see_personal_data(
-    ana, order, start, stage
-):
+def test_outputs_of_an_unregistered_saga_need_the_permission(ana, order, start, stage):
     order(stage.step("write", {"to": "ana@example.com"}), personal=["email"])
     saga_id = start(context={"email": "ana@example.com"})
     ended(saga_id)
@@ -308,7 +306,7 @@ def test_definitions_have_the_schema_of_their_input(ana):
     assert sagas["collect_payment"]["input"]["properties"]["currency"]["enum"] == ["BRL", "EUR", "USD"]
 
 
-def test_numbers_over_all_are_for_those_who_see_all(ana, support, start):
+def test_statistics_need_the_permission_to_view_all(ana, support, start):
     ended(start())
 
     assert ana.get("/api/v1/stats/").status_code == 403
@@ -329,23 +327,23 @@ def test_a_saga_in_doubt_is_being_checked(ana, order, start, stage):
 @pytest.mark.parametrize(
     "path", ["executions", "executions/O-1/cancel", "bookings/S-1", "executions//", "nothing/", ""]
 )
-def test_an_address_that_is_none_is_told_so_as_every_error_is(ana, anonymous, settings, method, path):
-    """A POST without its last slash must neither break down nor be led to the list, which answers 200 like a start."""
+def test_an_unknown_address_is_a_problem_document(ana, anonymous, settings, method, path):
+    """A POST without the last slash must not be redirected to the list, which returns 200 like a repeated start."""
     settings.DEBUG = True
     response = getattr(ana, method)(f"/api/v1/{path}")
 
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
     assert response.json() == {
         "type": "urn:sagas:problem:not-found",
-        "title": "There is no such thing",
+        "title": "Not found",
         "status": 404,
-        "detail": "There is no such address; all of them end with a slash.",
+        "detail": "Unknown address. All addresses of this API end with a slash.",
     }
     assert getattr(anonymous, method)(f"/api/v1/{path}").status_code == 401
 
 
 @pytest.mark.parametrize("route", ["", "{}/", "{}/history/", "{}/preview/?action=hold", "none/", "?page_size=0"])
-def test_what_one_client_is_told_no_cache_tells_another(ana, start, route):
+def test_no_cache_shares_responses_between_clients(ana, start, route):
     answer = ana.get(f"{EXECUTIONS}{route.format(start())}")
 
     assert answer["Cache-Control"] == "private, no-cache"

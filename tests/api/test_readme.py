@@ -1,4 +1,4 @@
-"""The README's conversation with the API, word for word."""
+"""The README's example of the API, run as it is written."""
 
 import re
 import shutil
@@ -15,23 +15,23 @@ from .sites import environment, served, working
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 
-def conversation():
-    """The script, and the status that each line of it promises."""
+def example():
+    """Return the script, and the status that each of its lines has in a comment."""
     readme = (ROOT / "README.md").read_text()
     script = re.search(r"```sh\n(# A client is a user.*?)```", readme, re.DOTALL)[1]
     return script, re.findall(r"# (\d{3})$", script, re.MULTILINE)
 
 
-def test_the_conversation_goes_as_it_is_told(tmp_path):
-    script, promised = conversation()
+def test_the_example_returns_the_documented_statuses(tmp_path):
+    script, documented = example()
     python = Path(sys.executable).parent
     with served(API_RATES="{}") as site, working():
-        for told, here in (
+        for written, actual in (
             ("http://127.0.0.1:8000", site),
             (".venv/bin/python", sys.executable),
             ("manage.py", str(ROOT / "manage.py")),
         ):
-            script = script.replace(told, here)
+            script = script.replace(written, actual)
         variables = environment(
             PATH=f"{python}:{Path(shutil.which('bash')).parent}:{Path(shutil.which('curl')).parent}"
         )
@@ -39,5 +39,5 @@ def test_the_conversation_goes_as_it_is_told(tmp_path):
             ["bash", "-eu", "-c", script], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
         )
 
-    assert ended.stdout.split() == promised, ended.stderr
-    assert len(promised) == 16
+    assert ended.stdout.split() == documented, ended.stderr
+    assert len(documented) == 16

@@ -1,4 +1,4 @@
-"""Who may do what over HTTP: each role, each act, each route."""
+"""What each role may do over HTTP, by operation and route."""
 
 import pytest
 from django.contrib.auth.models import Group
@@ -9,11 +9,11 @@ from sagas.orchestrator import get_saga_orchestrator
 
 from .conftest import EXECUTIONS, client_named
 
-ACTS = ["retry", "cancel", "compensate", "hold", "release", "verify", "acknowledge", "steps/ship/resolve"]
+OPERATIONS = ["retry", "cancel", "compensate", "hold", "release", "verify", "acknowledge", "steps/ship/resolve"]
 FOR_SUPPORT = {"retry", "hold", "release", "verify", "acknowledge", "steps/ship/resolve"}
 MAY = {
     "Support": FOR_SUPPORT,
-    "Supervisor": set(ACTS),
+    "Supervisor": set(OPERATIONS),
     "Auditor": set(),
     "": set(),  # a client, of its own execution
 }
@@ -23,7 +23,7 @@ RESOLUTION = WANTED | {"outcome": "done", "evidence": "none"}
 
 @pytest.fixture
 def clients(db):
-    """One client of each role, by the role's name; and a client without any."""
+    """Create one client of each role, and one without a role."""
     call_command("saga_roles", verbosity=0)
     made = {}
     for role in MAY:
@@ -32,9 +32,9 @@ def clients(db):
     return made
 
 
-@pytest.mark.parametrize("operation", ACTS)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("role", MAY)
-def test_a_role_does_what_it_may_and_nothing_else(clients, start, role, operation):
+def test_a_role_performs_only_its_operations(clients, start, role, operation):
     client = clients[role]
     saga_id = start(clients[""])
     response = client.post(
@@ -51,7 +51,7 @@ def test_a_role_does_what_it_may_and_nothing_else(clients, start, role, operatio
 
 @pytest.mark.parametrize("route", ["", "history/", "preview/?action=hold"])
 @pytest.mark.parametrize("role", MAY)
-def test_a_role_sees_what_it_may(clients, bia, start, role, route):
+def test_a_role_sees_only_its_routes(clients, bia, start, role, route):
     theirs = start(bia)
     response = clients[role].get(f"{EXECUTIONS}{theirs}/{route}")
 
@@ -64,7 +64,7 @@ def test_a_role_sees_what_it_may(clients, bia, start, role, route):
 
 
 @pytest.mark.parametrize(
-    ("role", "told"),
+    ("role", "shown"),
     [
         ("Support", "[email]"),
         ("Supervisor", "ana@example.com"),
@@ -72,23 +72,23 @@ def test_a_role_sees_what_it_may(clients, bia, start, role, route):
         ("", "[email]"),
     ],
 )
-def test_personal_values_are_for_those_who_may_see_them(clients, order, start, stage, role, told):
+def test_personal_values_need_their_permission(clients, order, start, stage, role, shown):
     order(stage.step("write", {"to": "ana@example.com"}), personal=["email"])
     saga_id = start(clients[""], context={"email": "ana@example.com"})
     get_saga_orchestrator().resume(saga_id)
 
-    assert clients[role].get(f"{EXECUTIONS}{saga_id}/").json()["result"] == {"write": {"to": told}}
+    assert clients[role].get(f"{EXECUTIONS}{saga_id}/").json()["result"] == {"write": {"to": shown}}
 
 
 @pytest.mark.parametrize("role", ["Support", ""])
-def test_no_route_tells_a_personal_value_to_who_may_not_see_it(clients, order, start, stage, role):
+def test_no_route_shows_a_personal_value_without_the_permission(clients, order, start, stage, role):
     canary = "canary@example.com"
     failure = stage.step("write", RuntimeError(f"cannot write to {canary}"), retry_count=0, undo=None)
     order(stage.step("pack", {"label": f"for {canary}"}), failure, personal=["email"], references=["email"])
     saga_id = start(clients[""], context={"email": canary})
     get_saga_orchestrator().resume(saga_id)
     routes = ["", f"{saga_id}/", f"{saga_id}/history/", f"{saga_id}/preview/?action=retry"]
-    told = "".join(clients[role].get(f"{EXECUTIONS}{route}").content.decode() for route in routes)
+    shown = "".join(clients[role].get(f"{EXECUTIONS}{route}").content.decode() for route in routes)
 
-    assert saga_id in told
-    assert canary not in told
+    assert saga_id in shown
+    assert canary not in shown

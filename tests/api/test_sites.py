@@ -1,4 +1,4 @@
-"""What the tests serve ends with them, however they end."""
+"""A served site ends with the tests, however they end."""
 
 import os
 import signal
@@ -15,15 +15,15 @@ from .sites import served
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def answers(site: str) -> bool:
-    """Whether anybody listens there."""
+def is_listening(site: str) -> bool:
+    """Return whether a server listens there."""
     with suppress(OSError), closing(HTTPConnection(urlsplit(site).netloc, timeout=30)) as line:
         line.connect()
         return True
     return False
 
 
-def test_a_site_ends_by_itself_when_the_tests_are_killed():
+def test_a_site_ends_when_the_tests_are_killed():
     reader, writer = os.pipe()
 
     def serve() -> None:
@@ -33,6 +33,6 @@ def test_a_site_ends_by_itself_when_the_tests_are_killed():
 
     with forked(serve) as child:
         site = os.read(reader, 100).decode()
-        assert answers(site)
+        assert is_listening(site)
         os.kill(child, signal.SIGKILL)
-        wait_for(lambda: not answers(site))
+        wait_for(lambda: not is_listening(site))

@@ -1,4 +1,4 @@
-"""A saga is started once, however often the request arrives."""
+"""A saga is started once, however often the request is repeated."""
 
 import json
 import time
@@ -19,7 +19,7 @@ START = {"saga": "order", "context": {"color": "red"}}
 
 
 class OrderInput(serializers.Serializer):
-    """What the order takes."""
+    """The input of an order."""
 
     color = serializers.CharField(max_length=5)
     size = serializers.IntegerField(min_value=1)
@@ -32,15 +32,15 @@ def post(client, wanted, key=None, **headers):
 
 
 def problem(response):
-    """The problem's last word, its status and its faults."""
+    """Return the last part of the problem's type, its status, and its errors by pointer."""
     assert response["Content-Type"] == "application/problem+json"
     document = response.json()
     assert document["status"] == response.status_code
-    faults = {fault["pointer"]: fault["detail"] for fault in document.get("errors", [])}
-    return document["type"].rpartition(":")[2], response.status_code, faults
+    errors = {error["pointer"]: error["detail"] for error in document.get("errors", [])}
+    return document["type"].rpartition(":")[2], response.status_code, errors
 
 
-def test_a_start_is_accepted_and_says_where_to_follow_it(ana, order):
+def test_a_start_is_accepted_with_the_location_of_the_execution(ana, order):
     response = post(ana, START)
 
     body = response.json()
@@ -53,7 +53,7 @@ def test_a_start_is_accepted_and_says_where_to_follow_it(ana, order):
     assert (execution.input, execution.owner) == ({"color": "red"}, ana.user)
 
 
-def test_the_same_key_answers_with_what_it_started_also_once_that_has_ended(ana, order):
+def test_the_same_key_returns_the_same_response_after_the_end(ana, order):
     first = post(ana, START, "one")
     get_saga_orchestrator().resume(first.json()["saga_id"])
     again = post(ana, START, "one")
@@ -64,7 +64,7 @@ def test_the_same_key_answers_with_what_it_started_also_once_that_has_ended(ana,
     assert SagaExecution.objects.count() == 1
 
 
-def test_the_same_key_for_another_request_is_refused(ana, order):
+def test_the_same_key_for_a_different_request_is_refused(ana, order):
     post(ana, START, "one")
     response = post(ana, START | {"context": {"color": "blue"}}, "one")
 
@@ -79,13 +79,13 @@ def test_another_clients_same_key_is_another_execution(ana, bia, order):
     assert first.json()["saga_id"] != second.json()["saga_id"]
 
 
-def test_a_start_that_fails_uses_no_key_up(ana, order):
+def test_a_start_that_fails_does_not_use_the_key(ana, order):
     assert post(ana, START | {"saga": "nothing"}, "one").status_code == 404
     assert not IdempotencyKey.objects.exists()
     assert post(ana, START, "one").status_code == 202
 
 
-def test_a_key_may_be_quoted_but_must_be_plain(ana, order):
+def test_a_key_may_be_quoted_but_must_be_ascii(ana, order):
     assert post(ana, START, '"one"').json() == post(ana, START, "one").json()
     for key in ("o ne", "", "x" * 256):
         response = ana.post(EXECUTIONS, START, format="json", headers={"Idempotency-Key": key})
@@ -104,17 +104,17 @@ def test_the_same_id_with_the_same_input_is_the_same_execution(ana, order):
 
 
 @pytest.mark.parametrize("context", [{"color": "red"}, {"color": "blue"}])
-def test_somebody_elses_id_is_taken_whatever_the_input(ana, bia, order, context):
+def test_another_clients_id_is_a_conflict_whatever_the_input(ana, bia, order, context):
     post(ana, START | {"saga_id": "O-1"})
     response = post(bia, START | {"saga_id": "O-1", "context": context})
 
     assert problem(response) == ("conflict", 409, {})
     assert response.json()["detail"] == (
-        "This id names a saga that was started by somebody else or with other input; use a new id."
+        "This id belongs to a saga that was started by another client or with different input. Use a new id."
     )
 
 
-def test_ones_own_id_with_other_input_is_the_same_conflict(ana, bia, order):
+def test_ones_own_id_with_different_input_is_the_same_conflict(ana, bia, order):
     post(ana, START | {"saga_id": "O-1"})
     ours = post(ana, START | {"saga_id": "O-1", "context": {}})
     theirs = post(bia, START | {"saga_id": "O-1", "context": {}})
@@ -123,13 +123,13 @@ def test_ones_own_id_with_other_input_is_the_same_conflict(ana, bia, order):
     assert ours.json() == theirs.json()
 
 
-def test_input_that_is_not_valid_is_named_by_a_pointer(ana, order):
+def test_invalid_input_is_reported_by_pointers(ana, order):
     order(schema=OrderInput)
     response = post(ana, START | {"context": {"color": "crimson"}})
 
-    name, status, faults = problem(response)
+    name, status, errors = problem(response)
     assert (name, status) == ("invalid", 400)
-    assert faults == {
+    assert errors == {
         "#/context/color": "Ensure this field has no more than 5 characters.",
         "#/context/size": "This field is required.",
     }
@@ -155,17 +155,17 @@ def test_input_that_is_not_valid_is_named_by_a_pointer(ana, order):
         ([], "#"),
     ],
 )
-def test_what_is_not_valid_is_refused_and_named(ana, order, wanted, pointer):
+def test_invalid_fields_are_reported_by_pointers(ana, order, wanted, pointer):
     response = ana.post(EXECUTIONS, json.dumps(wanted), content_type="application/json")
 
-    name, status, faults = problem(response)
+    name, status, errors = problem(response)
     assert (name, status) == ("invalid", 400)
-    assert list(faults) == [pointer]
+    assert list(errors) == [pointer]
     assert not SagaExecution.objects.exists()
 
 
 class TripInput(serializers.Serializer):
-    """What a trip takes: one field of each sort that serializers are lenient about."""
+    """The input of a trip: one field of each type that serializers convert."""
 
     name = serializers.CharField()
     seats = serializers.IntegerField(required=False)
@@ -177,21 +177,21 @@ class TripInput(serializers.Serializer):
     guide = OrderInput(required=False)
 
 
-NOT_AS_SAID = "Must be as the schema says: pattern"
+SCHEMA = "Must match the schema: pattern"
 AMOUNT = r"^-?\d{0,4}(?:\.\d{0,2})?$"
 
 
 @pytest.mark.parametrize(
-    ("context", "faults"),
+    ("context", "errors"),
     [
         ({"name": 7}, {"#/context/name": "Must be of type string."}),
         ({"name": "Rio", "seats": "2"}, {"#/context/seats": "Must be of type integer."}),
         ({"name": "Rio", "amount": 10}, {"#/context/amount": "Must be of type string."}),
         ({"name": "Rio", "paid": "yes"}, {"#/context/paid": "Must be of type boolean."}),
-        ({"name": "Rio", "code": " a "}, {"#/context/code": rf"{NOT_AS_SAID} ^\S+$."}),
-        ({"name": "Rio", "amount": "٣"}, {"#/context/amount": f"{NOT_AS_SAID} {AMOUNT}."}),
-        ({"name": "Rio", "amount": "1\n"}, {"#/context/amount": f"{NOT_AS_SAID} {AMOUNT}."}),
-        ({"name": "Rio", "key": "ключ[1]$"}, {"#/context/key": rf"{NOT_AS_SAID} ^[\w$-]+\[\d\]\$$."}),
+        ({"name": "Rio", "code": " a "}, {"#/context/code": rf"{SCHEMA} ^\S+$."}),
+        ({"name": "Rio", "amount": "٣"}, {"#/context/amount": f"{SCHEMA} {AMOUNT}."}),
+        ({"name": "Rio", "amount": "1\n"}, {"#/context/amount": f"{SCHEMA} {AMOUNT}."}),
+        ({"name": "Rio", "key": "ключ[1]$"}, {"#/context/key": rf"{SCHEMA} ^[\w$-]+\[\d\]\$$."}),
         ({"name": "Rio", "stops": ["a", 1]}, {"#/context/stops/1": "Must be of type string."}),
         (
             {"name": "Rio", "guide": {"color": 1, "size": "1"}},
@@ -200,14 +200,14 @@ AMOUNT = r"^-?\d{0,4}(?:\.\d{0,2})?$"
         ({"name": 7, "seats": "two"}, {"#/context/seats": "A valid integer is required."}),
     ],
 )
-def test_a_client_is_held_to_the_schema_also_where_its_input_could_be_read(ana, order, context, faults):
+def test_input_that_serializers_would_convert_must_match_the_schema(ana, order, context, errors):
     order(schema=TripInput)
 
-    assert problem(post(ana, {"saga": "order", "context": context})) == ("invalid", 400, faults)
+    assert problem(post(ana, {"saga": "order", "context": context})) == ("invalid", 400, errors)
     assert not SagaExecution.objects.exists()
 
 
-def test_what_is_as_the_schema_says_is_taken(ana, order):
+def test_input_that_matches_the_schema_is_accepted(ana, order):
     order(schema=TripInput)
     trip = {
         "name": " Rio ",
@@ -225,7 +225,7 @@ def test_what_is_as_the_schema_says_is_taken(ana, order):
 
 
 @pytest.mark.parametrize("text", ["a" * 50_000 + "\x00\x00", " " * 50_000 + "\x00", " " * 50_000])
-def test_a_long_text_is_refused_as_quickly_as_a_short_one(ana, order, text):
+def test_a_long_text_is_refused_quickly(ana, order, text):
     before = time.process_time()
 
     assert problem(post(ana, {"saga": text}))[:2] == ("invalid", 400)
@@ -235,27 +235,27 @@ def test_a_long_text_is_refused_as_quickly_as_a_short_one(ana, order, text):
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (b"[" * 100_000, "The JSON is nested too deep."),
-        (b'{"saga": NaN}', "This is not JSON: NaN is no number of JSON."),
-        (b"\xff", "This is not JSON: "),
-        (b"1" * 5000, "This is not JSON: "),
+        (b"[" * 100_000, "The JSON is nested too deeply."),
+        (b'{"saga": NaN}', "The body is not valid JSON: NaN is not a JSON number."),
+        (b"\xff", "The body is not valid JSON: "),
+        (b"1" * 5000, "The body is not valid JSON: "),
     ],
 )
-def test_what_is_not_json_is_refused(ana, order, body, detail):
+def test_invalid_json_is_refused(ana, order, body, detail):
     response = ana.post(EXECUTIONS, body, content_type="application/json")
 
     assert problem(response) == ("malformed", 400, {})
     assert response.json()["detail"].startswith(detail)
 
 
-def test_too_much_is_refused_unread(ana, order):
+def test_a_body_that_is_too_large_is_refused(ana, order):
     response = ana.post(EXECUTIONS, b" " * 262_145, content_type="application/json")
 
     assert problem(response) == ("too-large", 413, {})
     assert response.json()["detail"] == "The body is larger than 262144 bytes."
 
 
-def test_what_is_not_sent_as_json_is_refused(ana, order):
+def test_other_media_types_are_refused(ana, order):
     assert problem(ana.post(EXECUTIONS, {"saga": "order"})) == ("unsupported-media-type", 415, {})
 
 
@@ -263,14 +263,14 @@ def test_an_unknown_saga_is_not_found(ana, order):
     assert problem(post(ana, {"saga": "nothing"}))[:2] == ("unknown-saga", 404)
 
 
-def test_who_is_nobody_is_asked_who_they_are(anonymous, order):
+def test_authentication_is_required(anonymous, order):
     response = post(anonymous, START)
 
     assert problem(response) == ("not-authenticated", 401, {})
     assert response["WWW-Authenticate"] == "Token"
 
 
-def test_who_starts_too_often_is_told_when_to_go_on(ana, order, settings):
+def test_a_throttled_response_has_retry_after(ana, order, settings):
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"sagas.start": "2/min"}}
 
     codes = [post(ana, START).status_code for _ in range(3)]
@@ -283,7 +283,7 @@ def test_who_starts_too_often_is_told_when_to_go_on(ana, order, settings):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("wanted", [{"key": "one"}, {"saga_id": "O-1"}], ids=["one key", "one id"])
-def test_a_hundred_who_start_the_same_at_once_get_one_execution_and_one_answer(ana, order, settings, wanted):
+def test_a_hundred_equal_starts_at_once_make_one_execution(ana, order, settings, wanted):
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"sagas.start": None}}
     key, more = wanted.get("key"), {name: value for name, value in wanted.items() if name != "key"}
 

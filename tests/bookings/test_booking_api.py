@@ -161,7 +161,7 @@ def test_a_sale_id_that_is_taken_is_refused_alike_for_everybody(ana, bia, who):
     assert problem(response) == (
         409,
         "conflict",
-        "This id names a saga that was started by somebody else or with other input; use a new id.",
+        "This id belongs to a saga that was started by another client or with different input. Use a new id.",
     )
 
 
@@ -331,7 +331,7 @@ def test_staff_who_see_all_sagas_see_all_bookings_but_not_the_customers_link(cli
     told = staff.get(SALE).json()
     assert (told["sale_id"], told["page"]) == ("SALE-001", None)
     assert problem(post(staff, f"{SALE}payment/", VISA))[2] == "Only whoever has booked may pay."
-    assert problem(post(staff, f"{SALE}cancel/", ILL))[2] == "This needs the permission sagas.cancel_saga."
+    assert problem(post(staff, f"{SALE}cancel/", ILL))[2] == "The permission sagas.cancel_saga is required."
     assert not SagaEvent.objects.exists()
 
 

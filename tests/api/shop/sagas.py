@@ -1,4 +1,4 @@
-"""Orders: what becomes of one is up to its `fate`."""
+"""A saga whose outcome its input chooses, and one that always succeeds."""
 
 import time
 
@@ -10,7 +10,7 @@ FATES = ["delivered", "refused", "stuck", "in doubt", "slow"]
 
 
 class OrderInput(serializers.Serializer):
-    """What an order takes."""
+    """The input of an order."""
 
     fate = serializers.ChoiceField(choices=FATES)
     size = serializers.IntegerField(min_value=1, max_value=9, default=1)

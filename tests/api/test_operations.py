@@ -1,4 +1,4 @@
-"""Operators act over HTTP as they do elsewhere: with a permission, a reason, and what they saw still true."""
+"""Operations over HTTP need a permission, a reason and, optionally, an unchanged version."""
 
 import pytest
 
@@ -18,11 +18,11 @@ NEEDS = {
     "acknowledge": "retry_saga",
     "steps/ship/resolve": "resolve_step",
 }
-BECAUSE = {"reason": "the customer asked"}
+REASON = {"reason": "the customer asked"}
 
 
 def operation(client, saga_id, what, **wanted):
-    return client.post(f"{EXECUTIONS}{saga_id}/{what}/", BECAUSE | wanted, format="json")
+    return client.post(f"{EXECUTIONS}{saga_id}/{what}/", REASON | wanted, format="json")
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def failed(order, start, stage):
     return saga_id
 
 
-def test_a_retry_is_queued_for_the_workers_and_says_who_why_and_from_where(support, failed):
+def test_a_retry_is_queued_and_recorded(support, failed):
     response = operation(support, failed, "retry")
 
     assert response.status_code == 202
@@ -43,7 +43,7 @@ def test_a_retry_is_queued_for_the_workers_and_says_who_why_and_from_where(suppo
     assert (event.actor, event.source, event.reason) == (support.user, "api", "the customer asked")
 
 
-def test_an_act_that_the_state_does_not_allow_says_why_and_what_is_allowed(support, start):
+def test_a_refused_operation_has_the_reason_and_what_is_allowed(support, start):
     response = operation(support, start(), "retry")
 
     assert response.status_code == 409
@@ -51,7 +51,7 @@ def test_an_act_that_the_state_does_not_allow_says_why_and_what_is_allowed(suppo
     assert response.json()["allowed"] == ["cancel", "hold"]
 
 
-def test_an_act_on_what_has_moved_is_refused(support, failed):
+def test_an_operation_on_an_old_version_is_refused(support, failed):
     seen = support.get(f"{EXECUTIONS}{failed}/preview/?action=retry").json()["version"]
     assert operation(support, failed, "retry", version=seen).status_code == 202
     response = operation(support, failed, "retry", version=seen)
@@ -61,7 +61,7 @@ def test_an_act_on_what_has_moved_is_refused(support, failed):
     assert SagaEvent.objects.filter(kind="retry").count() == 1
 
 
-def test_a_preview_tells_what_would_happen_and_changes_nothing(support, failed):
+def test_a_preview_has_the_calls_and_changes_nothing(support, failed):
     body = support.get(f"{EXECUTIONS}{failed}/preview/?action=retry").json()
 
     assert body["sentence"] == "Starts run 2 from the first step, with new idempotency keys."
@@ -73,7 +73,7 @@ def test_a_preview_tells_what_would_happen_and_changes_nothing(support, failed):
     assert not SagaEvent.objects.filter(kind="retry").exists()
 
 
-def test_a_preview_of_what_is_not_possible_says_why(support, start):
+def test_a_preview_of_a_refused_operation_has_what_is_allowed(support, start):
     response = support.get(f"{EXECUTIONS}{start()}/preview/?action=retry")
 
     assert response.status_code == 409
@@ -81,7 +81,7 @@ def test_a_preview_of_what_is_not_possible_says_why(support, start):
 
 
 @pytest.mark.parametrize("query", ["", "?action=burn", "?action=retry&force=1", "?action=retry&outcome="])
-def test_a_preview_of_nothing_is_refused(support, failed, query):
+def test_an_invalid_preview_is_refused(support, failed, query):
     assert support.get(f"{EXECUTIONS}{failed}/preview/{query}").status_code == 400
 
 
@@ -108,9 +108,7 @@ def test_a_step_is_resolved_by_hand_with_evidence(support, order, start, stage):
         ),
     ],
 )
-def test_what_a_step_would_have_reported_is_refused_where_it_is(
-    support, order, start, stage, outcome, output, pointer, detail
-):
+def test_an_invalid_output_is_reported_by_a_pointer(support, order, start, stage, outcome, output, pointer, detail):
     order(stage.step("charge", undo=[StepFailed("closed")]), stage.step("ship", StepFailed("no"), None))
     saga_id = start()
     get_saga_orchestrator().resume(saga_id)
@@ -121,7 +119,7 @@ def test_what_a_step_would_have_reported_is_refused_where_it_is(
 
 
 @pytest.mark.parametrize("wanted", [{}, {"reason": ""}, {"reason": "a\x00b"}, {"reason": "x", "state": "failed"}])
-def test_an_act_without_a_proper_reason_is_refused(support, failed, wanted):
+def test_an_operation_without_a_valid_reason_is_refused(support, failed, wanted):
     response = support.post(f"{EXECUTIONS}{failed}/retry/", wanted, format="json")
 
     assert response.status_code == 400
@@ -130,19 +128,19 @@ def test_an_act_without_a_proper_reason_is_refused(support, failed, wanted):
 
 @pytest.mark.parametrize("what", NEEDS)
 @pytest.mark.parametrize("owns", [True, False], ids=["the owner", "support"])
-def test_each_act_needs_its_permission(order, start, what, owns):
+def test_each_operation_needs_its_permission(order, start, what, owns):
     client = client_named("client", *([] if owns else ["view_sagaexecution"]), *(set(NEEDS.values()) - {NEEDS[what]}))
     saga_id = start(client) if owns else start()
     response = operation(client, saga_id, what, outcome="done", evidence="seen")
 
     assert response.status_code == 403
-    assert response.json()["detail"] == f"This needs the permission sagas.{NEEDS[what]}."
+    assert response.json()["detail"] == f"The permission sagas.{NEEDS[what]} is required."
     assert SagaExecution.objects.get().version == 1
     assert not SagaEvent.objects.exists()
 
 
 @pytest.mark.parametrize("what", NEEDS)
-def test_with_it_the_state_decides(order, start, what):
+def test_with_the_permission_the_state_decides(order, start, what):
     client = client_named("client", NEEDS[what])
     response = operation(client, start(client), what, **({"outcome": "done", "evidence": "x"} if "/" in what else {}))
 
@@ -150,11 +148,11 @@ def test_with_it_the_state_decides(order, start, what):
 
 
 @pytest.mark.parametrize("what", NEEDS)
-def test_nobody_acts_without_a_name(anonymous, start, what):
+def test_operations_need_authentication(anonymous, start, what):
     assert operation(anonymous, start(), what).status_code == 401
 
 
-def test_a_session_acts_only_with_its_csrf_token(support, failed):
+def test_a_session_needs_its_csrf_token(support, failed):
     from rest_framework.test import APIClient
 
     browser = APIClient(enforce_csrf_checks=True)
@@ -164,7 +162,7 @@ def test_a_session_acts_only_with_its_csrf_token(support, failed):
     assert SagaExecution.objects.get().state == "failed"
 
 
-def test_looking_changes_nothing(support, failed):
+def test_reading_changes_nothing(support, failed):
     before = SagaExecution.objects.values().get()
     for route in ("", "history/", "preview/?action=retry"):
         assert support.get(f"{EXECUTIONS}{failed}/{route}").status_code == 200

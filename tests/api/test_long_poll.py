@@ -1,4 +1,4 @@
-"""`Prefer: wait` holds an answer back until the saga has ended, and no more answers than threads can be spared."""
+"""`Prefer: wait` delays the response until the saga has ended, for a limited number of requests."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ import pytest
 from django.db import connections
 from rest_framework.test import APIClient
 
-from sagas.api import waiting
+from sagas.api import long_poll
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from tests.support.processes import wait_for
@@ -27,7 +27,7 @@ def post(client, prefer, **wanted):
 
 @pytest.fixture
 def at_once(ana, order):
-    """Start as ana, in a thread of its own."""
+    """Return a function that starts a saga as ana in another thread."""
 
     def send(prefer, **wanted):
         client = APIClient()
@@ -55,18 +55,18 @@ def at_once(ana, order):
         ("", 0.0),
     ],
 )
-def test_a_wish_is_understood_or_passed_over(prefer, seconds):
-    assert waiting.wished(prefer) == seconds
+def test_the_seconds_of_a_prefer_header(prefer, seconds):
+    assert long_poll.requested_seconds(prefer) == seconds
 
 
-def test_without_workers_the_answer_comes_when_the_time_is_over(ana, order):
+def test_without_workers_the_response_comes_after_the_wait(ana, order):
     response = post(ana, "wait=1")
 
     assert (response.status_code, response["Preference-Applied"]) == (202, "wait=1")
     assert response.json()["state"] == "pending"
 
 
-def test_what_has_ended_already_is_told_at_once(ana, order):
+def test_a_saga_that_has_ended_is_returned_at_once(ana, order):
     post(ana, "", saga_id="O-1")
     get_saga_orchestrator().resume("O-1")
     response = post(ana, "wait=30", saga_id="O-1")
@@ -75,10 +75,10 @@ def test_what_has_ended_already_is_told_at_once(ana, order):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_waits_beyond_the_places_is_answered_at_once_and_the_others_with_the_end(ana, at_once, settings):
+def test_requests_beyond_the_limit_do_not_wait(ana, at_once, settings):
     settings.SAGAS = {"API_WAITERS": 2}
     waiters = [at_once("wait=30", saga_id=f"O-{number}") for number in range(2)]
-    wait_for(lambda: SagaExecution.objects.count() == 2 and waiting.places_taken() == 2)
+    wait_for(lambda: SagaExecution.objects.count() == 2 and long_poll.waiting_requests() == 2)
     beyond = post(ana, "wait=30", saga_id="O-9")
     for number in range(2):
         get_saga_orchestrator().resume(f"O-{number}")
@@ -87,11 +87,11 @@ def test_who_waits_beyond_the_places_is_answered_at_once_and_the_others_with_the
     assert (beyond.status_code, "Preference-Applied" in beyond) == (202, False)
     assert [answer.status_code for answer in answers] == [201, 201]
     assert {answer.json()["state"] for answer in answers} == {"succeeded"}
-    assert waiting.places_taken() == 0
+    assert long_poll.waiting_requests() == 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_workers_end_it_while_the_client_waits(ana):
+def test_workers_end_a_saga_while_the_client_waits(ana):
     headers = {
         "Authorization": ana._credentials["HTTP_AUTHORIZATION"],
         "Content-Type": "application/json",

@@ -1,4 +1,4 @@
-"""The shapes of what we answer, for the OpenAPI document; `representation` makes the values."""
+"""Serializers of responses, for the OpenAPI document; `representation` makes the values."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from sagas.presentation.messages import CustomerState, StepStatus
 from .serializers import PRIORITIES, RESOLUTIONS
 
 
-def _words(kind: type[StrEnum]) -> list[str]:
-    return [word.value for word in kind if word.value]
+def _choices(enum: type[StrEnum]) -> list[str]:
+    return [member.value for member in enum if member.value]
 
 
-OUTCOMES = _words(Outcome)
+OUTCOMES = _choices(Outcome)
 
 
-class Fault(serializers.Serializer[Any]):
-    """A field that is not valid."""
+class FieldErrorSerializer(serializers.Serializer[Any]):
+    """A validation error of one field."""
 
     pointer = serializers.CharField(help_text="a JSON pointer as a URI fragment (RFC 6901, section 6)")
     detail = serializers.CharField()
 
 
-class Problem(serializers.Serializer[Any]):
+class ProblemSerializer(serializers.Serializer[Any]):
     """Problem details (RFC 9457)."""
 
     type = serializers.CharField()
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
-    errors = Fault(many=True, required=False)  # type: ignore[assignment]  # (a field)
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # (a field)
     allowed = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text="the acts that are possible now"
+        child=serializers.CharField(), required=False, help_text="the operations that are allowed now"
     )
 
 
-class Summary(serializers.Serializer[Any]):
-    """A line of a list."""
+class ExecutionSummarySerializer(serializers.Serializer[Any]):
+    """An execution in a list."""
 
     saga_id = serializers.CharField()
     saga = serializers.CharField()
-    state = serializers.ChoiceField(choices=_words(SagaState))
-    customer_state = serializers.ChoiceField(choices=_words(CustomerState))
-    message = serializers.CharField(help_text="to the customer, in the language that Accept-Language asks for")
+    state = serializers.ChoiceField(choices=_choices(SagaState))
+    customer_state = serializers.ChoiceField(choices=_choices(CustomerState))
+    message = serializers.CharField(help_text="for the customer, in the language of Accept-Language")
     run = serializers.IntegerField()
     steps_planned = serializers.IntegerField()
     steps_completed = serializers.ListField(child=serializers.CharField())
@@ -64,42 +64,42 @@ class Summary(serializers.Serializer[Any]):
     version = serializers.IntegerField()
 
 
-class StepAnswer(serializers.Serializer[Any]):
-    """A step as people read of it."""
+class StepSerializer(serializers.Serializer[Any]):
+    """A step with its status, and a sentence in the reader's language."""
 
     name = serializers.CharField()
-    status = serializers.ChoiceField(choices=_words(StepStatus))
+    status = serializers.ChoiceField(choices=_choices(StepStatus))
     sentence = serializers.CharField()
 
 
-class Detail(Summary):
+class ExecutionSerializer(ExecutionSummarySerializer):
     """One execution."""
 
-    steps = StepAnswer(many=True)
+    steps = StepSerializer(many=True)
     result = serializers.DictField(
         child=serializers.DictField(),
         allow_null=True,
-        help_text="step by step what was reported, after success, if it is known which of it the reader may see",
+        help_text="the outputs by step, after success; null if it is unknown which values are personal",
     )
 
 
-class Page(serializers.Serializer[Any]):
-    """Some executions, and where the next ones are."""
+class ExecutionPageSerializer(serializers.Serializer[Any]):
+    """A page of executions, with links to the next and previous pages."""
 
     next = serializers.URLField(allow_null=True)
     previous = serializers.URLField(allow_null=True)
-    results = Summary(many=True)
+    results = ExecutionSummarySerializer(many=True)
 
 
-class StepRunAnswer(serializers.Serializer[Any]):
-    """An attempt; `error_type`, `error` and `worker` for those who may see all executions."""
+class StepRunSerializer(serializers.Serializer[Any]):
+    """An attempt. `error_type`, `error` and `worker` need the permission to view all executions."""
 
     step = serializers.CharField()
-    direction = serializers.ChoiceField(choices=_words(Direction))
+    direction = serializers.ChoiceField(choices=_choices(Direction))
     run = serializers.IntegerField()
     attempt = serializers.IntegerField()
     outcome = serializers.ChoiceField(choices=OUTCOMES)
-    ending = serializers.ChoiceField(choices=_words(Ending), allow_blank=True)
+    ending = serializers.ChoiceField(choices=_choices(Ending), allow_blank=True)
     resolution = serializers.ChoiceField(choices=RESOLUTIONS, allow_blank=True)
     started_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField()
@@ -109,8 +109,8 @@ class StepRunAnswer(serializers.Serializer[Any]):
     worker = serializers.CharField(required=False, allow_blank=True)
 
 
-class EventAnswer(serializers.Serializer[Any]):
-    """An act or an incident; `actor`, `source` and `reason` for those who may see all executions."""
+class EventSerializer(serializers.Serializer[Any]):
+    """An operation or incident. `actor`, `source` and `reason` need the permission to view all executions."""
 
     kind = serializers.CharField()
     at = serializers.DateTimeField()
@@ -121,34 +121,34 @@ class EventAnswer(serializers.Serializer[Any]):
     reason = serializers.CharField(required=False, allow_blank=True)
 
 
-class HistoryAnswer(serializers.Serializer[Any]):
-    """All that has happened, in order."""
+class HistorySerializer(serializers.Serializer[Any]):
+    """All attempts and events, in order."""
 
-    step_runs = StepRunAnswer(many=True)
-    events = EventAnswer(many=True)
+    step_runs = StepRunSerializer(many=True)
+    events = EventSerializer(many=True)
 
 
-class CallAnswer(serializers.Serializer[Any]):
-    """A call that an act would make."""
+class CallSerializer(serializers.Serializer[Any]):
+    """A call that an operation would make."""
 
     step = serializers.CharField()
-    direction = serializers.ChoiceField(choices=_words(Direction))
+    direction = serializers.ChoiceField(choices=_choices(Direction))
 
 
-class PreviewAnswer(serializers.Serializer[Any]):
-    """What an act would do; send `version` with the act, and it is done only if nothing has moved."""
+class PreviewSerializer(serializers.Serializer[Any]):
+    """What an operation would do. Send `version` with the operation to refuse it if the execution has changed."""
 
     action = serializers.ChoiceField(choices=[operation.value for operation in NEEDS])
     saga_id = serializers.CharField()
     version = serializers.IntegerField()
     sentence = serializers.CharField()
-    calls = CallAnswer(many=True)
+    calls = CallSerializer(many=True)
     not_repeated = serializers.ListField(child=serializers.CharField())
     in_doubt = serializers.ListField(child=serializers.CharField())
 
 
-class StepDefinition(serializers.Serializer[Any]):
-    """A step; times are in seconds."""
+class StepDefinitionSerializer(serializers.Serializer[Any]):
+    """A step. Times are in seconds."""
 
     name = serializers.CharField()
     compensated = serializers.BooleanField()
@@ -159,18 +159,18 @@ class StepDefinition(serializers.Serializer[Any]):
     optional = serializers.BooleanField()
 
 
-class Definition(serializers.Serializer[Any]):
-    """A saga that can be started."""
+class DefinitionSerializer(serializers.Serializer[Any]):
+    """A registered saga."""
 
     name = serializers.CharField()
     description = serializers.CharField(allow_blank=True)
     priority = serializers.ChoiceField(choices=list(PRIORITIES))
-    steps = StepDefinition(many=True)
+    steps = StepDefinitionSerializer(many=True)
     input = serializers.DictField(allow_null=True, help_text="JSON schema (2020-12) of `context`; null = any")
 
 
-class Numbers(serializers.Serializer[Any]):
-    """Over the finished executions; durations in seconds."""
+class SagaStatsSerializer(serializers.Serializer[Any]):
+    """Statistics of finished executions. Durations are in seconds."""
 
     total = serializers.IntegerField()
     by_state = serializers.DictField(child=serializers.IntegerField())
@@ -180,7 +180,7 @@ class Numbers(serializers.Serializer[Any]):
     p95_duration_seconds = serializers.FloatField()
 
 
-class StatsAnswer(Numbers):
-    """Numbers over all sagas, and over each."""
+class StatsSerializer(SagaStatsSerializer):
+    """Statistics of all sagas, and of each saga."""
 
-    sagas = serializers.DictField(child=Numbers())
+    sagas = serializers.DictField(child=SagaStatsSerializer())

@@ -1,0 +1,118 @@
+"""The published JSON schema of a serializer, and validation against it.
+
+Serializers alone are lenient: they convert numbers to strings, and strings to numbers and booleans. Requests are
+validated against the schema first, so that the API accepts only what its documentation allows.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from django.urls import path
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.settings import patched_settings
+from drf_spectacular.utils import extend_schema
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
+from rest_framework import serializers
+from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from .serializers import StrictSerializer
+
+GENERATING = threading.Lock()  # patched_settings is not thread-safe
+OPENAPI = "3.1.0"  # the first version whose schemas are JSON schemas
+
+# Patterns of a JSON schema follow ECMA-262, where these sets are ASCII; in Python they are Unicode.
+ASCII_SETS = {r"\d": "0-9", r"\w": "A-Za-z0-9_"}
+TOKENS = re.compile(r"\\.|[\[\]$]", re.DOTALL)
+
+Serializer = type[serializers.Serializer[Any]]
+
+
+def schema_errors(serializer: Serializer, value: Any) -> dict[str, str]:
+    """Return a message by dotted key for each violation of the schema. Messages do not quote values."""
+    errors = _validator(serializer).iter_errors(value)
+    return {".".join(map(str, error.absolute_path)): _message(error) for error in errors}
+
+
+def schema_of(serializer: Serializer) -> dict[str, Any]:
+    """Return the JSON schema of the serializer's input, without references and additional properties."""
+    schema: dict[str, Any] = _validator(serializer).schema
+    return schema
+
+
+def closed(serializer: Serializer) -> Serializer:
+    """Return a subclass that rejects unknown keys."""
+    return type(serializer.__name__, (serializer, StrictSerializer), {"__doc__": serializer.__doc__})
+
+
+@cache
+def _validator(serializer: Serializer) -> Any:
+    settings = {"OAS_VERSION": OPENAPI, "PREPROCESSING_HOOKS": [], "POSTPROCESSING_HOOKS": []}
+    with GENERATING, patched_settings(settings):
+        route = path("", _view_of(closed(serializer)))
+        document = SchemaGenerator(patterns=[route]).get_schema(request=None, public=True)
+    body = document["paths"]["/"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    return extend(Draft202012Validator, {"pattern": _pattern})(_inlined(body, document["components"]["schemas"]))
+
+
+def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not re.search(_to_python(pattern), instance):
+        yield ValidationError("does not match")
+
+
+@cache
+def _to_python(pattern: str) -> str:
+    """Translate an ECMA-262 pattern: ASCII sets, and `$` that does not match before a final line feed."""
+    in_set = False
+
+    def translate(match: re.Match[str]) -> str:
+        nonlocal in_set
+        symbol = match.group()
+        if symbol in ASCII_SETS:
+            return ASCII_SETS[symbol] if in_set else f"[{ASCII_SETS[symbol]}]"
+        if symbol == "$":
+            return symbol if in_set else r"\Z"
+        in_set = {"[": True, "]": False}.get(symbol, in_set)
+        return symbol
+
+    return TOKENS.sub(translate, pattern)
+
+
+def _message(error: ValidationError) -> str:
+    if error.validator == "type":
+        types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        return f"Must be of type {' or '.join(types)}."
+    return f"Must match the schema: {error.validator} {error.validator_value}."
+
+
+def _view_of(serializer: Serializer) -> Any:
+    """Return a view whose request body is the serializer's input."""
+
+    class View(APIView):
+        schema = AutoSchema()
+
+        @extend_schema(request={"application/json": serializer}, responses={202: None})
+        def post(self, request: Request) -> Response:
+            raise MethodNotAllowed("POST")
+
+    return View.as_view()
+
+
+def _inlined(schema: Any, components: dict[str, Any]) -> Any:
+    """Replace references by what they refer to."""
+    if isinstance(schema, list):
+        return [_inlined(part, components) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(components[schema["$ref"].rpartition("/")[2]], components)
+    return {key: _inlined(part, components) for key, part in schema.items()}

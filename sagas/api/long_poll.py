@@ -1,0 +1,60 @@
+"""`Prefer: wait=N` (RFC 7240): the response is delayed until the execution has ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sagas.conf import get_settings
+from sagas.models import SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+
+MAX_SECONDS = 30.0
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
+_lock = threading.Lock()
+_waiting = 0
+
+
+def requested_seconds(prefer: str) -> float:
+    """Return the seconds in a Prefer header, at most MAX_SECONDS, or 0.0 if it has none."""
+    match = WAIT.search(prefer)
+    return min(float(match[1]), MAX_SECONDS) if match else 0.0
+
+
+def wait_for_end(execution: SagaExecution, seconds: float) -> SagaExecution | None:
+    """Return the execution when it has ended or the time is over.
+
+    Return None at once if API_WAITERS requests of this process wait already: other requests need its threads.
+    """
+    with _count_waiting() as allowed:
+        return get_saga_orchestrator().wait(execution.saga_id, seconds) if allowed else None
+
+
+def waiting_requests() -> int:
+    """Return how many requests of this process wait."""
+    return _waiting
+
+
+@contextmanager
+def _count_waiting() -> Iterator[bool]:
+    global _waiting
+    with _lock:
+        allowed = _waiting < get_settings().API_WAITERS
+        _waiting += allowed
+    try:
+        yield allowed
+    finally:
+        with _lock:
+            _waiting -= allowed
+
+
+def _reset() -> None:
+    """Start at zero in a forked child."""
+    global _waiting, _lock
+    _waiting, _lock = 0, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_reset)

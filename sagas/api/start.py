@@ -1,0 +1,95 @@
+"""Starting a saga over HTTP, once for repeated requests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+
+from sagas.definition.exceptions import InvalidInput, SagaConflict
+from sagas.definition.registry import get_saga
+from sagas.definition.saga import Saga
+from sagas.engine.new_execution import input_text
+from sagas.models import IdempotencyKey, SagaExecution
+from sagas.orchestrator import get_saga_orchestrator
+from sagas.storage import database
+
+from . import json_schema
+from .access import Reader
+from .problems import KeyReused
+from .serializers import PRIORITIES
+
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+Started = tuple[SagaExecution, bool]
+
+
+def start(reader: Reader, request: dict[str, Any]) -> Started:
+    """Return the execution of a validated StartSerializer, and whether this call created it.
+
+    Raises what the orchestrator raises, and SagaConflict for an id of another client's execution, whatever the input.
+    """
+    _check_schema(get_saga(request["saga"]), request["context"])
+    saga_id = request.get("saga_id") or str(uuid.uuid4())
+    execution = get_saga_orchestrator().start(
+        saga_id,
+        request["saga"],
+        context=request["context"],
+        priority=PRIORITIES.get(request.get("priority", "")),
+        owner=reader.user,
+    )
+    if not execution.just_started and execution.owner_id != reader.user.pk and not reader.sees_all:
+        raise SagaConflict(execution.saga_id, execution.saga_name)
+    return execution, execution.just_started
+
+
+def start_once(
+    client: Any,
+    key: str | None,
+    request: Any,
+    begin: Callable[[], Started],
+    find: Callable[[str], SagaExecution],
+) -> Started:
+    """Call `begin`, or find what the same Idempotency-Key has started before.
+
+    Raises KeyReused if `request` differs from the first request with this key. A failed request does not use the key.
+    """
+    if key is None:
+        return begin()
+    fingerprint = _fingerprint(request)
+    with database.one_commit():
+        stored, created = IdempotencyKey.objects.using(database.alias()).get_or_create(
+            client_id=client.pk, key=_validated(key), defaults={"fingerprint": fingerprint}
+        )
+        if created:
+            execution, started = begin()
+            IdempotencyKey.objects.using(database.alias()).filter(pk=stored.pk).update(saga_id=execution.saga_id)
+            return execution, started
+    if stored.fingerprint != fingerprint:
+        raise KeyReused
+    return find(stored.saga_id), False
+
+
+def _check_schema(saga: Saga, context: dict[str, Any]) -> None:
+    """Raise InvalidInput if the input violates the saga's published schema."""
+    errors = json_schema.schema_errors(saga.schema, context) if saga.schema else {}
+    if errors:
+        input_text(saga, context)  # raises better messages for most errors
+        raise InvalidInput(errors)
+
+
+def _validated(key: str) -> str:
+    """Return the key without the quotes of an RFC 8941 string."""
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        raise ValidationError({"Idempotency-Key": "Use 1 to 255 visible ASCII characters without spaces."})
+    quoted = len(key) > 2 and key[0] == key[-1] == '"'
+    return key[1:-1] if quoted else key
+
+
+def _fingerprint(request: Any) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
