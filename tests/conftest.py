@@ -15,7 +15,7 @@ MODULES = ["psycopg", "hypothesis", "factory", "playwright", "axe_playwright_pyt
 
 TESTS = Path(__file__).parent
 SLOWEST = ("api/test_contract.py", "chaos/", "model/", "proving/", "property/")
-SURFACES = {"admin", "api", "browser", "commands", "integrations", "property", "proving"}
+SURFACES = {"admin", "api", "browser", "commands", "docs", "integrations", "property", "proving"}
 
 
 def pytest_sessionstart() -> None:

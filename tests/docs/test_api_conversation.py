@@ -1,4 +1,4 @@
-"""The README's example of the API, run as it is written."""
+"""The conversation in docs/API.md, line by line, against a served site with workers."""
 
 import re
 import shutil
@@ -8,30 +8,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT
+from tests.api.sites import environment, served, working
 
-from .sites import environment, served, working
+from .pages import ROOT, blocks_of
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 
-def example():
-    """Return the script, and the status that each of its lines has in a comment."""
-    readme = (ROOT / "README.md").read_text()
-    script = re.search(r"```sh\n(# A client is a user.*?)```", readme, re.DOTALL)[1]
+def conversation():
+    """Return the script, and the status that each of its lines promises."""
+    script = next(block.text for block in blocks_of(ROOT / "docs/API.md") if "# A client is a user" in block.text)
     return script, re.findall(r"# (\d{3})$", script, re.MULTILINE)
 
 
-def test_the_example_returns_the_documented_statuses(tmp_path):
-    script, documented = example()
+def test_every_request_answers_with_the_status_beside_it(tmp_path):
+    script, promised = conversation()
     python = Path(sys.executable).parent
     with served(API_RATES="{}") as site, working():
-        for written, actual in (
+        for documented, here in (
             ("http://127.0.0.1:8000", site),
             (".venv/bin/python", sys.executable),
             ("manage.py", str(ROOT / "manage.py")),
         ):
-            script = script.replace(written, actual)
+            script = script.replace(documented, here)
         variables = environment(
             PATH=f"{python}:{Path(shutil.which('bash')).parent}:{Path(shutil.which('curl')).parent}"
         )
@@ -39,5 +38,5 @@ def test_the_example_returns_the_documented_statuses(tmp_path):
             ["bash", "-eu", "-c", script], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
         )
 
-    assert ended.stdout.split() == documented, ended.stderr
-    assert len(documented) == 16
+    assert ended.stdout.split() == promised, ended.stderr
+    assert len(promised) == 16
