@@ -8,12 +8,11 @@ from typing import Any
 
 from sagas import operations
 from sagas.definition.registry import all_sagas
-from sagas.definition.saga import Saga
 from sagas.definition.states import Priority, SagaState
 from sagas.engine.history import History, outputs
-from sagas.engine.leased_execution import load_history
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.presentation import messages
+from sagas.presentation.execution_view import ExecutionView, view_of
 from sagas.presentation.redactor import Veil, veil_over
 from sagas.presentation.superseded_values import read_former_inputs, take_former_inputs
 
@@ -55,7 +54,7 @@ def _summary(execution: SagaExecution, reader: Reader, known: dict[str, Any]) ->
 
 def detail(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
     """Return an execution with its steps and, after success, its result."""
-    return _detail(execution, load_history(execution), reader)
+    return _detail(view_of(execution), reader)
 
 
 def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
     fresh.compensation_performed = fresh.needs_attention = fresh.leased = False
     fresh.started_at = fresh.finished_at = None
     history = History(execution.saga_id, 1, SagaState.PENDING, tuple(fresh.plan))
-    return _detail(fresh, history, reader)
+    return _detail(ExecutionView(fresh, saga, history), reader)
 
 
 def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
@@ -82,40 +81,39 @@ def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
     }
 
 
-def preview(looked: operations.Preview) -> dict[str, Any]:
+def preview(found: operations.Preview) -> dict[str, Any]:
     """Return what an operation would do."""
     return {
-        "action": looked.operation.value,
-        "saga_id": looked.saga_id,
-        "version": looked.version,
-        "sentence": looked.sentence,
-        "calls": [{"step": call.step, "direction": call.direction.value} for call in looked.calls],
-        "not_repeated": list(looked.not_repeated),
-        "in_doubt": list(looked.in_doubt),
+        "action": found.operation.value,
+        "saga_id": found.saga_id,
+        "version": found.version,
+        "sentence": found.sentence,
+        "calls": [{"step": call.step, "direction": call.direction.value} for call in found.calls],
+        "not_repeated": list(found.not_repeated),
+        "in_doubt": list(found.in_doubt),
     }
 
 
-def _detail(execution: SagaExecution, past: History, reader: Reader) -> dict[str, Any]:
-    saga = all_sagas().get(execution.saga_name)
-    told = messages.steps_told(execution, saga, past, personal=reader.sees_personal_data)
-    steps = [{"name": step.name, "status": step.status.value, "sentence": step.sentence} for step in told]
-    result = _result(execution, saga, past, reader)
-    return _summary(execution, reader, {"history": past}) | {"steps": steps, "result": result}
+def _detail(view: ExecutionView, reader: Reader) -> dict[str, Any]:
+    lines = messages.steps_told(view.execution, view.saga, view.history, personal=reader.sees_personal_data)
+    steps = [{"name": line.name, "status": line.status.value, "sentence": line.sentence} for line in lines]
+    summary = _summary(view.execution, reader, {"history": view.history})
+    return summary | {"steps": steps, "result": _result(view, reader)}
 
 
-def _result(execution: SagaExecution, saga: Saga | None, past: History, reader: Reader) -> dict[str, Any] | None:
+def _result(view: ExecutionView, reader: Reader) -> dict[str, Any] | None:
     """Return the outputs by step, or None if the execution has not succeeded or its personal keys are unknown."""
-    if execution.state is not SagaState.SUCCEEDED:
+    if view.state is not SagaState.SUCCEEDED:
         return None
-    reported = outputs(past)
+    by_step = outputs(view.history)
     if reader.sees_personal_data:
-        return dict(reported)
-    veil = veil_over(execution, saga, personal=False)
-    return None if veil.blind else {step: veil(output) for step, output in reported.items()}
+        return dict(by_step)
+    veil = veil_over(view.execution, view.saga, personal=False)
+    return None if veil.blind else {step: veil(output) for step, output in by_step.items()}
 
 
 def _step_run(run: StepRun, veil: Veil, reader: Reader) -> dict[str, Any]:
-    told = {
+    shown = {
         "step": run.step,
         "direction": run.direction,
         "run": run.run,
@@ -128,12 +126,12 @@ def _step_run(run: StepRun, veil: Veil, reader: Reader) -> dict[str, Any]:
         "sequence": run.sequence,
     }
     if reader.sees_all:
-        told |= {"error_type": run.error_type, "error": veil(run.error_message), "worker": run.worker}
-    return told
+        shown |= {"error_type": run.error_type, "error": veil(run.error_message), "worker": run.worker}
+    return shown
 
 
 def _event(event: SagaEvent, veil: Veil, reader: Reader) -> dict[str, Any]:
-    told = {"kind": event.kind, "at": event.at, "run": event.run, "version": event.version}
+    shown = {"kind": event.kind, "at": event.at, "run": event.run, "version": event.version}
     if reader.sees_all:
-        told |= {"actor": event.actor_name, "source": event.source, "reason": veil(event.reason)}
-    return told
+        shown |= {"actor": event.actor_name, "source": event.source, "reason": veil(event.reason)}
+    return shown
