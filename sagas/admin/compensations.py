@@ -18,8 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from sagas.definition.registry import all_sagas
 from sagas.definition.states import Direction, Outcome, SagaState
 from sagas.models import Compensation, MissingSaga, SagaExecution, StepRun
-from sagas.operations import Operation
-from sagas.operations.guards import GUARDS
+from sagas.operations import Operation, guards
 from sagas.operations.permissions import PERSONAL
 from sagas.presentation.execution_view import ExecutionView, load_views
 from sagas.presentation.labels import name_label
@@ -145,7 +144,7 @@ def _ways(request: HttpRequest, looked: ExecutionView, undo: Undo) -> list[Way]:
 
 
 def _way(request: HttpRequest, operation: Operation, view: ExecutionView, undo: Undo) -> Way:
-    label, why_not = str(ACTS[operation]), GUARDS[operation](view)
+    label, why_not = str(ACTS[operation]), guards.why_not(operation, view)
     if why_not:
         return Way(label, why_not=as_sentence(why_not))
     if not may(request, operation, view.execution):

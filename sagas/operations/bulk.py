@@ -1,7 +1,7 @@
-"""One act on many executions: confirmed once, then carried out row by row, a few at a time, by the workers' beat.
+"""One operation on many executions: confirmed once, then carried out item by item by the workers.
 
-Each row's act and what came of it are one commit, so a process that dies leaves a row that is done or one that waits.
-Whoever has confirmed it must have the right to the act still when a row's turn comes.
+An item's operation and its result commit together, so after a crash each item is either done or still waiting. The user
+who confirmed must still have the permission when an item is carried out.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from sagas.models.clock import CLOCK
 from sagas.storage import database
 
 from . import perform
-from .base import Actor, Operation
 from .bulk_preview import BulkPreview, plan
+from .operation import Actor, Operation
 from .permissions import NEEDS
 
 __all__ = [
@@ -44,20 +44,20 @@ __all__ = [
 ]
 
 MAX_ITEMS = 1000
-AT_A_TURN = 50  # then it is another batch's turn
+ITEMS_PER_TURN = 50  # then another bulk operation has its turn
 WITHOUT_PROVIDER_CALLS = frozenset({Operation.HOLD, Operation.ACKNOWLEDGE})
-BY_USERS = frozenset({"admin", "api"})  # commands and programs have all rights
+BY_USERS = frozenset({"admin", "api"})  # commands and programs need no permission
 
 Status = BulkItem.Status
 
 _DONE = Q(status=Status.DONE)
-_GOES_ON = _DONE & Q(execution__state__in=UNFINISHED)
+_UNFINISHED = _DONE & Q(execution__state__in=UNFINISHED)
 PROGRESS = {
     "waiting": Q(status=Status.WAITING),
-    "running": _GOES_ON & Q(execution__held=""),
+    "running": _UNFINISHED & Q(execution__held=""),
     "succeeded": _DONE & Q(execution__state=SagaState.SUCCEEDED),
     "failed": _DONE & Q(execution__state=SagaState.FAILED),
-    "needs_attention": (_GOES_ON & ~Q(execution__held=""))
+    "needs_attention": (_UNFINISHED & ~Q(execution__held=""))
     | (_DONE & Q(execution__state=SagaState.PARTIALLY_COMPENSATED)),
     "refused": Q(status=Status.REFUSED),
 }
@@ -66,8 +66,8 @@ PROGRESS = {
 def confirm(
     token: UUID, operation: Operation, rows: Sequence[tuple[int, int]], *, reason: str, by: Actor
 ) -> BulkOperation:
-    """The batch of this token, made unless it is there already; `rows` are primary keys, each with its version."""
-    confirmed = {
+    """Get or create the bulk operation with this token; `rows` are primary keys of executions and their versions."""
+    columns = {
         "operation": operation.value,
         "reason": clean_text(reason),
         "actor": by.user,
@@ -76,132 +76,130 @@ def confirm(
         "language": translation.get_language() or "",
     }
     with database.one_commit():
-        bulk_operation, is_new = _bulk_operations().get_or_create(token=token, defaults=confirmed)
+        bulk_operation, is_new = _bulk_operations().get_or_create(token=token, defaults=columns)
         if is_new:
-            there = set(_executions().filter(pk__in=[pk for pk, _ in rows]).values_list("pk", flat=True))
-            wanted = [
-                BulkItem(bulk_operation=bulk_operation, execution_id=pk, version=at) for pk, at in rows if pk in there
-            ]
-            BulkItem.objects.using(database.alias()).bulk_create(wanted)
+            _create_items(bulk_operation, rows)
     return bulk_operation
 
 
+def _create_items(bulk_operation: BulkOperation, rows: Sequence[tuple[int, int]]) -> None:
+    executions = SagaExecution.objects.using(database.alias()).filter(pk__in=[pk for pk, _ in rows])
+    existing = set(executions.values_list("pk", flat=True))
+    items = [
+        BulkItem(bulk_operation=bulk_operation, execution_id=pk, version=version)
+        for pk, version in rows
+        if pk in existing
+    ]
+    BulkItem.objects.using(database.alias()).bulk_create(items)
+
+
 def find(token: UUID) -> BulkOperation | None:
-    """The batch of this token, if it has been confirmed."""
+    """Return the bulk operation with this token, if it was confirmed."""
     return _bulk_operations().filter(token=token).first()
 
 
 def counts(bulk_operation: BulkOperation) -> dict[str, int]:
-    """How many rows stand in which way, now."""
-    found: dict[str, int] = _rows(bulk_operation).aggregate(
-        **{name: Count("pk", filter=how) for name, how in PROGRESS.items()}
+    """Count the items, by PROGRESS."""
+    found: dict[str, int] = _items(bulk_operation).aggregate(
+        **{name: Count("pk", filter=condition) for name, condition in PROGRESS.items()}
     )
     return found
 
 
 def advance_all(**_: Any) -> bool:
-    """Go on with each batch that is not finished; whether anything was done. For the signal `beat`."""
-    got_on = False
-    for bulk_operation in _bulk_operations().filter(finished_at=None).order_by("pk"):
-        got_on = _advance_safely(bulk_operation) or got_on
-    return got_on
+    """Advance each unfinished bulk operation; return whether anything was done. A receiver of the signal `beat`."""
+    unfinished = _bulk_operations().filter(finished_at=None).order_by("pk")
+    advanced = [_advance_safely(bulk_operation) for bulk_operation in unfinished]
+    return any(advanced)
 
 
 def _advance_safely(bulk_operation: BulkOperation) -> bool:
-    """The database's trouble with one batch is none of the others; what was not committed is done at the next beat."""
+    """Advance it, and log a database error, so that the others go on; the next beat repeats what did not commit."""
     try:
         return advance(bulk_operation)
     except DatabaseError as error:
-        log(
-            logging.WARNING,
-            "bulk_operation.interrupted",
-            bulk_operation=bulk_operation.pk,
-            error_type=type(error).__name__,
-        )
+        names = {"bulk_operation": bulk_operation.pk, "error_type": type(error).__name__}
+        log(logging.WARNING, "bulk_operation.interrupted", **names)
         return False
 
 
 def advance(bulk_operation: BulkOperation) -> bool:
-    """Carry out the rows that there is room for, AT_A_TURN at most; whether there were any. Any number may do so."""
+    """Carry out up to ITEMS_PER_TURN items while there is room; return whether there were any.
+
+    Several processes may do so at once.
+    """
     done = 0
-    while done < AT_A_TURN and _has_room(bulk_operation) and _carry_out_next(bulk_operation):
+    while done < ITEMS_PER_TURN and _has_room(bulk_operation) and _carry_out_next(bulk_operation):
         done += 1
-    if not _rows(bulk_operation).filter(status=Status.WAITING).exists():
+    if not _items(bulk_operation).filter(status=Status.WAITING).exists():
         _bulk_operations().filter(pk=bulk_operation.pk, finished_at=None).update(finished_at=CLOCK.now())
     return done > 0
 
 
 def _has_room(bulk_operation: BulkOperation) -> bool:
-    """Whether one more may be set going: each calls one provider at a time."""
+    """Whether fewer than BULK_AT_ONCE items are running; operations that call no provider have no limit."""
     if bulk_operation.operation in WITHOUT_PROVIDER_CALLS:
         return True
-    return _rows(bulk_operation).filter(PROGRESS["running"]).count() < get_settings().BULK_AT_ONCE
+    return _items(bulk_operation).filter(PROGRESS["running"]).count() < get_settings().BULK_AT_ONCE
 
 
 def _carry_out_next(bulk_operation: BulkOperation) -> bool:
-    """Do one row's act and put down what came of it; False when there is none, or when somebody else is about one.
+    """Carry out one item and write its result; return False if none waits or another process holds the lock.
 
-    Whoever has the batch's row locked counts and carries out; SQLite has one writer at a time anyway.
+    The lock on the bulk operation's row keeps the count right. SQLite has one writer at a time anyway.
     """
     with database.one_commit():
-        now = (
-            _bulk_operations()
-            .select_for_update(skip_locked=True)
-            .filter(pk=bulk_operation.pk, finished_at=None)
-            .first()
-        )
-        if now is None:
+        unfinished = _bulk_operations().filter(pk=bulk_operation.pk, finished_at=None)
+        locked = unfinished.select_for_update(skip_locked=True).first()
+        if locked is None:
             return False
-        waiting = _rows(bulk_operation).filter(status=Status.WAITING)
-        row = waiting.select_related("execution").only("version", "execution__saga_id").order_by("pk").first()
-        if row is None or not _has_room(bulk_operation):
+        waiting = _items(bulk_operation).filter(status=Status.WAITING)
+        item = waiting.select_related("execution").only("version", "execution__saga_id").order_by("pk").first()
+        if item is None or not _has_room(bulk_operation):
             return False
-        if waiting.filter(pk=row.pk).update(status=Status.DONE, ended_at=CLOCK.now()):
-            sentence = _why_not_done(now, row)
-            if sentence:
-                _rows(bulk_operation).filter(pk=row.pk).update(status=Status.REFUSED, sentence=sentence)
+        if waiting.filter(pk=item.pk).update(status=Status.DONE, ended_at=CLOCK.now()):
+            _carry_out(locked, item)
     return True
 
 
-def _why_not_done(bulk_operation: BulkOperation, row: BulkItem) -> str:
-    """Do the act; "" when it is done. The sentence is in the language of who wanted it."""
-    by = Actor(bulk_operation.actor, bulk_operation.actor_name, bulk_operation.source)
-    saga_id = row.execution.saga_id
+def _carry_out(bulk_operation: BulkOperation, item: BulkItem) -> None:
+    """Perform the operation; a refusal is written in the language of the user who confirmed."""
     with translation.override(bulk_operation.language or None):
-        if refusal := _why_not_by(bulk_operation):
-            return refusal
-        try:
-            with database.one_commit():
-                perform(
-                    Operation(bulk_operation.operation),
-                    saga_id,
-                    reason=bulk_operation.reason,
-                    by=by,
-                    version=row.version,
-                )
-        except (OperationalError, InterfaceError):
-            raise  # trouble of the database, not of this row: all of it is done again
-        except ActRefused as refused:
-            return refused.sentence
-        except SagaError as error:
-            return str(error)
-        except Exception as error:  # noqa: BLE001  (one row must not keep the others waiting for ever)
-            log(logging.ERROR, "bulk_item.failed", saga_id=saga_id, error_type=type(error).__name__)
-            return gettext("it ended in an error of the program: %(error)s.") % {"error": type(error).__name__}
+        reason = _why_not_permitted(bulk_operation) or _perform(bulk_operation, item)
+    if reason:
+        _items(bulk_operation).filter(pk=item.pk).update(status=Status.REFUSED, sentence=reason)
+
+
+def _perform(bulk_operation: BulkOperation, item: BulkItem) -> str:
+    """Perform the operation in a savepoint; return why it was refused, "" if it was not."""
+    by = Actor(bulk_operation.actor, bulk_operation.actor_name, bulk_operation.source)
+    operation, saga_id = Operation(bulk_operation.operation), item.execution.saga_id
+    try:
+        with database.one_commit():
+            perform(operation, saga_id, reason=bulk_operation.reason, by=by, version=item.version)
+    except (OperationalError, InterfaceError):
+        raise  # the database failed, not this item: the whole turn is repeated
+    except ActRefused as refused:
+        return refused.sentence
+    except SagaError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  (one item must not block the others)
+        log(logging.ERROR, "bulk_item.failed", saga_id=saga_id, error_type=type(error).__name__)
+        return gettext("an unexpected error occurred: %(error)s.") % {"error": type(error).__name__}
     return ""
 
 
-def _why_not_by(bulk_operation: BulkOperation) -> str:
-    """Why who has confirmed the batch may not do so any more; "" when they may, or when it was no user."""
+def _why_not_permitted(bulk_operation: BulkOperation) -> str:
+    """Return why the user who confirmed may not do this any more, "" if they may or it was no user."""
     user = bulk_operation.actor
     if bulk_operation.source not in BY_USERS:
         return ""
     if user is None:
-        return gettext("the account of who confirmed it has been deleted since.")
+        return gettext("the account of the user who confirmed it was deleted.")
     if not user.is_active:
-        return gettext("the account of who confirmed it has been closed since.")
+        return gettext("the account of the user who confirmed it was closed.")
     if not user.has_perm(NEEDS[Operation(bulk_operation.operation)]):
-        return gettext("who confirmed it may not do this any more.")
+        return gettext("the user who confirmed it may not do this any more.")
     return ""
 
 
@@ -209,9 +207,5 @@ def _bulk_operations() -> QuerySet[BulkOperation]:
     return BulkOperation.objects.using(database.alias())
 
 
-def _rows(bulk_operation: BulkOperation) -> QuerySet[BulkItem]:
+def _items(bulk_operation: BulkOperation) -> QuerySet[BulkItem]:
     return BulkItem.objects.using(database.alias()).filter(bulk_operation=bulk_operation.pk)
-
-
-def _executions() -> QuerySet[SagaExecution]:
-    return SagaExecution.objects.using(database.alias())

@@ -1,4 +1,4 @@
-"""What one act on many executions would do: counted, and the money summed up."""
+"""What one operation on many executions would do: the calls, counted, and the money, summed up."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from sagas.definition.states import Direction, SagaState
+from sagas.definition.states import Direction
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import ExecutionView, load_views
-from sagas.presentation.templates import amount
+from sagas.presentation.templates import Contexts
 from sagas.storage import database
 
-from .base import Operation
-from .guards import GUARDS
-from .preview import PREVIEWS
-from .resolution_effects import what_follows
+from .guards import why_not
+from .money import total_of
+from .operation import Call, Operation
+from .preview import consequences, preview_of, starts_over
 
-AT_A_TIME = 100
+CHUNK = 100
 
 
 @dataclass
 class BulkPreview:
-    """What the act would do: `rows` are those that it is possible for, each with its version.
+    """What the operation would do: `rows` are the executions that allow it, as primary key and version.
 
-    `refused` maps each reason to the executions that it keeps the act from, by primary key and id. `calls` and `money`
-    are upper limits: of what follows a step that fails, less is called. `unreadable` are no part of anything else.
+    `refused` maps each reason to the executions that it blocks, as primary key and id. `calls` and `money` are upper
+    limits: a step that fails leaves out those after it. `unreadable` executions are counted nowhere else.
     """
 
     operation: Operation
@@ -40,57 +40,48 @@ class BulkPreview:
 
     @property
     def moves_money(self) -> bool:
-        """Whether somebody may be charged, or given money back."""
+        """Whether a customer may be charged or refunded."""
         return bool(self.money) or self.unknown_amounts > 0
+
+    def add(self, view: ExecutionView) -> None:
+        """Add one execution."""
+        execution = view.execution
+        if reason := why_not(self.operation, view):
+            self.refused[reason].append((execution.pk, execution.saga_id))
+            return
+        self.rows.append((execution.pk, execution.version))
+        calls = preview_of(self.operation, view).calls
+        follow = consequences(self.operation, calls, view)
+        for call in (*calls, *follow.certain, *follow.possible):
+            self.calls[call.step, call.direction] += 1
+            self._add_money(view, call)
+
+    def _add_money(self, view: ExecutionView, call: Call) -> None:
+        step = view.step(call.step)
+        if step is None or step.money is None or call.direction is Direction.VERIFY:
+            return
+        total = total_of([step], self._contexts(view), view.saga.personal if view.saga and not self.personal else ())
+        if total:
+            self.money[call.direction, total.currency] += total.amount
+        else:
+            self.unknown_amounts += 1
+
+    def _contexts(self, view: ExecutionView) -> Contexts:
+        execution = view.execution
+        return (execution.input,) if starts_over(self.operation, view) else (execution.context, execution.input)
 
 
 def plan(operation: Operation, pks: Sequence[int], *, personal: bool = False) -> BulkPreview:
-    """What the act would do to these executions now, from three queries for each AT_A_TIME of them. Writes nothing.
+    """Preview the operation on these executions, in three queries per CHUNK of them. Writes nothing.
 
-    An amount under a personal key is not known to who may not see `personal` values.
+    Without `personal`, amounts under personal keys count as unknown.
     """
     preview, executions = BulkPreview(operation, personal), SagaExecution.objects.using(database.alias())
-    for start in range(0, len(pks), AT_A_TIME):
-        chunk = pks[start : start + AT_A_TIME]
+    for start in range(0, len(pks), CHUNK):
+        chunk = pks[start : start + CHUNK]
         views = load_views(executions, chunk)
         for view in views:
-            _take_in(preview, view)
+            preview.add(view)
         if missing := set(chunk) - {view.execution.pk for view in views}:
             preview.unreadable += executions.filter(pk__in=missing).order_by("pk").values_list("pk", "saga_id")
     return preview
-
-
-def _take_in(preview: BulkPreview, view: ExecutionView) -> None:
-    execution = view.execution
-    if sentence := GUARDS[preview.operation](view):
-        preview.refused[sentence].append((execution.pk, execution.saga_id))
-        return
-    preview.rows.append((execution.pk, execution.version))
-    for step, direction in _calls(preview.operation, view):
-        preview.calls[step, direction] += 1
-        if direction is not Direction.VERIFY:
-            _take_in_money(preview, view, step, direction)
-
-
-def _take_in_money(preview: BulkPreview, view: ExecutionView, name: str, direction: Direction) -> None:
-    step = view.saga.step(name) if view.saga else None
-    if step is None or step.money is None:
-        return
-    if not preview.personal and view.saga and step.money in view.saga.personal:
-        preview.unknown_amounts += 1
-        return
-    execution = view.execution
-    # A run from the start begins with the input, whatever the one before has made of it.
-    anew = preview.operation is Operation.RETRY and view.state is SagaState.FAILED
-    try:
-        moved, currency = amount(step.money, (execution.input,) if anew else (execution.context, execution.input))
-        preview.money[direction, currency] += moved
-    except (LookupError, ValueError, ArithmeticError):
-        preview.unknown_amounts += 1
-
-
-def _calls(operation: Operation, view: ExecutionView) -> list[tuple[str, Direction]]:
-    """The calls of the act's preview, and those that may follow them."""
-    _, calls = PREVIEWS[operation](view)
-    follows = what_follows(operation, calls, view.saga, view.history)
-    return [(call.step, call.direction) for call in (*calls, *follows.surely, *follows.possible)]

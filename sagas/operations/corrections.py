@@ -1,8 +1,9 @@
-"""Correcting the input of a saga and going on with it: what would change and follow, and doing both."""
+"""Correcting the input and going on with it: the preview of both, and both."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,63 +17,64 @@ from sagas.definition.exceptions import ActRefused, CorrectionOnly, VersionMoved
 from sagas.definition.states import SagaState
 from sagas.engine import new_execution
 from sagas.models import SagaExecution
-from sagas.presentation.execution_view import load_view
+from sagas.presentation.execution_view import ExecutionView, load_view
 from sagas.presentation.superseded_values import add_former_input
 
-from .base import PYTHON, Actor, Operation, Preview
 from .handlers import definition_of
+from .operation import PYTHON, Actor, Operation, Preview
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What a correction would change, and what would follow: `execution` as it would be, and the preview of that."""
+    """What a correction would change: the input `before`, the corrected view, and the preview of what follows."""
 
     before: Mapping[str, Any]
-    execution: SagaExecution
+    view: ExecutionView
     preview: Preview
 
     @property
     def changed(self) -> list[str]:
-        """The keys with another value than before, or without one."""
-        changes = json_values.changes_between(self.before, self.execution.input)
+        """The keys that have a new value or none."""
+        changes = json_values.changes_between(self.before, self.view.execution.input)
         return [*changes.get("set", ()), *changes.get("deleted", ())]
 
 
 def follow_up(execution: SagaExecution) -> Operation:
-    """The act that makes a correction take effect."""
+    """Return the operation that goes on with the corrected input."""
     return Operation.RETRY if execution.state is SagaState.FAILED else Operation.RELEASE
 
 
 def plan_correction(saga_id: str, context: Mapping[str, Any]) -> Correction:
-    """What `correct_and_go_on` would do; raises as that does. Writes nothing."""
+    """Preview `correct_and_go_on`, and raise as it does. Writes nothing."""
     operations.plan(Operation.CORRECT, saga_id)
     view = load_view(saga_id)
-    execution = view.execution
-    corrected = copy.copy(execution)
+    before, corrected = view.execution.input, copy.copy(view.execution)
     corrected.input = json.loads(new_execution.input_text(definition_of(view), context))
-    changes = json_values.changes_between(execution.input, corrected.input)
-    corrected.context = json_values.apply_changes(execution.context, changes)
-    add_former_input(corrected, execution.input)
-    return Correction(execution.input, corrected, operations.plan(follow_up(execution), saga_id))
+    corrected.context = json_values.apply_changes(
+        corrected.context, json_values.changes_between(before, corrected.input)
+    )
+    add_former_input(corrected, before)
+    preview = operations.plan(follow_up(corrected), saga_id)
+    return Correction(before, dataclasses.replace(view, execution=corrected), preview)
 
 
 def correct_and_go_on(
     saga_id: str, context: Mapping[str, Any], *, reason: str, by: Actor = PYTHON, version: int | None = None
 ) -> SagaExecution:
-    """Replace the input, then retry what has failed or release what is held; each is an act with its own event.
+    """Replace the input, then retry a failed execution or release a held one; each operation has its own event.
 
-    Raises as `perform` does, and ActHalfDone when the input was replaced and nothing followed.
+    Raise as `perform` does, and CorrectionOnly if the input was replaced and the second operation was refused.
     """
     corrected = operations.perform(Operation.CORRECT, saga_id, reason=reason, by=by, version=version, context=context)
     operation = follow_up(corrected)
     try:
         return operations.perform(operation, saga_id, reason=reason, by=by, version=corrected.version)
     except ActRefused as refusal:
-        raise CorrectionOnly(operation, saga_id, _half_done(refusal), refusal.allowed) from refusal
+        raise CorrectionOnly(operation, saga_id, _corrected_only(refusal), refusal.allowed) from refusal
 
 
-def _half_done(refusal: ActRefused) -> str:
+def _corrected_only(refusal: ActRefused) -> str:
     if isinstance(refusal, VersionMoved):
-        return gettext("the input is corrected, but somebody else has moved the case on meanwhile; look again.")
-    sentence = gettext("the input is corrected, but nothing goes on with it yet: %(why)s")
+        return gettext("the input is corrected, but the case has changed since. Look at it again.")
+    sentence = gettext("the input is corrected, but the case does not go on with it: %(why)s")
     return sentence % {"why": refusal.sentence}

@@ -1,155 +1,192 @@
-"""Why an act is not possible, a sentence each; "" = it is."""
+"""Whether an operation is allowed now, and why not.
+
+The states that allow an operation are those in which one of its events may happen, by `ARROWS`. The further conditions
+are functions from a view to the reason why not, "" if there is none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from sagas.definition.states import UNFINISHED, Direction, Resolution, SagaState
-from sagas.engine import history, planner
+from sagas.definition.states import ARROWS, Direction, Resolution, StateEvent
+from sagas.engine import planner
 from sagas.presentation.execution_view import ExecutionView
 
-from .base import Operation
+from .operation import Operation
+
+Condition = Callable[[ExecutionView], str]
+
+FORWARD = frozenset({StateEvent.BEGIN, StateEvent.COMPLETE})
+BY_WORKERS = FORWARD | {StateEvent.ROLL_BACK, StateEvent.FAIL, StateEvent.ALL_COMPENSATED, StateEvent.GIVE_UP}
 
 
-def _why_not_retry(view: ExecutionView) -> str:
-    if view.state not in (SagaState.FAILED, SagaState.PARTIALLY_COMPENSATED):
-        return gettext("only what has failed can be tried again, and this is “%(state)s”.") % _state_of(view)
-    return _why_no_definition(view) or _why_busy(view)
+@dataclass(frozen=True)
+class Guard:
+    """What an operation needs: a state in which one of `events` may happen (none: any state), and the conditions."""
+
+    conditions: tuple[Condition, ...]
+    events: Collection[StateEvent] = ()
+    wrong_state: str | Promise = ""
 
 
-def _why_not_cancel(view: ExecutionView) -> str:
-    execution = view.execution
-    if view.state not in (SagaState.PENDING, SagaState.IN_PROGRESS):
-        return gettext("its state is “%(state)s”.") % _state_of(view)
-    if execution.pivot_reached:
-        return gettext("its point of no return is being passed, or is behind it.")
-    if execution.pending_request == "cancel":
-        return gettext("it is being cancelled already.")
-    return _why_no_definition(view)
+def why_not(operation: Operation, view: ExecutionView) -> str:
+    """Return the reason why the operation is not possible now, "" if it is."""
+    guard = GUARDS[operation]
+    if guard.events and not _may_happen(view, guard.events):
+        return str(guard.wrong_state) % {"state": view.execution.get_state_display()}
+    reasons = (condition(view) for condition in guard.conditions)
+    return next(filter(None, reasons), "")
 
 
-def _why_not_compensate(view: ExecutionView) -> str:
-    if view.state is not SagaState.SUCCEEDED:
-        return gettext("only what has succeeded can be undone as a whole, and this is “%(state)s”.") % _state_of(view)
-    if missing := _why_no_definition(view):
-        return missing
-    if view.execution.pivot_reached:
-        return gettext("its point of no return is behind it.")
-    if not view.remaining:
-        return gettext("none of its steps has an undo.")
-    return _why_busy(view)
+def allowed(view: ExecutionView) -> tuple[Operation, ...]:
+    """Return the operations that are possible now."""
+    return tuple(operation for operation, reason in blocked_reasons(view).items() if not reason)
 
 
-def _why_not_hold(view: ExecutionView) -> str:
-    if view.state not in UNFINISHED:
-        return gettext("its state is “%(state)s”.") % _state_of(view)
-    if view.execution.held:
-        return gettext("it is held already.")
-    if view.execution.pending_request in ("hold", "cancel"):
-        return gettext("it is about to be held or cancelled already.")
-    return ""
+def blocked_reasons(view: ExecutionView) -> dict[Operation, str]:
+    """Return each operation with the reason why it is not possible now, "" if it is."""
+    return {operation: why_not(operation, view) for operation in GUARDS}
 
 
-def _why_not_release(view: ExecutionView) -> str:
-    return "" if view.execution.held else gettext("it is not held.")
+def resolutions(view: ExecutionView) -> tuple[tuple[str, Resolution], ...]:
+    """Return each step with each resolution that is possible now; none says that a done step was not done."""
+    if why_not(Operation.RESOLVE, view):
+        return ()
+    pairs = [(step, resolution) for step in view.history.plan for resolution in Resolution]
+    plausible = [(step, to) for step, to in pairs if not (view.facts[step].done and to is Resolution.NOT_DONE)]
+    return tuple(pair for pair in plausible if not why_not_resolve(view, *pair))
 
 
-def _why_not_verify(view: ExecutionView) -> str:
-    if missing := _why_no_definition(view):
-        return missing
-    steps = [view.saga.step(name) for name in history.in_doubt(view.history)] if view.saga else []
-    if not any(step and step.verify for step in steps):
-        return gettext("no step is in doubt that its provider can be asked about.")
-    if view.execution.held and view.hold_cause == "operator":
-        return gettext("it is held; release it first.")
-    return _why_busy(view)
-
-
-def _why_not_resolve(view: ExecutionView) -> str:
-    if not view.execution.held and view.state is not SagaState.PARTIALLY_COMPENSATED:
-        return gettext("a step can be resolved by hand only while the case is held or partly undone.")
-    return _why_no_definition(view) or _why_busy(view)
-
-
-def _why_not_acknowledge(view: ExecutionView) -> str:
-    if view.state is not SagaState.FAILED:
-        return gettext("only what has failed can be acknowledged, and this is “%(state)s”.") % _state_of(view)
-    return "" if view.execution.needs_attention else gettext("it does not need attention.")
-
-
-def _why_not_correct(view: ExecutionView) -> str:
-    if view.state is not SagaState.FAILED and not _held_before_any_attempt(view):
-        return gettext(
-            "its input can be corrected once it has failed, or while it is held and its current step is untried."
-        )
-    return _why_no_definition(view) or _why_busy(view)
-
-
-def _why_busy(view: ExecutionView) -> str:
-    if view.execution.leased and view.execution.held:
-        return gettext(
-            "the system broke down in the middle of it, and what became of that is not put down yet; release it first."
-        )
-    if view.execution.leased or view.execution.pending_request:
-        return gettext("it is being worked on right now; wait for that to end.")
-    return ""
-
-
-def _why_no_definition(view: ExecutionView) -> str:
-    if view.saga is None:
-        return gettext("no saga named '%(saga)s' is registered here.") % {"saga": view.execution.saga_name}
-    return ""
-
-
-def why_not_resolve_step(view: ExecutionView, step: str, outcome: Resolution | str, **_: Any) -> str:
-    """Why this word on this step cannot be taken, "" when it can."""
-    try:
-        resolution = Resolution(outcome)
-    except ValueError:
+def why_not_resolve(view: ExecutionView, step: str, outcome: Resolution | str) -> str:
+    """Return the reason why the step cannot be resolved with this outcome, "" if it can."""
+    if outcome not in list(Resolution):
         known = {"known": ", ".join(Resolution), "outcome": outcome}
         return gettext("outcome must be one of %(known)s, not '%(outcome)s'.") % known
     if step not in view.history.plan:
         planned = {"step": step, "steps": ", ".join(view.history.plan)}
         return gettext("it has no step '%(step)s'; its steps are %(steps)s.") % planned
-    facts = history.facts_of(view.history)[step]
-    if view.state not in (SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED):
-        return _why_not_resolve_forward(view, step, resolution, in_doubt=facts.in_doubt)
-    return "" if facts.to_compensate else gettext("step '%(step)s' has nothing to be undone.") % {"step": step}
+    if not view.rolling_back:
+        return _why_not_resolve_forward(view, step, Resolution(outcome))
+    return "" if view.facts[step].to_compensate else gettext("step '%(step)s' has nothing to undo.") % {"step": step}
 
 
-def _why_not_resolve_forward(view: ExecutionView, step: str, resolution: Resolution, *, in_doubt: bool) -> str:
+def _why_not_resolve_forward(view: ExecutionView, step: str, resolution: Resolution) -> str:
     if resolution is Resolution.UNDONE:
-        return gettext("nothing is being undone; say done or not_done.")
-    current_step = planner.current_step(view.saga, view.history) if view.saga else ""
-    if in_doubt or step == current_step:
+        return gettext("nothing is being undone; use done or not_done.")
+    current = planner.current_step(view.saga, view.history) if view.saga else ""
+    if step == current or view.facts[step].in_doubt:
         return ""
-    steps = {"at": current_step, "step": step}
-    return gettext("it stands at step '%(at)s', and step '%(step)s' is not in doubt.") % steps
+    steps = {"current": current, "step": step}
+    return gettext("it is at step '%(current)s', and step '%(step)s' is not in doubt.") % steps
 
 
-GUARDS: dict[Operation, Callable[[ExecutionView], str]] = {
-    Operation.RETRY: _why_not_retry,
-    Operation.CANCEL: _why_not_cancel,
-    Operation.COMPENSATE: _why_not_compensate,
-    Operation.HOLD: _why_not_hold,
-    Operation.RELEASE: _why_not_release,
-    Operation.VERIFY: _why_not_verify,
-    Operation.RESOLVE: _why_not_resolve,
-    Operation.ACKNOWLEDGE: _why_not_acknowledge,
-    Operation.CORRECT: _why_not_correct,
-}
+def _may_happen(view: ExecutionView, events: Collection[StateEvent]) -> bool:
+    return any((view.state, event) in ARROWS for event in events)
 
 
-def _held_before_any_attempt(view: ExecutionView) -> bool:
-    before_the_end = (SagaState.PENDING, SagaState.IN_PROGRESS)
-    if not view.execution.held or view.saga is None or view.state not in before_the_end:
+def _registered(view: ExecutionView) -> str:
+    if view.saga:
+        return ""
+    return gettext("no saga named '%(saga)s' is registered here.") % {"saga": view.execution.saga_name}
+
+
+def _idle(view: ExecutionView) -> str:
+    if view.execution.leased and view.execution.held:
+        return gettext("its worker crashed, and the interrupted attempt is not recorded yet; release it first.")
+    if view.execution.leased or view.execution.pending_request:
+        return gettext("it is being processed right now; wait until that has ended.")
+    return ""
+
+
+def _before_pivot(view: ExecutionView) -> str:
+    return gettext("it has reached its point of no return.") if view.execution.pivot_reached else ""
+
+
+def _has_compensation(view: ExecutionView) -> str:
+    return "" if view.remaining else gettext("none of its steps can be undone.")
+
+
+def _not_cancelling(view: ExecutionView) -> str:
+    return gettext("it is already being cancelled.") if view.execution.pending_request == "cancel" else ""
+
+
+def _not_held(view: ExecutionView) -> str:
+    return gettext("it is already on hold.") if view.execution.held else ""
+
+
+def _no_hold_requested(view: ExecutionView) -> str:
+    requested = view.execution.pending_request in ("hold", "cancel")
+    return gettext("a hold or a cancellation has already been requested.") if requested else ""
+
+
+def _held(view: ExecutionView) -> str:
+    return "" if view.execution.held else gettext("it is not on hold.")
+
+
+def _has_verifiable_step(view: ExecutionView) -> str:
+    steps = [view.step(name) for name in view.in_doubt]
+    if any(step and step.verify for step in steps):
+        return ""
+    return gettext("it has no step in doubt that a provider can be asked about.")
+
+
+def _not_held_by_operator(view: ExecutionView) -> str:
+    held = view.execution.held and view.hold_cause == "operator"
+    return gettext("it is on hold; release it first.") if held else ""
+
+
+def _resolvable(view: ExecutionView) -> str:
+    if view.execution.held or _may_happen(view, {StateEvent.RESOLVE}):
+        return ""
+    return gettext("a step can be marked as resolved only while the case is on hold or partly undone.")
+
+
+def _needs_attention(view: ExecutionView) -> str:
+    return "" if view.execution.needs_attention else gettext("it does not need attention.")
+
+
+def _correctable(view: ExecutionView) -> str:
+    if _may_happen(view, {StateEvent.RETRY}) or _held_before_first_attempt(view):
+        return ""
+    return gettext("its input can be corrected only after it failed, or on hold before the first attempt of a step.")
+
+
+def _held_before_first_attempt(view: ExecutionView) -> bool:
+    if not view.execution.held or not _may_happen(view, FORWARD):
         return False
-    attempt = planner.in_flight(view.saga, view.history)
+    attempt = view.next_attempt
     return attempt is not None and attempt.direction is Direction.ACTION and attempt.number == 1
 
 
-def _state_of(view: ExecutionView) -> dict[str, str]:
-    return {"state": str(view.execution.get_state_display())}
+GUARDS: dict[Operation, Guard] = {
+    Operation.RETRY: Guard(
+        (_registered, _idle),
+        events={StateEvent.RETRY, StateEvent.RETRY_COMPENSATIONS},
+        wrong_state=_("it can be retried only after it failed, and it is “%(state)s”."),
+    ),
+    Operation.CANCEL: Guard(
+        (_before_pivot, _not_cancelling, _registered),
+        events={StateEvent.CANCEL, StateEvent.ROLL_BACK, StateEvent.FAIL},
+        wrong_state=_("it is too late to cancel: it is “%(state)s”."),
+    ),
+    Operation.COMPENSATE: Guard(
+        (_registered, _before_pivot, _has_compensation, _idle),
+        events={StateEvent.COMPENSATE},
+        wrong_state=_("it can be undone only after it succeeded, and it is “%(state)s”."),
+    ),
+    Operation.HOLD: Guard((_not_held, _no_hold_requested), events=BY_WORKERS, wrong_state=_("it has ended.")),
+    Operation.RELEASE: Guard((_held,)),
+    Operation.VERIFY: Guard((_registered, _has_verifiable_step, _not_held_by_operator, _idle)),
+    Operation.RESOLVE: Guard((_resolvable, _registered, _idle)),
+    Operation.ACKNOWLEDGE: Guard(
+        (_needs_attention,),
+        events={StateEvent.RETRY},
+        wrong_state=_("it can be acknowledged only after it failed, and it is “%(state)s”."),
+    ),
+    Operation.CORRECT: Guard((_correctable, _registered, _idle)),
+}

@@ -1,4 +1,4 @@
-"""A sum of money that an act would move, and whether somebody has typed just that."""
+"""The amount that an operation moves, and whether somebody typed that amount to confirm it."""
 
 from __future__ import annotations
 
@@ -13,32 +13,6 @@ from sagas.definition.saga import SagaStep
 from sagas.presentation import templates
 
 
-def total_of(steps: Sequence[SagaStep], contexts: templates.Contexts, hidden: Sequence[str] = ()) -> Amount | None:
-    """What these steps move together; None where that is nothing, cannot be read, or is under a hidden key."""
-    keys = [step.money for step in steps if step.money]
-    if not keys or set(keys) & set(hidden):
-        return None
-    try:
-        amounts = [templates.amount(key, contexts) for key in keys]
-    except (LookupError, ValueError, ArithmeticError):
-        return None
-    return Amount(sum((amount for amount, _ in amounts), Decimal(0)), amounts[0][1])
-
-
-@dataclass(frozen=True)
-class HiddenAmount:
-    """A sum that is not known, or not to this reader, of the execution with this id; who means it types the id."""
-
-    saga_id: str
-
-    def __str__(self) -> str:
-        return self.saga_id
-
-    def matches(self, typed: str) -> bool:
-        """Whether this is the id."""
-        return typed.strip() == self.saga_id
-
-
 @dataclass(frozen=True)
 class Amount:
     """An amount in a currency; its text is what people read."""
@@ -50,15 +24,41 @@ class Amount:
         return templates.money(self.amount, self.currency)
 
     def matches(self, typed: str) -> bool:
-        """Whether this is the sum as any of the site's languages writes it, with its currency or without."""
+        """Whether this amount was typed, as any language of the site writes it, with or without the currency."""
         bare = "".join(typed.split()).upper()
         for sign in (templates.SYMBOLS.get(self.currency, ""), self.currency):
             bare = bare.removeprefix(sign.upper()).removesuffix(sign.upper())
-        return bare in set(self._written())
+        return bare in set(self._spellings())
 
-    def _written(self) -> Iterator[str]:
+    def _spellings(self) -> Iterator[str]:
         for language, _ in settings.LANGUAGES:
             with translation.override(language):
                 for grouped in (True, False):
                     number = formats.number_format(self.amount, 2, force_grouping=grouped)
                     yield "".join(str(number).split())
+
+
+@dataclass(frozen=True)
+class HiddenAmount:
+    """An amount that is unreadable or hidden from this reader, who confirms it with the id of the execution."""
+
+    saga_id: str
+
+    def __str__(self) -> str:
+        return self.saga_id
+
+    def matches(self, typed: str) -> bool:
+        """Whether the id was typed."""
+        return typed.strip() == self.saga_id
+
+
+def total_of(steps: Sequence[SagaStep], contexts: templates.Contexts, hidden: Sequence[str] = ()) -> Amount | None:
+    """Return what these steps move together; None if that is nothing, unreadable, or under a hidden key."""
+    keys = [step.money for step in steps if step.money]
+    if not keys or set(keys) & set(hidden):
+        return None
+    try:
+        amounts = [templates.amount(key, contexts) for key in keys]
+    except (LookupError, ValueError, ArithmeticError):
+        return None
+    return Amount(sum((amount for amount, _ in amounts), Decimal(0)), amounts[0][1])

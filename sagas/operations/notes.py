@@ -1,4 +1,4 @@
-"""What people add to an execution's history without changing anything of it: a note, and that they looked."""
+"""Entries that operators add to a history without changing the execution: notes, and looks at personal data."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from sagas.engine.logs import log
 from sagas.models import SagaEvent, SagaExecution
 from sagas.storage import database
 
-from .base import PYTHON, Actor
+from .operation import PYTHON, Actor
 
 
 def note(saga_id: str, text: str, by: Actor = PYTHON) -> SagaEvent:
-    """Keep a note with the execution, for whoever looks at it next; raises UnknownExecution."""
-    return _remark(SagaEvent.Kind.NOTE, saga_id, text, by)
+    """Add a note for others to read; raise UnknownExecution."""
+    return _record(SagaEvent.Kind.NOTE, saga_id, text, by)
 
 
 def reveal(saga_id: str, reason: str, by: Actor = PYTHON) -> SagaEvent:
-    """Keep that somebody has looked at personal data, and why; raises UnknownExecution."""
-    return _remark(SagaEvent.Kind.REVEAL, saga_id, reason, by)
+    """Record that somebody looked at personal data, and why; raise UnknownExecution."""
+    return _record(SagaEvent.Kind.REVEAL, saga_id, reason, by)
 
 
-def _remark(kind: SagaEvent.Kind, saga_id: str, text: str, by: Actor) -> SagaEvent:
+def _record(kind: SagaEvent.Kind, saga_id: str, text: str, by: Actor) -> SagaEvent:
     rows = SagaExecution.objects.using(database.alias()).with_id(saga_id)
     row = rows.only("saga_name", "version", "run").first()
     if row is None:
@@ -38,5 +38,5 @@ def _remark(kind: SagaEvent.Kind, saga_id: str, text: str, by: Actor) -> SagaEve
         version=row.version,
         run=row.run,
     )
-    log(logging.INFO, "remark.made", kind=kind.value, saga_id=saga_id, saga=row.saga_name, source=by.source)
+    log(logging.INFO, "note.added", kind=kind.value, saga_id=saga_id, saga=row.saga_name, source=by.source)
     return event

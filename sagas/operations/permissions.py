@@ -1,10 +1,10 @@
-"""Which permission each act needs, on every surface."""
+"""The permission that each operation needs, in the admin and the API."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .base import Operation
+from .operation import Operation
 
 VIEW = "sagas.view_sagaexecution"
 PERSONAL = "sagas.view_personal_data"
@@ -23,5 +23,5 @@ NEEDS = {
 
 
 def may_note(user: Any) -> bool:
-    """Whether the user may write notes: whoever may do anything may say something."""
+    """Whether the user may write notes: everybody who may perform any operation."""
     return any(map(user.has_perm, NEEDS.values()))

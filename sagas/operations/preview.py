@@ -1,140 +1,199 @@
-"""What an act would do: a sentence, and the calls it would make."""
+"""What an operation would do: a sentence, the calls that it causes, and those that may follow. Writes nothing."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from django.utils.translation import gettext
 
-from sagas.definition.states import TERMINAL, Direction, Outcome, Resolution, SagaState
+from sagas.definition.states import UNFINISHED, Direction, Ending, Outcome, SagaState
 from sagas.engine import planner
-from sagas.engine.history import History, PastAttempt, in_doubt, key_of, retried
-from sagas.engine.planner import Attempt, Move
+from sagas.engine.history import History, PastAttempt, key_of, past_pivot, retried, roll_back
+from sagas.engine.planner import Attempt, RollBack
 from sagas.models.clock import CLOCK
 from sagas.presentation.execution_view import ExecutionView
 
-from .base import Call, Operation
-from .resolution_effects import undos
+from .operation import Call, Operation, Preview
 
-Told = tuple[str, list[Call]]
-
-
-def _preview_retry(view: ExecutionView) -> Told:
-    if view.state is SagaState.PARTIALLY_COMPENSATED:
-        return gettext("Tries again to undo what is not undone."), _undo_calls(_as_retried(view))
-    history = next_run(view)
-    steps = [Call(name, Direction.ACTION, key_of(history, name, Direction.ACTION)) for name in history.plan]
-    sentence = gettext("Starts run %(run)d from the first step, with new idempotency keys.")
-    return sentence % {"run": history.run}, steps
+Effect = tuple[str, list[Call]]
 
 
-def _preview_cancel(view: ExecutionView) -> Told:
-    calls = _undo_calls(view.as_rolling_back())
-    running = _running(view)
-    if running and running not in calls:
-        calls.insert(0, running)
-    return gettext("Stops it, and undoes what was done."), calls
+@dataclass(frozen=True)
+class Consequences:
+    """Calls that follow those of an operation: `certain` if all goes well, `possible` depending on an answer."""
+
+    certain: Sequence[Call] = ()
+    possible: Sequence[Call] = ()
 
 
-def _preview_compensate(view: ExecutionView) -> Told:
-    return gettext("Undoes all that was done, last step first."), _undo_calls(view.as_rolling_back())
+def preview_of(operation: Operation, view: ExecutionView) -> Preview:
+    """Return what the operation would do now."""
+    sentence, calls = EFFECTS[operation](view)
+    kept = () if starts_over(operation, view) else view.execution.steps_completed
+    not_repeated = tuple(name for name in kept if name not in {call.step for call in calls})
+    execution = view.execution
+    return Preview(
+        operation, execution.saga_id, execution.version, sentence, tuple(calls), not_repeated, tuple(view.in_doubt)
+    )
 
 
-def _preview_hold(view: ExecutionView) -> Told:
-    if view.execution.leased:
-        return gettext(
-            "It stops as soon as the step under way has ended; "
-            "nothing is undone, and nothing goes on until somebody releases it."
-        ), []
-    return gettext("It stops now; nothing is undone, and nothing goes on until somebody releases it."), []
+def consequences(operation: Operation, calls: Sequence[Call], view: ExecutionView) -> Consequences:
+    """Return what follows these calls of the operation: a release and a check do not stop at the first call."""
+    if view.saga is None or not calls:
+        return Consequences()
+    if operation is Operation.RELEASE:
+        later = _after(calls[0], view)
+        return Consequences(possible=later) if calls[0].direction is Direction.VERIFY else Consequences(later)
+    if operation is Operation.VERIFY and view.state in UNFINISHED:
+        return _after_answers(view, {call.step for call in calls})
+    return Consequences()
 
 
-def _preview_release(view: ExecutionView) -> Told:
-    saga, history = view.saga, released(view)
-    move = planner.next_move(saga, history, planner.FOREVER) if saga else None
-    calls = [Call(move.step.name, move.direction, move.key)] if isinstance(move, Attempt) else []
-    return gettext("Goes on from where it stands, with a fresh budget of retries and the same idempotency keys."), calls
-
-
-def _preview_verify(view: ExecutionView) -> Told:
-    key = key_of
-    names = in_doubt(view.history)
-    steps = [step for step in view.saga or () if step.verify and step.name in names]
-    calls = [Call(s.name, Direction.VERIFY, key(view.history, s.name, Direction.VERIFY)) for s in steps]
-    return gettext("Asks the providers what really happened; changes nothing there."), calls
-
-
-def _preview_resolve(_: ExecutionView) -> Told:
-    return gettext("Puts down, with your evidence, what has become of the step; no provider is called for it."), []
-
-
-def _preview_acknowledge(_: ExecutionView) -> Told:
-    return gettext("Takes it off the list of those that need attention; nothing else changes."), []
-
-
-def _preview_correct(view: ExecutionView) -> Told:
-    if view.state is SagaState.FAILED:
-        return gettext("The input is replaced, and counts when it is tried again."), []
-    return gettext("The input is replaced, and counts once it is released."), []
-
-
-PREVIEWS: dict[Operation, Callable[[ExecutionView], Told]] = {
-    Operation.RETRY: _preview_retry,
-    Operation.CANCEL: _preview_cancel,
-    Operation.COMPENSATE: _preview_compensate,
-    Operation.HOLD: _preview_hold,
-    Operation.RELEASE: _preview_release,
-    Operation.VERIFY: _preview_verify,
-    Operation.RESOLVE: _preview_resolve,
-    Operation.ACKNOWLEDGE: _preview_acknowledge,
-    Operation.CORRECT: _preview_correct,
-}
+def starts_over(operation: Operation, view: ExecutionView) -> bool:
+    """Whether the operation starts a new run, which knows only the input."""
+    return operation is Operation.RETRY and view.state is SagaState.FAILED
 
 
 def next_run(view: ExecutionView) -> History:
-    """An empty history for the run after this one, with today's steps."""
+    """Return the empty history of a new run, with the steps of the current definition."""
     plan = view.saga.names if view.saga else view.history.plan
     return History(view.history.saga_id, view.history.run + 1, SagaState.PENDING, plan)
 
 
 def released(view: ExecutionView) -> History:
-    """The history that a release leaves behind: with a fresh budget, unless no step was the cause of the hold."""
+    """Return the history after a release: with a fresh retry budget, unless `on_change` was the cause of the hold."""
     if view.hold_cause == "on_change":
         return view.history
     return dataclasses.replace(view.history, budget_since=view.execution.version + 1)
 
 
-def with_resolution(view: ExecutionView, step: str, word: Resolution) -> History:
-    """The history with a person's word on the step."""
-    version, now = view.execution.version + 1, CLOCK.by_host()
-    outcome = Outcome.FAILED if word is Resolution.NOT_DONE else Outcome.SUCCEEDED
-    past = PastAttempt(version, step, Direction.RESOLVED, 1, outcome, "", now, now, resolution=word)
-    return view.history.with_attempt(past)
+def _retry(view: ExecutionView) -> Effect:
+    if view.state is SagaState.PARTIALLY_COMPENSATED:
+        again = view.with_history(retried(view.history, view.execution.version + 1))
+        return gettext("Retries what could not be undone."), _compensations(again)
+    history = next_run(view)
+    sentence = gettext("Starts run %(run)d from the first step, with new idempotency keys.") % {"run": history.run}
+    return sentence, [_call(history, name, Direction.ACTION) for name in history.plan]
 
 
-def move_after_resolution(view: ExecutionView, history: History) -> Move | None:
-    """What comes next once a person's word has led to this history; None where a word does not end the hold."""
-    if view.saga is None or view.state in TERMINAL or view.hold_cause != "engine":
-        return None
-    return planner.next_move(view.saga, history, CLOCK.by_host())
+def _cancel(view: ExecutionView) -> Effect:
+    calls = _compensations(view.as_rolling_back())
+    running = _compensation_of_running_action(view)
+    if running and running not in calls:
+        calls.insert(0, running)
+    return gettext("Stops it and undoes what was done."), calls
 
 
-def _running(view: ExecutionView) -> Call | None:
-    """The undo of the action that a worker is about, which will have happened, or may have, when the cancel comes."""
-    execution, history = view.execution, view.history
-    attempt = planner.in_flight(view.saga, history) if view.saga and execution.leased else None
+def _compensation_of_running_action(view: ExecutionView) -> Call | None:
+    """Return the compensation of the action that a worker is calling, which may have happened by the cancel."""
+    attempt = view.next_attempt if view.execution.leased else None
     if attempt is None or attempt.direction is not Direction.ACTION or attempt.step.compensation is None:
         return None
-    name = attempt.step.name
-    return Call(name, Direction.COMPENSATION, key_of(history, name, Direction.COMPENSATION))
+    return _call(view.history, attempt.step.name, Direction.COMPENSATION)
 
 
-def _as_retried(view: ExecutionView) -> ExecutionView:
-    version = view.execution.version + 1
-    history = retried(view.history, version)
-    return view.with_history(history)
+def _compensate(view: ExecutionView) -> Effect:
+    return gettext("Undoes everything that was done, last step first."), _compensations(view.as_rolling_back())
 
 
-def _undo_calls(view: ExecutionView) -> list[Call]:
-    return undos(view.saga, view.history) if view.saga else []
+def _hold(view: ExecutionView) -> Effect:
+    if view.execution.leased:
+        return gettext("Stops it after the current step. Nothing is undone; nothing goes on until it is released."), []
+    return gettext("Stops it now. Nothing is undone; nothing goes on until it is released."), []
+
+
+def _release(view: ExecutionView) -> Effect:
+    move = planner.next_move(view.saga, released(view), planner.FOREVER) if view.saga else None
+    calls = [Call(move.step.name, move.direction, move.key)] if isinstance(move, Attempt) else []
+    return gettext("Goes on where it stopped, with a fresh retry budget and the same idempotency keys."), calls
+
+
+def _verify(view: ExecutionView) -> Effect:
+    steps = [step.name for step in view.saga or () if step.verify and step.name in view.in_doubt]
+    calls = [_call(view.history, name, Direction.VERIFY) for name in steps]
+    return gettext("Asks the providers what really happened, and changes nothing there."), calls
+
+
+def _resolve(_: ExecutionView) -> Effect:
+    return gettext("Records what really happened to a step, with evidence. No provider is called for it."), []
+
+
+def _acknowledge(_: ExecutionView) -> Effect:
+    return gettext("Removes it from the list of cases that need attention. Nothing else changes."), []
+
+
+def _correct(view: ExecutionView) -> Effect:
+    if view.state is SagaState.FAILED:
+        return gettext("Replaces the input. The next retry uses it."), []
+    return gettext("Replaces the input. It is used after the release."), []
+
+
+EFFECTS: dict[Operation, Callable[[ExecutionView], Effect]] = {
+    Operation.RETRY: _retry,
+    Operation.CANCEL: _cancel,
+    Operation.COMPENSATE: _compensate,
+    Operation.HOLD: _hold,
+    Operation.RELEASE: _release,
+    Operation.VERIFY: _verify,
+    Operation.RESOLVE: _resolve,
+    Operation.ACKNOWLEDGE: _acknowledge,
+    Operation.CORRECT: _correct,
+}
+
+
+def _after_answers(view: ExecutionView, asked: Collection[str]) -> Consequences:
+    """Return what follows if the providers confirm the steps, deny them, or cannot tell."""
+    answered = [_answered(view.history, asked, outcome) for outcome in (Outcome.SUCCEEDED, Outcome.FAILED)]
+    ways = [_way_on(view.with_history(history)) for history in (view.history, *answered)]
+    calls = list(dict.fromkeys(call for way in ways for call in way))
+    certain = [call for call in calls if all(call in way for way in ways)]
+    return Consequences(certain, [call for call in calls if call not in certain])
+
+
+def _answered(history: History, asked: Collection[str], outcome: Outcome) -> History:
+    """Return the history with this answer for each of the steps."""
+    sequence = 1 + max(history.budget_since, *(past.sequence for past in history.attempts))
+    ending = Ending.SPENT if outcome is Outcome.FAILED else Ending.NONE
+    now = CLOCK.by_host()
+    for step in asked:
+        answer = PastAttempt(sequence, step, Direction.VERIFY, 1, outcome, "", now, now, ending=ending)
+        history = history.with_attempt(answer)
+    return history
+
+
+def _way_on(view: ExecutionView) -> list[Call]:
+    """Return all calls from here on if all goes well, without a repeated verify."""
+    saga, history = view.saga, view.history
+    move = planner.next_move(saga, history, planner.FOREVER) if saga else None
+    if isinstance(move, RollBack):
+        return _compensations(view.with_history(roll_back(history, move.failed_step)))
+    if not isinstance(move, Attempt):
+        return []
+    first = Call(move.step.name, move.direction, move.key)
+    later = _after(first, view)
+    return later if first.direction is Direction.VERIFY else [first, *later]
+
+
+def _after(first: Call, view: ExecutionView) -> list[Call]:
+    """Return what follows this call if all goes well; after a verify, what follows any answer."""
+    if first.direction is Direction.COMPENSATION:
+        return [call for call in _compensations(view) if call.step != first.step]
+    history, step = view.history, view.step(first.step)
+    later = [name for name in history.plan[history.plan.index(first.step) + 1 :] if not view.facts[name].done]
+    actions = [_call(history, name, Direction.ACTION) for name in later]
+    if first.direction is not Direction.VERIFY or view.saga is None or step is None:
+        return actions
+    if step.optional or past_pivot(view.saga, history):
+        return actions
+    return actions + _compensations(view.with_history(roll_back(history, first.step)))
+
+
+def _compensations(view: ExecutionView) -> list[Call]:
+    """Return the calls of the open compensations, in their order."""
+    return [_call(view.history, name, Direction.COMPENSATION) for name in view.remaining]
+
+
+def _call(history: History, step: str, direction: Direction) -> Call:
+    return Call(step, direction, key_of(history, step, direction))

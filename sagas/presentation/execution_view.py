@@ -36,8 +36,7 @@ EVENTS_LOADED = Q(kind=SagaEvent.Kind.CORRECT) | (Q(kind__in=HOLDS) & ~Q(executi
 class ExecutionView:
     """An execution, its saga (None if it is not registered here) and the history of its current run.
 
-    `step_runs` and `events` are the rows that were loaded with it, if any. `bound` says that an operation is meant for
-    this version of the execution only.
+    `step_runs` and `events` are the rows that were loaded with it, if any.
     """
 
     execution: SagaExecution
@@ -45,7 +44,6 @@ class ExecutionView:
     history: History
     step_runs: Sequence[StepRun] = ()
     events: Sequence[SagaEvent] | None = None
-    bound: bool = False
 
     @property
     def state(self) -> SagaState:
@@ -121,19 +119,19 @@ class ExecutionView:
 
     def with_history(self, history: History) -> ExecutionView:
         """The same execution, as if this were its history."""
-        return replace(self, history=history, step_runs=(), events=None, bound=False)
+        return replace(self, history=history, step_runs=(), events=None)
 
     def as_rolling_back(self) -> ExecutionView:
         """The same execution, as if an operator's rollback had begun."""
         return self.with_history(roll_back(self.history, ""))
 
 
-def load_view(saga_id: str, *, bound: bool = False) -> ExecutionView:
+def load_view(saga_id: str) -> ExecutionView:
     """Load the execution of that id as it is now; raises UnknownExecution."""
     view = find_view(saga_id)
     if view is None:
         raise UnknownExecution(saga_id)
-    return replace(view, bound=bound)
+    return view
 
 
 def find_view(saga_id: str) -> ExecutionView | None:

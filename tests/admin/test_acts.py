@@ -234,8 +234,8 @@ def test_a_word_with_what_the_step_would_have_reported(support, stage, registere
     for output, said in [
         ("{", "This is not JSON."),
         ("[" * 50_000, "This is nested too deeply."),
-        ("[1]", "must be a mapping, and goes with the outcome done"),
-        ("[]", "must be a mapping, and goes with the outcome done"),
+        ("[1]", "must be a mapping, and is allowed only with the outcome done"),
+        ("[]", "must be a mapping, and is allowed only with the outcome done"),
     ]:
         page = do(support, execution, "resolve", output=output, **word)
         assert said in text_of(page)
@@ -448,7 +448,7 @@ def test_the_same_form_twice_does_it_once(support):
 
     assert page.status_code == 409
     assert MOVED in text_of(page)
-    assert "Only what has failed can be tried again, and this is “Pending”." in text_of(page)
+    assert "It can be retried only after it failed, and it is “Pending”." in text_of(page)
     assert "What is possible now Hold" in text_of(page)
     assert execution.events.count() == 1
 
@@ -479,7 +479,7 @@ def test_who_comes_second_by_a_hair_is_told_so(supervisor, quicker, at):
 
     assert page.status_code == 409
     assert MOVED in text_of(page)
-    assert "Only what has succeeded can be undone as a whole, and this is “Undoing”." in text_of(page)
+    assert "It can be undone only after it succeeded, and it is “Undoing”." in text_of(page)
     assert [event.reason for event in execution.events.all()] == ["a colleague"]
 
 
@@ -504,7 +504,7 @@ def test_an_act_that_its_consequences_forbid_says_why_without_personal_words(sup
     page = do(support, execution, "retry")
 
     assert page.status_code == 409
-    assert "What follows from it could not be written down: ValueError: no booking of [name]" in text_of(page)
+    assert "Nothing was changed, because on_change raised an error: ValueError: no booking of [name]" in text_of(page)
     assert not execution.events.exists()
 
 
@@ -514,7 +514,7 @@ def test_a_page_of_an_act_that_is_not_possible_says_why_and_what_is(support):
     page = support.get(act_url(execution, "release"))
 
     assert page.status_code == 409
-    assert "It is not held." in text_of(page)
+    assert "It is not on hold." in text_of(page)
     assert MOVED not in text_of(page)
     assert "What is possible now Try again from the start" in text_of(page)
 

@@ -113,7 +113,7 @@ def test_a_second_tab_that_shows_the_same_does_nothing_twice(support, failed):
 
     assert retries() == {"f-0": 1, "f-1": 1, "f-2": 1}
     said = words(support.get(followed["Location"]))
-    assert said.count("Not done: it has moved since you looked; look again and decide then.") == 3
+    assert said.count("Not done: it has changed since you looked at it. Look again, then decide.") == 3
 
 
 def test_who_reloads_the_page_or_comes_back_to_it_finds_what_was_confirmed(support, supervisor, failed):
@@ -184,7 +184,7 @@ def test_those_that_it_is_not_possible_for_are_told_with_the_reason(support, fai
 
     assert "1 execution is tried again" in said
     assert "26 executions are left as they are" in said
-    assert "Only what has failed can be tried again, and this is “Succeeded”. (25) done-0 done-1" in said
+    assert "It can be retried only after it failed, and it is “Succeeded”. (25) done-0 done-1" in said
     assert "and 5 more" in said
     assert "Its row in the database cannot be read. (1) f-0" in said
 
@@ -264,10 +264,10 @@ def test_who_has_lost_the_permission_since_the_preview_is_refused(support, faile
 @pytest.mark.parametrize(
     ("take_away", "told"),
     [
-        (lambda user: user.groups.clear(), "who confirmed it may not do this any more."),
+        (lambda user: user.groups.clear(), "the user who confirmed it may not do this any more."),
         (lambda user: type(user).objects.filter(pk=user.pk).update(is_active=False),
-         "the account of who confirmed it has been closed since."),
-        (lambda user: user.delete(), "the account of who confirmed it has been deleted since."),
+         "the account of the user who confirmed it was closed."),
+        (lambda user: user.delete(), "the account of the user who confirmed it was deleted."),
     ],
 )  # fmt: skip
 def test_who_loses_the_right_while_it_goes_on_has_the_rest_refused(support, auditor, failed, settings, take_away, told):
@@ -321,7 +321,7 @@ def test_progress_tells_each_group_and_each_row_and_how_it_stands_now(support, f
         "2 of 5 have ended All 5 Waiting for their turn 0 Under way 3 Succeeded 0 Failed 0 Need a person 1 Not done 1"
         in said
     )
-    assert "f-0 Not done: it has moved since you looked; look again and decide then. Held" in said
+    assert "f-0 Not done: it has changed since you looked at it. Look again, then decide. Held" in said
     assert re.search(r"f-1 Done at \S+ [ap]\.m\. Held f-2 Done at \S+ [ap]\.m\. Pending", said)
     drain()
     assert "5 of 5 have ended" in words(support.get(followed))

@@ -30,8 +30,10 @@ QUICK = (
 )
 CANCEL_INVOICE = "What the undo would do: The invoice for R$ 420.00 is cancelled."
 REFUND = "What the undo would do: R$ 420.00 is given back to the customer."
-AGAIN_NOT_NOW = "Undo again: Only what has failed can be tried again, and this is “Undoing”."
-RESOLVE_NOT_NOW = "Resolve a step by hand: A step can be resolved by hand only while the case is held or partly undone."
+AGAIN_NOT_NOW = "Undo again: It can be retried only after it failed, and it is “Undoing”."
+RESOLVE_NOT_NOW = (
+    "Resolve a step by hand: A step can be marked as resolved only while the case is on hold or partly undone."
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -281,13 +283,14 @@ def test_a_saga_that_is_not_registered_any_more_is_shown_by_its_step_runs(
 
     waiting, failed = cards(shown(support, "?saga=gone"))
     assert waiting.startswith(
-        "What the undo would do: Ship is undone. Not known here Nothing here knows what “gone” is; "
+        "What the undo would do: Ship will be undone. Not known here Nothing here knows what “gone” is; "
         "call whoever looks after the system. "
         "The provider's last answer is hidden: what is personal in it is not known here. Attempts 4 "
     )
     assert waiting.endswith(f"Kind Gone, g-1 Case file {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
     assert failed.startswith(
-        "What the undo would do: Ship is undone. Failed for good It has failed for good; a person has to see to it. "
+        "What the undo would do: Ship will be undone. Failed for good "
+        "It has failed for good; a person has to see to it. "
     )
     nobody_knows = "No saga named 'gone' is registered here."
     assert failed.endswith(

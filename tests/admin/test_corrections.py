@@ -71,7 +71,7 @@ def test_a_wrong_address_is_corrected_and_the_payment_tried_again(supervisor):
     page = correct(supervisor, execution, customer_email="ana.souza@example.com")
 
     assert changes(page) == [("Customer email", "refuse@example.com", "ana.souza@example.com")]
-    assert items(page, "Money") == ["R$ 420.00 is charged to the customer."]
+    assert items(page, "Money") == ["R$ 420.00 will be charged to the customer."]
     assert "A receipt is sent to ana.souza@example.com." in items(page, "What happens, in this order")
     assert not execution.events.exists()
 
@@ -336,8 +336,8 @@ def test_where_only_the_correction_went_through_that_is_said(supervisor, execute
     assert confirm(supervisor, execution, page)["Location"] == case_url(execution)
 
     assert told(supervisor, execution) == (
-        "The input is corrected, but nothing goes on with it yet: "
-        "what follows from it could not be written down: ValueError: no seat for Recife"
+        "The input is corrected, but the case does not go on with it: "
+        "nothing was changed, because on_change raised an error: ValueError: no seat for Recife"
     )
     execution.refresh_from_db()
     assert (execution.input, execution.state) == ({"city": "Recife"}, SagaState.FAILED)

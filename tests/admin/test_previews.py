@@ -1,4 +1,4 @@
-"""Before an act: what it will do, what it will not do again, the money it moves, what cannot be taken back."""
+"""The previews of the admin: calls, steps that stay, money, and what can't be reversed."""
 
 import pytest
 
@@ -13,19 +13,19 @@ from .cases import act_url, case_url, do, items, scene, text_of
 CALLS = "What happens, in this order"
 KEPT = "What is not done again"
 MONEY = "Money"
-FOR_GOOD = "What cannot be taken back"
-DOUBT = "What nobody knows yet"
-PERHAPS = "What may follow, as the answer is"
-AN_UNDO = "An undo is for good: what it takes back can only be started anew."
+IRREVERSIBLE = "What cannot be taken back"
+IN_DOUBT = "What nobody knows yet"
+POSSIBLE = "What may follow, as the answer is"
+UNDO_IS_FINAL = "What is undone can't be restored."
 
 
-def test_a_new_attempt_after_a_refund_charges_again(supervisor):
+def test_a_retry_after_a_refund_charges_again(supervisor):
     execution = scene("collect_payment", "refunded")
 
     page = supervisor.get(act_url(execution, "retry"))
 
     assert "Try again from the start" in text_of(page)
-    assert "It is done once more, from the first step; nothing of the last time counts." in text_of(page)
+    assert "Runs every step again." in text_of(page)
     assert "Technical view" in text_of(page)
     assert "Starts run 2 from the first step, with new idempotency keys." in text_of(page)
     assert items(page, CALLS) == [
@@ -34,19 +34,19 @@ def test_a_new_attempt_after_a_refund_charges_again(supervisor):
         "A receipt is sent to refuse@example.com.",
         "The payment is reported to analytics.",
     ]
-    assert items(page, MONEY) == ["R$ 420.00 is charged to the customer."]
-    assert items(page, FOR_GOOD) == [
+    assert items(page, MONEY) == ["R$ 420.00 will be charged to the customer."]
+    assert items(page, IRREVERSIBLE) == [
         "A receipt is sent to refuse@example.com.",
         "The payment is reported to analytics.",
     ]
     assert items(page, KEPT) == []
-    assert items(page, DOUBT) == []
+    assert items(page, IN_DOUBT) == []
 
 
-def test_an_undo_of_a_finished_payment_gives_the_money_back(supervisor):
+def test_compensating_a_payment_refunds_the_money(supervisor):
     page = supervisor.get(act_url(scene("collect_payment", "succeeded"), "compensate"))
 
-    assert "Undoes all that was done, last step first." in text_of(page)
+    assert "Undoes everything that was done, last step first." in text_of(page)
     assert items(page, CALLS) == [
         "The entry of R$ 420.00 in the books is voided.",
         "R$ 420.00 is given back to the customer.",
@@ -55,8 +55,8 @@ def test_an_undo_of_a_finished_payment_gives_the_money_back(supervisor):
         "The receipt was sent to ana.souza@example.com.",
         "The payment was reported to analytics.",
     ]
-    assert items(page, MONEY) == ["R$ 420.00 goes back to the customer."]
-    assert items(page, FOR_GOOD) == [AN_UNDO]
+    assert items(page, MONEY) == ["R$ 420.00 will be refunded to the customer."]
+    assert items(page, IRREVERSIBLE) == [UNDO_IS_FINAL]
     assert "Type R$ 420.00 to confirm that it goes back to the customer" in text_of(page)
 
 
@@ -70,7 +70,7 @@ def test_what_is_undone_already_is_not_undone_again(support):
     assert voided.endswith(" in the books was voided.")
 
 
-def test_a_release_tells_all_that_follows_and_not_only_the_first_call(support):
+def test_a_release_lists_all_calls_that_follow(support):
     page = support.get(act_url(scene("create_booking", "held"), "release"))
 
     assert items(page, CALLS) == [
@@ -82,7 +82,7 @@ def test_a_release_tells_all_that_follows_and_not_only_the_first_call(support):
     assert items(page, MONEY) == []
 
 
-def test_a_release_of_a_rollback_tells_all_undos_that_follow(support, stage, registered):
+def test_a_release_of_a_rollback_lists_all_compensations(support, stage, registered):
     def holds(context):
         perform(Operation.HOLD, context.saga_id, reason="look")
 
@@ -93,24 +93,24 @@ def test_a_release_of_a_rollback_tells_all_undos_that_follow(support, stage, reg
 
     page = support.get(act_url(execution, "release"))
 
-    assert items(page, CALLS) == ["B is undone.", "A is undone."]
+    assert items(page, CALLS) == ["B will be undone.", "A will be undone."]
     assert items(page, KEPT) == ["C is undone."]
 
 
-def test_a_step_without_words_is_told_by_its_name(support, stage, registered):
+def test_a_step_without_wording_is_described_by_its_label(support, stage, registered):
     saga = registered(stage.step("book_hotel", StepFailed("no"), pivot=True, undo=None))
     execution = orchestrator.get_saga_orchestrator().execute("x", "trip", saga)
 
     page = support.get(act_url(execution, "retry"))
 
-    assert items(page, CALLS) == ["Book hotel is done."]
-    assert items(page, FOR_GOOD) == [
-        "Book hotel is done.",
-        "Once Book hotel is done, nothing of this can be undone any more.",
+    assert items(page, CALLS) == ["Book hotel will be done."]
+    assert items(page, IRREVERSIBLE) == [
+        "Book hotel will be done.",
+        "After Book hotel, nothing can be undone any more.",
     ]
 
 
-def test_a_refund_of_what_may_not_have_been_charged_says_so(supervisor, stage, registered):
+def test_a_refund_of_a_charge_in_doubt_says_so(supervisor, stage, registered):
     pay = stage.step("pay", OutcomeUnknown("no answer"), undo=[StepFailed("no")], money="price", retry_count=0)
     saga = registered(pay)
     execution = orchestrator.get_saga_orchestrator().execute(
@@ -119,11 +119,11 @@ def test_a_refund_of_what_may_not_have_been_charged_says_so(supervisor, stage, r
 
     page = supervisor.get(act_url(execution, "retry"))
 
-    assert items(page, MONEY) == ["€ 1,234.50 goes back to the customer, if it was charged."]
-    assert items(page, DOUBT) == ["Pay may have been done or not; it is not known yet."]
+    assert items(page, MONEY) == ["€ 1,234.50 will be refunded to the customer, if it was charged."]
+    assert items(page, IN_DOUBT) == ["Pay may have been done or not; it is not known yet."]
 
 
-def test_a_refund_of_what_is_just_being_charged_says_so_too(supervisor, stage, registered):
+def test_a_refund_of_a_charge_in_progress_says_so(supervisor, stage, registered):
     pages = []
 
     def charge(context):
@@ -133,37 +133,37 @@ def test_a_refund_of_what_is_just_being_charged_says_so_too(supervisor, stage, r
     orchestrator.get_saga_orchestrator().execute("x", "trip", context={"price": "420.00"})
 
     (page,) = pages
-    assert items(page, CALLS) == ["Pay is undone."]
-    assert items(page, MONEY) == ["R$ 420.00 goes back to the customer, if it was charged."]
+    assert items(page, CALLS) == ["Pay will be undone."]
+    assert items(page, MONEY) == ["R$ 420.00 will be refunded to the customer, if it was charged."]
 
 
 @pytest.mark.parametrize("price", ["much", "NaN", None])
-def test_an_amount_that_cannot_be_read_is_not_made_up(supervisor, stage, registered, price):
+def test_an_unreadable_amount_is_shown_as_its_key(supervisor, stage, registered, price):
     saga = registered(stage.step("pay", money="price"))
     execution = orchestrator.get_saga_orchestrator().execute("x", "trip", saga, context={"price": price})
 
     page = supervisor.get(act_url(execution, "compensate"))
 
-    assert items(page, MONEY) == ["[price] goes back to the customer."]
+    assert items(page, MONEY) == ["[price] will be refunded to the customer."]
     assert "Type x to confirm that money of this case goes back" in text_of(page)
 
 
-def test_what_several_steps_move_is_told_as_one_sum(supervisor, stage, registered):
+def test_the_amounts_of_several_steps_are_shown_as_one_sum(supervisor, stage, registered):
     saga = registered(stage.step("fare", money="fare"), stage.step("fee", money="fee"))
     execution = orchestrator.get_saga_orchestrator().execute("x", "trip", saga, context={"fare": "10.10", "fee": 2})
 
     page = supervisor.get(act_url(execution, "compensate"))
 
-    assert items(page, MONEY) == ["R$ 12.10 goes back to the customer."]
+    assert items(page, MONEY) == ["R$ 12.10 will be refunded to the customer."]
 
 
-def test_the_preview_of_a_check_says_whom_it_asks(support, stage, registered):
+def test_the_preview_of_a_check_names_the_step_it_asks_about(support, stage, registered):
     saga = registered(stage.step("pay", lost(), idempotent=False, verify=[{}]))
     execution = orchestrator.get_saga_orchestrator().execute("x", "trip", saga, max_seconds=0)
 
     page = support.get(act_url(execution, "verify"))
 
-    assert items(page, CALLS) == ["The provider is asked whether Pay was done."]
+    assert items(page, CALLS) == ["The provider will be asked whether Pay was done."]
 
 
 def test_looking_at_a_preview_changes_nothing(supervisor):
@@ -177,7 +177,7 @@ def test_looking_at_a_preview_changes_nothing(supervisor):
     assert (SagaEvent.objects.count(), execution.version) == before
 
 
-def test_a_preview_without_the_permission_tells_nothing_personal(support):
+def test_a_preview_without_the_permission_shows_nothing_personal(support):
     canaries = ("Ana Souza", "ana.souza", "11987654321", "refuse@example.com")
     pages = [
         support.get(act_url(scene("create_booking", "partial"), "retry")),
@@ -191,7 +191,7 @@ def test_a_preview_without_the_permission_tells_nothing_personal(support):
         assert not [canary for canary in canaries if canary in page.content.decode()]
 
 
-def test_a_release_that_asks_first_tells_the_money_that_either_answer_moves(support, stage, registered):
+def test_a_release_that_asks_first_shows_the_money_of_either_answer(support, stage, registered):
     steps = {"retry_count": 0, "idempotent": False, "money": "price"}
     registered(
         stage.step("deposit", money="price"),
@@ -204,24 +204,24 @@ def test_a_release_that_asks_first_tells_the_money_that_either_answer_moves(supp
 
     page = support.get(act_url(execution, "release"))
 
-    lead = "The provider is asked first; as its answer is, it goes on, or what was done is undone."
+    lead = "The provider is asked first. Depending on the answer, it goes on or is undone."
     assert lead in text_of(page)
-    assert items(page, CALLS) == ["The provider is asked whether Charge was done."]
+    assert items(page, CALLS) == ["The provider will be asked whether Charge was done."]
     assert items(page, MONEY) == [
-        "If it goes on, R$ 10.00 is charged to the customer.",
-        "If it is undone, as much as was charged goes back to the customer: R$ 20.00 at most.",
+        "If it goes on, R$ 10.00 will be charged to the customer.",
+        "If it is undone, what was charged will be refunded to the customer: at most R$ 20.00.",
     ]
-    assert items(page, PERHAPS) == ["Extras is done.", "Charge is undone.", "Deposit is undone."]
-    assert items(page, FOR_GOOD) == [AN_UNDO]
+    assert items(page, POSSIBLE) == ["Extras will be done.", "Charge will be undone.", "Deposit will be undone."]
+    assert items(page, IRREVERSIBLE) == [UNDO_IS_FINAL]
     preview = bulk.plan(Operation.RELEASE, [execution.pk])
     assert preview.money == {(Direction.ACTION, "BRL"): 10, (Direction.COMPENSATION, "BRL"): 20}
 
 
-# A check of what the engine holds: it ends the hold.
+# A check of an execution that the engine holds: it ends the hold.
 
 
 def held_by_the_engine(stage, registered, *steps):
-    """Held, since for a while what was deployed did not know the last step; it is deployed again."""
+    """Held because the last step was not deployed for a while; now it is deployed again."""
     execute = orchestrator.get_saga_orchestrator()
     registered(*steps)
     execution = execute.execute("x", "trip", context={"price": "10.00"}, max_seconds=0.2)
@@ -245,22 +245,22 @@ def charge_in_doubt(stage, registered):
     )
 
 
-def test_a_check_that_ends_a_hold_tells_first_what_may_follow(support, charge_in_doubt):
+def test_a_check_that_ends_a_hold_shows_what_may_follow(support, charge_in_doubt):
     page = support.get(act_url(charge_in_doubt, "verify"))
 
-    assert "The provider is asked first; as its answer is, it goes on, or what was done is undone." in text_of(page)
-    assert items(page, CALLS) == ["The provider is asked whether Charge was done."]
-    assert items(page, PERHAPS) == ["Mail is done.", "Charge is undone.", "Deposit is undone."]
+    assert "The provider is asked first. Depending on the answer, it goes on or is undone." in text_of(page)
+    assert items(page, CALLS) == ["The provider will be asked whether Charge was done."]
+    assert items(page, POSSIBLE) == ["Mail will be done.", "Charge will be undone.", "Deposit will be undone."]
     assert items(page, KEPT) == ["Deposit is done."]
     assert items(page, MONEY) == [
-        "If it is undone, as much as was charged goes back to the customer: R$ 20.00 at most."
+        "If it is undone, what was charged will be refunded to the customer: at most R$ 20.00."
     ]
-    assert items(page, FOR_GOOD) == ["Mail is done.", AN_UNDO]
-    assert items(page, DOUBT) == ["Charge may have been done or not; it is not known yet."]
+    assert items(page, IRREVERSIBLE) == ["Mail will be done.", UNDO_IS_FINAL]
+    assert items(page, IN_DOUBT) == ["Charge may have been done or not; it is not known yet."]
     assert "mail action x:1:mail" in text_of(page)
 
 
-def test_a_check_that_ends_a_hold_is_not_made_by_a_click_on_the_case(support, charge_in_doubt, stage):
+def test_a_check_that_ends_a_hold_asks_for_confirmation_first(support, charge_in_doubt, stage):
     case = support.get(case_url(charge_in_doubt)).content.decode()
     assert f'href="{act_url(charge_in_doubt, "verify")}">Check with the provider</a>' in case
     assert 'class="saga-act-at-once"' not in case
@@ -271,7 +271,7 @@ def test_a_check_that_ends_a_hold_is_not_made_by_a_click_on_the_case(support, ch
     assert stage.told[-2:] == ["charge.verify", "mail"]
 
 
-def test_a_check_after_which_money_goes_back_whatever_the_answer_is_takes_the_amount(support, stage, registered):
+def test_a_check_that_certainly_refunds_asks_for_the_amount(support, stage, registered):
     no_answer = {"verify": [ValueError("?"), None], "retry_count": 0, "timeout": 0.05}
     execution = held_by_the_engine(
         stage,
@@ -283,9 +283,9 @@ def test_a_check_after_which_money_goes_back_whatever_the_answer_is_takes_the_am
 
     page = support.get(act_url(execution, "verify"))
 
-    assert items(page, CALLS) == ["The provider is asked whether Book was done.", "Deposit is undone."]
-    assert items(page, PERHAPS) == ["Book is undone."]
-    assert items(page, MONEY) == ["R$ 10.00 goes back to the customer."]
+    assert items(page, CALLS) == ["The provider will be asked whether Book was done.", "Deposit will be undone."]
+    assert items(page, POSSIBLE) == ["Book will be undone."]
+    assert items(page, MONEY) == ["R$ 10.00 will be refunded to the customer."]
     asked = "This is not the amount that goes back: R$ 10.00."
     assert asked in text_of(do(support, execution, "verify", amount="1.00"))
     assert not execution.events.filter(kind="verify").exists()
@@ -294,7 +294,7 @@ def test_a_check_after_which_money_goes_back_whatever_the_answer_is_takes_the_am
     assert stage.told[-2:] == ["book.verify", "deposit.undo"]
 
 
-def test_a_check_after_which_it_goes_on_whatever_the_answer_is_says_so(support, stage, registered):
+def test_a_check_that_certainly_goes_on_says_so(support, stage, registered):
     unsure = {"verify": [RetryLater(3600), {}], "idempotent": False, "timeout": 0.05, "optional": True}
     execution = held_by_the_engine(
         stage, registered, stage.step("book", OutcomeUnknown("lost"), **unsure), stage.step("mail", undo=None)
@@ -302,12 +302,12 @@ def test_a_check_after_which_it_goes_on_whatever_the_answer_is_says_so(support, 
 
     page = support.get(act_url(execution, "verify"))
 
-    assert "The provider is asked first; then it goes on, whatever the answer is." in text_of(page)
-    assert items(page, CALLS) == ["The provider is asked whether Book was done.", "Mail is done."]
-    assert items(page, PERHAPS) == []
+    assert "The provider is asked first. Whatever the answer is, it goes on." in text_of(page)
+    assert items(page, CALLS) == ["The provider will be asked whether Book was done.", "Mail will be done."]
+    assert items(page, POSSIBLE) == []
 
 
-def test_a_check_that_leaves_a_hold_as_it_is_tells_that_nothing_follows(support, stage, registered):
+def test_a_check_that_leaves_the_hold_shows_that_nothing_follows(support, stage, registered):
     lost = {"verify": [ValueError("?"), {}], "retry_count": 0, "timeout": 0.05, "optional": True, "undo": None}
     registered(
         stage.step("book", OutcomeUnknown("lost"), **lost),
@@ -321,5 +321,5 @@ def test_a_check_that_leaves_a_hold_as_it_is_tells_that_nothing_follows(support,
 
     page = support.get(act_url(execution, "verify"))
 
-    assert "Asks the providers what really happened; changes nothing there." in text_of(page)
-    assert (items(page, PERHAPS), items(page, MONEY)) == ([], [])
+    assert "Asks the providers what really happened, and changes nothing there." in text_of(page)
+    assert (items(page, POSSIBLE), items(page, MONEY)) == ([], [])

@@ -107,13 +107,13 @@ def test_each_act_is_a_button_or_a_sentence(support, ready):
         "acknowledge": "Acknowledge",
     }
     assert blocked_reasons == {
-        "Check with the provider": "No step is in doubt that its provider can be asked about.",
-        "Release": "It is not held.",
+        "Check with the provider": "It has no step in doubt that a provider can be asked about.",
+        "Release": "It is not on hold.",
         "Correct the input and try again": ASK_A_SUPERVISOR,
-        "Resolve a step by hand": "A step can be resolved by hand only while the case is held or partly undone.",
-        "Hold": "Its state is “Failed”.",
-        "Cancel and undo": "Its state is “Failed”.",
-        "Undo everything": "Only what has succeeded can be undone as a whole, and this is “Failed”.",
+        "Resolve a step by hand": "A step can be marked as resolved only while the case is on hold or partly undone.",
+        "Hold": "It has ended.",
+        "Cancel and undo": "It is too late to cancel: it is “Failed”.",
+        "Undo everything": "It can be undone only after it succeeded, and it is “Failed”.",
     }
 
 

@@ -47,7 +47,7 @@ def test_a_refused_operation_has_the_reason_and_what_is_allowed(support, start):
     response = operation(support, start(), "retry")
 
     assert response.status_code == 409
-    assert response.json()["detail"] == "Only what has failed can be tried again, and this is “Pending”."
+    assert response.json()["detail"] == "It can be retried only after it failed, and it is “Pending”."
     assert response.json()["allowed"] == ["cancel", "hold"]
 
 
@@ -57,7 +57,7 @@ def test_an_operation_on_an_old_version_is_refused(support, failed):
     response = operation(support, failed, "retry", version=seen)
 
     assert response.status_code == 412
-    assert response.json()["detail"] == "It has moved since you looked; look again and decide then."
+    assert response.json()["detail"] == "It has changed since you looked at it. Look again, then decide."
     assert SagaEvent.objects.filter(kind="retry").count() == 1
 
 
@@ -99,7 +99,7 @@ def test_a_step_is_resolved_by_hand_with_evidence(support, order, start, stage):
 @pytest.mark.parametrize(
     ("outcome", "output", "pointer", "detail"),
     [
-        ("undone", {"a": 1}, "#/output", "must be a mapping, and goes with the outcome done"),
+        ("undone", {"a": 1}, "#/output", "must be a mapping, and is allowed only with the outcome done"),
         (
             "done",
             {"card": {"cvv": "1"}},

@@ -83,7 +83,7 @@ def test_a_correction_its_errors_and_what_it_changes(agent):
 def test_an_act_that_is_not_possible(agent):
     page = agent("Supervisor", act_url(begun("collect_payment"), "release"))
 
-    expect(page.get_by_role("alert")).to_have_text("It is not held.")
+    expect(page.get_by_role("alert")).to_have_text("It is not on hold.")
     assert flaws(page) == []
 
 

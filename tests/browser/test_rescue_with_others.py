@@ -62,9 +62,9 @@ def test_what_failed_after_the_point_of_no_return_is_continued(agent, registered
     hand.press(page.get_by_role("link", name="Continue from the failed step"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Continue from the failed step")
     assert foretold(page) == {
-        "What happens, in this order": ["Ship is done.", "Mail is done."],
+        "What happens, in this order": ["Ship will be done.", "Mail will be done."],
         "What is not done again": ["Pay is done."],
-        "What cannot be taken back": ["Ship is done.", "Mail is done."],
+        "What cannot be taken back": ["Ship will be done.", "Mail will be done."],
     }
     hand.write(page.get_by_label("Reason"), "it is open again")
     hand.press(page.get_by_role("button", name="Continue from the failed step"))
@@ -89,7 +89,7 @@ def test_what_has_moved_is_shown_anew_and_nothing_happens_twice(agent):
     confirm(page)
 
     expect(page.get_by_role("alert")).to_have_text(MOVED)
-    assert foretold(page)["Money"] == ["R$ 420.00 goes back to the customer."]
+    assert foretold(page)["Money"] == ["R$ 420.00 will be refunded to the customer."]
     expect(page.get_by_label("Reason")).to_have_value(REASON)
     assert effects("payments") == [("charge", "succeeded")]
     assert not SagaEvent.objects.exists()

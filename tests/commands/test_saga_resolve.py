@@ -98,16 +98,16 @@ def test_json_is_one_document(command, partially_compensated):
         ),
         (
             ["b-1", "send_email", "undone", *WHY],
-            (
-                "resolve of 'b-1' is not possible: step 'send_email' has nothing to be undone. "
-                "Possible now: retry, resolve."
-            ),
+            ("resolve of 'b-1' is not possible: step 'send_email' has nothing to undo. Possible now: retry, resolve."),
         ),
         (["b-1", "create_nf", "undone", "--reason", "x"], "The following arguments are required: --evidence."),
         (["b-1", "create_nf", "undone", "--evidence", "x"], "The following arguments are required: --reason."),
         (
             ["b-1", "create_nf", "undone", *WHY, "--output", "{}"],
-            ("Refused; nothing was started or changed:\n  output: must be a mapping, and goes with the outcome done"),
+            (
+                "Refused; nothing was started or changed:\n"
+                "  output: must be a mapping, and is allowed only with the outcome done"
+            ),
         ),
         (
             ["b-1", "create_nf", "done", *WHY, "--output", "[]"],

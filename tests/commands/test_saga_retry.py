@@ -13,7 +13,7 @@ from sagas.orchestrator import get_saga_orchestrator
 from tests.support.processes import wait_for
 
 PREVIEW = [
-    "retry b-1: Tries again to undo what is not undone.",
+    "retry b-1: Retries what could not be undone.",
     "  will be called: undo create_nf",
     "  will not be repeated: send_email, send_whatsapp",
 ]
@@ -143,7 +143,7 @@ def test_one_that_has_moved_while_the_question_was_open_is_not_retried(shell, pa
     said = shell.end(process)
 
     assert said.lines[0] == (
-        "retry of 'b-1' is not possible: it has moved since you looked; look again and decide then. "
+        "retry of 'b-1' is not possible: it has changed since you looked at it. Look again, then decide. "
         "Possible now: retry, correct."
     )
     assert said.lines[1].startswith("Failed: create_booking b-1, at add_calendar: ")
@@ -233,7 +233,7 @@ def test_one_that_cannot_be_retried_keeps_all_from_being_retried(command, bookin
     said = command("saga_retry", "b-1", "b-2", "--reason", "x", "--yes")
 
     assert said.sentence == (
-        "retry of 'b-2' is not possible: only what has failed can be tried again, and this is “Succeeded”. "
+        "retry of 'b-2' is not possible: it can be retried only after it failed, and it is “Succeeded”. "
         "Possible now: compensate."
     )
     assert said.code == 2

@@ -23,7 +23,7 @@ from tests.support import Registered, Stage
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
-TOO_LATE = "its point of no return is being passed, or is behind it."
+TOO_LATE = "it has reached its point of no return."
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_cancel_against_advance(track):
         track.start(saga_id)
         worker = begins(race, "worker", track.orchestrator.resume, saga_id)
         result, _ = race.between(asks(race, Operation.CANCEL, saga_id), worker)
-        return check_cancelled(track, saga_id, result, "its state is “Succeeded”.")
+        return check_cancelled(track, saga_id, result, "it is too late to cancel: it is “Succeeded”.")
 
     race.run(play)
 
@@ -154,7 +154,7 @@ def test_cancel_in_the_instant_of_the_last_checkpoint(track):
     def play(saga_id):
         track.lay(plain("a"), plain("b", at(race, "worker")))
         result, ended = race.between(asks(race, Operation.CANCEL, saga_id), partial(track.execute, saga_id))
-        winner = check_cancelled(track, saga_id, result, "its state is “Succeeded”.")
+        winner = check_cancelled(track, saga_id, result, "it is too late to cancel: it is “Succeeded”.")
         assert track.stage.told == ["a", "b", *(["b.undo", "a.undo"] if winner == "operator" else [])]
         assert ended.state is SagaExecution.objects.get(saga_id=saga_id).state
         return winner
@@ -168,7 +168,7 @@ def test_cancel_as_the_pivot_begins_after_another_step(track):
     def play(saga_id):
         track.lay(plain("a", at(race, "worker")), plain("b", pivot=True))
         result, _ = race.between(asks(race, Operation.CANCEL, saga_id), partial(track.execute, saga_id))
-        winner = check_cancelled(track, saga_id, result, TOO_LATE, "its state is “Succeeded”.")
+        winner = check_cancelled(track, saga_id, result, TOO_LATE, "it is too late to cancel: it is “Succeeded”.")
         assert track.stage.told == (["a", "a.undo"] if winner == "operator" else ["a", "b"])
         return winner
 
@@ -183,7 +183,7 @@ def test_cancel_as_a_pivot_that_is_the_first_step_begins(track):
         track.start(saga_id)
         worker = begins(race, "worker", track.orchestrator.resume, saga_id)
         result, _ = race.between(asks(race, Operation.CANCEL, saga_id), worker)
-        winner = check_cancelled(track, saga_id, result, TOO_LATE, "its state is “Succeeded”.")
+        winner = check_cancelled(track, saga_id, result, TOO_LATE, "it is too late to cancel: it is “Succeeded”.")
         assert track.stage.told == ([] if winner == "operator" else ["a"])
         return winner
 

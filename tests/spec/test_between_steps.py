@@ -98,7 +98,7 @@ def test_whoever_asks_again_before_the_pivot_is_told_of_the_first_request_and_no
 
     execution = orchestrator.execute(new_id(), "trip", saga)
 
-    assert told == ["it is being cancelled already."]
+    assert told == ["it is already being cancelled."]
     assert (execution.state, stage.told) == (SagaState.FAILED, ["a"])
 
 

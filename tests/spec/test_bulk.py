@@ -1,4 +1,4 @@
-"""One act on many executions: foretold, confirmed once, carried out a few at a time, told row by row."""
+"""Bulk operations: previewed, confirmed once, carried out a few at a time."""
 
 import threading
 import uuid
@@ -22,12 +22,12 @@ from sagas.testing.crash_points import DIED, Boundaries, watch_commits
 from tests.support import run
 
 BY = Actor(name="ana", source="cli")
-MOVED = "it has moved since you looked; look again and decide then."
+MOVED = "it has changed since you looked at it. Look again, then decide."
 
 
 @pytest.fixture
 def failed(stage, registered, db):
-    """So many executions that failed at their last step, whose code has been mended since."""
+    """Creates executions that failed at their last step, which has been fixed since."""
 
     def fail(count):
         charge = stage.step("charge", money="amount")
@@ -41,12 +41,12 @@ def failed(stage, registered, db):
 
 
 def confirmed(operation, pks, token=None):
-    """A batch as somebody confirms it who has just seen what it would do."""
+    """The bulk operation as it is confirmed right after its preview."""
     rows = bulk.plan(operation, pks).rows
     return bulk.confirm(token or uuid.uuid4(), operation, rows, reason="the ship is back", by=BY)
 
 
-def told(bulk_operation):
+def results(bulk_operation):
     return Counter(bulk_operation.items.values_list("status", "sentence"))
 
 
@@ -54,7 +54,7 @@ def retries():
     return Counter(SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True))
 
 
-def test_a_forecast_counts_the_calls_and_sums_the_money_up(failed):
+def test_a_preview_counts_the_calls_and_sums_the_money(failed):
     preview = bulk.plan(Operation.RETRY, failed(3))
 
     assert preview.calls == {("charge", Direction.ACTION): 3, ("ship", Direction.ACTION): 3}
@@ -63,7 +63,7 @@ def test_a_forecast_counts_the_calls_and_sums_the_money_up(failed):
     assert preview.moves_money
 
 
-def test_a_forecast_tells_money_by_direction_and_currency_and_what_is_no_amount(stage, registered, db):
+def test_a_preview_sums_money_by_direction_and_currency(stage, registered, db):
     saga = registered(
         stage.step("charge", undo=[StepFailed("no refund")], money="amount"), stage.step("ship", StepFailed("no ship"))
     )
@@ -80,7 +80,7 @@ def test_a_forecast_tells_money_by_direction_and_currency_and_what_is_no_amount(
     assert preview.unknown_amounts == 2
 
 
-def test_a_forecast_groups_those_that_are_refused_by_the_reason(failed, stage):
+def test_a_preview_groups_refused_executions_by_reason(failed, stage):
     pks = failed(2)
     done = [run(stage.step("a"), saga_id=f"done-{number}") for number in range(2)]
     stranger = run(stage.step("a", StepFailed("no")), saga_id="stranger", name="forgotten")
@@ -89,12 +89,12 @@ def test_a_forecast_groups_those_that_are_refused_by_the_reason(failed, stage):
 
     assert preview.rows == [(pk, SagaExecution.objects.get(pk=pk).version) for pk in pks]
     assert preview.refused == {
-        "only what has failed can be tried again, and this is “Succeeded”.": [(e.pk, e.saga_id) for e in done],
+        "it can be retried only after it failed, and it is “Succeeded”.": [(e.pk, e.saga_id) for e in done],
         "no saga named 'forgotten' is registered here.": [(stranger.pk, "stranger")],
     }
 
 
-def test_an_execution_that_cannot_be_read_costs_the_others_nothing(failed):
+def test_an_unreadable_execution_is_left_out_of_the_preview(failed):
     pks = failed(5)
     SagaExecution.objects.filter(pk=pks[3]).update(context=RawSQL("%s", ["{"]))
 
@@ -108,7 +108,7 @@ def test_an_execution_that_cannot_be_read_costs_the_others_nothing(failed):
     "operation",
     [Operation.RETRY, Operation.HOLD, Operation.RELEASE, Operation.ACKNOWLEDGE, Operation.VERIFY, Operation.CANCEL],
 )
-def test_a_forecast_takes_three_queries_for_a_hundred_executions(failed, operation, django_assert_num_queries):
+def test_a_preview_of_a_hundred_executions_takes_three_queries(failed, operation, django_assert_num_queries):
     pks = failed(30)
     for pk in pks[:10]:
         perform(Operation.RETRY, SagaExecution.objects.get(pk=pk).saga_id)
@@ -118,7 +118,7 @@ def test_a_forecast_takes_three_queries_for_a_hundred_executions(failed, operati
         bulk.plan(operation, pks)
 
 
-def test_a_release_foretells_also_what_follows_the_next_step(stage, registered, orchestrator, db):
+def test_the_preview_of_a_release_counts_all_calls_that_follow(stage, registered, orchestrator, db):
     registered(stage.step("order"), stage.step("charge", money="amount"), stage.step("ship"))
     held = orchestrator.start("held", "trip", context={"amount": "7"})
     perform(Operation.HOLD, "held", reason="wait")
@@ -131,7 +131,7 @@ def test_a_release_foretells_also_what_follows_the_next_step(stage, registered, 
     assert preview.money == {(Direction.ACTION, "BRL"): Decimal(7)}
 
 
-def test_a_release_of_a_rollback_foretells_all_undos(stage, registered, orchestrator, db):
+def test_the_preview_of_a_released_rollback_counts_all_compensations(stage, registered, orchestrator, db):
     saga = registered(
         stage.step("charge", money="amount"),
         stage.step("order", undo=[RetryLater(3600)]),
@@ -146,7 +146,7 @@ def test_a_release_of_a_rollback_foretells_all_undos(stage, registered, orchestr
     assert preview.money == {(Direction.COMPENSATION, "BRL"): Decimal(7)}
 
 
-def test_nothing_that_is_foretold_is_done(failed):
+def test_a_preview_changes_nothing(failed):
     pks = failed(2)
     before = list(SagaExecution.objects.values())
 
@@ -156,7 +156,7 @@ def test_nothing_that_is_foretold_is_done(failed):
     assert not BulkOperation.objects.exists()
 
 
-def test_a_form_that_is_sent_twice_makes_one_batch(failed):
+def test_a_form_that_is_sent_twice_creates_one_bulk_operation(failed):
     pks, token = failed(3), uuid.uuid4()
 
     first, second = confirmed(Operation.RETRY, pks, token), confirmed(Operation.RETRY, pks, token)
@@ -165,7 +165,7 @@ def test_a_form_that_is_sent_twice_makes_one_batch(failed):
     assert (BulkOperation.objects.count(), BulkItem.objects.count()) == (1, 3)
 
 
-def test_each_act_of_a_batch_tells_who_and_why(failed):
+def test_the_event_of_each_item_has_the_actor_and_the_reason(failed):
     failed_ones = failed(2)
     user = get_user_model().objects.create_superuser("ana")
     SagaExecution.objects.update(needs_attention=True)
@@ -180,7 +180,7 @@ def test_each_act_of_a_batch_tells_who_and_why(failed):
     assert list(events) == [(user.pk, "ana", "admin", "seen")] * 2
 
 
-def test_of_acts_that_call_providers_only_so_many_go_on_at_once(failed, settings, stage):
+def test_operations_that_call_providers_run_a_few_at_a_time(failed, settings, stage):
     settings.SAGAS = {"BULK_AT_ONCE": 4}
     bulk_operation = confirmed(Operation.RETRY, failed(10))
     seen = []
@@ -195,7 +195,7 @@ def test_of_acts_that_call_providers_only_so_many_go_on_at_once(failed, settings
     assert Counter(stage.told) == {"charge": 10, "ship": 10}
 
 
-def test_one_that_is_held_meanwhile_gives_its_place_away(failed, settings):
+def test_a_held_item_makes_room_for_the_next(failed, settings):
     settings.SAGAS = {"BULK_AT_ONCE": 1}
     bulk_operation = confirmed(Operation.RETRY, failed(2))
     bulk.advance(bulk_operation)
@@ -207,7 +207,7 @@ def test_one_that_is_held_meanwhile_gives_its_place_away(failed, settings):
 
 
 @pytest.mark.parametrize("operation", [Operation.HOLD, Operation.ACKNOWLEDGE])
-def test_acts_that_call_nobody_go_at_full_speed(failed, settings, operation):
+def test_operations_without_provider_calls_have_no_limit(failed, settings, operation):
     settings.SAGAS = {"BULK_AT_ONCE": 1}
     pks = failed(60)
     SagaExecution.objects.update(needs_attention=True)
@@ -218,38 +218,38 @@ def test_acts_that_call_nobody_go_at_full_speed(failed, settings, operation):
 
     assert [bulk.advance_all(), bulk.advance_all(), bulk.advance_all()] == [True, True, False]
 
-    assert told(bulk_operation) == {("done", ""): 60}
+    assert results(bulk_operation) == {("done", ""): 60}
     bulk_operation.refresh_from_db()
     assert bulk_operation.finished_at is not None
 
 
-def test_what_moved_since_the_preview_is_refused_and_told(failed):
+def test_an_execution_that_changed_since_the_preview_is_refused(failed):
     bulk_operation = confirmed(Operation.RETRY, failed(3))
     perform(Operation.RETRY, "f-1", reason="somebody was quicker")
 
     bulk.advance(bulk_operation)
 
-    assert told(bulk_operation) == {("done", ""): 2, ("refused", MOVED): 1}
+    assert results(bulk_operation) == {("done", ""): 2, ("refused", MOVED): 1}
     assert retries() == {"f-0": 1, "f-1": 1, "f-2": 1}
 
 
-def test_two_batches_of_the_same_executions_do_nothing_twice(failed):
+def test_two_bulk_operations_on_the_same_executions_run_once(failed):
     pks = failed(5)
     first, second = confirmed(Operation.RETRY, pks), confirmed(Operation.RETRY, pks)
 
     bulk.advance_all()
 
-    assert told(first) == {("done", ""): 5}
-    assert told(second) == {("refused", MOVED): 5}
+    assert results(first) == {("done", ""): 5}
+    assert results(second) == {("refused", MOVED): 5}
     assert set(retries().values()) == {1}
 
 
-def test_what_came_of_a_row_is_told_in_the_language_of_who_confirmed_it(stage, registered, db):
-    def tell_the_language(execution, old, new):
+def test_a_refusal_is_in_the_language_of_the_user_who_confirmed(stage, registered, db):
+    def raise_the_language(execution, old, new):
         if old == "failed":
             raise ValueError(translation.get_language())
 
-    saga = registered(stage.step("a", StepFailed("no")), on_change=tell_the_language)
+    saga = registered(stage.step("a", StepFailed("no")), on_change=raise_the_language)
     with translation.override("pt-br"):
         bulk_operation = confirmed(Operation.RETRY, [run(*saga).pk])
 
@@ -258,7 +258,7 @@ def test_what_came_of_a_row_is_told_in_the_language_of_who_confirmed_it(stage, r
     assert bulk_operation.items.get().sentence.endswith("ValueError: pt-br")
 
 
-def test_an_on_change_that_raises_is_the_trouble_of_its_row_alone(stage, registered, db):
+def test_an_on_change_that_raises_refuses_only_its_own_item(stage, registered, db):
     def refuse(execution, old, new):
         if execution.saga_id == "f-1" and old == "failed":
             raise ValueError("not this one")
@@ -270,12 +270,12 @@ def test_an_on_change_that_raises_is_the_trouble_of_its_row_alone(stage, registe
 
     bulk.advance(bulk_operation)
 
-    sentence = "what follows from it could not be written down: ValueError: not this one"
-    assert told(bulk_operation) == {("done", ""): 2, ("refused", sentence): 1}
+    sentence = "nothing was changed, because on_change raised an error: ValueError: not this one"
+    assert results(bulk_operation) == {("done", ""): 2, ("refused", sentence): 1}
     assert retries() == {"f-0": 1, "f-2": 1}
 
 
-def test_a_row_that_has_become_unreadable_is_refused_and_the_others_go_on(failed):
+def test_an_unreadable_execution_is_refused_and_the_others_go_on(failed):
     pks = failed(3)
     bulk_operation = confirmed(Operation.RETRY, pks)
     SagaExecution.objects.filter(pk=pks[1]).update(context=RawSQL("%s", ["{"]))
@@ -287,41 +287,41 @@ def test_a_row_that_has_become_unreadable_is_refused_and_the_others_go_on(failed
     assert bulk_operation.items.get(status="refused").sentence.startswith("The column context cannot be read: ")
 
 
-def test_the_beat_goes_on_with_what_is_not_finished(failed):
+def test_the_beat_advances_unfinished_bulk_operations(failed):
     bulk_operation = confirmed(Operation.RETRY, failed(2))
 
     signals.beat.send_robust(None)
 
-    assert told(bulk_operation) == {("done", ""): 2}
+    assert results(bulk_operation) == {("done", ""): 2}
 
 
-def test_a_beat_without_a_batch_is_one_query(db, django_assert_num_queries):
+def test_a_beat_without_a_bulk_operation_is_one_query(db, django_assert_num_queries):
     with django_assert_num_queries(1):
         assert bulk.advance_all() is False
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_death_at_any_commit_doubles_nothing_and_loses_nothing(failed):
+def test_a_crash_at_any_commit_repeats_nothing_and_loses_nothing(failed):
     pks = failed(3)
     bulk_operation = confirmed(Operation.RETRY, pks)
 
-    def go_on(death):
-        boundaries = Boundaries(death)
+    def go_on(crash_at):
+        boundaries = Boundaries(crash_at)
         watch_commits(boundaries.tell)
         bulk.advance(bulk_operation)
 
-    deaths = 0
-    while run_in_child(partial(go_on, deaths + 1), dies_with=DIED, patience=30).code == DIED:
-        deaths += 1
+    crashes = 0
+    while run_in_child(partial(go_on, crashes + 1), dies_with=DIED, patience=30).code == DIED:
+        crashes += 1
         assert retries().total() == bulk_operation.items.filter(status="done").count()
 
-    assert deaths > 3
-    assert told(bulk_operation) == {("done", ""): 3}
+    assert crashes > 3
+    assert results(bulk_operation) == {("done", ""): 3}
     assert retries() == {"f-0": 1, "f-1": 1, "f-2": 1}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_three_who_advance_at_once_do_no_row_twice_and_never_too_many(failed, settings):
+def test_three_concurrent_workers_repeat_no_item_and_keep_the_limit(failed, settings):
     count = 40
     settings.SAGAS = {"BULK_AT_ONCE": 3}
     bulk_operation = confirmed(Operation.RETRY, failed(count))
@@ -345,6 +345,6 @@ def test_three_who_advance_at_once_do_no_row_twice_and_never_too_many(failed, se
     drain()
 
     assert max(most) <= 3
-    assert told(bulk_operation) == {("done", ""): count}
+    assert results(bulk_operation) == {("done", ""): count}
     assert set(retries().values()) == {1}
     assert bulk.counts(bulk_operation)["succeeded"] == count

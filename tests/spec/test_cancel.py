@@ -124,7 +124,7 @@ def test_nothing_is_cancelled_while_the_pivot_runs_nor_after_it(stage, run):
     execution = run(stage.step("a"), stage.step("b", during, pivot=True), stage.step("c", during, undo=None))
 
     assert execution.state is SagaState.SUCCEEDED
-    assert sentences == ["its point of no return is being passed, or is behind it."] * 2
+    assert sentences == ["it has reached its point of no return."] * 2
 
 
 def test_nothing_is_cancelled_while_the_first_step_is_a_pivot_that_runs(stage, run):
@@ -132,7 +132,7 @@ def test_nothing_is_cancelled_while_the_first_step_is_a_pivot_that_runs(stage, r
     execution = run(stage.step("a", during, pivot=True))
 
     assert execution.state is SagaState.SUCCEEDED
-    assert sentences == ["its point of no return is being passed, or is behind it."]
+    assert sentences == ["it has reached its point of no return."]
 
 
 def test_a_saga_can_be_cancelled_between_two_attempts_of_the_pivot(stage, registered, orchestrator):
@@ -150,7 +150,7 @@ def test_an_undo_is_not_cancelled(stage, run):
     execution = run(stage.step("a", undo=[during]), stage.step("b", StepFailed("no")))
 
     assert execution.state is SagaState.FAILED
-    assert sentences == ["its state is “Undoing”."]
+    assert sentences == ["it is too late to cancel: it is “Undoing”."]
 
 
 def test_a_second_request_is_refused(stage, run):
@@ -159,7 +159,7 @@ def test_a_second_request_is_refused(stage, run):
         orchestrator.cancel(context.saga_id)
         with pytest.raises(ActRefused) as refused:
             orchestrator.cancel(context.saga_id)
-        assert refused.value.sentence == "it is being cancelled already."
+        assert refused.value.sentence == "it is already being cancelled."
 
     execution = run(stage.step("a", twice))
 
@@ -169,7 +169,10 @@ def test_a_second_request_is_refused(stage, run):
 
 @pytest.mark.parametrize(
     ("outcome", "sentence"),
-    [({}, "its state is “Succeeded”."), (StepFailed("no"), "its state is “Failed”.")],
+    [
+        ({}, "it is too late to cancel: it is “Succeeded”."),
+        (StepFailed("no"), "it is too late to cancel: it is “Failed”."),
+    ],
 )
 def test_a_finished_saga_is_not_cancelled(stage, registered, orchestrator, outcome, sentence):
     execution = orchestrator.execute(new_id(), "trip", registered(stage.step("a", outcome)))
@@ -267,5 +270,5 @@ def test_a_saga_that_is_not_held_is_not_released(stage, registered, orchestrator
         orchestrator.release(saga_id)
 
     assert str(refused.value) == (
-        f"release of {saga_id!r} is not possible: it is not held. Possible now: cancel, hold."
+        f"release of {saga_id!r} is not possible: it is not on hold. Possible now: cancel, hold."
     )

@@ -1,4 +1,4 @@
-"""Promise 16: input is corrected before it can have been used, or for the next run."""
+"""Promise 16: input can be corrected before any attempt used it, or for the next run."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.support import new_id
 
 pytestmark = pytest.mark.django_db
 
-REFUSED = "its input can be corrected once it has failed, or while it is held and its current step is untried."
+REFUSED = "its input can be corrected only after it failed, or on hold before the first attempt of a step."
 
 
 def holds(context):
@@ -35,7 +35,7 @@ def test_the_input_of_a_failed_saga_is_corrected_for_its_next_run(stage, registe
     assert event.data["former"] == {"set": {"mail": "ana@exmaple.com", "n": 1}}
 
 
-def test_the_input_of_a_saga_held_before_a_step_is_corrected_for_its_release(stage, registered, orchestrator):
+def test_the_input_of_a_held_saga_is_corrected_for_its_release(stage, registered, orchestrator):
     saga = registered(stage.step("a", holds), stage.step("b"))
     saga_id = orchestrator.execute(new_id(), "trip", saga, context={"mail": "wrong", "n": 1}).saga_id
 
@@ -47,7 +47,7 @@ def test_the_input_of_a_saga_held_before_a_step_is_corrected_for_its_release(sta
     assert stage.calls[-1].context == {"mail": "right", "n": 1, "id": 7}
 
 
-def test_the_input_of_a_saga_held_before_it_began_is_corrected(stage, registered, orchestrator):
+def test_the_input_of_a_saga_held_while_pending_is_corrected(stage, registered, orchestrator):
     registered(stage.step("a"))
     saga_id = orchestrator.start(new_id(), "trip", context={"mail": "wrong"}).saga_id
     orchestrator.hold(saga_id)
@@ -109,7 +109,7 @@ def test_a_corrected_reference_is_found(stage, registered, orchestrator):
         assert [found.saga_id for found in SagaExecution.objects.referring_to(mail)] == [execution.saga_id]
 
 
-def test_the_same_id_is_compared_with_the_first_input_even_after_a_correction(stage, registered, orchestrator):
+def test_a_repeated_start_is_compared_with_the_uncorrected_input(stage, registered, orchestrator):
     saga = registered(stage.step("a", StepFailed("no")))
     saga_id = orchestrator.execute(new_id(), "trip", saga, context={"n": 1}).saga_id
     orchestrator.correct_input(saga_id, {"n": 2})

@@ -207,7 +207,10 @@ def test_and_where_it_refuses_an_act_in_every_line_of_the_traceback(stage, regis
     with pytest.raises(ActRefused) as error:
         orchestrator.cancel(saga_id)
 
-    assert error.value.sentence == "what follows from it could not be written down: ValueError: no booking of [mail]"
+    assert (
+        error.value.sentence
+        == "nothing was changed, because on_change raised an error: ValueError: no booking of [mail]"
+    )
     assert "Joao.Avila" not in "".join(traceback.format_exception(error.value))
 
 

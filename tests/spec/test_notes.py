@@ -1,4 +1,4 @@
-"""What people add to a history without changing anything: notes, and that they looked at personal data."""
+"""Notes, and records of looks at personal data: they change nothing else."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -20,16 +20,16 @@ def execution(stage, registered, orchestrator):
 
 
 def violations():
-    """What saga_verify objects to."""
+    """The violations that saga_verify finds."""
     return [finding for finding in audit.examine(SagaExecution.objects.all()) if finding.violations]
 
 
-@pytest.mark.parametrize(("remark", "kind"), [(note, "note"), (reveal, "reveal")])
-def test_a_remark_is_kept_with_who_and_why_and_changes_nothing(execution, remark, kind):
+@pytest.mark.parametrize(("add", "kind"), [(note, "note"), (reveal, "reveal")])
+def test_a_note_is_kept_with_its_author_and_changes_nothing_else(execution, add, kind):
     user = User.objects.create_user("sara")
     before = SagaExecution.objects.values().get()
 
-    event = remark("x", "she called again", by=Actor(user=user, source="admin"))
+    event = add("x", "she called again", by=Actor(user=user, source="admin"))
 
     assert SagaExecution.objects.values().get() == before
     assert execution.events.get() == event
@@ -39,41 +39,41 @@ def test_a_remark_is_kept_with_who_and_why_and_changes_nothing(execution, remark
     assert (event.version, event.run, event.data) == (execution.version, 1, {})
 
 
-@pytest.mark.parametrize("remark", [note, reveal])
-def test_there_are_no_remarks_on_what_does_not_exist(db, remark):
+@pytest.mark.parametrize("add", [note, reveal])
+def test_a_note_on_an_unknown_execution_is_refused(db, add):
     with pytest.raises(UnknownExecution) as unknown:
-        remark("nobody", "hello")
+        add("nobody", "hello")
 
     assert str(unknown.value) == "There is no execution 'nobody'."
     assert not SagaEvent.objects.exists()
 
 
-def test_a_remark_is_logged_without_its_words(caplog, execution):
+def test_a_note_is_logged_without_its_text(caplog, execution):
     caplog.clear()
 
     note("x", "Ana Souza called")
 
     assert [record.getMessage() for record in caplog.records if record.name == "sagas"] == [
-        "remark.made kind=note saga_id=x saga=trip source=python"
+        "note.added kind=note saga_id=x saga=trip source=python"
     ]
 
 
-@pytest.mark.parametrize("remark", [note, reveal])
-def test_a_history_with_remarks_everywhere_is_sound(stage, registered, orchestrator, execution, remark):
-    remark("x", "while it waits")
+@pytest.mark.parametrize("add", [note, reveal])
+def test_notes_at_any_time_keep_the_history_sound(stage, registered, orchestrator, execution, add):
+    add("x", "while it waits")
     perform(Operation.HOLD, "x", reason="look")
-    remark("x", "while it is held")
+    add("x", "while it is held")
     perform(Operation.RELEASE, "x")
-    remark("x", "while it goes on")
+    add("x", "while it goes on")
     orchestrator.resume("x", max_seconds=0.3)
     let_wait_pass(execution)
     orchestrator.resume("x")
-    remark("x", "when it has ended")
+    add("x", "when it has ended")
 
     assert violations() == []
 
 
-def test_a_run_that_ended_before_its_last_checkpoint_is_not_settled_by_a_remark(stage, registered, orchestrator):
+def test_a_note_between_two_runs_keeps_the_history_sound(stage, registered, orchestrator):
     registered(stage.step("a", StepFailed("no"), {}))
     orchestrator.start("x", "trip")
     note("x", "before it began")
@@ -84,8 +84,8 @@ def test_a_run_that_ended_before_its_last_checkpoint_is_not_settled_by_a_remark(
     assert violations() == []
 
 
-def test_a_remark_that_comes_late_does_not_make_versions_go_back(execution):
-    """Its writer has read the row before a hold and writes after it."""
+def test_a_note_that_is_written_late_keeps_the_history_sound(execution):
+    """Its writer read the row before a hold and writes after it."""
     seen = execution.version
     perform(Operation.HOLD, "x", reason="look")
     SagaEvent.objects.create(execution=execution, kind="note", reason="late", version=seen)
@@ -94,7 +94,7 @@ def test_a_remark_that_comes_late_does_not_make_versions_go_back(execution):
     assert violations() == []
 
 
-def test_a_late_remark_of_an_earlier_run_is_no_violation(stage, registered, orchestrator):
+def test_a_late_note_on_an_earlier_run_keeps_the_history_sound(stage, registered, orchestrator):
     registered(stage.step("a", StepFailed("no"), {}))
     execution = orchestrator.execute("x", "trip")
     seen = execution.version

@@ -168,7 +168,9 @@ def test_if_it_raises_at_an_operators_act_nothing_is_changed(stage, registered, 
     with pytest.raises(ActRefused) as refused:
         orchestrator.retry_failed(saga_id)
 
-    assert refused.value.sentence == "what follows from it could not be written down: ValueError: no such booking"
+    assert (
+        refused.value.sentence == "nothing was changed, because on_change raised an error: ValueError: no such booking"
+    )
     execution = orchestrator.get_status(saga_id)
     assert (execution.state, execution.run) == (SagaState.FAILED, 1)
     assert not execution.events.exists()

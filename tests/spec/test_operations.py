@@ -1,4 +1,4 @@
-"""Promise 16: which acts each situation allows, why not the others, and what becomes of two operators at once."""
+"""Promise 16: which operations each state allows, why not the others, and concurrent operators."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,25 +18,23 @@ NO = StepFailed("no")
 
 
 def sentences(state, **others):
-    """Why each act is not possible in that state, unless `others` say something else; "" where it is."""
+    """The reason why each operation is not possible in that state, "" if it is; `others` overrides."""
     return {
-        "retry": f"only what has failed can be tried again, and this is “{state}”.",
-        "cancel": f"its state is “{state}”.",
-        "compensate": f"only what has succeeded can be undone as a whole, and this is “{state}”.",
-        "hold": f"its state is “{state}”.",
-        "release": "it is not held.",
-        "verify": "no step is in doubt that its provider can be asked about.",
-        "resolve": "a step can be resolved by hand only while the case is held or partly undone.",
-        "acknowledge": f"only what has failed can be acknowledged, and this is “{state}”.",
-        "correct": (
-            "its input can be corrected once it has failed, or while it is held and its current step is untried."
-        ),
+        "retry": f"it can be retried only after it failed, and it is “{state}”.",
+        "cancel": f"it is too late to cancel: it is “{state}”.",
+        "compensate": f"it can be undone only after it succeeded, and it is “{state}”.",
+        "hold": "it has ended.",
+        "release": "it is not on hold.",
+        "verify": "it has no step in doubt that a provider can be asked about.",
+        "resolve": "a step can be marked as resolved only while the case is on hold or partly undone.",
+        "acknowledge": f"it can be acknowledged only after it failed, and it is “{state}”.",
+        "correct": ("its input can be corrected only after it failed, or on hold before the first attempt of a step."),
     } | others
 
 
 @pytest.fixture
 def execute(registered, orchestrator):
-    """Executes a saga of these steps for a moment; its id."""
+    """Executes a saga of these steps for a moment and returns its id."""
     return lambda *steps: orchestrator.execute(new_id(), "trip", registered(*steps), max_seconds=0.3).saga_id
 
 
@@ -49,7 +47,7 @@ def assert_allowed(saga_id, expected):
     assert allowed(saga_id) == tuple(Operation(operation) for operation, sentence in expected.items() if not sentence)
 
 
-def test_a_saga_that_has_not_begun_can_be_cancelled_or_held(stage, registered, orchestrator):
+def test_a_pending_saga_can_be_cancelled_or_held(stage, registered, orchestrator):
     registered(stage.step("a"))
 
     assert_allowed(orchestrator.start(new_id(), "trip").saga_id, sentences("Pending", cancel="", hold=""))
@@ -61,9 +59,9 @@ def test_a_waiting_saga_can_be_cancelled_or_held(stage, execute):
     assert_allowed(saga_id, sentences("In progress", cancel="", hold=""))
 
 
-def test_a_saga_whose_pivot_runs_can_only_be_held(stage, execute):
+def test_a_saga_whose_pivot_is_running_can_only_be_held(stage, execute):
     def running(context):
-        passing = "its point of no return is being passed, or is behind it."
+        passing = "it has reached its point of no return."
         assert_allowed(context.saga_id, sentences("In progress", cancel=passing, hold=""))
         return {"seen": True}
 
@@ -72,10 +70,10 @@ def test_a_saga_whose_pivot_runs_can_only_be_held(stage, execute):
     assert SagaExecution.objects.get(saga_id=saga_id).context == {"seen": True}
 
 
-def test_a_saga_that_is_being_cancelled_can_only_be_awaited(stage, execute):
+def test_a_saga_that_is_being_cancelled_allows_no_operation(stage, execute):
     def cancelled(context):
         perform(Operation.CANCEL, context.saga_id)
-        cancel, hold = "it is being cancelled already.", "it is about to be held or cancelled already."
+        cancel, hold = "it is already being cancelled.", "a hold or a cancellation has already been requested."
         assert_allowed(context.saga_id, sentences("In progress", cancel=cancel, hold=hold))
         return {"seen": True}
 
@@ -84,34 +82,34 @@ def test_a_saga_that_is_being_cancelled_can_only_be_awaited(stage, execute):
     assert SagaExecution.objects.get(saga_id=saga_id).context == {"seen": True}
 
 
-def test_a_saga_held_before_a_step_can_be_cancelled_released_resolved_or_corrected(stage, execute):
+def test_a_saga_held_before_a_step_allows_all_but_hold_and_retry(stage, execute):
     saga_id = execute(stage.step("a", holds), stage.step("b"))
 
-    held = "it is held already."
+    held = "it is already on hold."
     assert_allowed(saga_id, sentences("In progress", cancel="", hold=held, release="", resolve="", correct=""))
 
 
 def test_a_saga_held_after_its_pivot_can_be_released_or_resolved(stage, execute):
     saga_id = execute(stage.step("a", pivot=True), stage.step("b", NO, undo=None))
 
-    passed, held = "its point of no return is being passed, or is behind it.", "it is held already."
+    passed, held = "it has reached its point of no return.", "it is already on hold."
     assert_allowed(saga_id, sentences("In progress", cancel=passed, hold=held, release="", resolve=""))
 
 
-def test_a_rollback_that_waits_can_only_be_held(stage, execute):
+def test_a_waiting_rollback_can_only_be_held(stage, execute):
     saga_id = execute(stage.step("a", undo=[RetryLater(3600)]), stage.step("b", NO))
 
     assert_allowed(saga_id, sentences("Undoing", hold=""))
 
 
-def test_a_finished_saga_can_be_undone(stage, execute):
+def test_a_saga_that_succeeded_can_be_compensated(stage, execute):
     assert_allowed(execute(stage.step("a")), sentences("Succeeded", compensate=""))
 
 
-def test_a_finished_saga_whose_pivot_is_behind_it_stays_as_it_is(stage, execute):
+def test_a_saga_that_succeeded_past_its_pivot_allows_no_operation(stage, execute):
     saga_id = execute(stage.step("a", pivot=True))
 
-    assert_allowed(saga_id, sentences("Succeeded", compensate="its point of no return is behind it."))
+    assert_allowed(saga_id, sentences("Succeeded", compensate="it has reached its point of no return."))
 
 
 def test_a_failed_saga_can_be_retried_or_corrected(stage, execute):
@@ -126,7 +124,7 @@ def test_a_failed_saga_that_needs_attention_can_be_acknowledged_too(stage, execu
     assert_allowed(saga_id, sentences("Failed", retry="", acknowledge="", correct=""))
 
 
-def test_what_is_not_undone_can_be_retried_or_resolved(stage, execute):
+def test_a_partly_compensated_saga_can_be_retried_or_resolved(stage, execute):
     saga_id = execute(stage.step("a", undo=[NO]), stage.step("b", NO))
 
     assert_allowed(saga_id, sentences("Partly undone", retry="", resolve=""))
@@ -134,23 +132,23 @@ def test_what_is_not_undone_can_be_retried_or_resolved(stage, execute):
 
 @pytest.fixture
 def in_doubt(stage, execute):
-    """A saga that waits to ask about its second step."""
+    """A saga that waits to verify its second step."""
     return execute(stage.step("a"), stage.step("b", lost(), idempotent=False, verify=[{"id": 7}]))
 
 
-def test_a_saga_in_doubt_can_be_asked_about(in_doubt):
+def test_a_saga_in_doubt_can_be_verified(in_doubt):
     assert_allowed(in_doubt, sentences("In progress", cancel="", hold="", verify=""))
 
 
-def test_a_saga_in_doubt_that_an_operator_holds_is_released_before_it_is_asked_about(in_doubt):
+def test_a_saga_held_by_an_operator_must_be_released_before_verify(in_doubt):
     perform(Operation.HOLD, in_doubt)
 
-    held, first = "it is held already.", "it is held; release it first."
+    held, first = "it is already on hold.", "it is on hold; release it first."
     expected = sentences("In progress", cancel="", hold=held, release="", verify=first, resolve="")
     assert_allowed(in_doubt, expected)
 
 
-def test_a_saga_that_is_about_to_be_asked_about_is_busy(stage, execute, registered, orchestrator):
+def test_a_saga_with_a_pending_verify_is_busy(stage, execute, registered, orchestrator):
     saga_id = execute(stage.step("a", lost(), undo=[NO], verify=[ValueError()], retry_count=0))
     let_wait_pass(orchestrator.get_status(saga_id))
     execution = orchestrator.resume(saga_id)
@@ -158,7 +156,7 @@ def test_a_saga_that_is_about_to_be_asked_about_is_busy(stage, execute, register
 
     perform(Operation.VERIFY, saga_id)
 
-    busy = "it is being worked on right now; wait for that to end."
+    busy = "it is being processed right now; wait until that has ended."
     assert_allowed(saga_id, sentences("Partly undone", retry=busy, verify=busy, resolve=busy))
     assert execution.needs_attention
 
@@ -166,31 +164,31 @@ def test_a_saga_that_is_about_to_be_asked_about_is_busy(stage, execute, register
 UNKNOWN = "no saga named 'trip' is registered here."
 
 
-def test_a_finished_saga_that_is_not_registered_here_stays_as_it_is(stage, execute, registered):
+def test_an_unregistered_saga_that_succeeded_allows_no_operation(stage, execute, registered):
     saga_id = execute(stage.step("a"))
     registered.forget()
 
     assert_allowed(saga_id, sentences("Succeeded", compensate=UNKNOWN, verify=UNKNOWN))
 
 
-def test_a_waiting_saga_that_is_not_registered_here_can_only_be_held(stage, execute, registered):
+def test_an_unregistered_waiting_saga_can_only_be_held(stage, execute, registered):
     saga_id = execute(stage.step("a", RetryLater(3600)))
     registered.forget()
 
     assert_allowed(saga_id, sentences("In progress", cancel=UNKNOWN, hold="", verify=UNKNOWN))
 
 
-# A person's word on a step, while the saga is on its way forward.
+# Resolutions.
 
 
 @pytest.mark.parametrize(
     ("step", "outcome", "sentence"),
     [
-        ("c", "undone", "nothing is being undone; say done or not_done."),
-        ("a", "not_done", "it stands at step 'c', and step 'a' is not in doubt."),
+        ("c", "undone", "nothing is being undone; use done or not_done."),
+        ("a", "not_done", "it is at step 'c', and step 'a' is not in doubt."),
     ],
 )
-def test_a_word_that_does_not_fit_where_the_saga_stands_is_refused(stage, execute, step, outcome, sentence):
+def test_a_resolution_that_does_not_fit_the_history_is_refused(stage, execute, step, outcome, sentence):
     saga_id = execute(stage.step("a"), stage.step("b", holds), stage.step("c"))
 
     with pytest.raises(ActRefused) as refused:
@@ -201,7 +199,7 @@ def test_a_word_that_does_not_fit_where_the_saga_stands_is_refused(stage, execut
     )
 
 
-def test_a_word_on_a_saga_that_an_operator_holds_does_not_release_it(stage, orchestrator, in_doubt):
+def test_a_resolution_does_not_end_the_hold_of_an_operator(stage, orchestrator, in_doubt):
     perform(Operation.HOLD, in_doubt, reason="the provider is looking")
 
     execution = perform(Operation.RESOLVE, in_doubt, step="b", outcome="done", output={"id": 7})
@@ -215,7 +213,7 @@ def test_a_word_on_a_saga_that_an_operator_holds_does_not_release_it(stage, orch
     assert stage.told == ["a", "b"]
 
 
-def test_an_act_keeps_the_name_of_a_user_who_is_deleted_later(stage, execute):
+def test_the_event_keeps_the_name_of_a_user_who_is_deleted_later(stage, execute):
     user = User.objects.create_user("maria")
     saga_id = execute(stage.step("a", RetryLater(3600)))
 
@@ -228,47 +226,47 @@ def test_an_act_keeps_the_name_of_a_user_who_is_deleted_later(stage, execute):
     assert (event.actor, event.actor_name, event.source, event.reason) == (None, "maria", "admin", "look")
 
 
-# Two at once. What moves an execution between the look at it and the act comes while its step runs are read.
+# Concurrent operators. The change between the read and the write happens while the step runs are read.
 
 
 class Meanwhile:
-    """Does these things, one at each look, between a look at an execution and the act that follows from it."""
+    """Calls one function at each read of an execution, before the write that follows."""
 
-    def __init__(self, *things):
-        self.things = list(things)
+    def __init__(self, *changes):
+        self.changes = list(changes)
 
     def __call__(self, execute, sql, params, many, context):
         found = execute(sql, params, many, context)
-        if 'FROM "sagas_steprun"' in sql and self.things:
-            self.things.pop(0)()
+        if 'FROM "sagas_steprun"' in sql and self.changes:
+            self.changes.pop(0)()
         return found
 
 
-def meanwhile(*things):
-    return connection.execute_wrapper(Meanwhile(*things))
+def meanwhile(*changes):
+    return connection.execute_wrapper(Meanwhile(*changes))
 
 
 def moves(saga_id, **fields):
-    """Whoever has it in hand writes a checkpoint."""
+    """Returns a function that writes as the owner's checkpoint would."""
     return lambda: SagaExecution.objects.filter(saga_id=saga_id).update(version=F("version") + 1, **fields)
 
 
-def test_of_two_operators_who_retry_at_once_one_does(stage, execute):
+def test_one_of_two_concurrent_retries_is_refused(stage, execute):
     saga_id = execute(stage.step("a", NO))
 
     with meanwhile(lambda: perform(Operation.RETRY, saga_id, reason="first")), pytest.raises(ActRefused) as refused:
         perform(Operation.RETRY, saga_id, reason="second")
 
     assert str(refused.value) == (
-        f"retry of {saga_id!r} is not possible: only what has failed can be tried again, "
-        "and this is “Pending”. Possible now: cancel, hold."
+        f"retry of {saga_id!r} is not possible: it can be retried only after it failed, "
+        "and it is “Pending”. Possible now: cancel, hold."
     )
     execution = SagaExecution.objects.get(saga_id=saga_id)
     assert execution.run == 2
     assert [event.reason for event in execution.events.all()] == ["first"]
 
 
-def test_an_act_that_is_still_possible_is_done_to_what_has_moved(stage, execute):
+def test_an_operation_without_a_version_is_repeated_after_a_change(stage, execute):
     saga_id = execute(stage.step("a", RetryLater(3600)))
 
     with meanwhile(moves(saga_id)):
@@ -278,7 +276,7 @@ def test_an_act_that_is_still_possible_is_done_to_what_has_moved(stage, execute)
     assert execution.events.get().version == execution.version == 4
 
 
-def test_a_request_to_an_owner_who_has_just_given_the_saga_back_is_an_act(stage, registered, orchestrator):
+def test_a_request_to_an_owner_that_has_just_left_is_performed_at_once(stage, registered, orchestrator):
     registered(stage.step("a"))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
     storage.claim(saga_id, worker="the owner", lease=60, priority=1)
@@ -291,7 +289,7 @@ def test_a_request_to_an_owner_who_has_just_given_the_saga_back_is_an_act(stage,
 
 
 @pytest.mark.parametrize("leased", [True, False])
-def test_an_act_that_is_meant_for_what_was_seen_is_refused_once_that_has_moved(stage, registered, orchestrator, leased):
+def test_an_operation_for_an_old_version_is_refused(stage, registered, orchestrator, leased):
     registered(stage.step("a"))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
     if leased:
@@ -302,7 +300,7 @@ def test_an_act_that_is_meant_for_what_was_seen_is_refused_once_that_has_moved(s
         perform(Operation.HOLD, saga_id, version=seen)
 
     assert str(refused.value) == (
-        f"hold of {saga_id!r} is not possible: it has moved since you looked; look again and decide then. "
+        f"hold of {saga_id!r} is not possible: it has changed since you looked at it. Look again, then decide. "
         "Possible now: cancel, hold."
     )
     execution = orchestrator.get_status(saga_id)
@@ -311,7 +309,7 @@ def test_an_act_that_is_meant_for_what_was_seen_is_refused_once_that_has_moved(s
 
 
 @pytest.mark.parametrize("leased", [True, False])
-def test_an_act_that_is_meant_for_what_was_seen_is_done_while_that_stands(stage, registered, orchestrator, leased):
+def test_an_operation_for_the_current_version_is_performed(stage, registered, orchestrator, leased):
     registered(stage.step("a"))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
     if leased:
@@ -324,13 +322,13 @@ def test_an_act_that_is_meant_for_what_was_seen_is_done_while_that_stands(stage,
     assert execution.events.count() == 1
 
 
-def test_an_act_on_what_never_stands_still_is_given_up(stage, execute):
+def test_an_operation_on_a_row_that_keeps_changing_is_refused(stage, execute):
     saga_id = execute(stage.step("a", RetryLater(3600)))
 
     with meanwhile(*[moves(saga_id)] * 20), pytest.raises(ActRefused) as refused:
         perform(Operation.HOLD, saga_id)
 
-    assert refused.value.sentence == "it keeps moving; look again and try then."
+    assert refused.value.sentence == "it keeps changing; try again in a moment."
     execution = SagaExecution.objects.get(saga_id=saga_id)
     assert execution.held == ""
     assert not execution.events.exists()

@@ -1,6 +1,6 @@
-"""What an act would do, told before it is done: a sentence, the calls with their keys, what stays, what is in doubt.
+"""What an operation would do: a sentence, the calls with their keys, the steps that stay, the steps in doubt.
 
-Each preview is compared with what the act then does.
+Each preview is compared with what the operation then does.
 """
 
 import pytest
@@ -36,22 +36,22 @@ def holds(context):
 
 @pytest.fixture
 def preview(stage):
-    """Asks for a preview of "x", for which nothing may be written and no step called."""
+    """Previews an operation on "x", and asserts that nothing is written and no step is called."""
 
     def ask(operation, **parameters):
         before = len(stage.calls)
         with CaptureQueriesContext(connection) as queries:
-            told = plan(operation, "x", **parameters)
+            previewed = plan(operation, "x", **parameters)
         assert {query["sql"].split()[0] for query in queries} == {"SELECT"}
         assert len(stage.calls) == before
-        return told
+        return previewed
 
     return ask
 
 
 @pytest.fixture
 def calls_of(stage, orchestrator):
-    """Does it, goes on with the saga for a moment, and tells the calls that made."""
+    """Performs the operation, runs the saga for a moment, and returns the calls."""
 
     def do(operation, **parameters):
         before = len(stage.calls)
@@ -64,13 +64,13 @@ def calls_of(stage, orchestrator):
 
 @pytest.fixture
 def execute(registered, orchestrator):
-    """Executes "x", a saga of these steps, for a moment."""
+    """Executes a saga of these steps as "x", for a moment."""
     return lambda *steps: orchestrator.execute("x", "trip", registered(*steps), max_seconds=0.3)
 
 
 @pytest.fixture
 def enqueue(registered, orchestrator):
-    """Queues "x", a saga of these steps."""
+    """Queues a saga of these steps as "x"."""
 
     def start(*steps):
         registered(*steps)
@@ -85,40 +85,40 @@ def enqueue(registered, orchestrator):
 def test_a_retry_of_a_failed_saga_makes_a_new_run_of_all_steps(stage, execute, preview, calls_of):
     execution = execute(stage.step("a"), stage.step("b", NO, {}))
 
-    told = preview(Operation.RETRY)
+    previewed = preview(Operation.RETRY)
 
-    assert told == Preview(
+    assert previewed == Preview(
         Operation.RETRY,
         "x",
         execution.version,
         "Starts run 2 from the first step, with new idempotency keys.",
         (action("a", "x:2:a"), action("b", "x:2:b")),
     )
-    assert told.calls == calls_of(Operation.RETRY)
+    assert previewed.calls == calls_of(Operation.RETRY)
 
 
-def test_a_retry_of_a_failed_saga_goes_by_todays_definition(stage, execute, registered, preview, calls_of):
+def test_a_retry_of_a_failed_saga_uses_the_current_definition(stage, execute, registered, preview, calls_of):
     execute(stage.step("a", NO))
     registered(stage.step("new"), stage.step("a"))
 
-    told = preview(Operation.RETRY)
+    previewed = preview(Operation.RETRY)
 
-    assert told.calls == (action("new", "x:2:new"), action("a", "x:2:a"))
-    assert told.calls == calls_of(Operation.RETRY)
+    assert previewed.calls == (action("new", "x:2:new"), action("a", "x:2:a"))
+    assert previewed.calls == calls_of(Operation.RETRY)
 
 
-def test_a_retry_tells_which_steps_of_the_failed_run_are_still_in_doubt(stage, execute, preview, calls_of):
+def test_a_retry_names_the_steps_of_the_failed_run_in_doubt(stage, execute, preview, calls_of):
     mail = stage.step("mail", lost(), {}, undo=None, retry_count=0)
     execute(stage.step("a"), mail, stage.step("b"))
 
-    told = preview(Operation.RETRY)
+    previewed = preview(Operation.RETRY)
 
-    assert (told.not_repeated, told.in_doubt) == ((), ("mail",))
-    assert told.calls == (action("a", "x:2:a"), action("mail", "x:2:mail"), action("b", "x:2:b"))
-    assert told.calls == calls_of(Operation.RETRY)
+    assert (previewed.not_repeated, previewed.in_doubt) == ((), ("mail",))
+    assert previewed.calls == (action("a", "x:2:a"), action("mail", "x:2:mail"), action("b", "x:2:b"))
+    assert previewed.calls == calls_of(Operation.RETRY)
 
 
-def test_a_retry_of_what_is_not_undone_leaves_the_rest_alone(stage, execute, preview, calls_of):
+def test_a_retry_of_a_rollback_calls_only_open_compensations(stage, execute, preview, calls_of):
     execution = execute(
         stage.step("a", undo=[NO, {}]),
         stage.step("b"),
@@ -128,23 +128,23 @@ def test_a_retry_of_what_is_not_undone_leaves_the_rest_alone(stage, execute, pre
     )
     assert execution.state is SagaState.PARTIALLY_COMPENSATED
 
-    told = preview(Operation.RETRY)
+    previewed = preview(Operation.RETRY)
 
-    assert told == Preview(
+    assert previewed == Preview(
         Operation.RETRY,
         "x",
         execution.version,
-        "Tries again to undo what is not undone.",
+        "Retries what could not be undone.",
         (undo("c", "x:1:c:undo"), undo("a", "x:1:a:undo:2")),
         not_repeated=("b", "d"),
     )
-    assert told.calls == calls_of(Operation.RETRY)
+    assert previewed.calls == calls_of(Operation.RETRY)
 
 
 # Cancel, compensate.
 
 
-def test_a_cancel_undoes_what_was_done_and_what_may_have_been(stage, execute, preview, calls_of):
+def test_a_cancel_compensates_done_steps_and_those_in_doubt(stage, execute, preview, calls_of):
     execution = execute(
         stage.step("a"),
         stage.step("mail", undo=None),
@@ -152,51 +152,51 @@ def test_a_cancel_undoes_what_was_done_and_what_may_have_been(stage, execute, pr
         stage.step("c", lost(), retry_delay=3600, max_delay=3600),
     )
 
-    told = preview(Operation.CANCEL)
+    previewed = preview(Operation.CANCEL)
 
-    assert told == Preview(
+    assert previewed == Preview(
         Operation.CANCEL,
         "x",
         execution.version,
-        "Stops it, and undoes what was done.",
+        "Stops it and undoes what was done.",
         (undo("c", "x:1:c:undo"), undo("b", "x:1:b:undo"), undo("a", "x:1:a:undo")),
         not_repeated=("mail",),
         in_doubt=("c",),
     )
-    assert told.calls == calls_of(Operation.CANCEL)
+    assert previewed.calls == calls_of(Operation.CANCEL)
 
 
-def test_a_cancel_of_a_saga_that_has_not_begun_undoes_nothing(stage, enqueue, preview, calls_of):
+def test_a_cancel_of_a_pending_saga_calls_nothing(stage, enqueue, preview, calls_of):
     execution = enqueue(stage.step("a"))
 
     assert preview(Operation.CANCEL) == Preview(
-        Operation.CANCEL, "x", execution.version, "Stops it, and undoes what was done."
+        Operation.CANCEL, "x", execution.version, "Stops it and undoes what was done."
     )
     assert calls_of(Operation.CANCEL) == ()
 
 
-def test_undoing_a_finished_saga_begins_with_its_last_step(stage, execute, preview, calls_of):
+def test_compensating_a_saga_begins_with_its_last_step(stage, execute, preview, calls_of):
     execution = execute(stage.step("a"), stage.step("mail", undo=None), stage.step("b"))
 
-    told = preview(Operation.COMPENSATE)
+    previewed = preview(Operation.COMPENSATE)
 
-    assert told == Preview(
+    assert previewed == Preview(
         Operation.COMPENSATE,
         "x",
         execution.version,
-        "Undoes all that was done, last step first.",
+        "Undoes everything that was done, last step first.",
         (undo("b", "x:1:b:undo"), undo("a", "x:1:a:undo")),
         not_repeated=("mail",),
     )
-    assert told.calls == calls_of(Operation.COMPENSATE)
+    assert previewed.calls == calls_of(Operation.COMPENSATE)
 
 
 # Hold, release.
 
-HOLD = "It stops {}; nothing is undone, and nothing goes on until somebody releases it."
+HOLD = "Stops it {}. Nothing is undone; nothing goes on until it is released."
 
 
-def test_a_hold_of_a_waiting_saga_parks_it_at_once(stage, execute, preview, calls_of):
+def test_a_waiting_saga_is_held_at_once(stage, execute, preview, calls_of):
     execution = execute(stage.step("a"), stage.step("b", RetryLater(3600)))
 
     assert preview(Operation.HOLD) == Preview(
@@ -205,49 +205,49 @@ def test_a_hold_of_a_waiting_saga_parks_it_at_once(stage, execute, preview, call
     assert calls_of(Operation.HOLD) == ()
 
 
-def test_a_hold_of_a_running_saga_parks_it_after_its_attempt(stage, execute, preview):
-    told = []
+def test_a_running_saga_is_held_after_its_attempt(stage, execute, preview):
+    previewed = []
 
     def running(context):
-        told.append(preview(Operation.HOLD))
+        previewed.append(preview(Operation.HOLD))
         holds(context)
 
     execution = execute(stage.step("a"), stage.step("b", running), stage.step("c"))
 
-    sentence = HOLD.format("as soon as the step under way has ended")
-    assert told == [Preview(Operation.HOLD, "x", 2, sentence, not_repeated=("a",))]
+    sentence = HOLD.format("after the current step")
+    assert previewed == [Preview(Operation.HOLD, "x", 2, sentence, not_repeated=("a",))]
     assert execution.held == "Held by an operator: look"
     assert stage.told == ["a", "b"]
 
 
-RELEASE = "Goes on from where it stands, with a fresh budget of retries and the same idempotency keys."
+RELEASE = "Goes on where it stopped, with a fresh retry budget and the same idempotency keys."
 
 
 def test_a_release_goes_on_with_the_step_that_comes_next(stage, execute, preview, calls_of):
     execution = execute(stage.step("a", holds), stage.step("b", RetryLater(3600)))
 
-    told = preview(Operation.RELEASE)
+    previewed = preview(Operation.RELEASE)
 
-    assert told == Preview(
+    assert previewed == Preview(
         Operation.RELEASE, "x", execution.version, RELEASE, (action("b", "x:1:b"),), not_repeated=("a",)
     )
-    assert told.calls == calls_of(Operation.RELEASE)
+    assert previewed.calls == calls_of(Operation.RELEASE)
 
 
-def test_a_release_does_not_wait_for_what_the_held_saga_waited_for_and_tells_so(stage, execute, preview):
+def test_a_release_ends_the_wait_of_the_held_saga(stage, execute, preview):
     execute(stage.step("a", RetryLater(3600), {}))
     perform(Operation.HOLD, "x")
 
     assert preview(Operation.RELEASE).calls == (action("a", "x:1:a"),)
 
 
-def test_a_release_of_a_rollback_goes_on_with_the_undo_that_comes_next(stage, execute, preview, calls_of):
+def test_a_release_of_a_rollback_goes_on_with_the_next_compensation(stage, execute, preview, calls_of):
     execute(stage.step("a", undo=[{}]), stage.step("b", undo=[holds]), stage.step("c", NO))
 
-    told = preview(Operation.RELEASE)
+    previewed = preview(Operation.RELEASE)
 
-    assert (told.calls, told.not_repeated) == ((undo("a", "x:1:a:undo"),), ("b",))
-    assert told.calls == calls_of(Operation.RELEASE)
+    assert (previewed.calls, previewed.not_repeated) == ((undo("a", "x:1:a:undo"),), ("b",))
+    assert previewed.calls == calls_of(Operation.RELEASE)
 
 
 def test_a_release_after_the_last_step_calls_nothing(stage, execute, preview, calls_of):
@@ -259,7 +259,7 @@ def test_a_release_after_the_last_step_calls_nothing(stage, execute, preview, ca
     assert calls_of(Operation.RELEASE) == ()
 
 
-def test_a_release_tells_no_calls_where_the_definition_is_unknown(stage, execute, registered, preview):
+def test_a_release_of_an_unregistered_saga_lists_no_calls(stage, execute, registered, preview):
     execute(stage.step("a", holds), stage.step("b"))
     registered.forget()
 
@@ -269,28 +269,28 @@ def test_a_release_tells_no_calls_where_the_definition_is_unknown(stage, execute
 # Verify, resolve.
 
 
-def test_a_verify_asks_about_the_steps_in_doubt_that_can_be_asked_about(stage, execute, preview, calls_of):
+def test_a_verify_asks_about_the_verifiable_steps_in_doubt(stage, execute, preview, calls_of):
     execution = execute(
         stage.step("a", lost(), undo=None, optional=True, retry_count=0),
         stage.step("b", verify=[{}]),
         stage.step("c", lost(), verify=[RetryLater(3600)], idempotent=False),
     )
 
-    told = preview(Operation.VERIFY)
+    previewed = preview(Operation.VERIFY)
 
-    assert told == Preview(
+    assert previewed == Preview(
         Operation.VERIFY,
         "x",
         execution.version,
-        "Asks the providers what really happened; changes nothing there.",
+        "Asks the providers what really happened, and changes nothing there.",
         (verify("c", "x:1:c"),),
         not_repeated=("b",),
         in_doubt=("a", "c"),
     )
-    assert told.calls == calls_of(Operation.VERIFY)
+    assert previewed.calls == calls_of(Operation.VERIFY)
 
 
-def test_a_word_on_a_step_calls_nobody(stage, execute, preview, calls_of):
+def test_a_resolution_calls_no_provider(stage, execute, preview, calls_of):
     execution = execute(stage.step("a", undo=[NO]), stage.step("b"), stage.step("c", NO))
     word = {"step": "a", "outcome": "undone"}
 
@@ -298,20 +298,20 @@ def test_a_word_on_a_step_calls_nobody(stage, execute, preview, calls_of):
         Operation.RESOLVE,
         "x",
         execution.version,
-        "Puts down, with your evidence, what has become of the step; no provider is called for it.",
+        "Records what really happened to a step, with evidence. No provider is called for it.",
         not_repeated=("a", "b"),
     )
     assert calls_of(Operation.RESOLVE, **word) == ()
 
 
-def test_a_word_that_cannot_be_taken_is_refused_before_it_is_given(stage, execute, preview):
+def test_an_impossible_resolution_has_no_preview(stage, execute, preview):
     execute(stage.step("a", undo=[NO]), stage.step("b", NO))
 
     with pytest.raises(ActRefused) as refused:
         preview(Operation.RESOLVE, step="b", outcome="undone")
 
     assert str(refused.value) == (
-        "resolve of 'x' is not possible: step 'b' has nothing to be undone. Possible now: retry, resolve."
+        "resolve of 'x' is not possible: step 'b' has nothing to undo. Possible now: retry, resolve."
     )
 
 
@@ -325,23 +325,23 @@ def test_an_acknowledgement_changes_nothing_else(stage, execute, preview, calls_
         Operation.ACKNOWLEDGE,
         "x",
         execution.version,
-        "Takes it off the list of those that need attention; nothing else changes.",
+        "Removes it from the list of cases that need attention. Nothing else changes.",
     )
     assert calls_of(Operation.ACKNOWLEDGE) == ()
 
 
-def test_a_correction_of_a_failed_saga_is_for_its_next_run(stage, execute, preview, calls_of):
+def test_a_correction_of_a_failed_saga_is_used_by_its_next_run(stage, execute, preview, calls_of):
     execution = execute(stage.step("a", NO))
 
-    sentence = "The input is replaced, and counts when it is tried again."
+    sentence = "Replaces the input. The next retry uses it."
     assert preview(Operation.CORRECT) == Preview(Operation.CORRECT, "x", execution.version, sentence)
     assert calls_of(Operation.CORRECT, context={"n": 1}) == ()
 
 
-def test_a_correction_of_a_held_saga_is_for_its_release(stage, execute, preview, calls_of):
+def test_a_correction_of_a_held_saga_is_used_after_its_release(stage, execute, preview, calls_of):
     execution = execute(stage.step("a", holds), stage.step("b"))
 
-    sentence = "The input is replaced, and counts once it is released."
+    sentence = "Replaces the input. It is used after the release."
     assert preview(Operation.CORRECT) == Preview(
         Operation.CORRECT, "x", execution.version, sentence, not_repeated=("a",)
     )
@@ -351,16 +351,15 @@ def test_a_correction_of_a_held_saga_is_for_its_release(stage, execute, preview,
 # All of them.
 
 
-def test_what_a_preview_told_can_be_made_to_hold(stage, execute, preview):
-    """The act is done only if nothing has moved since it was previewed."""
+def test_an_operation_can_be_bound_to_the_version_of_its_preview(stage, execute, preview):
     execute(stage.step("a", holds), stage.step("b"))
-    told = preview(Operation.RELEASE)
+    previewed = preview(Operation.RELEASE)
     perform(Operation.CORRECT, "x", context={"n": 1})
 
     with pytest.raises(ActRefused) as refused:
-        perform(Operation.RELEASE, "x", version=told.version)
+        perform(Operation.RELEASE, "x", version=previewed.version)
     assert str(refused.value) == (
-        "release of 'x' is not possible: it has moved since you looked; look again and decide then. "
+        "release of 'x' is not possible: it has changed since you looked at it. Look again, then decide. "
         "Possible now: cancel, release, resolve, correct."
     )
 
@@ -370,20 +369,20 @@ def test_what_a_preview_told_can_be_made_to_hold(stage, execute, preview):
 @pytest.mark.parametrize(
     ("operation", "sentence"),
     [
-        (Operation.RETRY, "only what has failed can be tried again, and this is “Succeeded”."),
-        (Operation.CANCEL, "its state is “Succeeded”."),
-        (Operation.HOLD, "its state is “Succeeded”."),
-        (Operation.RELEASE, "it is not held."),
-        (Operation.VERIFY, "no step is in doubt that its provider can be asked about."),
-        (Operation.RESOLVE, "a step can be resolved by hand only while the case is held or partly undone."),
-        (Operation.ACKNOWLEDGE, "only what has failed can be acknowledged, and this is “Succeeded”."),
+        (Operation.RETRY, "it can be retried only after it failed, and it is “Succeeded”."),
+        (Operation.CANCEL, "it is too late to cancel: it is “Succeeded”."),
+        (Operation.HOLD, "it has ended."),
+        (Operation.RELEASE, "it is not on hold."),
+        (Operation.VERIFY, "it has no step in doubt that a provider can be asked about."),
+        (Operation.RESOLVE, "a step can be marked as resolved only while the case is on hold or partly undone."),
+        (Operation.ACKNOWLEDGE, "it can be acknowledged only after it failed, and it is “Succeeded”."),
         (
             Operation.CORRECT,
-            "its input can be corrected once it has failed, or while it is held and its current step is untried.",
+            "its input can be corrected only after it failed, or on hold before the first attempt of a step.",
         ),
     ],
 )
-def test_no_preview_of_what_is_not_possible(stage, execute, preview, operation, sentence):
+def test_an_impossible_operation_has_no_preview(stage, execute, preview, operation, sentence):
     execute(stage.step("a"))
 
     with pytest.raises(ActRefused) as refused:
@@ -397,36 +396,36 @@ def test_no_preview_of_what_is_not_possible(stage, execute, preview, operation, 
     )
 
 
-def test_no_preview_of_undoing_what_has_not_finished(stage, execute, preview):
+def test_compensating_an_unfinished_saga_has_no_preview(stage, execute, preview):
     execute(stage.step("a", RetryLater(3600)))
 
     with pytest.raises(ActRefused) as refused:
         preview(Operation.COMPENSATE)
 
     assert str(refused.value) == (
-        "compensate of 'x' is not possible: only what has succeeded can be undone as a whole, "
-        "and this is “In progress”. Possible now: cancel, hold."
+        "compensate of 'x' is not possible: it can be undone only after it succeeded, "
+        "and it is “In progress”. Possible now: cancel, hold."
     )
 
 
-def test_a_release_after_a_final_failure_tells_the_step_that_it_tries_again(stage, execute, preview, calls_of):
+def test_a_release_after_a_final_failure_lists_the_step_it_retries(stage, execute, preview, calls_of):
     execute(stage.step("pay", pivot=True, undo=None), stage.step("mail", StepFailed("no"), {}, undo=None))
 
-    told = preview(Operation.RELEASE)
+    previewed = preview(Operation.RELEASE)
 
-    assert told.calls == (Call("mail", Direction.ACTION, "x:1:mail"),)
-    assert told.calls == calls_of(Operation.RELEASE)
+    assert previewed.calls == (Call("mail", Direction.ACTION, "x:1:mail"),)
+    assert previewed.calls == calls_of(Operation.RELEASE)
 
 
-def test_a_cancel_of_a_running_saga_tells_that_the_step_which_runs_may_be_undone(stage, execute, preview):
-    told = []
+def test_a_cancel_lists_the_compensation_of_the_running_step(stage, execute, preview):
+    previewed = []
 
     def running(context):
-        told.append(plan(Operation.CANCEL, "x"))
+        previewed.append(plan(Operation.CANCEL, "x"))
         perform(Operation.CANCEL, "x")
 
     execute(stage.step("a"), stage.step("b", running), stage.step("c"))
 
     undone = [Call(call.step, call.direction, call.key) for call in stage.calls[2:]]
-    assert list(told[0].calls) == undone
+    assert list(previewed[0].calls) == undone
     assert [call.step for call in undone] == ["b", "a"]

@@ -271,7 +271,7 @@ def test_after_the_pivot_a_finished_saga_stays_as_it_is(stage, registered, orche
         orchestrator.compensate(execution.saga_id)
 
     assert str(refused.value) == (
-        f"compensate of {execution.saga_id!r} is not possible: its point of no return is behind it."
+        f"compensate of {execution.saga_id!r} is not possible: it has reached its point of no return."
     )
     assert allowed(execution.saga_id) == ()
 
@@ -282,7 +282,7 @@ def test_a_finished_saga_without_any_undo_stays_as_it_is(stage, registered, orch
     with pytest.raises(ActRefused) as refused:
         orchestrator.compensate(execution.saga_id)
 
-    assert refused.value.sentence == "none of its steps has an undo."
+    assert refused.value.sentence == "none of its steps can be undone."
 
 
 # What is not undone, closed by an operator.
@@ -325,8 +325,8 @@ def test_resolving_the_last_open_step_by_hand_ends_it(stage, registered, orchest
     [
         ({"step": "z", "outcome": "done"}, "it has no step 'z'; its steps are a, b."),
         ({"step": "a", "outcome": "maybe"}, "outcome must be one of done, not_done, undone, not 'maybe'."),
-        ({"step": "b", "outcome": "undone"}, "step 'b' has nothing to be undone."),
-        ({"step": "b", "outcome": "done"}, "step 'b' has nothing to be undone."),
+        ({"step": "b", "outcome": "undone"}, "step 'b' has nothing to undo."),
+        ({"step": "b", "outcome": "done"}, "step 'b' has nothing to undo."),
     ],
 )
 def test_a_resolution_that_makes_no_sense_is_refused(stage, registered, orchestrator, parameters, sentence):
@@ -346,4 +346,4 @@ def test_nothing_is_resolved_while_a_saga_is_on_its_way(stage, registered, orche
     with pytest.raises(ActRefused) as refused:
         orchestrator.resolve_step(execution.saga_id, "a", "done")
 
-    assert refused.value.sentence == "a step can be resolved by hand only while the case is held or partly undone."
+    assert refused.value.sentence == "a step can be marked as resolved only while the case is on hold or partly undone."

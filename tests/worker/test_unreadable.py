@@ -94,7 +94,7 @@ def test_an_attempt_lost_with_its_worker_is_in_doubt_after_the_release(cluster):
     damage("n", context='{"seconds": 0.1}')
     with pytest.raises(
         ActRefused,
-        match="the system broke down in the middle of it, and what became of that is not put down yet; release it",
+        match="its worker crashed, and the interrupted attempt is not recorded yet; release it",
     ):
         get_saga_orchestrator().resolve_step("n", "nap", "done")
     get_saga_orchestrator().release("n")

@@ -71,8 +71,7 @@ class CorrectPage(ActPage):
 
     def confirmation(self, correction: Correction, form: InputForm, reason: ActForm) -> HttpResponse:
         """The difference, and what follows from it."""
-        seen = self.view()
-        told = describe(correction.preview, correction.execution, seen.saga, seen.history, personal=self.personal)
+        told = describe(correction.preview, correction.view, personal=self.personal)
         changes = [self._change(correction, form, key) for key in correction.changed]
         about: dict[str, Any] = {"told": told, "changes": changes, "input": form}
         return self.rendered(CONFIRM, preview=correction.preview, form=reason, **about)
@@ -89,7 +88,7 @@ class CorrectPage(ActPage):
     def _change(self, correction: Correction, form: InputForm, key: str) -> Change:
         field = form.fields.get(key)
         before = f"[{key}]" if key in form.hidden else _shown(correction.before, key)
-        after = _shown(correction.execution.input, key)
+        after = _shown(correction.view.execution.input, key)
         if (
             not self.personal
         ):  # what the schema has made of values that the user did not see, who may see what they typed

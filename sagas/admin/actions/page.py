@@ -104,7 +104,7 @@ class ActPage:
     def told(self, preview: Preview) -> PreviewText:
         """The preview in words; looked at after it, so that what is told is never older than what is confirmed."""
         seen = self.view()
-        return describe(preview, seen.execution, seen.saga, seen.history, personal=self.personal)
+        return describe(preview, seen, personal=self.personal)
 
     def view(self) -> ExecutionView:
         """The execution with its history, as it is now."""

@@ -18,7 +18,7 @@ from sagas.engine.history import facts_of, roll_back
 from sagas.engine.planner import Hold, RollBack
 from sagas.operations import Preview
 from sagas.operations.money import Amount, HiddenAmount, total_of
-from sagas.operations.preview import move_after_resolution, with_resolution
+from sagas.operations.resolution import move_after_resolution, with_resolution
 from sagas.presentation import labels, messages
 from sagas.presentation.execution_view import ExecutionView
 

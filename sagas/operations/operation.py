@@ -1,4 +1,4 @@
-"""Operations, who performs them, and previews."""
+"""The types of an operation: its name, who performs it, and its preview."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sagas.definition.states import Direction
 
 
 class Operation(StrEnum):
-    """What an operator can do; the values are the commands' and the API's words."""
+    """What an operator can do to an execution; the API and the commands use the values."""
 
     RETRY = "retry"
     CANCEL = "cancel"
@@ -25,7 +25,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts, and from where: admin, api, cli or python."""
+    """Who performs an operation, and its source: admin, api, cli or python."""
 
     user: Any = None
     name: str = ""
@@ -33,7 +33,7 @@ class Actor:
 
     @property
     def display_name(self) -> str:
-        """The name that the event keeps, also when the user is deleted later."""
+        """The name that is stored with the event, so that it outlives the user's account."""
         return (self.name or (self.user.get_username() if self.user else ""))[:150]
 
 
@@ -41,8 +41,18 @@ PYTHON = Actor()
 
 
 @dataclass(frozen=True)
+class Command:
+    """One request to perform an operation; `version`, if given, must still be the version of the execution."""
+
+    operation: Operation
+    actor: Actor
+    reason: str = ""
+    version: int | None = None
+
+
+@dataclass(frozen=True)
 class Call:
-    """A call that an act would have made: the step, in which direction, and the key it would carry."""
+    """One call of a step that an operation would cause, with its idempotency key."""
 
     step: str
     direction: Direction
@@ -51,7 +61,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Preview:
-    """What an act would do. `version` is the execution's; the act can be made to depend on it."""
+    """What an operation would do to the execution as it is at `version`."""
 
     operation: Operation
     saga_id: str

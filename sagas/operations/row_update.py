@@ -1,0 +1,125 @@
+"""The commit of an operation: the row, its event, and what belongs to them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Q
+
+from sagas import storage
+from sagas.conf import get_settings
+from sagas.definition.states import TERMINAL, UNFINISHED, SagaState
+from sagas.engine import checkpoint
+from sagas.models import SagaEvent, SagaExecution, StepRun
+from sagas.models.clock import CLOCK
+from sagas.presentation.execution_view import ExecutionView
+from sagas.storage import database
+
+from .operation import Command, Operation
+
+# The new values of these columns are in the event too, so that the history can be replayed.
+REPLAYED = ("run", "plan", "failed_step", "held")
+
+
+class Stale(Exception):
+    """The row changed between the read and the write."""
+
+
+def update(
+    view: ExecutionView,
+    command: Command,
+    columns: Mapping[str, Any],
+    *,
+    data: Mapping[str, Any] | None = None,
+    run: StepRun | None = None,
+) -> SagaExecution:
+    """Write the columns to a row that no worker owns, with the event and the step run; raise Stale if it changed."""
+    execution, old = view.execution, view.state
+    with database.one_commit():
+        if not _unowned(execution).update(version=execution.version + 1, **columns):
+            raise Stale
+        execution.refresh_from_db(using=database.alias())
+        if run:
+            run.save(using=database.alias(), force_insert=True)
+        _save_references(view, columns)
+        if columns.get("due_at") is not None:
+            storage.wake_workers()
+        replayed = {name: columns[name] for name in REPLAYED if name in columns}
+        _record(execution, command, {"from": old, "to": execution.state, **replayed, **(data or {})})
+        _call_on_change(view, old)
+    return execution
+
+
+def request(view: ExecutionView, command: Command, unless: Q) -> SagaExecution:
+    """Set the pending request that the owner of a leased row obeys at its next checkpoint.
+
+    The version stays, so that the owner keeps its lease. Raise Stale if the row does not match `unless` any more.
+    """
+    execution, operation = view.execution, command.operation
+    rows = SagaExecution.objects.using(database.alias()).filter(unless, pk=execution.pk, leased=True)
+    if command.version is not None:
+        rows = rows.filter(version=execution.version)
+    if operation is Operation.CANCEL:
+        rows = rows.filter(state=SagaState.IN_PROGRESS, pivot_reached=False)
+    else:
+        rows = rows.filter(state__in=UNFINISHED)
+    with database.one_commit():
+        if not rows.update(pending_request=operation.value):
+            raise Stale
+        execution.refresh_from_db(using=database.alias())
+        _record(execution, command, {"requested": True})
+    return execution
+
+
+def due_now(execution: SagaExecution) -> dict[str, Any]:
+    """Columns of an execution that is due now, with the rank of its priority."""
+    ageing = dt.timedelta(seconds=get_settings().AGEING * execution.priority)
+    return {"due_at": CLOCK.now(), "rank_at": CLOCK.now() - ageing}
+
+
+def resumed(execution: SagaExecution) -> dict[str, Any]:
+    """Columns of an execution that goes on now."""
+    cleared = {"held": "", "needs_attention": False, "finished_at": None, "recoveries": 0, "pending_request": None}
+    return cleared | due_now(execution)
+
+
+def ended() -> dict[str, Any]:
+    """Columns of an execution that an operation ended; the operator knows, so it needs no attention."""
+    cleared = {"held": "", "needs_attention": False, "pending_request": None}
+    return cleared | {"due_at": None, "rank_at": None, "finished_at": CLOCK.now()}
+
+
+def _unowned(execution: SagaExecution) -> Any:
+    """The row, if it is unchanged and no worker owns it. The owner of a held row that is still leased has crashed."""
+    return SagaExecution.objects.using(database.alias()).filter(
+        Q(leased=False) | ~Q(held=""), pk=execution.pk, version=execution.version
+    )
+
+
+def _save_references(view: ExecutionView, columns: Mapping[str, Any]) -> None:
+    written = columns.get("context", {}) | columns.get("input", {})
+    if keys := [key for key in view.references if key in written]:
+        storage.save_references(view.execution, keys, view.execution.context | columns.get("input", {}))
+
+
+def _record(execution: SagaExecution, command: Command, data: Mapping[str, Any]) -> None:
+    SagaEvent.objects.using(database.alias()).create(
+        execution=execution,
+        kind=SagaEvent.Kind(command.operation.value),
+        actor=command.actor.user,
+        actor_name=command.actor.display_name,
+        source=command.actor.source,
+        reason=command.reason,
+        version=execution.version,
+        run=execution.run,
+        data=dict(data),
+    )
+
+
+def _call_on_change(view: ExecutionView, old: SagaState) -> None:
+    """Call the saga's `on_change` if a terminal state was entered or left."""
+    new = view.execution.state
+    if view.saga and view.saga.on_change and old is not new and {old, new} & TERMINAL:
+        checkpoint.call_on_change(view.saga, view.execution, old)
