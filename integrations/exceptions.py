@@ -41,14 +41,14 @@ class IdempotencyConflict(ProviderError):
         )
 
 
-class DeadKey(ProviderError):
+class RetiredKey(ProviderError):
     """What the key had made was undone, or was ruled out before it came to be; it will not be made again."""
 
     def __init__(self, code: str, what: str) -> None:
         super().__init__(Kind.REFUSED, code, f"{what} was undone; the same request is not carried out again")
 
 
-class UndoRefused(ProviderError):
+class CompensationRefused(ProviderError):
     """The provider will never undo it for us; `manual_action`, `url` and `until` are for a person.
 
     `until` is no part of the text: how it is written depends on who reads it.

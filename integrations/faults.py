@@ -14,8 +14,8 @@ from integrations import ledger
 from integrations.exceptions import Kind, ProviderError
 from integrations.models import FaultMode, SandboxFault
 
-OTHER_WORDS = {("payments", "confirm"): "charge"}
-NAP = 0.02
+SYNONYMS = {("payments", "confirm"): "charge"}
+POLL_SECONDS = 0.02
 PAST_THE_DEADLINE = timedelta(milliseconds=250)
 THROTTLED_FOR = 1.0
 EXIT_CODE = 137
@@ -35,7 +35,7 @@ class Call:
     @property
     def operations(self) -> tuple[str, ...]:
         """The words that a fault may use for this call."""
-        return ("", self.operation, OTHER_WORDS.get((self.port, self.operation), self.operation))
+        return ("", self.operation, SYNONYMS.get((self.port, self.operation), self.operation))
 
     @property
     def text(self) -> str:
@@ -80,7 +80,7 @@ def wait(seconds: float, deadline: datetime) -> None:
     while datetime.now(UTC) < end:
         if datetime.now(UTC) >= deadline:
             raise _no_answer()
-        time.sleep(NAP)
+        time.sleep(POLL_SECONDS)
 
 
 def _count_down(fault: SandboxFault) -> bool:
@@ -102,7 +102,7 @@ def _refuse(call: Call) -> NoReturn:
     raise call.refusal()
 
 
-def _die(_: Call) -> NoReturn:
+def _kill_process(_: Call) -> NoReturn:
     os._exit(EXIT_CODE)
 
 
@@ -123,10 +123,10 @@ def _no_answer() -> ProviderError:
 BEFORE: dict[str, Callable[[Call], NoReturn]] = {
     FaultMode.FAIL_BEFORE: _fail,
     FaultMode.REFUSE: _refuse,
-    FaultMode.KILL_PROCESS_BEFORE: _die,
+    FaultMode.KILL_PROCESS_BEFORE: _kill_process,
 }
 AFTER: dict[str, Callable[[Call], NoReturn]] = {
     FaultMode.EFFECT_THEN_LOSE_REPLY: _lose_reply,
     FaultMode.TIMEOUT: _answer_too_late,
-    FaultMode.KILL_PROCESS_AFTER: _die,
+    FaultMode.KILL_PROCESS_AFTER: _kill_process,
 }

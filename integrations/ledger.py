@@ -32,7 +32,7 @@ def effects() -> QuerySet[SandboxEffect]:
     return SandboxEffect.objects.using(alias())
 
 
-def together() -> transaction.Atomic:
+def atomic() -> transaction.Atomic:
     """Commit the writes of the block as one."""
     return transaction.atomic(using=alias())
 

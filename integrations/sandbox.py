@@ -44,10 +44,10 @@ class Sandbox:
         with database_errors_are(Kind.UNAVAILABLE):
             fault = take_fault(call)
         before_effect(call, fault)
-        _tell("before", call)
+        _notify_probes("before", call)
         with database_errors_are(Kind.UNKNOWN):
             yield FaultMode(fault.mode) if fault else None
-        _tell("after", call)
+        _notify_probes("after", call)
         after_effect(call, fault)
 
 
@@ -63,6 +63,6 @@ def database_errors_are(kind: Kind) -> Iterator[None]:
         raise ProviderError(kind, "sandbox_database", "The sandbox's database did not answer") from error
 
 
-def _tell(moment: str, call: Call) -> None:
+def _notify_probes(moment: str, call: Call) -> None:
     for probe in tuple(probes):
         probe(moment, call.port, call.operation, call.key)

@@ -23,7 +23,7 @@ UNDONE = {"invoices": {"canceled"}, "calendar": {"canceled"}, "payments": {"refu
 INPUTS = {"create_booking": BOOKING, "collect_payment": PAYMENT}
 
 
-class SandboxWorld:
+class SandboxProviders:
     """What the sandboxes, and the project's own books, have of an execution."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ docs = csp_update({"img-src": "data:"})(SpectacularSwaggerSplitView.as_view(url_
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="bookings:book"), name="home"),
-    path("", include("sagaproject.bookings.page.urls")),
+    path("", include("sagaproject.bookings.page.views")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("api/v1/", include("sagas.api.urls")),

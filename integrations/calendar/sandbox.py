@@ -4,7 +4,7 @@ from datetime import datetime
 
 from integrations import ledger
 from integrations.calendar import Event, EventRequest
-from integrations.exceptions import DeadKey, UndoRefused
+from integrations.exceptions import CompensationRefused, RetiredKey
 from integrations.models import EffectState, SandboxEffect
 from integrations.results import Done, Undone
 from integrations.sandbox import Sandbox
@@ -25,7 +25,7 @@ class SandboxCalendar(Sandbox):
                 self.port, "add", key, event, state=EffectState.CONFIRMED, external_id=event_id(key)
             )
             if added.state == EffectState.CANCELED:
-                raise DeadKey("410", "The calendar event")
+                raise RetiredKey("410", "The calendar event")
             if not created:
                 ledger.check_replay(added, event)
         return Done(_event(added), replayed=not created)
@@ -41,8 +41,8 @@ class SandboxCalendar(Sandbox):
         """Remove the event, or use its id up if it was never added."""
         identity = event_id(action_key)
         with (
-            self.call("remove", key=key, deadline=deadline, request={"action_key": action_key}, refusal=_cannot),
-            ledger.together(),
+            self.call("remove", key=key, deadline=deadline, request={"action_key": action_key}, refusal=_not_possible),
+            ledger.atomic(),
         ):
             added, tombstone = ledger.ensure(
                 self.port, "add", action_key, NEVER_ADDED, state=EffectState.CANCELED, external_id=identity
@@ -69,5 +69,7 @@ def _event(added: SandboxEffect) -> Event:
     return Event(added.external_id, f"{ADDRESS}/{added.external_id}")
 
 
-def _cannot() -> UndoRefused:
-    return UndoRefused("403", "The calendar does not let us remove the event", "Remove it there by hand.", ADDRESS)
+def _not_possible() -> CompensationRefused:
+    return CompensationRefused(
+        "403", "The calendar does not let us remove the event", "Remove it there by hand.", ADDRESS
+    )

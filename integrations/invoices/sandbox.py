@@ -7,7 +7,7 @@ cannot be cancelled any more. With a `pending_n` fault an invoice stays in proce
 from datetime import datetime, timedelta
 
 from integrations import ledger
-from integrations.exceptions import DeadKey, Kind, ProviderError, UndoRefused
+from integrations.exceptions import CompensationRefused, Kind, ProviderError, RetiredKey
 from integrations.identifiers import CPF_LENGTH, parse_tax_id
 from integrations.invoices import Invoice, InvoiceRequest
 from integrations.models import EffectState, FaultMode, SandboxEffect
@@ -31,7 +31,7 @@ class SandboxInvoices(Sandbox):
     def issue(self, request: InvoiceRequest, *, key: str, deadline: datetime) -> Done[Invoice] | Pending:
         """Issue the invoice under `key`; refused with DeadKey once it was cancelled."""
         _check_document(request.customer_document)
-        with self.call("issue", key=key, deadline=deadline, request=request) as mode, ledger.together():
+        with self.call("issue", key=key, deadline=deadline, request=request) as mode, ledger.atomic():
             invoice, replayed = ledger.record(
                 self.port,
                 "issue",
@@ -57,22 +57,22 @@ class SandboxInvoices(Sandbox):
         """Cancel the invoice of `action_key`, unless its description says that it is too late."""
         request = {"action_key": action_key, "reason": reason}
 
-        def refusal() -> UndoRefused:
+        def refusal() -> CompensationRefused:
             return _too_late(ledger.find(self.port, "issue", action_key, external_id))
 
         with (
             self.call("cancel", key=key, deadline=deadline, request=request, refusal=refusal) as mode,
-            ledger.together(),
+            ledger.atomic(),
         ):
             invoice = ledger.find(self.port, "issue", action_key, external_id)
             result = self._cancel(invoice, mode, key, request) if invoice else Undone(nothing_to_undo=True)
-        if isinstance(result, UndoRefused):
+        if isinstance(result, CompensationRefused):
             raise result
         return result
 
     def _cancel(
         self, invoice: SandboxEffect, mode: FaultMode | None, key: str, request: dict[str, str]
-    ) -> Undone | Pending | UndoRefused:
+    ) -> Undone | Pending | CompensationRefused:
         _finish(invoice, mode)
         if invoice.state == EffectState.PROCESSING:
             return Pending(invoice.external_id, self.poll_after)
@@ -89,7 +89,7 @@ class SandboxInvoices(Sandbox):
         if invoice.state == EffectState.REJECTED:
             raise ProviderError(Kind.REFUSED, "erro_autorizacao", "The tax office does not authorise the invoice")
         if invoice.state == EffectState.CANCELED:
-            raise DeadKey("nfse_cancelada", "The invoice")
+            raise RetiredKey("nfse_cancelada", "The invoice")
         number, url = invoice.response["number"], invoice.response["url"]
         return Done(Invoice(invoice.external_id, number, url), replayed)
 
@@ -113,9 +113,9 @@ def _finish(invoice: SandboxEffect, mode: FaultMode | None) -> None:
     ledger.move(invoice, state, of=[EffectState.PROCESSING], response=response)
 
 
-def _too_late(invoice: SandboxEffect | None) -> UndoRefused:
+def _too_late(invoice: SandboxEffect | None) -> CompensationRefused:
     number = invoice.response.get("number", "") if invoice else ""
-    return UndoRefused(
+    return CompensationRefused(
         "E523",
         f"It is too late to cancel invoice {number} by web service",
         "Ask the city's tax office to cancel it, in its portal.",

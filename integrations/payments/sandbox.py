@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from integrations import ledger
-from integrations.exceptions import DeadKey, Kind, ProviderError, UndoRefused
+from integrations.exceptions import CompensationRefused, Kind, ProviderError, RetiredKey
 from integrations.models import EffectState, SandboxEffect
 from integrations.payments import ChargeRequest, Payment
 from integrations.results import Done, Undone
@@ -66,13 +66,13 @@ class SandboxGateway(Sandbox):
         identity = external_id or self._create(request, action_key, deadline).external_id
         undo = {"action_key": action_key}
         with (
-            self.call("refund", key=key, deadline=deadline, request=undo, refusal=_cannot),
-            ledger.together(),
+            self.call("refund", key=key, deadline=deadline, request=undo, refusal=_not_possible),
+            ledger.atomic(),
         ):
             payment = ledger.find(self.port, "charge", action_key, identity)
             if payment is None:
                 raise ProviderError(Kind.REFUSED, "resource_missing", f"There is no payment {identity}")
-            undone = _undo(payment)
+            undone = _cancel_or_refund(payment)
             ledger.record(self.port, "refund", key, undo, state=payment.state, external_id=identity)
         return Undone(not undone, payment.state == EffectState.CANCELED, identity)
 
@@ -96,7 +96,7 @@ def _confirm(payment: SandboxEffect) -> bool:
     return ledger.move(payment, state, of=[EffectState.REQUIRES_CONFIRMATION])
 
 
-def _undo(payment: SandboxEffect) -> bool:
+def _cancel_or_refund(payment: SandboxEffect) -> bool:
     """Cancel or refund; a payment only ever goes forward, so a confirm in between is met by the refund."""
     canceled = ledger.move(payment, EffectState.CANCELED, of=NOT_CHARGED)
     return canceled or ledger.move(payment, EffectState.REFUNDED, of=[EffectState.SUCCEEDED])
@@ -107,7 +107,7 @@ def _refuse_if_not_charged(payment: SandboxEffect) -> None:
         code, reason = DECLINED.get(payment.request["payment_method"], UNKNOWN_METHOD)
         raise ProviderError(Kind.REFUSED, code, reason)
     if payment.state != EffectState.SUCCEEDED:
-        raise DeadKey("payment_intent_unexpected_state", "The payment")
+        raise RetiredKey("payment_intent_unexpected_state", "The payment")
 
 
 def _payment(payment: SandboxEffect) -> Payment:
@@ -120,8 +120,8 @@ def _payment(payment: SandboxEffect) -> Payment:
     )
 
 
-def _cannot() -> UndoRefused:
-    return UndoRefused(
+def _not_possible() -> CompensationRefused:
+    return CompensationRefused(
         "charge_not_refundable",
         "The payment gateway does not refund this payment",
         "Refund the customer in the gateway's dashboard, or by bank transfer.",

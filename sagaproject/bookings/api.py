@@ -113,7 +113,7 @@ class BookingView(SagaView):
         """Whether it was this client who booked."""
         return booking.owner_id == self.request.user.pk
 
-    def told(self, booking: Booking) -> dict[str, Any]:
+    def represent(self, booking: Booking) -> dict[str, Any]:
         """The booking as this client may see it."""
         shown: dict[str, Any] = {
             **{fact: getattr(booking, fact) for fact in FACTS},
@@ -128,7 +128,7 @@ class BookingView(SagaView):
     def begun(self, booking: Booking, status: int = 202) -> Response:
         """What the workers carry out from now on, and where to look at it."""
         where = reverse("bookings-api:booking", args=[booking.sale_id], request=self.request)
-        return Response(self.told(booking), status, headers={"Location": where, "Retry-After": RETRY_AFTER})
+        return Response(self.represent(booking), status, headers={"Location": where, "Retry-After": RETRY_AFTER})
 
     def once(self, request: Any, begin: Callable[[], start.Started]) -> start.Started:
         """Begin it, or find what the same Idempotency-Key has begun."""
@@ -162,7 +162,7 @@ class Bookings(BookingView):
             booking = services.book(numbered, owner=self.request.user)
         except InvalidInput as refusal:
             raise ValidationError(refusal.errors) from refusal
-        return _execution(booking.booking_saga_id), booking.just_made
+        return _execution(booking.booking_saga_id), booking.just_created
 
 
 class OneBooking(BookingView):
@@ -171,7 +171,7 @@ class OneBooking(BookingView):
     @SHOW
     def get(self, request: Request, sale_id: str) -> Response:
         """How it stands; with If-None-Match, 304 while nothing has changed."""
-        return conditional(request, self.told(self.booking(sale_id)))
+        return conditional(request, self.represent(self.booking(sale_id)))
 
 
 class PaymentOfBooking(BookingView):

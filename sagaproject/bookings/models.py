@@ -55,7 +55,7 @@ class Booking(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     # Whether its saga was started by the call that has returned this object.
-    just_made = False
+    just_created = False
 
     class Meta:
         verbose_name = _("booking")

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
-from sagaproject.bookings.status import is_another_clients, told_by
+from sagaproject.bookings.status import fields_from, is_another_clients
 from sagas import ActRefused, InvalidInput, SagaConflict, SagaState, operations
 from sagas.models import SagaExecution
 from sagas.models.querysets import fold
@@ -21,7 +21,7 @@ from sagas.orchestrator import get_saga_orchestrator
 SALE_ID = re.compile(r"\A(?!\.{1,2}\Z)[A-Za-z0-9._:~-]+\Z")
 SALE_ID_RULE = _("Use letters, digits and . _ : ~ - only, and not . or .. alone.")
 # Without signs that are mistaken for others when they are read out.
-SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 PAYING = _("A payment of this booking is in progress.")
 CHECKING_PAYMENT = _("We are checking an earlier payment of this booking; please do not pay again.")
@@ -32,10 +32,10 @@ WHY_NOT_PAY = {
     SagaState.PARTIALLY_COMPENSATED: CHECKING_PAYMENT,
     SagaState.SUCCEEDED: _("This booking is paid already."),
 }
-BEYOND_US = _(
+WRITE_TO_US = _(
     "This booking cannot be cancelled here any more. Please write to us, and a person will see to it and to your money."
 )
-UNDOES = {
+CANCEL_OPERATIONS = {
     SagaState.PENDING: Operation.CANCEL,
     SagaState.IN_PROGRESS: Operation.CANCEL,
     SagaState.SUCCEEDED: Operation.COMPENSATE,
@@ -60,16 +60,16 @@ def book(sale: Mapping[str, Any], *, owner: Any = None, saga_id: str | None = No
         existing = Booking.objects.filter(sale_id=sale_id).exclude(booking_saga_id="").first()
         saga_id = existing.booking_saga_id if existing else saga_id or f"booking-{sale_id}"
         execution = get_saga_orchestrator().start(saga_id, "create_booking", context=sale, owner=owner)
-        booking = existing or _made_by(execution, owner)
+        booking = existing or _booking_of(execution, owner)
         if booking.booking_saga_id != execution.saga_id or booking.owner != owner:
             raise SagaConflict(execution.saga_id, execution.saga_name)
-    booking.just_made = execution.just_started
+    booking.just_created = execution.just_started
     return booking
 
 
 def new_sale_id() -> str:
     """An id that no other sale has, short enough to be read out."""
-    return "SALE-" + "".join(secrets.choice(SIGNS) for _ in range(8))
+    return "SALE-" + "".join(secrets.choice(ALPHABET) for _ in range(8))
 
 
 def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
@@ -78,12 +78,12 @@ def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
     Each attempt is a saga of its own, for a declined card stays declined. Raises NotPossible and InvalidInput,
     and Booking.DoesNotExist.
     """
-    with _alone_with(sale_id) as booking:
+    with _locked(sale_id) as booking:
         # A payment that an operator tries again at this moment takes this row, too, after its own: see follow_payment.
         Booking.objects.select_for_update().get(pk=booking.pk)
         payments = _payments(booking)
         _refuse_payment(booking, payments)
-        saga_id = _free_id(f"payment-{sale_id}", len(payments) + 1)
+        saga_id = _unused_id(f"payment-{sale_id}", len(payments) + 1)
         get_saga_orchestrator().start(
             saga_id, "collect_payment", context=_payment_input(booking, payment_method), owner=owner
         )
@@ -99,17 +99,17 @@ def cancel(sale_id: str, *, reason: str, by: operations.Actor) -> Booking:
     a refund that takes days, or a person, keeps nothing booked that nobody wants. Raises NotPossible, and
     Booking.DoesNotExist.
     """
-    with _alone_with(sale_id) as booking:
+    with _locked(sale_id) as booking:
         execution = SagaExecution.objects.with_id(booking.booking_saga_id).first()
         payments = _payments(booking)
         _refuse_cancellation(booking, execution, payments)
         for unwanted in [*payments, *([execution] if execution else [])]:
-            _undo(booking, unwanted, reason, by)
+            _cancel_execution(booking, unwanted, reason, by)
         booking.refresh_from_db()
     return booking
 
 
-def is_beyond_us(booking: Booking, execution: SagaExecution | None, payments: Iterable[SagaExecution]) -> bool:
+def needs_staff(booking: Booking, execution: SagaExecution | None, payments: Iterable[SagaExecution]) -> bool:
     """Whether something stands that cannot be undone from here: its saga is gone, or a person let a charge stay."""
     stands = booking.booking_saga_id and booking.status not in (BookingStatus.NOT_BOOKED, BookingStatus.CANCELLED)
     paid = booking.payment_status == PaymentStatus.PAID
@@ -125,10 +125,10 @@ def _checked_sale_id(sale: Mapping[str, Any]) -> str:
     return sale_id
 
 
-def _made_by(execution: SagaExecution, owner: Any) -> Booking:
+def _booking_of(execution: SagaExecution, owner: Any) -> Booking:
     """The sale's booking as this saga's input tells it; one that this client's payment has made is taken over."""
-    told = {**told_by(execution), "owner": owner, "booking_saga_id": execution.saga_id}
-    booking, made = Booking.objects.get_or_create(sale_id=execution.input["sale_id"], defaults=told)
+    defaults = {**fields_from(execution), "owner": owner, "booking_saga_id": execution.saga_id}
+    booking, made = Booking.objects.get_or_create(sale_id=execution.input["sale_id"], defaults=defaults)
     if not made and not booking.booking_saga_id and booking.owner in (None, owner):
         booking.owner, booking.booking_saga_id = owner, execution.saga_id
         booking.save(update_fields=["owner", "booking_saga_id", "updated_at"])
@@ -136,7 +136,7 @@ def _made_by(execution: SagaExecution, owner: Any) -> Booking:
 
 
 @contextmanager
-def _alone_with(sale_id: str) -> Iterator[Booking]:
+def _locked(sale_id: str) -> Iterator[Booking]:
     """The booking in a transaction in which nobody else pays or cancels it.
 
     What is locked is the row of its saga, and not the booking's: a worker locks a saga's row before the booking's,
@@ -167,7 +167,7 @@ def _refuse_payment(booking: Booking, payments: list[SagaExecution]) -> None:
             raise NotPossible("pay", booking.sale_id, WHY_NOT_PAY[payment.state])
 
 
-def _free_id(name: str, number: int) -> str:
+def _unused_id(name: str, number: int) -> str:
     """The first id of this name, from the number on, that no saga has: a client may have taken one for its own."""
     while SagaExecution.objects.with_id(f"{name}-{number}").exists():
         number += 1
@@ -188,17 +188,17 @@ def _payment_input(booking: Booking, payment_method: str) -> dict[str, str]:
 
 def _refuse_cancellation(booking: Booking, execution: SagaExecution | None, payments: list[SagaExecution]) -> None:
     """What was not booked is not cancelled, unless there is money to give back; and nothing is cancelled by half."""
-    if is_beyond_us(booking, execution, payments):
-        raise NotPossible("cancel", booking.sale_id, BEYOND_US)
+    if needs_staff(booking, execution, payments):
+        raise NotPossible("cancel", booking.sale_id, WRITE_TO_US)
     booked = booking.booking_saga_id and booking.status != BookingStatus.NOT_BOOKED
-    if not booked and not any(payment.state in UNDOES for payment in payments):
+    if not booked and not any(payment.state in CANCEL_OPERATIONS for payment in payments):
         raise NotPossible("cancel", booking.sale_id, _("Nothing was booked, so there is nothing to cancel."))
     if execution is not None and execution.state is SagaState.PARTIALLY_COMPENSATED:
         raise NotPossible("cancel", booking.sale_id, _("We are checking this booking already, and will write to you."))
 
 
-def _undo(booking: Booking, execution: SagaExecution, reason: str, by: operations.Actor) -> None:
-    operation = UNDOES.get(execution.state)
+def _cancel_execution(booking: Booking, execution: SagaExecution, reason: str, by: operations.Actor) -> None:
+    operation = CANCEL_OPERATIONS.get(execution.state)
     if operation is None or execution.pending_request == Operation.CANCEL:
         return
     try:

@@ -49,22 +49,22 @@ FIELDS = (
 )
 
 
-def follow_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
+def update_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
     """Bring the sale's booking to what its create_booking saga says; make it if the front end has not."""
-    booking = _get_or_make(execution)
+    booking = _get_or_create(execution)
     confirmed = booking.status == BookingStatus.CONFIRMED and booking.booking_saga_id != execution.saga_id
     if confirmed or is_another_clients(booking, execution):
         return
-    for field, value in told_by(execution).items():
+    for field, value in fields_from(execution).items():
         setattr(booking, field, value)
     booking.booking_saga_id = execution.saga_id
     booking.status = _booking_status(execution, new)
     booking.save()
 
 
-def follow_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
+def update_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
     """Bring the sale's payment to what its collect_payment saga says; make the booking if nobody has."""
-    booking = _get_or_make(execution)
+    booking = _get_or_create(execution)
     if _is_anothers_to_pay(booking, execution.saga_id) or is_another_clients(booking, execution):
         return
     if _has_paid(booking, execution.saga_id) and new is not SagaState.COMPENSATING:
@@ -81,14 +81,14 @@ def why_not_charge(saga_id: str) -> str:
     """
     execution = SagaExecution.objects.get(saga_id=saga_id)
     with transaction.atomic():
-        booking = _get_or_make(execution)
+        booking = _get_or_create(execution)
         if is_another_clients(booking, execution):
             return "somebody else has booked it"
         if _is_anothers_to_pay(booking, saga_id):
             return "another payment has been taken for it, or may have been"
         if _has_paid(booking, saga_id):
             return "it has taken the money in an earlier run, and that was not given back"
-        if _is_undone(booking):
+        if _is_not_booked(booking):
             return "it is not booked any more"
         booking.payment_saga_id, booking.payment_status = saga_id, PaymentStatus.PENDING
         booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
@@ -100,11 +100,11 @@ def is_another_clients(booking: Booking, execution: Any) -> bool:
     return execution.owner_id not in (None, booking.owner_id)
 
 
-def _get_or_make(execution: Any) -> Booking:
+def _get_or_create(execution: Any) -> Booking:
     """The sale's booking, locked: two sagas of one sale may end at the same time."""
     bookings = Booking.objects.select_for_update()
-    told = {**told_by(execution), "owner_id": execution.owner_id}
-    booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=told)
+    defaults = {**fields_from(execution), "owner_id": execution.owner_id}
+    booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=defaults)
     return booking
 
 
@@ -116,19 +116,19 @@ def _has_paid(booking: Booking, saga_id: str) -> bool:
     return booking.payment_saga_id == saga_id and booking.payment_status == PaymentStatus.PAID
 
 
-def _is_undone(booking: Booking) -> bool:
+def _is_not_booked(booking: Booking) -> bool:
     """Whether the booking was not made, or is being taken back or was."""
     sagas = SagaExecution.objects.with_id(booking.booking_saga_id)
     return sagas.in_state(SagaState.COMPENSATING, SagaState.FAILED).exists()
 
 
-def told_by(execution: Any) -> dict[str, Any]:
+def fields_from(execution: Any) -> dict[str, Any]:
     """The fields of a booking that the saga's input knows."""
     return {field: execution.input[field] for field in FIELDS if execution.input.get(field) is not None}
 
 
 def _booking_status(execution: Any, new: SagaState) -> BookingStatus:
-    return BookingStatus.CANCELLED if _was_asked_for(execution, new) else BOOKING_STATUS[new]
+    return BookingStatus.CANCELLED if _was_requested(execution, new) else BOOKING_STATUS[new]
 
 
 def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
@@ -138,7 +138,7 @@ def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
     charge = _charge_of(execution)
     if charge is StepStatus.DONE:
         return PaymentStatus.PAID
-    if not _was_asked_for(execution, new):
+    if not _was_requested(execution, new):
         return PAYMENT_STATUS[new]
     given_back = charge is StepStatus.COMPENSATED and execution.context.get("refunded", True)
     return PaymentStatus.REFUNDED if given_back else PaymentStatus.CANCELLED
@@ -150,6 +150,6 @@ def _charge_of(execution: SagaExecution) -> StepStatus:
     return case_of(execution, saga, history, "process_payment").status
 
 
-def _was_asked_for(execution: Any, new: SagaState) -> bool:
+def _was_requested(execution: Any, new: SagaState) -> bool:
     """Whether a person, and no step, was the reason why all was undone."""
     return new is SagaState.FAILED and not execution.failed_step

@@ -219,7 +219,7 @@ def test_an_invoice_that_was_cancelled_by_hand_is_put_down(support):
 
 
 def test_what_only_a_technician_can_fill_in_is_folded_away(support):
-    page = support.get(act_url(scene("create_booking", "doubt"), "resolve")).content.decode()
+    page = support.get(act_url(scene("create_booking", "in-doubt"), "resolve")).content.decode()
     folded = page[page.index("<details", page.index('name="evidence"')) : page.index('name="reason"')]
 
     assert "<summary>Technical view</summary>" in folded
@@ -293,7 +293,7 @@ OFFERED = {
         "R$ 420.00 was charged. It stays as it is.",
         "The payment of R$ 420.00 was reversed; nothing stays charged.",
     ],
-    ("create_booking", "doubt"): [
+    ("create_booking", "in-doubt"): [
         "Invoice was done. It is still held then.",
         "The invoice for R$ 420.00 could not be issued. It is still held then.",
     ],

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from sagaproject.bookings.models import Booking
-from sagaproject.bookings.status import BOOKING_STATUS, PAYMENT_STATUS, follow_booking, follow_payment
+from sagaproject.bookings.status import BOOKING_STATUS, PAYMENT_STATUS, update_booking, update_payment
 from sagas import SagaState
 from sagas.orchestrator import get_saga_orchestrator
 from tests.support.bookings import BOOKING, PAYMENT
@@ -24,12 +24,12 @@ def payment_saga(saga_id="p1"):
 
 
 def follow(new: SagaState, execution=None, old=SagaState.IN_PROGRESS) -> Booking:
-    follow_booking(execution or booking_saga(), old, new)
+    update_booking(execution or booking_saga(), old, new)
     return Booking.objects.get()
 
 
 def pay(new: SagaState, execution=None, old=SagaState.IN_PROGRESS) -> Booking:
-    follow_payment(execution or payment_saga(), old, new)
+    update_payment(execution or payment_saga(), old, new)
     return Booking.objects.get()
 
 

@@ -32,7 +32,7 @@ CASES = {
     "undone": lambda: begun("create_booking", Fault("calendar", "add", REFUSED)),
     "past its window": too_late,
     "in doubt": lambda: begun("collect_payment", Fault("payments", "charge", LOST)),
-    "set aside": lambda: scene("create_booking", "aside"),
+    "set aside": lambda: scene("create_booking", "deferred"),
     "held": lambda: scene("create_booking", "held"),
 }
 

@@ -190,7 +190,7 @@ SITUATIONS = [
     ),
     Situation(
         "an undo that is set aside",
-        lambda: scene("create_booking", "aside"),
+        lambda: scene("create_booking", "deferred"),
         "Undoing",
         "The undo of “Invoice” does not get through.",
         "doubt",

@@ -15,7 +15,7 @@ from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.testing import violations_of
 from tests.commands.conftest import BOOKING, nothing_exists
-from tests.support.bookings import SandboxWorld
+from tests.support.bookings import SandboxProviders
 from tests.support.processes import ROOT, wait_for
 
 BOOKED = [
@@ -189,7 +189,7 @@ def test_killed_in_the_middle_of_a_step_it_goes_on_with_the_same_id(shell, booki
         assert said.lines[-1] == f"Succeeded: create_booking {saga_id}, 4 of 4 steps done."
         assert (said.code, said.err) == (0, "")
         execution = SagaExecution.objects.get(saga_id=saga_id)
-        assert violations_of(CREATE_BOOKING_SAGA, saga_id, SandboxWorld().effects(execution)) == []
+        assert violations_of(CREATE_BOOKING_SAGA, saga_id, SandboxProviders().effects(execution)) == []
     assert in_the_ledger() == sorted(BOOKED * 2)
 
 

@@ -32,13 +32,13 @@ SCENES = {
         "partially_compensated",
         "partially compensated: the invoice is past its cancellation window",
     ),
-    "demo-create-booking-aside": (
+    "demo-create-booking-deferred": (
         "compensating",
-        "being undone: the invoice's cancellation is set aside, for the invoice issuer sends us away",
+        "being undone: the invoice issuer is unavailable, so cancelling the invoice is deferred",
     ),
-    "demo-create-booking-doubt": (
+    "demo-create-booking-in-doubt": (
         "in_progress",
-        "held in doubt: the invoice issuer's answer was lost, and a person has to find out",
+        "held in doubt: the invoice issuer's answer was lost; someone must check",
     ),
     "demo-create-booking-waiting": (
         "in_progress",
@@ -139,7 +139,7 @@ def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_k
         key: state for key, (state, _) in ALL.items()
     }
     held = SagaExecution.objects.exclude(held="").values_list("saga_id", flat=True)
-    assert set(held) == {"demo-create-booking-held", "demo-collect-payment-held", "demo-create-booking-doubt"}
+    assert set(held) == {"demo-create-booking-held", "demo-collect-payment-held", "demo-create-booking-in-doubt"}
     assert SandboxEffect.objects.filter(port="calendar", idempotency_key__contains="rescued").count() == 1
     assert "demo-create-booking-partial" in page
     assert "It is too late to cancel invoice" in desk

@@ -9,7 +9,7 @@ from sagaproject.bookings.models import Booking
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
 from sagas.testing import CrashPoints, assert_survives_crashes
-from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxProviders, booking_input, payment_input
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,7 +32,7 @@ def statuses_of_bookings():
 
 
 def test_a_booking_succeeds_wherever_its_process_dies():
-    trials = assert_survives_crashes(CREATE_BOOKING_SAGA, booking_input, SandboxWorld())
+    trials = assert_survives_crashes(CREATE_BOOKING_SAGA, booking_input, SandboxProviders())
 
     assert len(trials) >= 18
     assert states_of(trials) == {SagaState.SUCCEEDED}
@@ -41,7 +41,7 @@ def test_a_booking_succeeds_wherever_its_process_dies():
 
 @pytest.mark.prove
 def test_a_payment_succeeds_wherever_its_process_dies():
-    trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, payment_input, SandboxWorld())
+    trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, payment_input, SandboxProviders())
 
     assert len(trials) >= 20
     assert states_of(trials) == {SagaState.SUCCEEDED}
@@ -50,7 +50,7 @@ def test_a_payment_succeeds_wherever_its_process_dies():
 
 @pytest.mark.prove
 def test_a_booking_that_fails_at_its_last_step_is_all_undone_wherever_its_process_dies(calendar_refuses):
-    trials = assert_survives_crashes(CREATE_BOOKING_SAGA, booking_input, SandboxWorld())
+    trials = assert_survives_crashes(CREATE_BOOKING_SAGA, booking_input, SandboxProviders())
 
     assert len(trials) >= 28
     assert states_of(trials) == {SagaState.FAILED}
@@ -61,7 +61,7 @@ def test_a_booking_that_fails_at_its_last_step_is_all_undone_wherever_its_proces
 def test_a_payment_whose_receipt_is_refused_is_all_undone_wherever_its_process_dies():
     refused = partial(payment_input, **TO_REFUSE)
 
-    trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, refused, SandboxWorld())
+    trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, refused, SandboxProviders())
 
     assert len(trials) >= 19
     assert states_of(trials) == {SagaState.FAILED}
@@ -72,7 +72,7 @@ def test_a_payment_whose_receipt_is_refused_is_all_undone_wherever_its_process_d
 def test_a_declined_card_is_charged_nothing_wherever_the_process_dies():
     declined = partial(payment_input, **TO_DECLINE)
 
-    trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, declined, SandboxWorld())
+    trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, declined, SandboxProviders())
 
     assert states_of(trials) == {SagaState.FAILED}
     assert statuses_of_bookings() == {("pending", "payment_failed")}
@@ -80,7 +80,7 @@ def test_a_declined_card_is_charged_nothing_wherever_the_process_dies():
 
 @pytest.mark.prove
 def test_a_recovery_may_die_as_well():
-    points = CrashPoints(COLLECT_PAYMENT_SAGA, partial(payment_input, **TO_REFUSE), SandboxWorld())
+    points = CrashPoints(COLLECT_PAYMENT_SAGA, partial(payment_input, **TO_REFUSE), SandboxProviders())
     deaths = range(4, len(points.boundaries()) + 1, 7)
 
     trials = list(points.pairs(deaths, every=3))

@@ -12,7 +12,7 @@ from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.testing import violations_of
-from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxProviders, booking_input, payment_input
 from tests.support.processes import KILLED, run_saga, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,7 +49,7 @@ class Runs:
         """The exit code, and what is wrong with the execution."""
         _, error = self.process.communicate()
         execution = SagaExecution.objects.get(saga_id=self.saga_id)
-        found = violations_of(self.saga, self.saga_id, SandboxWorld().effects(execution))
+        found = violations_of(self.saga, self.saga_id, SandboxProviders().effects(execution))
         return self.process.returncode, execution.state, found, error if self.process.returncode else ""
 
 

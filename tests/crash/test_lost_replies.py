@@ -9,7 +9,7 @@ from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxProviders, booking_input, payment_input
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,7 +25,7 @@ def impatient(saga, **changes):
 
 def execute(saga, given):
     execution = get_saga_orchestrator().execute("s1", saga.name, saga, given("s1"))
-    return execution, violations_of(saga, "s1", SandboxWorld().effects(execution))
+    return execution, violations_of(saga, "s1", SandboxProviders().effects(execution))
 
 
 def outcomes(execution, step):

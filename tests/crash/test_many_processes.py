@@ -9,7 +9,7 @@ from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxProviders, booking_input, payment_input
 from tests.support.processes import exit_codes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,5 +35,5 @@ def test_eight_processes_on_one_database_lose_no_work():
     assert {execution.state for execution in executions} == {SagaState.SUCCEEDED}
     sagas = {saga.name: saga for saga in (CREATE_BOOKING_SAGA, COLLECT_PAYMENT_SAGA)}
     for execution in executions:
-        effects = SandboxWorld().effects(execution)
+        effects = SandboxProviders().effects(execution)
         assert violations_of(sagas[execution.saga_name], execution.saga_id, effects) == []

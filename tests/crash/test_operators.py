@@ -13,7 +13,7 @@ from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
 from sagas.testing.children import run_in_child
 from sagas.testing.crash_points import DIED
-from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxProviders, booking_input, payment_input
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +43,7 @@ def in_child(function, *arguments):
 
 def found(saga, saga_id):
     execution = SagaExecution.objects.get(saga_id=saga_id)
-    return execution, violations_of(saga, saga_id, SandboxWorld().effects(execution))
+    return execution, violations_of(saga, saga_id, SandboxProviders().effects(execution))
 
 
 @pytest.mark.parametrize(("saga", "given", "places"), SAGAS, ids=IDS)

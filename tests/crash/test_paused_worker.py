@@ -15,7 +15,7 @@ from sagas import Saga, SagaState, SagaStep
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.support.bookings import SandboxWorld, payment_input
+from tests.support.bookings import SandboxProviders, payment_input
 from tests.support.processes import exit_code, forked, stop_here, wait_until_stopped
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_lease")]
@@ -56,7 +56,7 @@ def world_rows():
 
 def wrong():
     execution = SagaExecution.objects.get(saga_id=SAGA_ID)
-    return violations_of(COLLECT_PAYMENT_SAGA, SAGA_ID, SandboxWorld().effects(execution))
+    return violations_of(COLLECT_PAYMENT_SAGA, SAGA_ID, SandboxProviders().effects(execution))
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from integrations.calendar import EventRequest
-from integrations.exceptions import DeadKey, IdempotencyConflict, UndoRefused
+from integrations.exceptions import CompensationRefused, IdempotencyConflict, RetiredKey
 from integrations.results import Done, Undone
 from tests.integrations.conftest import in_time
 
@@ -79,7 +79,7 @@ def test_a_removed_event_does_not_come_back_under_its_key(calendar):
     add(calendar)
     remove(calendar)
 
-    with pytest.raises(DeadKey):
+    with pytest.raises(RetiredKey):
         add(calendar)
     assert get(calendar) is None
 
@@ -89,7 +89,7 @@ def test_the_removal_of_an_event_that_never_was_leaves_its_key_dead(calendar):
 
     assert undone.nothing_to_undo
     assert not undone.already
-    with pytest.raises(DeadKey) as caught:
+    with pytest.raises(RetiredKey) as caught:
         add(calendar)
     assert str(caught.value) == ("The calendar event was undone; the same request is not carried out again (410)")
     assert get(calendar) is None
@@ -108,7 +108,7 @@ def test_a_refused_removal_says_what_a_person_can_do(calendar, plant):
     add(calendar)
     plant("calendar", "remove", "refuse")
 
-    with pytest.raises(UndoRefused) as caught:
+    with pytest.raises(CompensationRefused) as caught:
         remove(calendar)
 
     assert str(caught.value) == (

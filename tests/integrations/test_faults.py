@@ -13,7 +13,7 @@ from django.db import connections
 
 from integrations.email import Mail
 from integrations.email.sandbox import SandboxMailer
-from integrations.exceptions import DeadKey, Kind, ProviderError
+from integrations.exceptions import Kind, ProviderError, RetiredKey
 from integrations.models import SandboxEffect, SandboxFault
 from integrations.payments import ChargeRequest
 from integrations.payments.sandbox import SandboxGateway
@@ -252,7 +252,7 @@ def test_a_charge_and_its_undo_at_once_never_leave_the_customer_charged():
         key = f"s{round_}:1:pay"
 
         def charge_or_be_refused(key=key):
-            with suppress(DeadKey):
+            with suppress(RetiredKey):
                 charge(key)
 
         def undo(key=key):

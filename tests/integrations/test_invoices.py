@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from integrations.exceptions import DeadKey, IdempotencyConflict, Kind, ProviderError, UndoRefused
+from integrations.exceptions import CompensationRefused, IdempotencyConflict, Kind, ProviderError, RetiredKey
 from integrations.invoices import InvoiceRequest
 from integrations.models import SandboxEffect
 from integrations.results import Done, Pending, Undone
@@ -85,9 +85,9 @@ def test_a_cancelled_invoice_is_not_issued_again_under_its_key(issuer):
     issue(issuer)
     cancel(issuer)
 
-    with pytest.raises(DeadKey):
+    with pytest.raises(RetiredKey):
         issue(issuer)
-    with pytest.raises(DeadKey):
+    with pytest.raises(RetiredKey):
         fetch(issuer)
 
 
@@ -137,7 +137,7 @@ def test_a_document_that_is_none_is_refused(issuer):
 def test_a_cancellation_that_comes_too_late_says_what_a_person_can_do_and_until_when(issuer):
     invoice = issue(issuer, request_of(description="City tour, past-window")).value
 
-    with pytest.raises(UndoRefused) as caught:
+    with pytest.raises(CompensationRefused) as caught:
         cancel(issuer)
 
     refusal = caught.value
@@ -155,7 +155,7 @@ def test_a_fault_refuses_a_cancellation_in_the_same_words(issuer, plant):
     issue(issuer)
     plant("invoices", "cancel", "refuse")
 
-    with pytest.raises(UndoRefused) as caught:
+    with pytest.raises(CompensationRefused) as caught:
         cancel(issuer)
 
     assert caught.value.code == "E523"

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from integrations.exceptions import DeadKey, IdempotencyConflict, Kind, ProviderError, UndoRefused
+from integrations.exceptions import CompensationRefused, IdempotencyConflict, Kind, ProviderError, RetiredKey
 from integrations.models import SandboxEffect
 from integrations.payments import ChargeRequest
 from integrations.payments.sandbox import APPROVED, DECLINED
@@ -89,7 +89,7 @@ def test_the_undo_of_a_charge_that_never_was_leaves_its_key_dead(gateway):
 
     assert undone.nothing_to_undo
     assert not undone.already
-    with pytest.raises(DeadKey) as caught:
+    with pytest.raises(RetiredKey) as caught:
         charge(gateway)
     assert caught.value.kind is Kind.REFUSED
     assert not gateway.find(key="s1:1:pay", deadline=in_time()).value.charged
@@ -108,7 +108,7 @@ def test_a_refunded_charge_is_not_charged_again_under_its_key(gateway):
     charge(gateway)
     refund(gateway)
 
-    with pytest.raises(DeadKey):
+    with pytest.raises(RetiredKey):
         charge(gateway)
 
 
@@ -120,7 +120,7 @@ def test_a_late_confirm_of_a_cancelled_payment_is_refused(gateway, plant):
     undone = refund(gateway)
 
     assert undone.nothing_to_undo
-    with pytest.raises(DeadKey) as caught:
+    with pytest.raises(RetiredKey) as caught:
         charge(gateway)
     assert str(caught.value) == (
         "The payment was undone; the same request is not carried out again (payment_intent_unexpected_state)"
@@ -185,7 +185,7 @@ def test_a_refused_refund_says_what_a_person_can_do(gateway, plant):
     charge(gateway)
     plant("payments", "refund", "refuse")
 
-    with pytest.raises(UndoRefused) as caught:
+    with pytest.raises(CompensationRefused) as caught:
         refund(gateway)
 
     assert caught.value.kind is Kind.REFUSED

@@ -17,7 +17,7 @@ from sagas import SagaConflict, SagaState
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxProviders, booking_input, payment_input
 from tests.support.processes import exit_codes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,7 +76,7 @@ def assert_worked(workers: int) -> None:
         assert sale == execution.context["sale_id"] == given["sale_id"]
         # A busy machine may cost an attempt its time, and the step another one.
         assert list(dict.fromkeys(run.step for run in execution.step_executions)) == list(DEFINITIONS[saga].names)
-        assert violations_of(DEFINITIONS[saga], execution.saga_id, SandboxWorld().effects(execution)) == []
+        assert violations_of(DEFINITIONS[saga], execution.saga_id, SandboxProviders().effects(execution)) == []
     keys = Counter(SandboxEffect.objects.values_list("port", "operation", "idempotency_key"))
     assert {key: count for key, count in keys.items() if count > 1} == {}
     assert set(Booking.objects.values_list("status", "payment_status")) == {("confirmed", "paid")}

@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models.signals import pre_save
 
 from integrations import sandbox
-from integrations.exceptions import Kind, ProviderError, UndoRefused
+from integrations.exceptions import CompensationRefused, Kind, ProviderError
 from sagaproject.bookings.models import Booking
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import InvalidInput, SagaState
@@ -72,7 +72,9 @@ def bug(saga):
 
 
 def no_undo(saga):
-    return UndoRefused("too_late", f"It is too late for {quoted(saga)}", f"Write to {CANARIES['customer_email']}.")
+    return CompensationRefused(
+        "too_late", f"It is too late for {quoted(saga)}", f"Write to {CANARIES['customer_email']}."
+    )
 
 
 SCENES = {

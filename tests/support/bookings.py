@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sagaproject.proof import SandboxWorld
+from sagaproject.proof import SandboxProviders
 
-__all__ = ["BOOKING", "PAYMENT", "SandboxWorld", "booking_input", "payment_input"]
+__all__ = ["BOOKING", "PAYMENT", "SandboxProviders", "booking_input", "payment_input"]
 
 BOOKING = {
     "sale_id": "SALE-001",

@@ -16,7 +16,7 @@ from sagas.definition import registry
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxProviders, booking_input, payment_input
 from tests.support.clusters import LEASE, stays
 from tests.support.processes import wait_for
 from tests.support.toys import ToyWorld
@@ -46,7 +46,7 @@ def test_a_started_saga_is_run_by_a_worker(cluster):
     execution = get_saga_orchestrator().wait("b", 30)
 
     assert execution.state is SagaState.SUCCEEDED
-    assert violations_of(registry.get_saga("create_booking"), "b", SandboxWorld().effects(execution)) == []
+    assert violations_of(registry.get_saga("create_booking"), "b", SandboxProviders().effects(execution)) == []
 
 
 def test_a_retry_that_waits_occupies_no_thread(cluster):
@@ -163,7 +163,7 @@ def test_a_worker_paused_past_its_lease_writes_nothing_when_it_wakes(cluster):
     ]
     wait_for(lambda: "lease.taken" in one.said or "lease.lost" in one.said or "LeaseLost" in one.said)
     assert stays(nothing_new, LEASE)
-    assert violations_of(registry.get_saga("collect_payment"), "p", SandboxWorld().effects(execution)) == []
+    assert violations_of(registry.get_saga("collect_payment"), "p", SandboxProviders().effects(execution)) == []
 
 
 @pytest.mark.prove

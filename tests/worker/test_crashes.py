@@ -12,7 +12,7 @@ from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from tests.support.bookings import SandboxWorld, booking_input, payment_input
+from tests.support.bookings import SandboxProviders, booking_input, payment_input
 from tests.support.processes import wait_for
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
@@ -48,7 +48,7 @@ def assert_all_went_well(count):
         for execution in executions
         if (
             violations := violations_of(
-                DEFINITIONS[execution.saga_name], execution.saga_id, SandboxWorld().effects(execution)
+                DEFINITIONS[execution.saga_name], execution.saga_id, SandboxProviders().effects(execution)
             )
         )
     }

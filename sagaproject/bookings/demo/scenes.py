@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from django.core.management.base import CommandError
 
 from integrations.models import FaultMode, SandboxFault
-from sagaproject.bookings.demo.pace import ALWAYS
 from sagaproject.bookings.demo.workers import Workers
 from sagas import SagaState
 from sagas.definition.states import TERMINAL
@@ -18,6 +17,10 @@ from sagas.orchestrator import get_saga_orchestrator
 
 OPERATOR = "demo"
 A_MOMENT, AN_HOUR = 100, 3_600_000
+ALWAYS = 1_000_000
+# The booking page's sagas have ids that begin so. No scene's does.
+VISITORS = ("booking-SALE-", "payment-SALE-")
+VISITORS_LATENCY_MS = 900
 
 BOOKING = {
     "customer_name": "Ana Souza",
@@ -71,8 +74,8 @@ def _run_and_hold(reason: str) -> Play:
     return play
 
 
-SHE_CALLED = "The customer called; waiting for her answer"
-NOBODY_ANSWERS = "The invoice issuer broke off in the middle; find out in its portal whether the invoice exists"
+CUSTOMER_CALLED = "The customer called; waiting for her answer"
+ANSWER_LOST = "The invoice issuer broke off in the middle; find out in its portal whether the invoice exists"
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Scene:
 
     saga: str
     outcome: str
-    told: str
+    description: str
     there: Callable[[SagaExecution], bool]
     differs: dict[str, str] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
@@ -114,7 +117,7 @@ def _is_held(execution: SagaExecution) -> bool:
     return bool(execution.held)
 
 
-def _is_aside(execution: SagaExecution) -> bool:
+def _is_deferred(execution: SagaExecution) -> bool:
     return execution.state is SagaState.COMPENSATING and not execution.held
 
 
@@ -149,9 +152,9 @@ SCENES = (
     ),
     Scene(
         "create_booking",
-        "aside",
-        "being undone: the invoice's cancellation is set aside, for the invoice issuer sends us away",
-        _is_aside,
+        "deferred",
+        "being undone: the invoice issuer is unavailable, so cancelling the invoice is deferred",
+        _is_deferred,
         faults=(
             Fault("calendar", "add", FaultMode.REFUSE),
             Fault("invoices", "cancel", FaultMode.THROTTLE, A_MOMENT, ALWAYS),
@@ -159,11 +162,11 @@ SCENES = (
     ),
     Scene(
         "create_booking",
-        "doubt",
-        "held in doubt: the invoice issuer's answer was lost, and a person has to find out",
+        "in-doubt",
+        "held in doubt: the invoice issuer's answer was lost; someone must check",
         _is_held,
         faults=(Fault("invoices", "issue", FaultMode.EFFECT_THEN_LOSE_REPLY),),
-        play=_run_and_hold(NOBODY_ANSWERS),
+        play=_run_and_hold(ANSWER_LOST),
     ),
     Scene(
         "create_booking",
@@ -179,7 +182,7 @@ SCENES = (
         "held by an operator",
         _is_held,
         faults=(Fault("invoices", "issue", FaultMode.THROTTLE, AN_HOUR),),
-        play=_run_and_hold(SHE_CALLED),
+        play=_run_and_hold(CUSTOMER_CALLED),
     ),
     Scene("collect_payment", "succeeded", "succeeded", _is(SagaState.SUCCEEDED)),
     Scene(
@@ -218,7 +221,7 @@ SCENES = (
         "held by an operator",
         _is_held,
         faults=(Fault("payments", "create", FaultMode.THROTTLE, AN_HOUR),),
-        play=_run_and_hold(SHE_CALLED),
+        play=_run_and_hold(CUSTOMER_CALLED),
     ),
 )
 QUEUED = (
@@ -244,7 +247,7 @@ RESCUED = Scene(
 def played(scene: Scene) -> str:
     """Bring the scene to its outcome here, unless it is there; what became of it."""
     existing = _existing(scene)
-    return _told_of_before(scene, existing) or _told(scene, _play(scene, existing))
+    return _existing_outcome(scene, existing) or _reached(scene, _play(scene, existing))
 
 
 def played_by_workers(scenes: Sequence[Scene], workers: Workers) -> Iterator[str]:
@@ -255,8 +258,16 @@ def played_by_workers(scenes: Sequence[Scene], workers: Workers) -> Iterator[str
             _order_faults(scene)
             get_saga_orchestrator().start(scene.saga_id, scene.saga, context=scene.input)
     for scene in scenes:
-        told = _told_of_before(scene, before[scene.saga_id])
-        yield f"{scene.saga_id}: {told or _told(scene, workers.wait(scene.saga_id))}"
+        description = _existing_outcome(scene, before[scene.saga_id])
+        yield f"{scene.saga_id}: {description or _reached(scene, workers.wait(scene.saga_id))}"
+
+
+def slow_down_for_visitors() -> None:
+    """Slow every provider call of sagas that visitors start, so that they can watch the progress."""
+    for match in VISITORS:
+        SandboxFault.objects.get_or_create(
+            mode=FaultMode.LATENCY, match=match, defaults={"latency_ms": VISITORS_LATENCY_MS, "remaining": ALWAYS}
+        )
 
 
 def is_new(scene: Scene) -> bool:
@@ -268,10 +279,10 @@ def _existing(scene: Scene) -> SagaExecution | None:
     return get_saga_orchestrator().get_status(scene.saga_id)
 
 
-def _told_of_before(scene: Scene, existing: SagaExecution | None) -> str:
+def _existing_outcome(scene: Scene, existing: SagaExecution | None) -> str:
     """What became of it before this run; "" if it is still to be played."""
     if existing and scene.there(existing):
-        return f"{_in_words(scene, existing)} (it was there)"
+        return f"{_described(scene, existing)} (it was there)"
     if existing and existing.state in TERMINAL:
         return f"{existing.state.value.replace('_', ' ')} (somebody has moved it on)"
     return ""
@@ -289,12 +300,12 @@ def _order_faults(scene: Scene) -> None:
         SandboxFault.objects.get_or_create(**fault._asdict(), match=f"{scene.saga_id}:")
 
 
-def _told(scene: Scene, execution: SagaExecution) -> str:
+def _reached(scene: Scene, execution: SagaExecution) -> str:
     if not scene.there(execution):
         raise CommandError(f"{scene.saga_id} was to be {scene.outcome} and is {execution.state.value}.")
-    return _in_words(scene, execution)
+    return _described(scene, execution)
 
 
-def _in_words(scene: Scene, execution: SagaExecution) -> str:
+def _described(scene: Scene, execution: SagaExecution) -> str:
     last = execution.step_executions.last()
-    return scene.told.format(worker=process_of(last.worker) if last else "")
+    return scene.description.format(worker=process_of(last.worker) if last else "")

@@ -9,9 +9,9 @@ from typing import Any
 from django.utils.translation import get_language
 
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
-from sagaproject.bookings.page import words
-from sagaproject.bookings.page.words import Stand
-from sagaproject.bookings.services import WHY_NOT_PAY, is_beyond_us
+from sagaproject.bookings.page import headlines
+from sagaproject.bookings.page.headlines import PageState
+from sagaproject.bookings.services import WHY_NOT_PAY, needs_staff
 from sagas import Saga
 from sagas.definition.registry import get_saga
 from sagas.definition.states import TERMINAL, Direction, Ending, SagaState
@@ -22,9 +22,9 @@ from sagas.presentation.labels import step_label
 from sagas.presentation.messages import StepStatus, StepTold, customer_state, message, steps_told
 
 NOTHING_DONE = (StepStatus.WAITING, StepStatus.REFUSED)
-STANDING = frozenset({Stand.PROCESSING, Stand.CONFIRMED})
-GONE = frozenset({Stand.NOT_BOOKED, Stand.CANCELLED})
-ASKED_FOR = {SagaState.COMPENSATING: Stand.CANCELLING, SagaState.FAILED: Stand.CANCELLED}
+ACTIVE = frozenset({PageState.PROCESSING, PageState.CONFIRMED})
+INACTIVE = frozenset({PageState.NOT_BOOKED, PageState.CANCELLED})
+ASKED_FOR = {SagaState.COMPENSATING: PageState.CANCELLING, SagaState.FAILED: PageState.CANCELLED}
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Told:
+class SagaProgress:
     """One of the two sagas as the customer is told of it; `not_undone` are the steps that a person has to see to."""
 
-    stand: Stand
+    state: PageState
     headline: str
     sentence: str = ""
     reason: str = ""
     lines: tuple[Line, ...] = ()
-    not_undone: tuple[str, ...] = ()
+    not_compensated: tuple[str, ...] = ()
 
 
 class Progress:
@@ -74,28 +74,28 @@ class Progress:
         return any(saga.state not in TERMINAL for saga in self._sagas)
 
     @cached_property
-    def booking(self) -> Told | None:
+    def booking(self) -> SagaProgress | None:
         """How the booking stands; None for one that a payment alone has made."""
         if self._booking_saga:
-            return _told(self._booking_saga, words.BOOKING_HEADLINES)
-        stand = words.OF_BOOKINGS[BookingStatus(self.sale.status)]
-        return Told(stand, str(words.BOOKING_HEADLINES[stand])) if self.sale.booking_saga_id else None
+            return _saga_progress(self._booking_saga, headlines.BOOKING_HEADLINES)
+        state = headlines.BOOKING_STATES[BookingStatus(self.sale.status)]
+        return SagaProgress(state, str(headlines.BOOKING_HEADLINES[state])) if self.sale.booking_saga_id else None
 
     @cached_property
-    def payment(self) -> Told | None:
+    def payment(self) -> SagaProgress | None:
         """How the last attempt to pay stands, and its money above all; None before the first."""
-        stand = words.OF_PAYMENTS[PaymentStatus(self.sale.payment_status)]
-        told = Told(stand, str(words.PAYMENT_HEADLINES[stand])) if self.sale.payment_saga_id else None
+        state = headlines.PAYMENT_STATES[PaymentStatus(self.sale.payment_status)]
+        shown = SagaProgress(state, str(headlines.PAYMENT_HEADLINES[state])) if self.sale.payment_saga_id else None
         if self._payment_saga:
-            told = _told(self._payment_saga, words.PAYMENT_HEADLINES)
-        if told is None:
+            shown = _saga_progress(self._payment_saga, headlines.PAYMENT_HEADLINES)
+        if shown is None:
             return None
-        if self._charge_stays:
-            return replace(told, headline=str(words.CHARGED), sentence=str(words.STAYS), reason="")
-        if "process_payment" in told.not_undone:
-            return replace(told, headline=str(words.REFUND_IN_HAND))
-        refunded = told.stand is Stand.CANCELLED and self.sale.payment_status == PaymentStatus.REFUNDED
-        return replace(told, headline=str(words.REFUNDED)) if refunded else told
+        if self._charge_kept:
+            return replace(shown, headline=str(headlines.CHARGED), sentence=str(headlines.CHARGE_KEPT), reason="")
+        if "process_payment" in shown.not_compensated:
+            return replace(shown, headline=str(headlines.CHECKING_REFUND))
+        refunded = shown.state is PageState.CANCELLED and self.sale.payment_status == PaymentStatus.REFUNDED
+        return replace(shown, headline=str(headlines.REFUNDED)) if refunded else shown
 
     @property
     def may_pay(self) -> bool:
@@ -107,19 +107,19 @@ class Progress:
     @property
     def may_cancel(self) -> bool:
         """Whether to offer it: also where the booking is gone already, and the money is not back."""
-        if self.booking is None or self.must_write:
+        if self.booking is None or self.must_write_to_us:
             return False
-        paid = self.payment is not None and self.payment.stand is Stand.CONFIRMED
-        return self.booking.stand in (STANDING | GONE if paid else STANDING)
+        paid = self.payment is not None and self.payment.state is PageState.CONFIRMED
+        return self.booking.state in (ACTIVE | INACTIVE if paid else ACTIVE)
 
     @property
-    def must_write(self) -> bool:
+    def must_write_to_us(self) -> bool:
         """Whether only a person can cancel it."""
-        stands = self.booking is not None and self.booking.stand in STANDING
-        return stands and is_beyond_us(self.sale, self._booking_saga, self._payments)
+        stands = self.booking is not None and self.booking.state in ACTIVE
+        return stands and needs_staff(self.sale, self._booking_saga, self._payments)
 
     @property
-    def _charge_stays(self) -> bool:
+    def _charge_kept(self) -> bool:
         """Whether the payment failed and a person has let its charge stay."""
         failed = self._payment_saga is not None and self._payment_saga.state is SagaState.FAILED
         return failed and self.sale.payment_status == PaymentStatus.PAID
@@ -127,9 +127,9 @@ class Progress:
     @property
     def announcement(self) -> str:
         """What a screen reader says of the latest news: the step that is being made, else how all stands."""
-        told = [part for part in (self.payment, self.booking) if part]
-        doing = [line.sentence for part in told for line in part.lines if line.status == StepStatus.RUNNING]
-        return doing[0] if doing else " ".join(f"{part.headline}. {part.reason}".strip() for part in told)
+        shown = [part for part in (self.payment, self.booking) if part]
+        doing = [line.sentence for part in shown for line in part.lines if line.status == StepStatus.RUNNING]
+        return doing[0] if doing else " ".join(f"{part.headline}. {part.reason}".strip() for part in shown)
 
     @property
     def _sagas(self) -> list[SagaExecution]:
@@ -140,21 +140,21 @@ class Progress:
         return [self._payment_saga] if self._payment_saga else []
 
 
-def _told(execution: SagaExecution, headlines: Mapping[Stand, Any]) -> Told:
-    saga, stand, history = get_saga(execution.saga_name), _stand(execution), load_history(execution)
-    asked = stand in (Stand.CANCELLING, Stand.CANCELLED)
+def _saga_progress(execution: SagaExecution, texts: Mapping[PageState, Any]) -> SagaProgress:
+    saga, state, history = get_saga(execution.saga_name), _page_state(execution), load_history(execution)
+    asked = state in (PageState.CANCELLING, PageState.CANCELLED)
     steps = steps_told(execution, saga, history, personal=True)
-    return Told(
-        stand=stand,
-        headline=str(headlines[stand]),
+    return SagaProgress(
+        state=state,
+        headline=str(texts[state]),
         sentence="" if asked else message(execution, saga, personal=True, history=history),
-        reason=_why_declined(execution) if stand is Stand.NOT_BOOKED else "",
-        lines=tuple(_line(step, saga) for step in _that_matter(steps, execution)),
-        not_undone=tuple(step.name for step in steps if step.status is StepStatus.NOT_COMPENSATED),
+        reason=_why_declined(execution) if state is PageState.NOT_BOOKED else "",
+        lines=tuple(_line(step, saga) for step in _relevant_steps(steps, execution)),
+        not_compensated=tuple(step.name for step in steps if step.status is StepStatus.NOT_COMPENSATED),
     )
 
 
-def _that_matter(steps: list[StepTold], execution: SagaExecution) -> list[StepTold]:
+def _relevant_steps(steps: list[StepTold], execution: SagaExecution) -> list[StepTold]:
     """To the customer: not those that were never begun, nor a message to no telephone."""
     if not execution.input.get("customer_phone"):
         steps = [step for step in steps if step.name != "send_whatsapp"]
@@ -166,17 +166,17 @@ def _that_matter(steps: list[StepTold], execution: SagaExecution) -> list[StepTo
 
 
 def _line(step: StepTold, saga: Saga) -> Line:
-    sentence = step_label(step.name, saga) if step.status in words.TITLED else step.sentence
-    return Line(step.status, str(words.STATUS_WORDS[step.status]), sentence)
+    sentence = step_label(step.name, saga) if step.status in headlines.LABEL_ONLY else step.sentence
+    return Line(step.status, str(headlines.STATUS_LABELS[step.status]), sentence)
 
 
-def _stand(execution: SagaExecution) -> Stand:
+def _page_state(execution: SagaExecution) -> PageState:
     if not execution.held and not execution.failed_step:
         if execution.pending_request == Operation.CANCEL:
-            return Stand.CANCELLING
+            return PageState.CANCELLING
         if execution.state in ASKED_FOR:
             return ASKED_FOR[execution.state]
-    return Stand(customer_state(execution))
+    return PageState(customer_state(execution))
 
 
 def _why_declined(execution: SagaExecution) -> str:
@@ -185,5 +185,5 @@ def _why_declined(execution: SagaExecution) -> str:
         step="process_payment", direction=Direction.ACTION, ending=Ending.REFUSED
     )
     last = blocked_reasons.last()
-    code = words.CODE.search(last.error_message) if last else None
-    return str(words.DECLINES.get(code[1], "")) if code else ""
+    code = headlines.CODE.search(last.error_message) if last else None
+    return str(headlines.DECLINES.get(code[1], "")) if code else ""

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -96,3 +96,13 @@ def _to(booking: Booking) -> HttpResponseRedirect:
 def _context(booking: Booking) -> dict[str, Any]:
     seen = Progress(booking)
     return {"booking": seen.sale, "progress": seen, "payment_form": PaymentForm() if seen.may_pay else None}
+
+
+app_name = "bookings"
+urlpatterns = [
+    path("book/", book, name="book"),
+    path("bookings/<uuid:token>/", show, name="show"),
+    path("bookings/<uuid:token>/progress/", progress, name="progress"),
+    path("bookings/<uuid:token>/payment/", pay, name="pay"),
+    path("bookings/<uuid:token>/cancel/", cancel, name="cancel"),
+]

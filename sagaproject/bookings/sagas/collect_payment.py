@@ -13,8 +13,8 @@ from integrations.registry import analytics, email, payments
 from sagaproject.bookings.models import AnalyticsEvent, Invoice, InvoiceStatus
 from sagaproject.bookings.sagas import letters, wording
 from sagaproject.bookings.sagas.schemas import CollectPaymentInput
-from sagaproject.bookings.status import follow_payment, why_not_charge
-from sagaproject.outcomes import reports_outcome
+from sagaproject.bookings.status import update_payment, why_not_charge
+from sagaproject.provider_errors import reports_outcome
 from sagas import OutcomeUnknown, Priority, Saga, SagaStep, StepContext, StepFailed, register
 
 Output = Mapping[str, Any]
@@ -174,7 +174,7 @@ COLLECT_PAYMENT_SAGA = register(
         priority=Priority.HIGH,
         references=("sale_id", "customer_email", "payment_id", "invoice_number"),
         personal=("customer_name", "customer_email"),
-        on_change=follow_payment,
+        on_change=update_payment,
         wording=wording.PAYMENT,
     )
 )

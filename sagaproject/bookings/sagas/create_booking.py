@@ -11,8 +11,8 @@ from integrations.invoices import InvoiceRequest
 from integrations.registry import calendar, email, invoices, whatsapp
 from sagaproject.bookings.sagas import letters, wording
 from sagaproject.bookings.sagas.schemas import CreateBookingInput
-from sagaproject.bookings.status import follow_booking
-from sagaproject.outcomes import finished, reports_outcome
+from sagaproject.bookings.status import update_booking
+from sagaproject.provider_errors import finished, reports_outcome
 from sagas import RetryLater, Saga, SagaStep, StepContext, register
 
 Output = Mapping[str, Any]
@@ -162,7 +162,7 @@ CREATE_BOOKING_SAGA = register(
         description=gettext_noop("Books what a customer has chosen: invoice, messages, calendar."),
         references=("sale_id", "customer_email", "invoice_ref", "invoice_number", "event_id"),
         personal=("customer_name", "customer_email", "customer_phone", "customer_document"),
-        on_change=follow_booking,
+        on_change=update_booking,
         wording=wording.BOOKING,
     )
 )

@@ -20,7 +20,7 @@ def booking_confirmation(sale: Sale, uid: UUID) -> Mail:
     return Mail(
         to=sale["customer_email"],
         subject=_("Your booking %(sale)s is confirmed") % {"sale": sale["sale_id"]},
-        body=_("Dear %(name)s,\n\n%(description)s is booked for you.\n\nStart: %(start)s\n") % _words(sale),
+        body=_("Dear %(name)s,\n\n%(description)s is booked for you.\n\nStart: %(start)s\n") % _values(sale),
         invitation=_invitation(sale, uid),
     )
 
@@ -30,7 +30,7 @@ def booking_cancellation(sale: Sale, uid: UUID) -> Mail:
     return Mail(
         to=sale["customer_email"],
         subject=_("Your booking %(sale)s is cancelled") % {"sale": sale["sale_id"]},
-        body=_("Dear %(name)s,\n\nyour booking of %(description)s is cancelled.\n\nStart: %(start)s\n") % _words(sale),
+        body=_("Dear %(name)s,\n\nyour booking of %(description)s is cancelled.\n\nStart: %(start)s\n") % _values(sale),
         invitation=_invitation(sale, uid, sequence=1, cancelled=True),
     )
 
@@ -41,14 +41,14 @@ def receipt(sale: Sale) -> Mail:
         to=sale["customer_email"],
         subject=_("Receipt for %(sale)s") % {"sale": sale["sale_id"]},
         body=_("Dear %(name)s,\n\nwe have received %(money)s for %(description)s.\n\nPayment: %(payment)s\n")
-        % {**_words(sale), "payment": sale["payment_id"]},
+        % {**_values(sale), "payment": sale["payment_id"]},
     )
 
 
 def booking_message(sale: Sale, template: str) -> TemplateMessage:
     """The WhatsApp template of that name, filled in."""
-    words = _words(sale)
-    return TemplateMessage(sale["customer_phone"], template, (words["name"], words["description"], words["start"]))
+    values = _values(sale)
+    return TemplateMessage(sale["customer_phone"], template, (values["name"], values["description"], values["start"]))
 
 
 def _invitation(sale: Sale, uid: UUID, **changes: Any) -> Invitation:
@@ -61,11 +61,11 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _words(sale: Sale) -> dict[str, str]:
-    words = {"name": sale["customer_name"], "description": sale["description"]}
+def _values(sale: Sale) -> dict[str, str]:
+    values = {"name": sale["customer_name"], "description": sale["description"]}
     if "starts_at" in sale:
         start = timezone.localtime(moment(sale["starts_at"]))
-        words["start"] = formats.date_format(start, "DATETIME_FORMAT")
+        values["start"] = formats.date_format(start, "DATETIME_FORMAT")
     if "currency" in sale:
-        words["money"] = money(sale["amount"], sale["currency"])
-    return words
+        values["money"] = money(sale["amount"], sale["currency"])
+    return values

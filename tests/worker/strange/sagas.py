@@ -9,7 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from sagaproject.outcomes import reports_outcome
+from sagaproject.provider_errors import reports_outcome
 from sagas import Priority, Saga, SagaStep, StepFailed, register
 from sagas.signals import beat
 from tests.support import toys

@@ -20,7 +20,6 @@ from django.core.servers.basehttp import WSGIServer
 
 from integrations.conf import PORTS, choose
 from sagaproject.bookings.demo import scenes
-from sagaproject.bookings.demo.pace import slow_down_for_visitors
 from sagaproject.bookings.demo.workers import Workers, running_workers
 from sagas.management.commands.saga_roles import ROLES
 
@@ -68,7 +67,7 @@ class Command(BaseCommand):
                 self._tell(f"{scene.saga_id}: {scenes.played(scene)}")
         with running_workers() as workers:
             self._show(workers)
-            slow_down_for_visitors()
+            scenes.slow_down_for_visitors()
             logins = _make_logins()
             if port is None:
                 self._tell("\n".join(logins))
@@ -176,11 +175,11 @@ def _quiet_sagas():
 def _make_logins() -> list[str]:
     """The demo's administrator, and one person of each role; a line to tell each."""
     call_command("saga_roles", stdout=StringIO(), stderr=StringIO())
-    told = [_make_login(LOGIN, is_superuser=True)]
+    lines = [_make_login(LOGIN, is_superuser=True)]
     for role in ROLES:
-        told.append(_make_login(role.lower()))
+        lines.append(_make_login(role.lower()))
         get_user_model().objects.get(username=role.lower()).groups.set(Group.objects.filter(name=role))
-    return told
+    return lines
 
 
 def _make_login(name: str, *, is_superuser: bool = False) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
-from integrations.exceptions import Kind, ProviderError, UndoRefused
+from integrations.exceptions import CompensationRefused, Kind, ProviderError
 from integrations.results import Pending
 from sagas import OutcomeUnknown, RetryLater, StepContext, StepFailed, StillPending
 
@@ -35,7 +35,7 @@ def finished(result: Result | Pending) -> Result:
 
 
 def _fail(error: ProviderError, _: StepContext) -> Exception:
-    until = error.until if isinstance(error, UndoRefused) else None
+    until = error.until if isinstance(error, CompensationRefused) else None
     return StepFailed(str(error), output={"until": until} if until else None)
 
 
@@ -43,7 +43,7 @@ def _retry(error: ProviderError, context: StepContext) -> Exception:
     return RetryLater(_retry_delay(error, context), str(error))
 
 
-def _doubt(error: ProviderError, _: StepContext) -> Exception:
+def _in_doubt(error: ProviderError, _: StepContext) -> Exception:
     return OutcomeUnknown(str(error))
 
 
@@ -58,5 +58,5 @@ OUTCOMES: dict[Kind, Callable[[ProviderError, StepContext], Exception]] = {
     Kind.REFUSED: _fail,
     Kind.UNAVAILABLE: _retry,
     Kind.THROTTLED: _retry,
-    Kind.UNKNOWN: _doubt,
+    Kind.UNKNOWN: _in_doubt,
 }

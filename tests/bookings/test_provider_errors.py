@@ -5,7 +5,7 @@ import pytest
 from integrations.exceptions import Kind, ProviderError
 from integrations.results import Done, Pending
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA
-from sagaproject.outcomes import OUTCOMES, finished, reports_outcome
+from sagaproject.provider_errors import OUTCOMES, finished, reports_outcome
 from sagas import OutcomeUnknown, RetryLater, StepFailed, StillPending
 from tests.bookings.steps import Steps
 from tests.support.bookings import PAYMENT
