@@ -189,6 +189,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Everything has a default; the README lists the keys. What the environment lays over it is for processes that a test
 # or a drill starts with a lease of two seconds, say; what a deployment needs for good belongs here.
 SAGAS: dict[str, Any] = {
+    "CURRENCY": "BRL",
     "WORLD": "sagaproject.proof.SandboxProviders",
     **read_object("SAGAS_SETTINGS", example='{"LEASE": 2}'),
 }

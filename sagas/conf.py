@@ -51,6 +51,11 @@ def _dsn(value: Any) -> str:
     return "" if value is None or (isinstance(value, str) and value) else "must be a connection string or None"
 
 
+def _currency(value: Any) -> str:
+    code = isinstance(value, str) and len(value) == 3 and value.isascii() and value.isupper()
+    return "" if code else "must be the ISO 4217 code of a currency, such as 'USD'"
+
+
 def _key(default: Any, cure: Callable[[Any], str]) -> Any:
     return field(default=default, metadata={"cure": cure})
 
@@ -73,6 +78,7 @@ class Settings:
     LISTEN_DSN: str | None = _key(None, _dsn)
     NOTIFY: bool = _key(True, _flag)
     WORLD: str | None = _key(None, _class)
+    CURRENCY: str = _key("USD", _currency)
     API_WAITERS: int = _key(4, _count(at_least=0))
     BULK_AT_ONCE: int = _key(10, _count(at_least=1))
 

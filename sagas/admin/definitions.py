@@ -20,7 +20,6 @@ from sagas.storage import database
 from .base import Desk
 from .diagrams import Diagram, diagram_of
 from .inputs import Field, fields_of
-from .provider_calls import provider_of
 from .unfinished import MOST, Unfinished, looked_at, unfinished_of
 
 
@@ -71,13 +70,12 @@ class DefinitionAdmin(Desk):
 def _shown(saga: Saga, unfinished: Unfinished) -> Shown:
     # An empty text stands for the catalog's own header.
     description = gettext(saga.description) if saga.description else ""
-    steps = [_step(saga, step) for step in saga]
+    steps = [_step(step) for step in saga]
     return Shown(saga, name_label(saga.name), description, steps, diagram_of(saga), fields_of(saga), unfinished)
 
 
-def _step(saga: Saga, step: SagaStep) -> Step:
-    provider = provider_of(saga, step) if step.breaker else ""
-    calls = gettext("our own database") if step.transactional else name_label(provider) if provider else "–"
+def _step(step: SagaStep) -> Step:
+    calls = gettext("our own database") if step.transactional else "–"
     limit, retries = _seconds(step.timeout), step.retry_count
     return Step(step.name, label_of(step), calls, limit, retries, _undo(step), _remarks(step))
 

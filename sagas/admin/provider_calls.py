@@ -103,10 +103,8 @@ class Numbers:
 
 
 def provider_of(saga: Saga, step: SagaStep) -> str:
-    """What the step calls: its breaker's name, else its own; "" for work in our own database."""
-    if step.transactional:
-        return ""
-    return step.breaker or f"{saga.name}.{step.name}"
+    """Name what the step calls, by saga and step; "" for work in our own database."""
+    return "" if step.transactional else f"{saga.name}.{step.name}"
 
 
 def steps_by_provider() -> dict[str, list[tuple[Saga, SagaStep]]]:

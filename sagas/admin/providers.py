@@ -80,12 +80,11 @@ def _shown(providers: Mapping[str, Standing]) -> Iterator[Shown]:
         if standing:
             told = [(_step_in_words(saga, step), _list(saga=saga.name, failed_step=step.name)) for saga, step in steps]
             waiting = _list(waits_for=name)
-            yield Shown(_title(name, steps), told, standing, waiting, _span(standing.day), _span(standing.hour))
+            yield Shown(_title(steps), told, standing, waiting, _span(standing.day), _span(standing.hour))
 
 
-def _title(name: str, steps: list[tuple[Saga, SagaStep]]) -> str:
-    """A step's own name in words where it has no breaker."""
-    return name_label(name) if steps[0][1].breaker else label_of(steps[0][1])
+def _title(steps: list[tuple[Saga, SagaStep]]) -> str:
+    return label_of(steps[0][1])
 
 
 def _step_in_words(saga: Saga, step: SagaStep) -> str:

@@ -51,7 +51,6 @@ class SagaStep:
     transactional: bool = False
     pivot: bool = False
     optional: bool = False
-    breaker: str | None = None
     money: str | None = None
     wording: Mapping[str, Any] | None = dataclasses.field(default=None, hash=False)
 
@@ -116,9 +115,6 @@ class SagaStep:
             raise self._error(field, f"must be a whole number of at least 0, not {value!r}")
 
     def _check_rest(self) -> None:
-        breaker: Any = self.breaker
-        if breaker is not None and (not isinstance(breaker, str) or not breaker):
-            raise self._error("breaker", "must be the name of a circuit breaker")
         money: Any = self.money
         if money is not None and (not isinstance(money, str) or not money):
             raise self._error("money", "must be the context key of an amount")
@@ -138,7 +134,7 @@ class Saga(Sequence[SagaStep]):
 
     `schema` is a DRF Serializer class; `references` are the context keys that people search by,
     `personal` those that are masked; `on_change(execution, old, new)` runs in the transaction of each entry to
-    and exit from a terminal state; `wording` maps what the customer can be told (processing, confirmed, not_booked,
+    and exit from a terminal state; `wording` maps what the customer can be told (processing, confirmed, failed,
     checking) to templates like those of a step.
     """
 

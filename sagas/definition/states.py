@@ -92,7 +92,7 @@ class CustomerState(StrEnum):
 
     PROCESSING = "processing"
     CONFIRMED = "confirmed"
-    NOT_BOOKED = "not_booked"
+    FAILED = "failed"
     CHECKING = "checking"
 
 

@@ -191,7 +191,6 @@ class Migration(migrations.Migration):
                     ("hold_saga", "Can hold and release sagas"),
                     ("resolve_step", "Can resolve steps by hand"),
                     ("edit_context", "Can correct the input of sagas"),
-                    ("pause_provider", "Can pause and resume providers"),
                     ("view_personal_data", "Can see personal data"),
                     ("export_saga", "Can export sagas"),
                 ],

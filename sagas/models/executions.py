@@ -104,7 +104,6 @@ class SagaExecution(models.Model):
             ("hold_saga", _("Can hold and release sagas")),
             ("resolve_step", _("Can resolve steps by hand")),
             ("edit_context", _("Can correct the input of sagas")),
-            ("pause_provider", _("Can pause and resume providers")),
             ("view_personal_data", _("Can see personal data")),
             ("export_saga", _("Can export sagas")),
         ]

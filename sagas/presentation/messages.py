@@ -52,13 +52,13 @@ CUSTOMER_STATES = {
     SagaState.IN_PROGRESS: CustomerState.PROCESSING,
     SagaState.COMPENSATING: CustomerState.CHECKING,
     SagaState.SUCCEEDED: CustomerState.CONFIRMED,
-    SagaState.FAILED: CustomerState.NOT_BOOKED,
+    SagaState.FAILED: CustomerState.FAILED,
     SagaState.PARTIALLY_COMPENSATED: CustomerState.CHECKING,
 }
 MESSAGES = {
     CustomerState.PROCESSING: _("Your request is being worked on."),
     CustomerState.CONFIRMED: _("Your request has been carried out."),
-    CustomerState.NOT_BOOKED: _("Your request was not carried out."),
+    CustomerState.FAILED: _("Your request was not carried out."),
     CustomerState.CHECKING: _("Your request is being checked. You do not need to do anything."),
 }
 REST = _("The rest of your request was not carried out.")
@@ -90,8 +90,8 @@ def message(
     words = _own_words(saga.wording if saga else None, state, execution, saga, personal=personal) or general
     left = _left(execution, saga, history, personal=personal) if history else []
     if left:
-        return " ".join([*left, str(REST)] if state is CustomerState.NOT_BOOKED else [*left, str(PERSON), words])
-    if state is not CustomerState.NOT_BOOKED:
+        return " ".join([*left, str(REST)] if state is CustomerState.FAILED else [*left, str(PERSON), words])
+    if state is not CustomerState.FAILED:
         return words
     if by_hand and history is None:
         return general

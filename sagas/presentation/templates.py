@@ -10,10 +10,10 @@ from typing import Any
 
 from django.utils import formats, timezone
 
+from sagas.conf import get_settings
 from sagas.definition import redaction, wording_templates
 from sagas.definition.wording_templates import Part
 
-DEFAULT_CURRENCY = "BRL"
 SYMBOLS = {"BRL": "R$", "EUR": "€", "USD": "US$"}
 DATE_FORMATS = {"datetime": "DATETIME_FORMAT", "date": "DATE_FORMAT", "time": "TIME_FORMAT"}
 # Signs that embed, override or isolate a direction of writing: what follows the value would be read backwards.
@@ -80,7 +80,7 @@ def _finite(value: Any) -> Decimal:
 
 def _currency(contexts: Contexts) -> str:
     named = (context["currency"] for context in contexts if context.get("currency"))
-    return str(next(named, DEFAULT_CURRENCY))
+    return str(next(named, get_settings().CURRENCY))
 
 
 def _moment(value: Any) -> dt.datetime:

@@ -196,4 +196,4 @@ def test_every_step_has_words_for_all_that_can_become_of_it(saga):
             set(step.wording)
             == (of_an_undo | {"name", "doing", "done", "in_doubt", "refused", "to_do"} | by_hand) - never
         )
-    assert set(saga.wording) == {"processing", "confirmed", "not_booked", "checking"}
+    assert set(saga.wording) == {"processing", "confirmed", "failed", "checking"}

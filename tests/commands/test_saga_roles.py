@@ -6,7 +6,7 @@ LOOK = ["view_sagaevent", "view_sagaexecution", "view_sagareference", "view_saga
 SUPPORT = sorted([*LOOK, "hold_saga", "resolve_step", "retry_saga"])
 SUPERVISOR = sorted(
     [
-        *SUPPORT, "cancel_saga", "compensate_saga", "edit_context", "export_saga", "pause_provider",
+        *SUPPORT, "cancel_saga", "compensate_saga", "edit_context", "export_saga",
         "view_personal_data",
     ]
 )  # fmt: skip

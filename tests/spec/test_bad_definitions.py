@@ -68,8 +68,6 @@ def test_a_name_may_have_64_characters():
         ("transactional", "yes", "must be True or False"),
         ("pivot", 0, "must be True or False"),
         ("optional", 1, "must be True or False"),
-        ("breaker", "", "must be the name of a circuit breaker"),
-        ("breaker", 7, "must be the name of a circuit breaker"),
         ("wording", "done", "must map situations to templates"),
     ],
 )
@@ -114,7 +112,10 @@ def test_a_template_of_a_step_says_what_is_wrong_with_it(template, cure):
 def test_a_step_knows_eleven_situations_and_a_name():
     message = why(SagaStep, "charge", does_nothing, wording={"failed": "Not charged."})
 
-    known = "doing, done, in_doubt, refused, undoing, undone, undo_in_doubt, not_undone, by_hand, to_do, to_undo, name"
+    known = (
+        "doing, done, in_doubt, refused, compensating, compensated, compensation_in_doubt, not_compensated, by_hand, "
+        "to_do, to_compensate, name"
+    )
     assert message == f"step 'charge': wording has no situation 'failed'; it knows {known}"
 
 
@@ -196,8 +197,8 @@ def test_a_saga_says_what_is_wrong_with_its_steps(steps, message):
         ("wording", {"confirmed": "{}"}, f"wording for 'confirmed' cannot be filled, '{{}}': {NO_PLAIN_NAME}"),
         (
             "wording",
-            {"failed": "Not booked."},
-            "wording has no situation 'failed'; it knows processing, confirmed, not_booked, checking",
+            {"gone": "Not booked."},
+            "wording has no situation 'gone'; it knows processing, confirmed, failed, checking",
         ),
     ],
 )

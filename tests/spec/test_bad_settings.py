@@ -17,7 +17,7 @@ from tests.support import run
 
 KNOWN = (
     "LEASE, HEARTBEAT, GRACE, WORKER_THREADS, MAX_RECOVERIES, DRAIN_SECONDS, POLL, AGEING, COMPENSATION_PATIENCE, "
-    "MAX_CONTEXT_BYTES, UNCERTAIN_EXCEPTIONS, LISTEN_DSN, NOTIFY, WORLD, API_WAITERS, "
+    "MAX_CONTEXT_BYTES, UNCERTAIN_EXCEPTIONS, LISTEN_DSN, NOTIFY, WORLD, CURRENCY, API_WAITERS, "
     "BULK_AT_ONCE"
 )
 NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
@@ -46,6 +46,7 @@ NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
         ({"UNCERTAIN_EXCEPTIONS": "a.B"}, f"SAGAS['UNCERTAIN_EXCEPTIONS'] {NAMES}, not 'a.B'."),
         ({"UNCERTAIN_EXCEPTIONS": ["Lost"]}, f"SAGAS['UNCERTAIN_EXCEPTIONS'] {NAMES}, not ['Lost']."),
         ({"LISTEN_DSN": ""}, "SAGAS['LISTEN_DSN'] must be a connection string or None, not ''."),
+        ({"CURRENCY": "R$"}, "SAGAS['CURRENCY'] must be the ISO 4217 code of a currency, such as 'USD', not 'R$'."),
         ({"NOTIFY": 1}, "SAGAS['NOTIFY'] must be True or False, not 1."),
         (
             {"WORLD": "World"},

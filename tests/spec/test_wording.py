@@ -468,19 +468,19 @@ def test_a_card_number_is_shown_to_nobody(fill, personal):
 SAGA_WORDING = {
     "processing": "Booking {tour}.",
     "confirmed": "Booked {tour}.",
-    "not_booked": "{tour} is not booked.",
+    "failed": "{tour} is not booked.",
     "checking": "Looking after {tour}.",
 }
 GENERAL = {
     "processing": "Your request is being worked on.",
     "confirmed": "Your request has been carried out.",
-    "not_booked": "Your request was not carried out.",
+    "failed": "Your request was not carried out.",
     "checking": "Your request is being checked. You do not need to do anything.",
 }
 IN_PORTUGUESE = {
     "processing": "Seu pedido está sendo processado.",
     "confirmed": "Seu pedido foi concluído.",
-    "not_booked": "Seu pedido não foi realizado.",
+    "failed": "Seu pedido não foi realizado.",
     "checking": "Estamos verificando seu pedido. Você não precisa fazer nada.",
 }
 
@@ -490,7 +490,7 @@ IN_PORTUGUESE = {
     [
         (LATER, [], SagaState.IN_PROGRESS, "processing"),
         ({}, [], SagaState.SUCCEEDED, "confirmed"),
-        (NO, [], SagaState.FAILED, "not_booked"),
+        (NO, [], SagaState.FAILED, "failed"),
         (NO, [LATER], SagaState.COMPENSATING, "checking"),
         (NO, [NO], SagaState.PARTIALLY_COMPENSATED, "checking"),
     ],
@@ -566,7 +566,7 @@ def test_what_a_person_has_let_stay_is_told(stage: Stage, execute, orchestrator,
     execution = orchestrator.resolve_step(execution.saga_id, "pay", word, evidence="their dashboard")
 
     assert execution.state is SagaState.FAILED
-    assert in_full(execution, saga) == (full.format(tour="City tour"), GENERAL["not_booked"])
+    assert in_full(execution, saga) == (full.format(tour="City tour"), GENERAL["failed"])
 
 
 def test_what_a_person_has_found_not_to_have_happened_is_told_as_refused(stage: Stage, execute, orchestrator):
@@ -574,7 +574,7 @@ def test_what_a_person_has_found_not_to_have_happened_is_told_as_refused(stage: 
 
     execution = orchestrator.resolve_step(execution.saga_id, "pay", "not_done", evidence="their dashboard")
 
-    assert in_full(execution, saga)[0] == f"Nothing was charged. {GENERAL['not_booked']}"
+    assert in_full(execution, saga)[0] == f"Nothing was charged. {GENERAL['failed']}"
 
 
 def test_a_persons_word_on_a_former_run_is_forgotten(stage: Stage, execute, orchestrator):
@@ -583,7 +583,7 @@ def test_a_persons_word_on_a_former_run_is_forgotten(stage: Stage, execute, orch
 
     execution = orchestrator.retry_failed(execution.saga_id)
 
-    assert in_full(execution, saga) == (f"Nothing was charged. {GENERAL['not_booked']}",) * 2
+    assert in_full(execution, saga) == (f"Nothing was charged. {GENERAL['failed']}",) * 2
 
 
 def test_what_could_not_be_undone_is_told_and_that_a_person_looks_into_it(stage: Stage, execute):
@@ -605,22 +605,22 @@ def test_nobody_is_told_that_nothing_was_charged_when_it_was_in_doubt_and_taken_
     execution, saga = execute(stage.step("pay", lost(), retry_count=0, wording=NEVER))
 
     assert execution.failed_step == "pay"
-    assert message(execution, saga) == GENERAL["not_booked"]
-    assert message(execution, saga, history=load_history(execution)) == GENERAL["not_booked"]
+    assert message(execution, saga) == GENERAL["failed"]
+    assert message(execution, saga, history=load_history(execution)) == GENERAL["failed"]
 
 
 def test_when_others_were_undone_only_the_history_knows_whether_it_was_refused(stage: Stage, execute):
     execution, saga = execute(stage.step("a"), stage.step("pay", NO, wording=NEVER))
 
-    assert message(execution, saga) == GENERAL["not_booked"]
+    assert message(execution, saga) == GENERAL["failed"]
     full = message(execution, saga, history=load_history(execution))
-    assert full == f"Nothing was charged. {GENERAL['not_booked']}"
+    assert full == f"Nothing was charged. {GENERAL['failed']}"
 
 
 def test_a_step_in_our_own_database_is_never_in_doubt(stage: Stage, execute):
     execution, saga = execute(stage.step("a"), stage.step("book", NO, wording=NEVER, transactional=True))
 
-    assert message(execution, saga) == f"Nothing was charged. {GENERAL['not_booked']}"
+    assert message(execution, saga) == f"Nothing was charged. {GENERAL['failed']}"
 
 
 def test_what_was_cancelled_has_no_reason(stage: Stage, execute, orchestrator):
@@ -628,7 +628,7 @@ def test_what_was_cancelled_has_no_reason(stage: Stage, execute, orchestrator):
 
     execution = orchestrator.cancel(execution.saga_id)
 
-    assert message(execution, saga, history=load_history(execution)) == GENERAL["not_booked"]
+    assert message(execution, saga, history=load_history(execution)) == GENERAL["failed"]
 
 
 def test_the_message_needs_the_row_only(stage: Stage, execute, django_assert_num_queries):

@@ -138,7 +138,6 @@ COLLECT_PAYMENT_SAGA = register(
                 timeout=15.0,
                 retry_count=3,
                 verify=find_charge,
-                breaker="payments",
                 money="amount",
                 wording=wording.PROCESS_PAYMENT,
             ),
@@ -156,7 +155,6 @@ COLLECT_PAYMENT_SAGA = register(
                 send_receipt,
                 timeout=5.0,
                 retry_count=2,
-                breaker="email",
                 wording=wording.SEND_RECEIPT,
             ),
             SagaStep(
@@ -165,7 +163,6 @@ COLLECT_PAYMENT_SAGA = register(
                 timeout=2.0,
                 retry_count=1,
                 optional=True,
-                breaker="analytics",
                 wording=wording.LOG_ANALYTICS,
             ),
         ],

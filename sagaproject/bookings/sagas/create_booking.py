@@ -127,7 +127,6 @@ CREATE_BOOKING_SAGA = register(
                 cancel_nf,
                 timeout=NF_TIMEOUT,
                 retry_count=3,
-                breaker="invoices",
                 wording=wording.CREATE_NF,
             ),
             SagaStep(
@@ -136,7 +135,6 @@ CREATE_BOOKING_SAGA = register(
                 send_cancellation,
                 timeout=5.0,
                 retry_count=2,
-                breaker="email",
                 wording=wording.SEND_EMAIL,
             ),
             SagaStep(
@@ -145,7 +143,6 @@ CREATE_BOOKING_SAGA = register(
                 notify_of_cancellation,
                 timeout=5.0,
                 retry_count=2,
-                breaker="whatsapp",
                 wording=wording.SEND_WHATSAPP,
             ),
             SagaStep(
@@ -154,7 +151,6 @@ CREATE_BOOKING_SAGA = register(
                 remove_event,
                 timeout=5.0,
                 retry_count=1,
-                breaker="calendar",
                 wording=wording.ADD_CALENDAR,
             ),
         ],

@@ -26,7 +26,7 @@ NAMES = (
 BOOKING = {
     "processing": _("Your booking of {description} is being made."),
     "confirmed": _("Your booking of {description} on {starts_at:datetime} is confirmed."),
-    "not_booked": _("{description} is not booked for you."),
+    "failed": _("{description} is not booked for you."),
     "checking": _("We are checking your booking of {description}. You do not need to do anything."),
 }
 CREATE_NF = {
@@ -92,7 +92,7 @@ ADD_CALENDAR = {
 PAYMENT = {
     "processing": _("Your payment of {amount:money} for {description} is being made."),
     "confirmed": _("We have received your payment of {amount:money} for {description}."),
-    "not_booked": _("This payment for {description} was not made, and we keep no money from it."),
+    "failed": _("This payment for {description} was not made, and we keep no money from it."),
     "checking": _("We are checking your payment of {amount:money} for {description}. Please do not pay again."),
 }
 PROCESS_PAYMENT = {

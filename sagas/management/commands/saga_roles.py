@@ -20,7 +20,6 @@ ROLES = {
         "cancel_saga",
         "compensate_saga",
         "edit_context",
-        "pause_provider",
         "view_personal_data",
         "export_saga",
     ),
