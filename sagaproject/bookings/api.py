@@ -16,7 +16,7 @@ from sagaproject.bookings import services
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagaproject.bookings.sagas.schemas import CreateBookingInput
 from sagas import InvalidInput
-from sagas.api import json_schema, openapi, representation, response_serializers, start, throttles
+from sagas.api import access, json_schema, openapi, representation, response_serializers, start
 from sagas.api.etags import conditional
 from sagas.api.serializers import StrictSerializer, TextField
 from sagas.api.views import RETRY_AFTER, SagaView
@@ -143,7 +143,7 @@ class BookingView(SagaView):
 class Bookings(BookingView):
     """The door through which bookings are made."""
 
-    throttle_scope = throttles.START
+    throttle_scope = access.START
 
     @BOOK
     def post(self, request: Request) -> Response:
@@ -177,7 +177,7 @@ class OneBooking(BookingView):
 class PaymentOfBooking(BookingView):
     """The door through which a booking is paid."""
 
-    throttle_scope = throttles.START
+    throttle_scope = access.START
 
     @PAY
     def post(self, request: Request, sale_id: str) -> Response:
@@ -203,7 +203,7 @@ class PaymentOfBooking(BookingView):
 class CancellationOfBooking(BookingView):
     """The door through which a booking is cancelled."""
 
-    throttle_scope = throttles.OPERATION
+    throttle_scope = access.OPERATION
 
     @CANCEL
     def post(self, request: Request, sale_id: str) -> Response:

@@ -1,4 +1,4 @@
-"""Access to executions: clients see their own, users with the permission see all."""
+"""Access: which executions a client may read and operate on, and how often it may send requests."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.settings import api_settings
+from rest_framework.throttling import ScopedRateThrottle
 
 from sagas.definition.exceptions import UnknownExecution
 from sagas.models import SagaExecution
 from sagas.models.querysets import ExecutionQuerySet
 from sagas.operations import Operation
 from sagas.operations.permissions import NEEDS, PERSONAL, VIEW
+
+START, READ, OPERATION = "sagas.start", "sagas.read", "sagas.operation"
+RATES = {START: "120/min", READ: "1200/min", OPERATION: "60/min"}
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,16 @@ class Reader:
     def _check_permission(self, permission: str) -> None:
         if not self.user.has_perm(permission):
             raise PermissionDenied(f"The permission {permission} is required.")
+
+
+class SagaThrottle(ScopedRateThrottle):
+    """Counts each client's requests by the view's scope, in Django's default cache.
+
+    The project's DEFAULT_THROTTLE_RATES overrides RATES.
+    """
+
+    def get_rate(self) -> str | None:
+        """Return the rate of the scope; None means no limit."""
+        rates: dict[str, Any] = RATES | api_settings.DEFAULT_THROTTLE_RATES
+        rate: str | None = rates[str(self.scope)]
+        return rate

@@ -21,7 +21,7 @@ from sagas.models import SagaExecution
 from sagas.monitoring import stats
 from sagas.operations import Actor, Operation
 
-from . import definitions, long_poll, openapi, problems, representation, start, throttles
+from . import access, definitions, long_poll, openapi, problems, representation, start
 from .access import Reader
 from .etags import conditional
 from .filters import ExecutionFilters
@@ -42,8 +42,8 @@ class SagaView(APIView):
     parser_classes: Any = (LimitedJSONParser,)
     renderer_classes: Any = (JSONRenderer,)
     permission_classes: Any = (IsAuthenticated,)
-    throttle_classes: Any = (throttles.SagaThrottle,)
-    throttle_scope = throttles.READ
+    throttle_classes: Any = (access.SagaThrottle,)
+    throttle_scope = access.READ
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
         """Return our handler, whatever EXCEPTION_HANDLER the project uses."""
@@ -84,7 +84,7 @@ class Executions(SagaView):
 
     def get_throttles(self) -> list[Any]:
         """Use a separate limit for starts."""
-        self.throttle_scope = throttles.START if self.request.method == "POST" else throttles.READ
+        self.throttle_scope = access.START if self.request.method == "POST" else access.READ
         return super().get_throttles()
 
     @openapi.LIST
@@ -151,7 +151,7 @@ class OperationPreview(SagaView):
 class OperationView(SagaView):
     """The base of operations. Workers carry out what follows from them."""
 
-    throttle_scope = throttles.OPERATION
+    throttle_scope = access.OPERATION
     operation = Operation.RESOLVE
 
     def perform(self, request: Request, saga_id: str, serializer: OperationSerializer, **parameters: Any) -> Response:

@@ -28,7 +28,7 @@ from sagas.storage import database
 
 from . import process
 from .notifications import Notifications, notifications_of
-from .supervision import orphans
+from .supervision.processes import exit_with_sentinel
 from .supervision.shared_memory import CLUSTER
 from .supervision.worker_reports import REPORT_WRITER, Lifeline, Report
 from .ticker import Ticker
@@ -130,7 +130,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
         for name in all_sagas():
             REPORT_WRITER.send(Report("saga", os.getpid(), name=name))
         process.create_in_workers()
-        orphans.exit_with_sentinel(process.is_worker)
+        exit_with_sentinel(process.is_worker)
 
     def _end_without_parent(self) -> None:
         """End the cluster if the sentinel has lost its parent, or the parent its supervisor."""

@@ -110,7 +110,7 @@ def _drain(saga: str, count: int) -> dict[str, Any]:
 
 def _cpu_of_cluster() -> float:
     from sagas.models import SagaWorker
-    from sagas.worker.supervision.process_table import parents_in_group
+    from sagas.worker.supervision.processes import parents_in_group
 
     group = SagaWorker.objects.latest("id").process_group
     return sum(_cpu_of(pid) for pid in parents_in_group(group))

@@ -8,7 +8,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagas.worker.supervision.process_table import parents_in_group
+from sagas.worker.supervision.processes import parents_in_group
 from tests.support.clusters import ClusterUnderTest
 
 from .database import insist

@@ -17,7 +17,7 @@ from integrations.models import SandboxEffect
 from sagaproject.bookings.management.commands.saga_demo import DemoServer
 from sagas.models import SagaExecution, SagaWorker
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.worker.supervision.process_table import parents_in_group
+from sagas.worker.supervision.processes import parents_in_group
 from tests.commands.conftest import nothing_exists
 from tests.support.processes import PATIENCE, wait_for
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import DatabaseError, connections
 
 from sagas.models import SagaWorker
-from sagas.worker.supervision.process_table import parents_in_group
+from sagas.worker.supervision.processes import parents_in_group
 from tests.support.processes import ROOT, mortal, url_of, wait_for
 
 LEASE = 2.0

@@ -11,7 +11,7 @@ from sagas import SagaState
 from sagas.models import SagaExecution, SagaWorker, StepRun
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.worker.process import WorkerProcess
-from sagas.worker.supervision.process_table import parents_in_group
+from sagas.worker.supervision.processes import parents_in_group
 from tests.support.processes import exit_code, forked, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

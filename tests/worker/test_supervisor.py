@@ -14,7 +14,7 @@ from sagas.engine.leased_execution import HOST
 from sagas.models import SagaExecution, SagaWorker, StepRun
 from sagas.models.querysets import ago
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.worker.supervision.process_table import parents_in_group
+from sagas.worker.supervision.processes import parents_in_group
 from tests.support.clusters import open_transaction, stays
 from tests.support.processes import ROOT, wait_for
 

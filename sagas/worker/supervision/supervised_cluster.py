@@ -10,7 +10,7 @@ from sagas.storage import database
 
 from .database_probe import DatabaseProbe
 from .liveness import OVERDUE, Liveness
-from .process_table import parents_in_group
+from .processes import parents_in_group
 from .worker_reports import Report, ReportReader
 
 

@@ -28,7 +28,7 @@ from sagas.models import SagaWorker
 from sagas.storage import database
 
 from .liveness import Liveness
-from .process_table import parents_in_group
+from .processes import parents_in_group
 from .supervised_cluster import SupervisedCluster
 from .worker_reports import LIFELINE, REPORTS, ReportReader
 
