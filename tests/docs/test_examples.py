@@ -47,3 +47,13 @@ def test_the_example_of_a_test_passes(db, fake_provider, saga_clock):
     names["test_a_refused_parcel_refunds_the_charge"](db, fake_provider, saga_clock)
 
     assert [effect.state for effect in fake_provider.effects_of("charge")] == ["undone"]
+
+
+@pytest.mark.django_db
+def test_the_tutorial_runs_from_the_first_block_to_the_last(registry_restored):
+    names = {}
+
+    for block in blocks_of(ROOT / "docs/TUTORIAL.md"):
+        run(block, names)
+
+    assert names["execution"].saga_id == "tutorial-3"
