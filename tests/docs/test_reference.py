@@ -22,7 +22,6 @@ from sagas.monitoring import metrics
 from sagas.operations import Operation
 from sagas.orchestrator import SagaOrchestrator
 from sagas.presentation.step_status import StepStatus
-from sagas.testing import fixtures
 
 from .pages import REFERENCE, ROOT, names_in, rows_of
 
@@ -87,7 +86,7 @@ def permissions() -> set[str]:
 
 def fixture_names() -> set[str]:
     """The pytest fixtures of `sagas.testing.fixtures`."""
-    return set(re.findall(r"@pytest\.fixture\ndef (\w+)", inspect.getsource(fixtures)))
+    return set(re.findall(r"@pytest\.fixture\ndef (\w+)", (ROOT / "sagas/testing/fixtures.py").read_text()))
 
 
 def values_of(kind: Any) -> set[str]:
