@@ -54,7 +54,7 @@ class SagaOrchestrator:
             execution = new_execution.new_execution(saga, saga_id, context, priority)
         except InvalidInput as refusal:
             return self._follow(_started_before(saga, saga_id, context, refusal).saga_id, saga, stop_at)
-        if not _begin(saga, execution, lease=get_settings().LEASE):
+        if not new_execution.insert(saga, execution, lease=get_settings().LEASE):
             return self._follow(_same(execution).saga_id, saga, stop_at)
         leased = LeasedExecution(execution, saga, sent=sent, moment=execution.created_at)
         return self._drive(leased, stop_at) or self._follow(execution.saga_id, saga, stop_at)
@@ -80,7 +80,7 @@ class SagaOrchestrator:
             execution = new_execution.new_execution(saga, saga_id, context, priority, owner)
         except InvalidInput as refusal:
             return _started_before(saga, saga_id, context, refusal)
-        if not _begin(saga, execution, lease=None):
+        if not new_execution.insert(saga, execution, lease=None):
             return _same(execution)
         return execution
 
@@ -216,22 +216,6 @@ class SagaOrchestrator:
 def get_saga_orchestrator() -> SagaOrchestrator:
     """The one orchestrator of this process; it keeps no state of its own."""
     return _orchestrator
-
-
-def _begin(saga: Saga, execution: SagaExecution, *, lease: float | None) -> bool:
-    """Insert the execution, findable by its references; False = the id is taken."""
-    keys = [key for key in saga.references if key in execution.input]
-
-    def insert() -> bool:
-        if not keys:
-            return storage.insert_execution(execution, lease=lease)
-        with database.one_commit():
-            begun = storage.insert_execution(execution, lease=lease)
-            if begun:
-                storage.save_references(execution, keys, execution.input)
-            return begun
-
-    return database.persist(insert, lambda: storage.find_inserted(execution))
 
 
 def _same(execution: SagaExecution) -> SagaExecution:

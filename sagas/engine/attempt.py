@@ -1,11 +1,12 @@
-"""One call of a step's function: its context, its deadline, and how it ended."""
+"""One attempt: call a step's function with its context and its deadline, and say how it ended."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,33 +15,42 @@ from sagas.definition import json_values
 from sagas.definition.exceptions import InvalidInput, OutcomeUnknown, StepFailed, StepTimeout, StillPending
 from sagas.definition.saga import StepCall, StepContext
 from sagas.definition.states import Direction, Outcome
+from sagas.models import StepRun, time_ordered_uuid
 from sagas.storage import database
 
 from .deadline import Deadline
-from .error_classification import INTERRUPTIONS, Classification, classify
+from .error_classification import INTERRUPTIONS, Classification, classify, redacted_message
 from .history import IN_DOUBT, StepFacts, facts_of, key_of, outputs
 from .lease_renewal import WATCHDOG
 from .leased_execution import LeasedExecution, copy_json
 from .planner import Attempt
+from .retry_policy import RetryDecision
 
 Abandon = Callable[[LeasedExecution, Attempt, dt.datetime, Deadline], None]
 
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """How an attempt ended, and what it changed in the context; `passed_on` is to be raised once it is filed.
+    """How an attempt ended, the context after it, and what it changed there.
 
-    `text` is the context as canonical JSON, where it has been made already; `written` is the context as a failed
-    attempt left it, which is not kept.
+    `interruption` is to be raised once the attempt is written. `text` is the context as canonical JSON, if it has
+    been encoded already. `discarded` is the context as a failed attempt left it. `run_id` is the id that the step run
+    must have, None for a new one.
     """
 
-    ended: Classification
+    classification: Classification
     started_at: dt.datetime
     context: dict[str, Any]
-    changes: dict[str, Any]
-    passed_on: BaseException | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    interruption: BaseException | None = None
     text: str | None = None
-    written: Mapping[str, Any] | None = None
+    discarded: Mapping[str, Any] = field(default_factory=dict)
+    run_id: uuid.UUID | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome."""
+        return self.classification.outcome
 
 
 def make_attempt(leased: LeasedExecution, attempt: Attempt, abandon: Abandon) -> AttemptResult:
@@ -49,32 +59,61 @@ def make_attempt(leased: LeasedExecution, attempt: Attempt, abandon: Abandon) ->
     seconds = _seconds(attempt)
     context = _context(leased, attempt, started_at + dt.timedelta(seconds=seconds))
     stuck = partial(abandon, leased, attempt, started_at)
-    deadline, inside = Deadline(seconds, get_settings().GRACE, stuck), database.inside_blocks()
+    deadline, open_blocks = Deadline(seconds, get_settings().GRACE, stuck), database.inside_blocks()
     if leased.shared:
         WATCHDOG.add(deadline)
     try:
         returned = deadline.call(partial(_function(attempt), context))
         result = _result(leased, attempt, context, returned, started_at)
-    except BaseException as error:  # noqa: BLE001  (StepTimeout and Ctrl-C end an attempt too, and are filed)
+    except BaseException as error:  # noqa: BLE001  (StepTimeout and Ctrl-C end an attempt too, and are written)
         if isinstance(error, StepTimeout):
-            database.drop_interrupted_connections(inside)
-        result = replace(_result_of_error(leased, attempt, error, deadline, started_at), written=context)
+            database.drop_interrupted_connections(open_blocks)
+        result = replace(_result_of_error(leased, attempt, error, deadline, started_at), discarded=context)
     finally:
         WATCHDOG.discard(deadline)
     return _without_open_transaction(leased, attempt, result)
 
 
 def timed_out(leased: LeasedExecution, attempt: Attempt, started_at: dt.datetime) -> AttemptResult:
-    """The result of an attempt that does not come back."""
-    ended = _as_its_direction_means(attempt, classify(StepTimeout()))
-    return AttemptResult(ended, started_at, leased.context, {})
+    """Return the result of an attempt that does not come back."""
+    return AttemptResult(_by_direction(attempt, classify(StepTimeout())), started_at, leased.context)
+
+
+def new_step_run(
+    leased: LeasedExecution,
+    attempt: Attempt,
+    result: AttemptResult,
+    decision: RetryDecision,
+    finished_at: dt.datetime,
+) -> StepRun:
+    """Return the row of an attempt that ended so, for the next version of the execution."""
+    error = result.classification.error
+    contexts = leased.execution.input, leased.context, result.discarded
+    return StepRun(
+        id=result.run_id or time_ordered_uuid(),
+        execution_id=leased.execution.pk,
+        sequence=leased.execution.version + 1,
+        step=attempt.step.name,
+        direction=attempt.direction.value,
+        run=leased.history.run,
+        attempt=attempt.number,
+        outcome=decision.outcome.value,
+        output=result.classification.output,
+        changes=result.changes,
+        error_type=type(error).__name__[:100] if error else "",
+        error_message=redacted_message(error, leased.saga, *contexts) if error else "",
+        idempotency_key=attempt.key,
+        started_at=result.started_at,
+        finished_at=finished_at,
+        worker=leased.execution.worker,
+        ending=decision.ending.value,
+        retry_at=decision.retry_at,
+    )
 
 
 def _seconds(attempt: Attempt) -> float:
-    """A transaction must not outlive the lease, which nobody can renew for it."""
-    if attempt.step.transactional and attempt.direction is not Direction.VERIFY:
-        return min(attempt.timeout, get_settings().LEASE / 3)
-    return attempt.timeout
+    """Return the attempt's timeout; a transaction must end before the lease, which no heartbeat can renew for it."""
+    return min(attempt.timeout, get_settings().LEASE / 3) if attempt.in_transaction else attempt.timeout
 
 
 def _function(attempt: Attempt) -> StepCall:
@@ -92,7 +131,7 @@ def _function(attempt: Attempt) -> StepCall:
 
 def _context(leased: LeasedExecution, attempt: Attempt, deadline: dt.datetime) -> StepContext:
     history, name = leased.history, attempt.step.name
-    view = facts_of(history)[name]
+    facts = facts_of(history)[name]
     after_action = attempt.direction is not Direction.ACTION
     return StepContext(
         leased.context_copy(),
@@ -104,31 +143,31 @@ def _context(leased: LeasedExecution, attempt: Attempt, deadline: dt.datetime) -
         deadline=deadline,
         clock=leased.now,
         outputs={step: copy_json(output) for step, output in outputs(history).items() if step != name},
-        output=copy_json(_output(attempt, view)),
+        output=copy_json(_output(attempt, facts)),
         action_key=key_of(history, name, Direction.ACTION) if after_action else None,
-        uncertain=view.in_doubt,
+        uncertain=facts.in_doubt,
     )
 
 
-def _output(attempt: Attempt, view: StepFacts) -> Mapping[str, Any] | None:
-    """What the step last reported; a pending undo reports for itself."""
-    last = view.last.get(Direction.COMPENSATION)
+def _output(attempt: Attempt, facts: StepFacts) -> Mapping[str, Any] | None:
+    """Return what the step last reported; a pending compensation gets its own report."""
+    last = facts.last.get(Direction.COMPENSATION)
     if attempt.direction is Direction.COMPENSATION and last and last.outcome is Outcome.PENDING:
         return last.output
-    return view.output
+    return facts.output
 
 
 def _result(
     leased: LeasedExecution, attempt: Attempt, context: StepContext, returned: Any, started_at: dt.datetime
 ) -> AttemptResult:
     if attempt.direction is Direction.VERIFY and returned is None:
-        return AttemptResult(Classification(Outcome.FAILED), started_at, leased.context, {})
+        return AttemptResult(Classification(Outcome.FAILED), started_at, leased.context)
     try:
         output = _stored_output(returned)
         text = json_values.to_json(dict(context) | (output or {}), limit=get_settings().MAX_CONTEXT_BYTES)
-    except Exception as error:  # noqa: BLE001  (the effect is there; what a strange mapping raises is not its failure)
-        ended = _as_its_direction_means(attempt, Classification(Outcome.UNCERTAIN, error))
-        return AttemptResult(ended, started_at, leased.context, {})
+    except Exception as error:  # noqa: BLE001  (the effect is there; a mapping of the user's may raise anything)
+        classification = _by_direction(attempt, Classification(Outcome.UNCERTAIN, error))
+        return AttemptResult(classification, started_at, leased.context)
     new = json.loads(text)
     changes = json_values.changes_between(leased.context, new)
     return AttemptResult(Classification(Outcome.SUCCEEDED, output=output), started_at, new, changes, text=text)
@@ -137,25 +176,24 @@ def _result(
 def _result_of_error(
     leased: LeasedExecution, attempt: Attempt, error: BaseException, deadline: Deadline, started_at: dt.datetime
 ) -> AttemptResult:
-    ended = _as_its_direction_means(attempt, classify(error, get_settings().UNCERTAIN_EXCEPTIONS))
-    from_around_us = isinstance(error, StepTimeout) and error.deadline not in (None, deadline)
-    passed_on = error if from_around_us or isinstance(error, INTERRUPTIONS) else None
-    return AttemptResult(_with_output(ended), started_at, leased.context, {}, passed_on)
+    classification = _by_direction(attempt, classify(error, get_settings().UNCERTAIN_EXCEPTIONS))
+    outer_deadline = isinstance(error, StepTimeout) and error.deadline not in (None, deadline)
+    interruption = error if outer_deadline or isinstance(error, INTERRUPTIONS) else None
+    return AttemptResult(_with_output(classification), started_at, leased.context, interruption=interruption)
 
 
 def _without_open_transaction(leased: LeasedExecution, attempt: Attempt, result: AttemptResult) -> AttemptResult:
-    """A step that left a transaction open on our connection loses it, and what it did there is in doubt."""
-    in_ours = attempt.step.transactional and attempt.direction is not Direction.VERIFY
-    if in_ours or not leased.shared or not database.drop_open_transaction():
+    """Roll back a transaction that the step left open on our connection; its success is then in doubt."""
+    if attempt.in_transaction or not leased.shared or not database.drop_open_transaction():
         return result
-    if result.ended.outcome is not Outcome.SUCCEEDED:
+    if result.outcome is not Outcome.SUCCEEDED:
         return result
-    ended = Classification(Outcome.UNCERTAIN, OutcomeUnknown("the step left a transaction open, which was rolled back"))
-    return AttemptResult(ended, result.started_at, leased.context, {})
+    error = OutcomeUnknown("the step left a transaction open, which was rolled back")
+    return AttemptResult(Classification(Outcome.UNCERTAIN, error), result.started_at, leased.context)
 
 
 def _stored_output(returned: Any) -> dict[str, Any] | None:
-    """What the function returned, as it will be read again."""
+    """Return the function's result as it will be loaded again."""
     if returned is None:
         return None
     if not isinstance(returned, Mapping):
@@ -164,21 +202,25 @@ def _stored_output(returned: Any) -> dict[str, Any] | None:
     return output
 
 
-def _with_output(ended: Classification) -> Classification:
-    """StillPending and StepFailed may say what is known; what cannot be stored leaves in doubt what is not refused."""
-    speaks = ended.refused or ended.outcome is Outcome.PENDING
-    if not isinstance(ended.error, (StillPending, StepFailed)) or not speaks:
-        return ended
+def _with_output(classification: Classification) -> Classification:
+    """Add the output of StillPending or StepFailed. If it cannot be stored, a refusal stays one, and else it is in
+    doubt."""
+    error, refused = classification.error, classification.refused
+    reports = refused or classification.outcome is Outcome.PENDING
+    if not isinstance(error, (StillPending, StepFailed)) or not reports:
+        return classification
     try:
-        return replace(ended, output=_stored_output(ended.error.output))
-    except InvalidInput as error:
-        return replace(ended, error=error) if ended.refused else Classification(Outcome.UNCERTAIN, error)
+        return replace(classification, output=_stored_output(error.output))
+    except InvalidInput as invalid:
+        if refused:
+            return replace(classification, error=invalid)
+        return Classification(Outcome.UNCERTAIN, invalid)
 
 
-def _as_its_direction_means(attempt: Attempt, ended: Classification) -> Classification:
-    """Whatever `verify` raises means that it does not know; a rolled back transaction has certainly done nothing."""
+def _by_direction(attempt: Attempt, classification: Classification) -> Classification:
+    """Apply two rules: an error of `verify` leaves the step in doubt, a rolled back transaction had no effect."""
     if attempt.direction is Direction.VERIFY:
-        return replace(ended, outcome=Outcome.UNCERTAIN)
-    if attempt.step.transactional and ended.outcome in IN_DOUBT:
-        return replace(ended, outcome=Outcome.FAILED)
-    return ended
+        return replace(classification, outcome=Outcome.UNCERTAIN)
+    if attempt.step.transactional and classification.outcome in IN_DOUBT:
+        return replace(classification, outcome=Outcome.FAILED)
+    return classification

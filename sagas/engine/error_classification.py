@@ -1,14 +1,16 @@
-"""What an exception from a step means: it did not happen, it may have, or the step said so itself (promise 3)."""
+"""Classify exceptions: from what a step raised to the outcome of its attempt (promise 3)."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 
+from sagas.definition import json_values, redaction
 from sagas.definition.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
+from sagas.definition.saga import Saga
 from sagas.definition.states import Outcome
 
 NEVER_SENT = (
@@ -27,10 +29,10 @@ NEVER_SENT_BY_NAME = (
     "httpx.UnsupportedProtocol",
     "httpx.ProxyError",
 )
-# An interrupted call is one whose effect nobody saw.
+# An interrupted call may have taken effect.
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, GeneratorExit)
-MAY_HAVE_HAPPENED = (StepTimeout, OSError, HTTPException, *INTERRUPTIONS)
-MAY_HAVE_HAPPENED_BY_NAME = (
+IN_DOUBT_ERRORS = (StepTimeout, OSError, HTTPException, *INTERRUPTIONS)
+IN_DOUBT_BY_NAME = (
     "httpx.TransportError",
     "requests.RequestException",
     "urllib3.exceptions.HTTPError",
@@ -39,7 +41,7 @@ MAY_HAVE_HAPPENED_BY_NAME = (
 
 @dataclass(frozen=True)
 class Classification:
-    """How an attempt ended. `after` is in seconds, None where the step's own backoff decides."""
+    """How an attempt ended. `after` is the delay in seconds, None where the step's own backoff decides."""
 
     outcome: Outcome
     error: BaseException | None = None
@@ -49,37 +51,45 @@ class Classification:
 
     @property
     def unavailable(self) -> bool:
-        """It was turned away for now, by RetryLater."""
+        """Whether the provider is unavailable for now: RetryLater."""
         return isinstance(self.error, RetryLater)
 
 
 def classify(error: BaseException, uncertain_names: Sequence[str] = ()) -> Classification:
-    """How an attempt that raised `error` ended; `uncertain_names` are dotted class names of the settings."""
+    """Classify the error that an attempt raised; `uncertain_names` are the dotted class names in the settings."""
     if isinstance(error, StepFailed):
         return Classification(Outcome.FAILED, error, refused=True)
     if isinstance(error, RetryLater):
         return Classification(Outcome.FAILED, error, after=error.after)
     if isinstance(error, StillPending):
         return Classification(Outcome.PENDING, error, after=error.after)
-    if isinstance(error, OutcomeUnknown) or _may_have_happened(error, uncertain_names):
+    if isinstance(error, OutcomeUnknown) or _leaves_in_doubt(error, uncertain_names):
         return Classification(Outcome.UNCERTAIN, error)
     return Classification(Outcome.FAILED, error)
 
 
-def _may_have_happened(error: BaseException, uncertain_names: Sequence[str]) -> bool:
-    names = (*MAY_HAVE_HAPPENED_BY_NAME, *uncertain_names)
+def redacted_message(error: BaseException, saga: Saga, *contexts: Mapping[str, Any]) -> str:
+    """Return the error's text without personal values: providers quote what they were sent."""
+    try:
+        return json_values.clean_text(redaction.redact(str(error), saga.personal, *contexts))
+    except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
+        return "(its message could not be read)"
+
+
+def _leaves_in_doubt(error: BaseException, uncertain_names: Sequence[str]) -> bool:
+    names = (*IN_DOUBT_BY_NAME, *uncertain_names)
     for link in _chain(error):
         if _is_named(link, uncertain_names):
             return True
         if isinstance(link, NEVER_SENT) or _is_named(link, NEVER_SENT_BY_NAME):
             continue
-        if isinstance(link, MAY_HAVE_HAPPENED) or _is_named(link, names):
+        if isinstance(link, IN_DOUBT_ERRORS) or _is_named(link, names):
             return True
     return False
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it; what led to a call that was never sent says nothing about the call."""
+    """Yield the error and its causes; the causes of a call that was never sent say nothing about the call."""
     waiting, seen = [error], set()
     while waiting:
         link = waiting.pop()
@@ -97,6 +107,6 @@ def _is_named(error: BaseException, names: Sequence[str]) -> bool:
 
 
 def _has_name(cls: type, dotted: str) -> bool:
-    """Whether `dotted` names the class where it is defined or where a parent package offers it."""
+    """Return whether `dotted` is the class in the module that defines it or in a parent package."""
     module, _, name = dotted.rpartition(".")
     return cls.__qualname__ == name and (cls.__module__ == module or cls.__module__.startswith(module + "."))

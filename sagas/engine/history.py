@@ -1,4 +1,4 @@
-"""What has happened in a run so far, and what that says of each of its steps; no clock, no database, no Django."""
+"""What has happened in the current run, and what that says about each step. Pure: no clock, no database, no Django."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IN_DOUBT = frozenset({Outcome.UNCERTAIN, Outcome.PENDING})
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """One attempt of this run as the planner sees it; `lost` when its worker died during it."""
+    """One attempt of this run; `lost` if its worker died during it."""
 
     sequence: int
     step: str
@@ -35,7 +35,7 @@ class PastAttempt:
     resolution: Resolution | None = None
 
     @property
-    def spends(self) -> bool:
+    def spends_retry(self) -> bool:
         """Whether it counts against the retries."""
         return not self.lost and self.outcome in (Outcome.FAILED, Outcome.UNCERTAIN)
 
@@ -89,8 +89,11 @@ def _member(column: str, value: str, enum: Callable[[str], T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What has happened in the current run. Budgets count the records after version `budget_since`;
-    an undo gets a new key only if an operator's retry, at version `keys_since`, came after its last attempt."""
+    """The attempts of the current run, in order, and the columns that the rules need.
+
+    Retries are counted from the attempts after version `budget_since`. A compensation gets a new key only if an
+    operator's retry, at version `keys_since`, came after its last attempt.
+    """
 
     saga_id: str
     run: int
@@ -100,14 +103,35 @@ class History:
     failed_step: str = ""
     budget_since: int = 0
     keys_since: int = 0
-    views: dict[str, StepFacts] | None = field(default=None, init=False, repr=False, compare=False)
+    facts: dict[str, StepFacts] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of an execution that follow from its history: for its insert, a new run and the audit."""
+        return {
+            **self.progress,
+            "run": self.run,
+            "plan": list(self.plan),
+            "budget_since": self.budget_since,
+            "keys_since": self.keys_since,
+        }
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """The columns that change while a run goes on: every checkpoint writes them."""
+        return {
+            "state": self.state,
+            "steps_completed": steps_completed(self),
+            "failed_step": self.failed_step,
+            "compensation_performed": compensation_performed(self),
+        }
 
     def with_attempt(self, past: PastAttempt) -> History:
-        """The history with one more record."""
+        """Return the history with one more attempt."""
         return replace(self, attempts=(*self.attempts, past))
 
     def in_state(self, state: SagaState, failed_step: str) -> History:
-        """The history in that state; itself, with the views already made, when it is in that state."""
+        """Return the history in that state; the same object, which keeps its facts, if it is in that state already."""
         if (state, failed_step) == (self.state, self.failed_step):
             return self
         return replace(self, state=state, failed_step=failed_step)
@@ -115,7 +139,7 @@ class History:
 
 @dataclass(slots=True)
 class StepFacts:
-    """What the records say of one step: of its action, and of its undo."""
+    """What the attempts say about one step: about its action, and about its compensation."""
 
     done: bool = False
     in_doubt: bool = False
@@ -139,168 +163,161 @@ class StepFacts:
 
     @property
     def to_compensate(self) -> bool:
-        """It took effect, or may have, and that has not been taken back."""
+        """Whether it took effect, or may have, and has not been compensated."""
         return (self.done or self.in_doubt) and not self.compensated
 
     def retry_at(self, direction: Direction) -> dt.datetime | None:
-        """When the next attempt of that direction may start; None = at once."""
+        """Return when the next attempt of that direction may start; None = at once."""
         last = self.last.get(direction)
         return last.retry_at if last else None
 
+    def add(self, past: PastAttempt, *, fresh: bool) -> None:
+        """Take one more attempt into account; `fresh` if it counts against the current budget."""
+        if past.direction is Direction.RESOLVED:
+            self._add_resolution(past, fresh=fresh)
+            return
+        self.counts[past.direction] = self.counts.get(past.direction, 0) + 1
+        self.last[past.direction] = past
+        if fresh and past.spends_retry:
+            self.spent[past.direction] = self.spent.get(past.direction, 0) + 1
+        if fresh and past.outcome is Outcome.PENDING:
+            self.pending_since.setdefault(past.direction, past.started_at)
+        if past.direction is Direction.ACTION:
+            self._add_action(past, fresh=fresh)
+        elif past.direction is Direction.VERIFY:
+            self._add_verify(past, fresh=fresh)
+        else:
+            self._add_compensation(past, fresh=fresh)
+
+    def _add_action(self, past: PastAttempt, *, fresh: bool) -> None:
+        self.ending = past.ending
+        if past.outcome is Outcome.SUCCEEDED:
+            self._succeed(past)
+        elif past.outcome in IN_DOUBT:
+            self.in_doubt, self.last_in_doubt, self.compensated = True, past, False
+            self.uncertain = self.uncertain or past.outcome is Outcome.UNCERTAIN
+            self.output = past.output if past.outcome is Outcome.PENDING else self.output
+        self.over = fresh and past.ending is not Ending.NONE
+
+    def _add_verify(self, past: PastAttempt, *, fresh: bool) -> None:
+        if past.outcome is Outcome.SUCCEEDED:
+            self._succeed(past)
+        elif past.outcome is Outcome.FAILED:
+            self.in_doubt, self.uncertain, self.ruled_out = False, False, fresh
+        self.verify_over = fresh and past.ending is not Ending.NONE
+
+    def _succeed(self, past: PastAttempt) -> None:
+        self.done, self.in_doubt, self.uncertain, self.compensated, self.output = True, False, False, False, past.output
+
+    def _add_compensation(self, past: PastAttempt, *, fresh: bool) -> None:
+        self.compensated = past.outcome is Outcome.SUCCEEDED
+        self.compensation_in_doubt = self.compensation_in_doubt or past.outcome in IN_DOUBT
+        self.compensation_uncertain = self.compensation_uncertain or past.outcome is Outcome.UNCERTAIN
+        self.compensation_ending = past.ending if fresh else Ending.NONE
+        if fresh and past.spends_retry:
+            self.compensation_failures.append(past.finished_at)
+
+    def _add_resolution(self, past: PastAttempt, *, fresh: bool) -> None:
+        """Apply what a person found out. `done` before any compensation means that the step took effect, after one
+        that its effect may stay. `not_done` ends the attempts of the action until a release."""
+        self.in_doubt, self.uncertain, self.resolved = False, False, True
+        self.over = self.over or (fresh and past.resolution is Resolution.NOT_DONE)
+        self.done = past.resolution is Resolution.DONE or (self.done and past.resolution is Resolution.UNDONE)
+        self.compensated = past.resolution is Resolution.UNDONE or (self.done and Direction.COMPENSATION in self.last)
+        if past.resolution is Resolution.DONE and past.output is not None:
+            self.output = past.output
+
+
+def facts_of(history: History) -> dict[str, StepFacts]:
+    """Return the facts of each planned step. Read only: they are computed once for each history."""
+    if history.facts is None:
+        facts = {name: StepFacts() for name in history.plan}
+        for past in history.attempts:
+            if past.step in facts:
+                facts[past.step].add(past, fresh=past.sequence > history.budget_since)
+        object.__setattr__(history, "facts", facts)
+        return facts
+    return history.facts
+
 
 def roll_back(history: History, failed_step: str) -> History:
-    """The history once the rollback has begun."""
+    """Return the history once the rollback has started."""
     return replace(history, state=SagaState.COMPENSATING, failed_step=failed_step)
 
 
 def retried(history: History, version: int) -> History:
-    """The history of a rollback that an operator's act, at this version, takes up again."""
+    """Return the history of a rollback that an operator's retry, at this version, continues."""
     return replace(history, state=SagaState.COMPENSATING, budget_since=version, keys_since=version)
 
 
 def steps_completed(history: History) -> list[str]:
-    """Names of the planned steps that succeeded or were resolved as done, in order."""
-    views = facts_of(history)
-    return [name for name in history.plan if views[name].done]
+    """Return the planned steps that succeeded or were resolved as done, in order."""
+    facts = facts_of(history)
+    return [name for name in history.plan if facts[name].done]
 
 
 def outputs(history: History) -> dict[str, Mapping[str, Any]]:
-    """Step name -> what its action returned, for the steps of this run that succeeded."""
-    views = facts_of(history)
-    return {name: dict(views[name].output or {}) for name in history.plan if views[name].done}
+    """Return what the actions of this run's completed steps returned, by step name."""
+    facts = facts_of(history)
+    return {name: dict(facts[name].output or {}) for name in history.plan if facts[name].done}
 
 
 def compensation_performed(history: History) -> bool:
-    """Whether an undo of this run succeeded."""
-    return any(r.direction is Direction.COMPENSATION and r.outcome is Outcome.SUCCEEDED for r in history.attempts)
-
-
-def in_doubt(history: History) -> list[str]:
-    """Names of the steps of which nobody knows whether they took effect."""
-    views = facts_of(history)
-    return [name for name in history.plan if views[name].in_doubt and not views[name].compensated]
-
-
-def past_pivot(saga: Saga, history: History) -> bool:
-    """Whether the point of no return has been passed."""
-    views = facts_of(history)
-    return any(step.pivot and step.name in views and views[step.name].done for step in saga)
-
-
-def deserves_attention(history: History) -> bool:
-    """Whether a run that ended FAILED did so for a reason that a person should look at."""
-    view = facts_of(history).get(history.failed_step)
-    return view is not None and view.ending is not Ending.REFUSED and not view.resolved
-
-
-def facts_of(history: History) -> dict[str, StepFacts]:
-    """What the records say of each planned step; made once for each history, and only to be read."""
-    views = history.views
-    if views is None:
-        views = _views(history)
-        object.__setattr__(history, "views", views)
-    return views
-
-
-def key_of(history: History, step: str, direction: Direction) -> str:
-    """The idempotency key of the next attempt of that direction."""
-    key = f"{history.saga_id}:{history.run}:{step}"
-    if direction is not Direction.COMPENSATION:
-        return key
-    undos = [r for r in history.attempts if r.step == step and r.direction is Direction.COMPENSATION]
-    if not undos:
-        return f"{key}:undo"
-    last = undos[-1]
-    stays = last.sequence > history.keys_since or any(r.outcome is not Outcome.FAILED for r in undos)
-    return last.key if stays else f"{key}:undo:{len({r.key for r in undos}) + 1}"
-
-
-def settled_at(step: SagaStep, doubted: PastAttempt) -> dt.datetime:
-    """From when on a provider that does not know of the attempt will not hear of it any more."""
-    timeout = dt.timedelta(seconds=step.timeout)
-    return max(doubted.started_at + 2 * timeout, doubted.finished_at + timeout)
-
-
-def deferred_since(step: SagaStep, view: StepFacts) -> dt.datetime | None:
-    """When the attempt ended that spent the undo's last retry; None while one is left."""
-    failures = view.compensation_failures
-    return (
-        failures[step.effective_compensation_retry_count]
-        if len(failures) > step.effective_compensation_retry_count
-        else None
+    """Return whether a compensation of this run succeeded."""
+    return any(
+        past.direction is Direction.COMPENSATION and past.outcome is Outcome.SUCCEEDED for past in history.attempts
     )
 
 
-def _views(history: History) -> dict[str, StepFacts]:
-    views = {name: StepFacts() for name in history.plan}
-    for past in history.attempts:
-        if past.step in views:
-            _take_in(views[past.step], past, fresh=past.sequence > history.budget_since)
-    return views
+def in_doubt(history: History) -> list[str]:
+    """Return the steps that may have taken effect and are not compensated."""
+    facts = facts_of(history)
+    return [name for name in history.plan if facts[name].in_doubt and not facts[name].compensated]
 
 
-def _take_in(view: StepFacts, past: PastAttempt, *, fresh: bool) -> None:
-    direction = past.direction
-    if direction is Direction.RESOLVED:
-        _take_in_resolution(view, past, fresh=fresh)
-        return
-    view.counts[direction] = view.counts.get(direction, 0) + 1
-    view.last[direction] = past
-    if fresh:
-        _take_in_budget(view, past)
-    if direction is Direction.ACTION:
-        _take_in_action(view, past, fresh=fresh)
-    elif direction is Direction.VERIFY:
-        _take_in_verify(view, past, fresh=fresh)
-    else:
-        _take_in_undo(view, past, fresh=fresh)
+def past_pivot(saga: Saga, history: History) -> bool:
+    """Return whether the pivot has succeeded."""
+    facts = facts_of(history)
+    return any(step.pivot and step.name in facts and facts[step.name].done for step in saga)
 
 
-def _take_in_budget(view: StepFacts, past: PastAttempt) -> None:
-    if past.spends:
-        view.spent[past.direction] = view.spent.get(past.direction, 0) + 1
-    if past.outcome is Outcome.PENDING:
-        view.pending_since.setdefault(past.direction, past.started_at)
+def pivot_reached(saga: Saga, history: History) -> bool:
+    """Return whether the pivot has succeeded or is in doubt: then nothing can be cancelled any more."""
+    facts = facts_of(history)
+    pivots = [facts[step.name] for step in saga if step.pivot and step.name in facts]
+    return any(pivot.done or pivot.in_doubt for pivot in pivots)
 
 
-def _take_in_action(view: StepFacts, past: PastAttempt, *, fresh: bool) -> None:
-    view.ending = past.ending
-    if past.outcome is Outcome.SUCCEEDED:
-        _succeed(view, past)
-    elif past.outcome in IN_DOUBT:
-        view.in_doubt, view.last_in_doubt, view.compensated = True, past, False
-        view.uncertain = view.uncertain or past.outcome is Outcome.UNCERTAIN
-        view.output = past.output if past.outcome is Outcome.PENDING else view.output
-    view.over = fresh and past.ending is not Ending.NONE
+def deserves_attention(history: History) -> bool:
+    """Return whether a run that ended FAILED did so for a reason that a person should look at."""
+    facts = facts_of(history).get(history.failed_step)
+    return facts is not None and facts.ending is not Ending.REFUSED and not facts.resolved
 
 
-def _take_in_verify(view: StepFacts, past: PastAttempt, *, fresh: bool) -> None:
-    if past.outcome is Outcome.SUCCEEDED:
-        _succeed(view, past)
-    elif past.outcome is Outcome.FAILED:
-        view.in_doubt, view.uncertain, view.ruled_out = False, False, fresh
-    view.verify_over = fresh and past.ending is not Ending.NONE
+def key_of(history: History, step: str, direction: Direction) -> str:
+    """Return the idempotency key of the next attempt of that direction."""
+    key = f"{history.saga_id}:{history.run}:{step}"
+    if direction is not Direction.COMPENSATION:
+        return key
+    compensations = [
+        past for past in history.attempts if past.step == step and past.direction is Direction.COMPENSATION
+    ]
+    if not compensations:
+        return f"{key}:undo"
+    last = compensations[-1]
+    all_failed = all(past.outcome is Outcome.FAILED for past in compensations)
+    if last.sequence > history.keys_since or not all_failed:
+        return last.key
+    return f"{key}:undo:{len({past.key for past in compensations}) + 1}"
 
 
-def _succeed(view: StepFacts, past: PastAttempt) -> None:
-    view.done, view.in_doubt, view.uncertain, view.compensated, view.output = True, False, False, False, past.output
+def settled_at(step: SagaStep, uncertain: PastAttempt) -> dt.datetime:
+    """Return from when on a provider that does not know this attempt will not receive it any more."""
+    timeout = dt.timedelta(seconds=step.timeout)
+    return max(uncertain.started_at + 2 * timeout, uncertain.finished_at + timeout)
 
 
-def _take_in_undo(view: StepFacts, past: PastAttempt, *, fresh: bool) -> None:
-    view.compensated = past.outcome is Outcome.SUCCEEDED
-    view.compensation_in_doubt = view.compensation_in_doubt or past.outcome in IN_DOUBT
-    view.compensation_uncertain = view.compensation_uncertain or past.outcome is Outcome.UNCERTAIN
-    view.compensation_ending = past.ending if fresh else Ending.NONE
-    if fresh and past.spends:
-        view.compensation_failures.append(past.finished_at)
-
-
-def _take_in_resolution(view: StepFacts, past: PastAttempt, *, fresh: bool) -> None:
-    """A person's word: `done` before any undo means that the step took effect, after one that it may stay.
-    `not_done` ends its attempts; a release begins new ones."""
-    view.in_doubt, view.uncertain, view.resolved = False, False, True
-    view.over = view.over or (fresh and past.resolution is Resolution.NOT_DONE)
-    view.done = past.resolution is Resolution.DONE or (view.done and past.resolution is Resolution.UNDONE)
-    view.compensated = past.resolution is Resolution.UNDONE or (view.done and Direction.COMPENSATION in view.last)
-    if past.resolution is Resolution.DONE and past.output is not None:
-        view.output = past.output
+def deferred_since(step: SagaStep, facts: StepFacts) -> dt.datetime | None:
+    """Return when the compensation spent its last retry; None while one is left."""
+    failures, retries = facts.compensation_failures, step.effective_compensation_retry_count
+    return failures[retries] if len(failures) > retries else None

@@ -1,4 +1,4 @@
-"""An execution in hand: its row, its history, its lease and its clock, as its owner knows them."""
+"""An execution as its current owner holds it in memory: its row, history, context, lease and clock."""
 
 from __future__ import annotations
 
@@ -27,25 +27,28 @@ HOST = socket.gethostname()[:60]
 
 
 class LeaseLost(SagaError):
-    """The row is not ours any more: whoever has it goes on, and what we know is void."""
+    """The row is not ours any more: its new owner goes on, and what we hold in memory is void."""
+
+    def __init__(self, saga_id: str) -> None:
+        super().__init__(f"the lease of {saga_id!r} is lost")
 
 
-def copy_json(stored: Any) -> Any:
-    """A copy, all the way down, of something that is JSON; quicker than there and back through its text."""
-    if isinstance(stored, dict):
-        return {key: copy_json(value) for key, value in stored.items()}
-    if isinstance(stored, list):
-        return [copy_json(value) for value in stored]
-    return stored
+def copy_json(value: Any) -> Any:
+    """Return a deep copy of a JSON value; faster than encoding and decoding it."""
+    if isinstance(value, dict):
+        return {key: copy_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copy_json(item) for item in value]
+    return value
 
 
 def worker_name() -> str:
-    """Host, process and, so that an owner can tell its rows from another thread's, six random digits."""
+    """Return host, process and six random digits, which tell the rows of one claim from those of another thread."""
     return f"{HOST}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 def load_history(execution: SagaExecution, attempts: tuple[PastAttempt, ...] | None = None) -> History:
-    """The history of the execution's current run; the records are loaded unless they are given."""
+    """Return the history of the execution's current run; its attempts are loaded unless they are given."""
     if attempts is None:
         runs = execution.step_executions.using(database.alias())
         attempts = database.persist(lambda: tuple(past_attempt(run) for run in runs.all()))
@@ -62,11 +65,14 @@ def load_history(execution: SagaExecution, attempts: tuple[PastAttempt, ...] | N
 
 
 class LeasedExecution:
-    """Our time with one execution, from the claim to the checkpoint that gives it back.
+    """One execution from the claim to the checkpoint that gives it back.
 
-    `renewed` is the monotonic time at which the last renewal was sent; after `stop_at`, of the clock, the row
-    is given back at the next checkpoint. `when_stuck` is called when an attempt was given up as stuck. The clock
-    is the database's, carried on by the monotonic one, so that hosts whose clocks differ agree on what is due.
+    `renewed` is the monotonic time at which the last renewal was sent. After `stop_at`, a time of CLOCK, the next
+    attempt's checkpoint gives the row back; `leaving` says that this has been decided. `interruption` is what the
+    engine raises then. `when_stuck` is called if an attempt's thread is given up as stuck.
+
+    The clock is the database's, carried on by the monotonic one, so that hosts whose clocks differ agree on what is
+    due.
     """
 
     def __init__(self, execution: SagaExecution, saga: Saga, *, sent: float, moment: dt.datetime) -> None:
@@ -74,68 +80,75 @@ class LeasedExecution:
         self.saga = saga
         self.renewed = sent
         self.stop_at = math.inf
-        # What has just been begun, or claimed for the first time, has no step runs.
+        self.leaving = False
+        self.interruption: BaseException | None = None
+        self.when_stuck: Callable[[], None] | None = None
+        # An execution that was just inserted, or claimed for the first time, has no step runs.
         self.history = load_history(execution, () if execution.version <= 2 else None)
         self.context: dict[str, Any] = execution.context
         self._moment, self._received = moment, CLOCK.elapsed()
-        self.when_stuck: Callable[[], None] | None = None
         self._shared = not database.in_tests_transaction()
         if self._shared:
             HEARTBEAT.add(self)
 
     @property
     def fence(self) -> tuple[int, int]:
-        """The row's id and the version we hold it at."""
+        """The row's id and the version at which we hold it."""
         return self.execution.pk, self.execution.version
 
     @property
     def shared(self) -> bool:
-        """Whether others can see the row; within a test's transaction nobody can."""
+        """Whether other connections can see the row; inside a test's transaction none can."""
         return self._shared
 
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields that every log line about it has."""
+        return {"saga_id": self.execution.saga_id, "saga": self.execution.saga_name}
+
     def now(self) -> dt.datetime:
-        """The time, aware, UTC."""
+        """Return the database's time, aware, UTC."""
         return self._moment + dt.timedelta(seconds=CLOCK.elapsed() - self._received)
 
-    @property
-    def over(self) -> bool:
-        """Whether the time we wanted to spend on it has passed."""
-        return CLOCK.elapsed() >= self.stop_at
-
     def context_copy(self) -> dict[str, Any]:
-        """A context that an attempt may write into."""
+        """Return a copy of the context that an attempt may write into."""
         copy: dict[str, Any] = copy_json(self.context)
         return copy
 
     def reload(self) -> None:
-        """Take the row and its history as they are in the database; LeaseLost when they are another's."""
+        """Read the row and its history again; LeaseLost if another owner has them."""
         worker = self.execution.worker
         database.persist(lambda: self.execution.refresh_from_db(using=database.alias()))
         if self.execution.worker != worker:
-            raise LeaseLost(f"{self.execution.saga_id!r} is not ours any more")
+            raise LeaseLost(self.execution.saga_id)
         self.history, self.context = load_history(self.execution), self.execution.context
 
     def next_move(self) -> planner.Move:
-        """What the planner says now."""
+        """Return the planner's next move at this time."""
         return planner.next_move(self.saga, self.history, self.now())
 
     def ensure_lease(self) -> None:
-        """No action starts in the second half of a lease (promise 8): renew first, or LeaseLost."""
+        """Renew in the second half of the lease, in which no action may start (promise 8); LeaseLost if that fails."""
         half = get_settings().LEASE / 2
         if time.monotonic() < self.renewed + half:
             return
         sent = time.monotonic()
         renewed = database.persist(lambda: storage.renew([self.fence], lease=get_settings().LEASE))
         if not renewed or time.monotonic() >= sent + half:
-            raise LeaseLost(f"the lease of {self.execution.saga_id!r} ran out")
+            raise LeaseLost(self.execution.saga_id)
         self.renewed = sent
 
+    def interrupt(self, interruption: BaseException | None) -> None:
+        """Decide whether the next checkpoint gives the row back: after an interruption, and after `stop_at`."""
+        self.interruption = self.interruption or interruption
+        self.leaving = self.leaving or interruption is not None or CLOCK.elapsed() >= self.stop_at
+
     def give_up_thread(self) -> None:
-        """Its thread is stuck: nothing is renewed for it any more, and who counts on the thread gets to know."""
-        self.end()
+        """Stop the renewals for a stuck thread, and report it."""
+        self.stop_renewals()
         if self.when_stuck:
             self.when_stuck()
 
-    def end(self) -> None:
-        """We have given the row back, or it was taken."""
+    def stop_renewals(self) -> None:
+        """Take the lease off the heartbeat: the row was given back, or is not ours any more."""
         HEARTBEAT.discard(self)

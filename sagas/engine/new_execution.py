@@ -1,26 +1,30 @@
-"""From a caller's words to a row: names, ids and input, verified at the door."""
+"""Validate what a caller starts: saga, id, input and priority. Make the execution, and insert it."""
 
 from __future__ import annotations
 
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from sagas import storage
 from sagas.conf import get_settings
 from sagas.definition import json_values, redaction
 from sagas.definition.exceptions import DefinitionError, InvalidInput
 from sagas.definition.registry import all_sagas, get_saga
 from sagas.definition.saga import Saga, SagaStep
-from sagas.definition.states import Priority
+from sagas.definition.states import Priority, SagaState
 from sagas.models import SagaExecution
+from sagas.storage import database
 
 from . import planner
+from .history import History
 from .leased_execution import worker_name
 
 
 def saga_for(saga_name: str, steps: Sequence[SagaStep] | None) -> Saga:
-    """The saga to run: the registered one, or these steps with its schema and the rest."""
+    """Return the saga to run: the registered one, or one of these steps with its schema and other properties."""
     if steps is None:
         return get_saga(saga_name)
     if isinstance(steps, Saga):
@@ -32,11 +36,11 @@ def saga_for(saga_name: str, steps: Sequence[SagaStep] | None) -> Saga:
 
 
 def check_workers_know(saga: Saga) -> None:
-    """Workers go by the registered definition; UnknownSaga or DefinitionError when it cannot run this saga."""
+    """Raise UnknownSaga or DefinitionError if the registered definition, which workers use, cannot run this saga."""
     registered = get_saga(saga.name)
-    strange = [name for name in saga.names if registered.step(name) is None]
-    if strange:
-        raise DefinitionError(f"saga {saga.name!r}: workers know no step {strange[0]!r}; register it, or use execute()")
+    unknown = [name for name in saga.names if registered.step(name) is None]
+    if unknown:
+        raise DefinitionError(f"saga {saga.name!r}: workers know no step {unknown[0]!r}; register it, or use execute()")
 
 
 def new_execution(
@@ -46,15 +50,16 @@ def new_execution(
     priority: Priority | int | None,
     owner: Any = None,
 ) -> SagaExecution:
-    """An execution that is not stored yet; InvalidInput says what is wrong with its id, input or priority."""
+    """Return an execution that is not stored yet; InvalidInput if its id, input or priority is not valid."""
     given = given_text(context)
     text = _validated_text(saga, given)
+    history = History(checked_id(saga_id), 1, SagaState.PENDING, tuple(saga.names))
     return SagaExecution(
-        saga_id=checked_id(saga_id),
+        **history.columns,
+        saga_id=history.saga_id,
         saga_name=saga.name,
         input=json.loads(text),
         context=json.loads(text),
-        plan=list(saga.names),
         input_hash=json_values.hash_of(given),
         owner=owner,
         priority=_checked_priority(saga, priority),
@@ -63,8 +68,15 @@ def new_execution(
     )
 
 
+def insert(saga: Saga, execution: SagaExecution, *, lease: float | None) -> bool:
+    """Insert the execution with its references, leased to us for `lease` seconds or due; False if its id is taken."""
+    references = {key: execution.input[key] for key in saga.references if key in execution.input}
+    write = partial(storage.insert_execution, execution, references, lease=lease)
+    return database.persist(write, partial(storage.find_inserted, execution))
+
+
 def checked_id(saga_id: str | None) -> str:
-    """The caller's id, or a random UUID for None."""
+    """Return the caller's id, or a random UUID for None."""
     if saga_id is None:
         return str(uuid.uuid4())
     if not json_values.is_id(saga_id):
@@ -73,14 +85,14 @@ def checked_id(saga_id: str | None) -> str:
 
 
 def input_text(saga: Saga, context: Mapping[str, Any] | None) -> str:
-    """The validated input as canonical JSON text."""
+    """Return the validated input as canonical JSON text."""
     return _validated_text(saga, given_text(context))
 
 
 def given_text(context: Mapping[str, Any] | None) -> str:
-    """The input as the caller gave it, as canonical JSON text.
+    """Return the input as the caller gave it, as canonical JSON text.
 
-    Its hash tells whether two starts are the same: what validation makes of it may depend on the day.
+    Its hash tells whether two starts are the same; the validated input may depend on the day.
     """
     given: Any = {} if context is None else context
     if not isinstance(given, Mapping):
@@ -102,14 +114,14 @@ def _validated(saga: Saga, serializer: Any) -> dict[str, Any]:
         known = ", ".join(serializer.fields)
         raise InvalidInput(dict.fromkeys(unknown, f"is not an input of {saga.name}; its inputs are {known}"))
     if not serializer.is_valid():
-        # Some sentences quote what was given.
+        # Some messages quote the input.
         errors = _flat(serializer.errors)
-        raise InvalidInput({key: redaction.redact(sentence, saga.personal, given) for key, sentence in errors})
+        raise InvalidInput({key: redaction.redact(message, saga.personal, given) for key, message in errors})
     return dict(serializer.validated_data)
 
 
 def _flat(errors: Any, path: str = "") -> list[tuple[str, str]]:
-    """DRF's nested errors as (dotted key, sentence) pairs."""
+    """Return DRF's nested errors as (dotted key, message) pairs."""
     if isinstance(errors, Mapping):
         return [pair for key, value in errors.items() for pair in _flat(value, _join(path, str(key)))]
     if isinstance(errors, list) and all(isinstance(error, str) for error in errors):

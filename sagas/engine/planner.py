@@ -1,7 +1,7 @@
-"""What to do next: a pure function of the saga, its history and the time.
+"""Decide what to do next. Pure: reads the saga, its history and the time, and touches nothing.
 
-No clock, no database, no Django. Time enters in one way only, as a wait for a moment that the history names,
-so that with all waits over (`in_flight`) the history alone tells which attempt a dead worker was making.
+Time enters in one way only, as a wait for a moment that the history names. So with all waits over (`in_flight`) the
+history alone tells which attempt the worker that lost the lease was making.
 """
 
 from __future__ import annotations
@@ -9,14 +9,23 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sagas.definition.saga import Saga, SagaStep, StepContext
 from sagas.definition.states import TERMINAL, Direction, Ending, SagaState, StateEvent
 
-from .history import History, StepFacts, deferred_since, facts_of, key_of, past_pivot, roll_back, settled_at
+from .history import History, StepFacts, deferred_since, facts_of, in_doubt, key_of, past_pivot, roll_back, settled_at
 
 FOREVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 DEFERRED_WITHOUT_ATTENTION = dt.timedelta(hours=1)
+
+
+class Request(StrEnum):
+    """What an operator may ask of a leased execution; the values of `pending_request`."""
+
+    CANCEL = "cancel"
+    HOLD = "hold"
+    VERIFY = "verify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +39,20 @@ class Attempt:
 
     @property
     def timeout(self) -> float:
-        """Seconds it may take."""
-        return (
-            self.step.effective_compensation_timeout if self.direction is Direction.COMPENSATION else self.step.timeout
-        )
+        """Seconds that it may take."""
+        if self.direction is Direction.COMPENSATION:
+            return self.step.effective_compensation_timeout
+        return self.step.timeout
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether it commits together with its checkpoint (promise 12)."""
+        return self.step.transactional and self.direction is not Direction.VERIFY
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before `until`; `aside` when only set-aside undos are left."""
+    """Do nothing before `until`; `deferred` if only deferred compensations are left."""
 
     until: dt.datetime
     deferred: bool = False
@@ -47,14 +61,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """The saga cannot succeed any more: undo what was done."""
+    """Compensate what was done: the saga cannot succeed any more."""
 
     failed_step: str
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The run has ended, by this event."""
+    """End the run, by this event."""
 
     event: StateEvent
     failed_step: str
@@ -62,82 +76,105 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A person has to decide; `reason` is a sentence."""
+    """Wait for a person's decision; `reason` is a sentence."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The run has ended already."""
+    """Do nothing: the run has ended already."""
 
 
-Move = Attempt | Wait | RollBack | Settle | Hold | Rest
+@dataclass(frozen=True, slots=True)
+class Obey:
+    """Carry out an operator's request; first ask the providers of the steps `to_verify`."""
+
+    request: str
+    to_verify: tuple[SagaStep, ...] = ()
+
+
+Move = Attempt | Wait | RollBack | Settle | Hold | Rest | Obey
 
 
 def next_move(saga: Saga, history: History, now: dt.datetime) -> Move:
-    """The one thing to do next, from what has happened so far; touches nothing."""
+    """Return the one thing to do next."""
     if history.state in TERMINAL:
         return _next_when_ended(saga, history)
-    gone = [name for name in history.plan if saga.step(name) is None]
-    if gone:
+    missing = [name for name in history.plan if saga.step(name) is None]
+    if missing:
         return Hold(
-            f"The definition of {saga.name} no longer has the step {gone[0]!r}, which this execution was planned with. "
-            "Deploy a version that has it, then release."
+            f"The definition of {saga.name} no longer has the step {missing[0]!r}, which this execution was planned "
+            "with. Deploy a version that has it, then release."
         )
-    return _move(saga, history, now)
+    return _next_when_unfinished(saga, history, now)
 
 
 def in_flight(saga: Saga, history: History) -> Attempt | None:
-    """The attempt that the owner of the row was making or about to make, whatever the time."""
+    """Return the attempt that the owner of the row was making or was about to make, whatever the time."""
     if history.state in TERMINAL:
         return None
-    move = _move(saga, history, FOREVER)
+    move = _next_when_unfinished(saga, history, FOREVER)
     return move if isinstance(move, Attempt) else None
 
 
+def obey(saga: Saga, history: History, request: str) -> Obey:
+    """Return the move that carries out an operator's request."""
+    if request != Request.VERIFY:
+        return Obey(request)
+    steps = [saga.step(name) for name in in_doubt(history)]
+    return Obey(request, tuple(step for step in steps if step and step.verify))
+
+
+def move_on_request(saga: Saga, history: History, request: str, now: dt.datetime) -> Move:
+    """Return what follows from a request. A cancel rolls back, and names no failed step because none failed."""
+    if request != Request.CANCEL or history.state is not SagaState.IN_PROGRESS:
+        return next_move(saga, history, now)
+    to_compensate = remaining(saga, roll_back(history, ""))
+    return RollBack("") if to_compensate else Settle(StateEvent.FAIL, "")
+
+
 def verify_attempt(history: History, step: SagaStep) -> Attempt:
-    """An attempt to find out about a step, whatever its turn."""
-    view = facts_of(history)[step.name]
-    return Attempt(
-        step,
-        Direction.VERIFY,
-        view.counts.get(Direction.VERIFY, 0) + 1,
-        key_of(history, step.name, Direction.VERIFY),
-    )
+    """Return an attempt to verify a step, whatever its turn."""
+    number = facts_of(history)[step.name].counts.get(Direction.VERIFY, 0) + 1
+    return Attempt(step, Direction.VERIFY, number, key_of(history, step.name, Direction.VERIFY))
 
 
 def remaining(saga: Saga, history: History) -> list[str]:
-    """Names of the steps whose effect stands, or may stand, although it should be undone; last step first."""
+    """Return the steps that remain to be compensated, last step first."""
     return [step.name for step, _ in _open_compensations(saga, history)]
 
 
 def needs_start_mark(step: SagaStep) -> bool:
-    """Whether the beginning of the step's action is put down first: it must not be called again in doubt."""
+    """Return whether the start of the step's action is recorded first: in doubt it must not be called again."""
     return not step.idempotent and not step.transactional
 
 
 def start_mark(saga: Saga, history: History) -> bool | None:
-    """False while the next attempt is an action whose mark is still to come, None where there will be none."""
+    """Return the value of `action_started` before the next attempt.
+
+    False if the next attempt is an action whose start will be marked, None if there will be no mark.
+    """
     attempt = in_flight(saga, history)
     marked = attempt is not None and attempt.direction is Direction.ACTION and needs_start_mark(attempt.step)
     return False if marked else None
 
 
 def current_step(saga: Saga, history: History) -> str:
-    """The name of the planned step that is next, in hand or in the way; "" when all are through."""
-    views = facts_of(history)
-    places = enumerate(history.plan)
-    waiting = (n for place, n in places if not views[n].done and not _passed_by(saga, views, history.plan, place))
-    return next(waiting, "")
+    """Return the planned step that runs, comes next or blocks the others; "" if all are over."""
+    facts = facts_of(history)
+    for place, name in enumerate(history.plan):
+        if not facts[name].done and not _passed_by(saga, facts, history.plan, place):
+            return name
+    return ""
 
 
 def is_deferred(history: History, step: SagaStep) -> bool:
-    """Whether the step's undo has been set aside."""
+    """Return whether the step's compensation is deferred."""
     return deferred_since(step, facts_of(history)[step.name]) is not None
 
 
-def _move(saga: Saga, history: History, now: dt.datetime) -> Move:
+def _next_when_unfinished(saga: Saga, history: History, now: dt.datetime) -> Move:
     if history.state is SagaState.COMPENSATING:
         return _next_compensation(saga, history, now)
     return _next_step(saga, history, now)
@@ -150,38 +187,38 @@ def _next_when_ended(saga: Saga, history: History) -> Move:
 
 
 def _next_step(saga: Saga, history: History, now: dt.datetime) -> Move:
-    views = facts_of(history)
+    all_facts = facts_of(history)
     for place, name in enumerate(history.plan):
-        step, view = _step(saga, name), views[name]
-        if view.done or _passed_by(saga, views, history.plan, place):
+        step, facts = _step(saga, name), all_facts[name]
+        if facts.done or _passed_by(saga, all_facts, history.plan, place):
             continue
-        if not _over(step, view):
-            return _attempt_or_wait(history, step, view, Direction.ACTION, view.retry_at(Direction.ACTION), now)
-        if view.in_doubt and step.verify and not view.verify_over:
-            return _attempt_or_wait(history, step, view, Direction.VERIFY, _ask_at(step, view), now)
+        if not _over(step, facts):
+            return _attempt_or_wait(history, step, facts, Direction.ACTION, facts.retry_at(Direction.ACTION), now)
+        if facts.in_doubt and step.verify and not facts.verify_over:
+            return _attempt_or_wait(history, step, facts, Direction.VERIFY, _verify_at(step, facts), now)
         if not step.optional:
             return _failure(saga, history, step)
     return Settle(StateEvent.COMPLETE, history.failed_step)
 
 
-def _passed_by(saga: Saga, views: Mapping[str, StepFacts], plan: Sequence[str], place: int) -> bool:
-    """Whether an optional step is behind us: a fresh budget does not take the saga back to it."""
-    later = (Direction.ACTION in views[name].last for name in plan[place + 1 :])
-    return _step(saga, plan[place]).optional and any(later)
+def _passed_by(saga: Saga, facts: Mapping[str, StepFacts], plan: Sequence[str], place: int) -> bool:
+    """Return whether a later step was tried after this optional one: a fresh budget does not come back to it."""
+    later_tried = (Direction.ACTION in facts[name].last for name in plan[place + 1 :])
+    return _step(saga, plan[place]).optional and any(later_tried)
 
 
-def _over(step: SagaStep, view: StepFacts) -> bool:
-    return view.over or (not step.idempotent and (view.uncertain or view.ruled_out))
+def _over(step: SagaStep, facts: StepFacts) -> bool:
+    return facts.over or (not step.idempotent and (facts.uncertain or facts.ruled_out))
 
 
-def _ask_at(step: SagaStep, view: StepFacts) -> dt.datetime | None:
-    """The attempt's own request may still be on its way: not before one timeout after its deadline."""
-    asked = view.last.get(Direction.VERIFY)
-    if view.last_in_doubt is None:
+def _verify_at(step: SagaStep, facts: StepFacts) -> dt.datetime | None:
+    """Return when to ask: the attempt's own request may be on its way until one timeout after its deadline."""
+    asked = facts.last.get(Direction.VERIFY)
+    if facts.last_in_doubt is None:
         return None
-    if asked and asked.sequence > view.last_in_doubt.sequence:
+    if asked and asked.sequence > facts.last_in_doubt.sequence:
         return asked.retry_at
-    return settled_at(step, view.last_in_doubt)
+    return settled_at(step, facts.last_in_doubt)
 
 
 def _failure(saga: Saga, history: History, step: SagaStep) -> Move:
@@ -196,54 +233,54 @@ def _failure(saga: Saga, history: History, step: SagaStep) -> Move:
             f"Nobody knows whether step {pivot!r}, the point of no return, took effect. "
             "Find out and resolve it by hand."
         )
-    rolling = roll_back(history, step.name)
-    if _open_compensations(saga, rolling):
+    if _open_compensations(saga, roll_back(history, step.name)):
         return RollBack(step.name)
     return Settle(StateEvent.FAIL, step.name)
 
 
 def _pivot_that_stays_in_doubt(saga: Saga, history: History) -> str:
-    """The name of a pivot that may have happened and cannot be undone, "" if there is none."""
-    views = facts_of(history)
-    steps = [_step(saga, name) for name in history.plan if views[name].in_doubt]
+    """Return the pivot that may have taken effect and cannot be compensated, "" if there is none."""
+    facts = facts_of(history)
+    steps = [_step(saga, name) for name in history.plan if facts[name].in_doubt]
     return next((step.name for step in steps if step.pivot and not step.compensation), "")
 
 
 def _open_compensations(saga: Saga, history: History) -> list[tuple[SagaStep, StepFacts]]:
-    views = facts_of(history)
+    facts = facts_of(history)
     steps = [_step(saga, name) for name in reversed(history.plan)]
-    return [(step, views[step.name]) for step in steps if step.compensation and views[step.name].to_compensate]
+    return [(step, facts[step.name]) for step in steps if step.compensation and facts[step.name].to_compensate]
 
 
 def _next_compensation(saga: Saga, history: History, now: dt.datetime) -> Move:
-    undos = _open_compensations(saga, history)
+    compensations = _open_compensations(saga, history)
     deferred = []
-    for step, view in undos:
-        if view.compensation_ending is Ending.POISON:
+    for step, facts in compensations:
+        if facts.compensation_ending is Ending.POISON:
             return Hold(
                 f"The undo of step {step.name!r} keeps killing its worker. "
                 "Mend the cause and release, or resolve the step by hand."
             )
-        if view.compensation_ending is not Ending.NONE:
+        if facts.compensation_ending is not Ending.NONE:
             continue
-        if deferred_since(step, view):
-            deferred.append((step, view))
+        if deferred_since(step, facts):
+            deferred.append((step, facts))
             continue
-        due = view.retry_at(Direction.COMPENSATION)
-        return _attempt_or_wait(history, step, view, Direction.COMPENSATION, due, now)
+        due = facts.retry_at(Direction.COMPENSATION)
+        return _attempt_or_wait(history, step, facts, Direction.COMPENSATION, due, now)
     if deferred:
         return _next_deferred(history, deferred, now)
-    event = StateEvent.GIVE_UP if undos else StateEvent.ALL_COMPENSATED
+    event = StateEvent.GIVE_UP if compensations else StateEvent.ALL_COMPENSATED
     return Settle(event, history.failed_step)
 
 
 def _next_deferred(history: History, deferred: Sequence[tuple[SagaStep, StepFacts]], now: dt.datetime) -> Move:
-    """The one that has been waiting longest; by their retry times, so that `in_flight` can tell."""
-    step, view = min(
+    """Return the move for the one that is due first, by retry times, so that `in_flight` gets the same answer."""
+    step, facts = min(
         deferred,
         key=lambda pair: pair[1].retry_at(Direction.COMPENSATION) or dt.datetime.min.replace(tzinfo=dt.UTC),
     )
-    move = _attempt_or_wait(history, step, view, Direction.COMPENSATION, view.retry_at(Direction.COMPENSATION), now)
+    due = facts.retry_at(Direction.COMPENSATION)
+    move = _attempt_or_wait(history, step, facts, Direction.COMPENSATION, due, now)
     if not isinstance(move, Wait):
         return move
     alarm = min(deferred_since(*pair) or now for pair in deferred) + DEFERRED_WITHOUT_ATTENTION
@@ -255,20 +292,20 @@ def _next_deferred(history: History, deferred: Sequence[tuple[SagaStep, StepFact
 def _attempt_or_wait(
     history: History,
     step: SagaStep,
-    view: StepFacts,
+    facts: StepFacts,
     direction: Direction,
     due: dt.datetime | None,
     now: dt.datetime,
 ) -> Move:
     if due is not None and due > now:
         return Wait(due)
-    return Attempt(step, direction, view.counts.get(direction, 0) + 1, key_of(history, step.name, direction))
+    return Attempt(step, direction, facts.counts.get(direction, 0) + 1, key_of(history, step.name, direction))
 
 
 def _step(saga: Saga, name: str) -> SagaStep:
-    """Today's step of that name; for one that is gone a stand-in, which only `in_flight` ever meets."""
-    return saga.step(name) or SagaStep(name, action=_gone, compensation=_gone)
+    """Return today's step of that name. A missing one gets a placeholder, which only `in_flight` uses."""
+    return saga.step(name) or SagaStep(name, action=_missing, compensation=_missing)
 
 
-def _gone(context: StepContext) -> None:
+def _missing(context: StepContext) -> None:
     raise LookupError(f"step {context.step!r} is no longer defined")

@@ -16,7 +16,7 @@ from sagas.definition.saga import Saga
 from sagas.definition.states import TERMINAL, Direction, EventKind, SagaState, state_after
 
 from . import planner
-from .history import History, StepRow, compensation_performed, past_attempt, roll_back, steps_completed
+from .history import History, StepRow, past_attempt, roll_back
 from .planner import RollBack, Settle
 
 # A person's note or look at personal data; neither changes the execution.
@@ -61,17 +61,7 @@ class Replay:
     @property
     def columns(self) -> dict[str, Any]:
         """The values that the row's columns must have, apart from the context."""
-        return {
-            "state": comparable_state(self.history.state),
-            "run": self.history.run,
-            "plan": list(self.history.plan),
-            "steps_completed": steps_completed(self.history),
-            "failed_step": self.history.failed_step,
-            "compensation_performed": compensation_performed(self.history),
-            "budget_since": self.history.budget_since,
-            "keys_since": self.history.keys_since,
-            "held": self.held,
-        }
+        return self.history.columns | {"state": comparable_state(self.history.state), "held": self.held}
 
     def add_version(self, version: int, runs: Sequence[StepRunRow], events: Sequence[EventRow]) -> None:
         """Apply what one version of the row brought: its step run first, then its events."""

@@ -11,8 +11,8 @@ from django.utils.translation import gettext
 from sagas.definition import json_values
 from sagas.definition.exceptions import ActRefused, VersionMoved
 from sagas.definition.states import Resolution
-from sagas.engine import checkpoint
 from sagas.engine.logs import log
+from sagas.engine.on_change import OnChangeFailed
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import ExecutionView, load_view
 
@@ -85,7 +85,7 @@ def _try(command: Command, saga_id: str, parameters: Mapping[str, Any]) -> SagaE
     operation, view = command.operation, _checked(command, saga_id, parameters)
     try:
         execution = HANDLERS[operation](view, command, **parameters)
-    except checkpoint.OnChangeFailed as error:
+    except OnChangeFailed as error:
         sentence = gettext("nothing was changed, because on_change raised an error: %(error)s")
         raise ActRefused(operation, saga_id, sentence % {"error": error}) from error
     names = {"saga_id": saga_id, "saga": execution.saga_name, "source": command.actor.source}

@@ -15,8 +15,8 @@ from sagas.definition.exceptions import InvalidInput, UnknownSaga
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
 from sagas.definition.states import Resolution, SagaState, StateEvent, state_after
-from sagas.engine import checkpoint, new_execution, planner
-from sagas.engine.history import History, past_attempt, steps_completed
+from sagas.engine import new_execution, planner
+from sagas.engine.history import History, past_attempt, pivot_reached, steps_completed
 from sagas.engine.planner import Hold, RollBack
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import ExecutionView
@@ -106,7 +106,7 @@ def _resolve(
     columns = {
         "steps_completed": steps_completed(history),
         "context": context,
-        "pivot_reached": checkpoint.pivot_reached(definition_of(view), history),
+        "pivot_reached": pivot_reached(definition_of(view), history),
         **_after_resolution(view, history),
     }
     data = {"step": step, "outcome": run.resolution, "evidence": json_values.clean_text(evidence)}

@@ -11,7 +11,7 @@ from django.db.models import Q
 from sagas import storage
 from sagas.conf import get_settings
 from sagas.definition.states import TERMINAL, UNFINISHED, SagaState
-from sagas.engine import checkpoint
+from sagas.engine.on_change import call_on_change
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.models.clock import CLOCK
 from sagas.presentation.execution_view import ExecutionView
@@ -100,8 +100,7 @@ def _unowned(execution: SagaExecution) -> Any:
 
 def _save_references(view: ExecutionView, columns: Mapping[str, Any]) -> None:
     written = columns.get("context", {}) | columns.get("input", {})
-    if keys := [key for key in view.references if key in written]:
-        storage.save_references(view.execution, keys, view.execution.context | columns.get("input", {}))
+    storage.save_references(view.execution, {key: written[key] for key in view.references if key in written})
 
 
 def _record(execution: SagaExecution, command: Command, data: Mapping[str, Any]) -> None:
@@ -122,4 +121,4 @@ def _call_on_change(view: ExecutionView, old: SagaState) -> None:
     """Call the saga's `on_change` if a terminal state was entered or left."""
     new = view.execution.state
     if view.saga and view.saga.on_change and old is not new and {old, new} & TERMINAL:
-        checkpoint.call_on_change(view.saga, view.execution, old)
+        call_on_change(view.saga, view.execution, old)

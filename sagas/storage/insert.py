@@ -1,63 +1,89 @@
-"""The beginning of an execution, and the workers' bell."""
+"""Insert an execution, and wake the workers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from django.db import transaction
+
 from sagas.conf import get_settings
 from sagas.definition.states import SagaState
-from sagas.models import SagaExecution
-from sagas.models.fields import dumps
+from sagas.models import SagaExecution, SagaReference
+from sagas.models.querysets import fold
 
 from .database import alias, connection
-from .sql import due_times, execute, moment, one
+from .sql import aware_time, column_parameters, due_parameters, execute, first_row, open_cursor, render
 
-# Promise 17: no row back means that the id is taken, by this start or by another.
-BEGIN = """
-INSERT INTO sagas_execution (
-    saga_id, saga_name, state, input, context, plan, input_hash, owner_id, priority, leased, worker,
-    created_at, started_at, due_at, rank_at, action_started,
-    run, steps_completed, failed_step, compensation_performed, needs_attention, held, version, lost, recoveries,
-    pivot_reached, budget_since, keys_since
-) VALUES (
-    %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-    {now}, CASE WHEN %s THEN {now} END, {after}, {after}, %s,
-    1, '[]', '', FALSE, FALSE, '', 1, FALSE, 0,
-    FALSE, 0, 0
-) ON CONFLICT (saga_id) DO NOTHING
-RETURNING id, created_at {wake}
-"""
-
-# The workers' bell rides in the same statement; PostgreSQL rings it at the commit, and without a row not at all.
 CHANNEL = "sagas"
-WAKING = f", pg_notify('{CHANNEL}', '')"
-WAKE = "SELECT pg_notify(%s, '')"
+
+# Promise 17: the id decides. No row returned means that the id is taken, by this start or by another.
+# On PostgreSQL the notification is sent with the commit, and not at all if no row was inserted.
+INSERT_EXECUTION = {
+    "postgresql": """
+INSERT INTO sagas_execution (
+    saga_id, saga_name, state, input, context, plan, run, input_hash, owner_id, priority,
+    created_at, started_at, due_at, rank_at, leased, worker, version, lost, recoveries,
+    steps_completed, failed_step, compensation_performed, needs_attention, held,
+    action_started, pivot_reached, budget_since, keys_since
+) VALUES (
+    %(saga_id)s, %(saga_name)s, %(state)s, %(input)s, %(context)s, %(plan)s, %(run)s, %(input_hash)s, %(owner_id)s,
+    %(priority)s,
+    {now}, CASE WHEN %(leased)s THEN {now} END, {due_at}, {rank_at}, %(leased)s, %(worker)s, %(version)s, %(lost)s,
+    %(recoveries)s,
+    %(steps_completed)s, %(failed_step)s, %(compensation_performed)s, %(needs_attention)s, %(held)s,
+    %(action_started)s, %(pivot_reached)s, %(budget_since)s, %(keys_since)s
+) ON CONFLICT (saga_id) DO NOTHING
+RETURNING id, created_at, CASE WHEN %(notify)s THEN pg_notify(%(channel)s, '') END
+""",
+    "sqlite": """
+INSERT INTO sagas_execution (
+    saga_id, saga_name, state, input, context, plan, run, input_hash, owner_id, priority,
+    created_at, started_at, due_at, rank_at, leased, worker, version, lost, recoveries,
+    steps_completed, failed_step, compensation_performed, needs_attention, held,
+    action_started, pivot_reached, budget_since, keys_since
+) VALUES (
+    %(saga_id)s, %(saga_name)s, %(state)s, %(input)s, %(context)s, %(plan)s, %(run)s, %(input_hash)s, %(owner_id)s,
+    %(priority)s,
+    {now}, CASE WHEN %(leased)s THEN {now} END, {due_at}, {rank_at}, %(leased)s, %(worker)s, %(version)s, %(lost)s,
+    %(recoveries)s,
+    %(steps_completed)s, %(failed_step)s, %(compensation_performed)s, %(needs_attention)s, %(held)s,
+    %(action_started)s, %(pivot_reached)s, %(budget_since)s, %(keys_since)s
+) ON CONFLICT (saga_id) DO NOTHING
+RETURNING id, created_at
+""",
+}
+
+NOTIFY = "SELECT pg_notify(%(channel)s, '')"
 
 
-def insert_execution(execution: SagaExecution, *, lease: float | None) -> bool:
-    """Insert the execution: with a lease (seconds) as ours and in progress, without as pending and due.
+def insert_execution(execution: SagaExecution, references: Mapping[str, Any], *, lease: float | None) -> bool:
+    """Insert the execution with its references; return False if the id is taken.
 
-    False = the id is taken. Fills in `id` and the times; the times are the database's.
+    With a lease, in seconds, it is ours and in progress; without one it is pending and due. Fills in the id and the
+    times, which are the database's.
     """
-    owned = lease is not None
+    here, owned = connection(), lease is not None
     execution.state = SagaState.IN_PROGRESS if owned else SagaState.PENDING
-    parameters = [
-        execution.saga_id, execution.saga_name, execution.state.value, dumps(execution.input),
-        dumps(execution.context), dumps(execution.plan), execution.input_hash, execution.owner_id,
-        int(execution.priority), owned, execution.worker,
-        owned, *due_times(lease or 0.0, execution.priority), execution.action_started,
-    ]  # fmt: skip
-    waking = not owned and connection().vendor == "postgresql" and get_settings().NOTIFY
-    row = one(BEGIN.replace("{wake}", WAKING if waking else ""), parameters)
-    if row is None:
-        return False
-    execution.pk = row[0]
-    execution.created_at = moment(row[1])
+    execution.leased, execution.version = owned, 1
+    columns = {name: value for name, value in vars(execution).items() if name != "_state"}
+    parameters = column_parameters(columns) | due_parameters(lease or 0.0, execution.priority)
+    parameters |= {"notify": not owned and get_settings().NOTIFY, "channel": CHANNEL}
+    with transaction.atomic(using=here.alias) if references else nullcontext(), open_cursor(here) as cursor:
+        cursor.execute(render(INSERT_EXECUTION[here.vendor], here.vendor), parameters)
+        row = first_row(cursor)
+        if row is None:
+            return False
+        execution.pk, execution.created_at = row[0], aware_time(row[1])
+        save_references(execution, references)
     execution.started_at = execution.created_at if owned else None
-    execution.version, execution.leased, execution.just_started = 1, owned, True
+    execution.just_started = True
     return True
 
 
 def find_inserted(execution: SagaExecution) -> bool:
-    """Whether a `begin` whose answer got lost did insert this execution: nobody else has its worker's name."""
+    """Return whether an insert whose answer was lost did take place: only we use this worker name."""
     rows = SagaExecution.objects.using(alias()).filter(saga_id=execution.saga_id, worker=execution.worker, version=1)
     stored = rows.first()
     if stored is None:
@@ -67,8 +93,20 @@ def find_inserted(execution: SagaExecution) -> bool:
     return True
 
 
+def save_references(execution: SagaExecution, values: Mapping[str, Any]) -> None:
+    """Make the execution findable by these values, by their context keys; values that are no text or integer are not
+    searchable."""
+    references = [
+        SagaReference(execution_id=execution.pk, key=key[:64], value=fold(value))
+        for key, value in values.items()
+        if isinstance(value, (str, int)) and str(value).strip()
+    ]
+    if references:
+        SagaReference.objects.using(alias()).bulk_create(references, ignore_conflicts=True)
+
+
 def wake_workers() -> None:
-    """Tell the workers, once the transaction commits, that something is due; on SQLite they see each commit."""
+    """Notify the workers, once the transaction commits, that something is due. On SQLite they see each commit."""
     here = connection()
     if here.vendor == "postgresql" and get_settings().NOTIFY:
-        execute(here, WAKE, [CHANNEL])
+        execute(here, NOTIFY, {"channel": CHANNEL})

@@ -1,9 +1,15 @@
-"""Carries a statement out: in the words of the database and of its clock."""
+"""Execute a statement: put the database's clock into its text, and let PostgreSQL prepare it.
+
+The statements use three times, which are the database's clock on PostgreSQL and the host's on SQLite, where both are
+one machine: `{now}`; `{due_at}`, which is `%(due_in)s` seconds from now; `{rank_at}`, `%(rank_in)s` seconds from now.
+A claim of several rows uses `{rank_by_priority}`: each row's own priority, times `%(ageing)s` seconds, before `due_at`.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -11,8 +17,38 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sagas.conf import get_settings
 from sagas.models.clock import CLOCK
+from sagas.models.fields import dumps
 
 from .database import connection
+
+CLOCK_SQL = {
+    "postgresql": {
+        "now": "(statement_timestamp(){ahead})",
+        "due_at": "(statement_timestamp(){ahead} + make_interval(secs => %(due_in)s))",
+        "rank_at": "(statement_timestamp(){ahead} + make_interval(secs => %(rank_in)s))",
+        "rank_by_priority": (
+            "(statement_timestamp(){ahead} + make_interval(secs => %(due_in)s - priority * %(ageing)s))"
+        ),
+    },
+    # As Django writes times, with microseconds unless they are 0: SQLite compares them as texts.
+    "sqlite": {
+        "now": "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}) || '000', '.000000', '')",
+        "due_at": (
+            "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}, %(due_in)s || ' seconds') || '000',"
+            " '.000000', '')"
+        ),
+        "rank_at": (
+            "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}, %(rank_in)s || ' seconds') || '000',"
+            " '.000000', '')"
+        ),
+        "rank_by_priority": (
+            "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead},"
+            " (%(due_in)s - priority * %(ageing)s) || ' seconds') || '000', '.000000', '')"
+        ),
+    },
+}
+# How far a test has moved the clock forward.
+AHEAD_SQL = {"postgresql": " + make_interval(secs => {seconds:.3f})", "sqlite": ", '+{seconds:.3f} seconds'"}
 
 MOST_CONNECTIONS = """
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
@@ -20,41 +56,60 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
 
 
 def most_connections() -> int:
-    """How many connections PostgreSQL allows to those who are not its superusers."""
-    row = execute(connection(), MOST_CONNECTIONS, [])
+    """Return how many connections PostgreSQL allows to users other than its superusers."""
+    row = execute(connection(), MOST_CONNECTIONS, {})
     return int(row[0])
 
 
-def statement(template: str, vendor: str) -> str:
-    """The statement in the words of the database's clock."""
-    return _timed_sql(template, vendor, CLOCK.ahead)
+def render(statement: str, vendor: str) -> str:
+    """Return the statement with the database's clock in its text."""
+    return _rendered(statement, vendor, CLOCK.ahead)
 
 
-def one(template: str, parameters: Sequence[Any]) -> Any:
-    """The row that it gives back, or None; on the connection at hand."""
-    here = connection()
-    return execute(here, statement(template, here.vendor), parameters)
+def execute(here: BaseDatabaseWrapper, statement: str, parameters: Mapping[str, Any]) -> Any:
+    """Execute the statement and return its first row, or None."""
+    with open_cursor(here) as cursor:
+        cursor.execute(render(statement, here.vendor), parameters)
+        return first_row(cursor)
 
 
-def execute(here: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> Any:
-    """The same, of a whole statement."""
-    with here.cursor() as cursor:
-        if here.vendor == "postgresql":
-            _let_prepare(here, cursor)
-        cursor.execute(sql, parameters)
-        rows = cursor.fetchall()  # to its end: SQLite commits an UPDATE … RETURNING only then
+def open_cursor(here: BaseDatabaseWrapper) -> Any:
+    """Open a cursor whose statements PostgreSQL prepares, where OPTIONS has a `prepare_threshold`.
+
+    Django's own cursor writes the parameters into the text, so each text is new; to plan a checkpoint costs the
+    server more than to execute it.
+    """
+    cursor = here.cursor()
+    if here.vendor == "postgresql" and here.connection.prepare_threshold is not None:
+        from psycopg import Cursor
+
+        cursor.cursor = Cursor(here.connection)
+    return cursor
+
+
+def first_row(cursor: Any) -> Any:
+    """Return the first row, or None. Fetch all rows, because SQLite commits an UPDATE … RETURNING only after that."""
+    rows = cursor.fetchall()
     return rows[0] if rows else None
 
 
-def due_times(seconds: float | None, priority: int) -> list[float | None]:
-    """The parameters of due_at and rank_at."""
+def due_parameters(seconds: float | None, priority: int) -> dict[str, float | None]:
+    """Return the parameters of `{due_at}` and `{rank_at}`, in seconds from now; None = never."""
     if seconds is None:
-        return [None, None]
-    return [round(seconds, 3), round(seconds - int(priority) * get_settings().AGEING, 3)]
+        return {"due_in": None, "rank_in": None}
+    return {
+        "due_in": round(seconds, 3),
+        "rank_in": round(seconds - int(priority) * get_settings().AGEING, 3),
+    }
 
 
-def moment(value: Any) -> Any:
-    """A time from a raw row, aware; None stays None."""
+def column_parameters(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of columns as parameters of the same names: JSON as text, members of enums as their values."""
+    return {column: _parameter(value) for column, value in columns.items()}
+
+
+def aware_time(value: Any) -> Any:
+    """Return a time from a raw row as an aware datetime; None stays None."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -62,21 +117,13 @@ def moment(value: Any) -> Any:
     return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
 
 
+def _parameter(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        return dumps(value)
+    return value.value if isinstance(value, Enum) else value
+
+
 @lru_cache(maxsize=200)
-def _timed_sql(template: str, vendor: str, ahead: float) -> str:  # noqa: ARG001  (it is a key of the cache)
-    """By how far ahead the clock is, too, which in production is nothing."""
-    for name, words in CLOCK.sql(vendor).items():
-        template = template.replace(f"{{{name}}}", words)
-    return template
-
-
-def _let_prepare(here: BaseDatabaseWrapper, cursor: Any) -> None:
-    """Where OPTIONS has a `prepare_threshold`, let the server keep its plans of the few statements made here.
-
-    Django's cursor writes the parameters into the statement, so that no two are alike; planning a checkpoint
-    anew costs the server more than carrying it out.
-    """
-    if here.connection.prepare_threshold is not None:
-        from psycopg import Cursor
-
-        cursor.cursor = Cursor(here.connection)
+def _rendered(statement: str, vendor: str, ahead: float) -> str:
+    shift = AHEAD_SQL[vendor].format(seconds=ahead) if ahead else ""
+    return statement.format(**{name: sql.format(ahead=shift) for name, sql in CLOCK_SQL[vendor].items()})
