@@ -20,6 +20,6 @@ class SagasConfig(AppConfig):
         from sagas.operations import bulk
         from sagas.signals import beat
 
-        beat.connect(bulk.advance_all, dispatch_uid="sagas.batches")
+        beat.connect(bulk.advance_all, dispatch_uid="sagas.bulk")
 
         autodiscover_modules("sagas")

@@ -1,4 +1,4 @@
-"""Acts on many executions at once."""
+"""Operations on many executions at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .executions import SagaExecution
 
 
 class BulkOperation(models.Model):
-    """One act on many executions, as somebody has confirmed it; its rows are carried out a few at a time."""
+    """One operation on many executions, as a user confirmed it; workers carry out a few items at a time."""
 
     id = models.BigAutoField(primary_key=True)
     token = models.UUIDField(_("token"), unique=True)
@@ -24,7 +24,7 @@ class BulkOperation(models.Model):
     )
     actor_name = models.CharField(_("who"), max_length=150)
     source = models.CharField(_("source"), max_length=16)
-    language = models.CharField(max_length=16)  # of who confirmed it, in which its rows are told
+    language = models.CharField(max_length=16)  # of the user who confirmed; refusals are written in it
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
@@ -34,7 +34,7 @@ class BulkOperation(models.Model):
         verbose_name_plural = _("bulk operations")
         default_permissions = ("view",)
         indexes: ClassVar = [
-            # What workers look for once a second, and mostly find nothing.
+            # Workers look for unfinished ones every second and rarely find any.
             models.Index(fields=["id"], name="sagas_bulkoperation_open", condition=models.Q(finished_at__isnull=True))
         ]
 
@@ -43,10 +43,10 @@ class BulkOperation(models.Model):
 
 
 class BulkItem(models.Model):
-    """What a bulk act is to do to one execution, as it was at `version`, and what has become of that."""
+    """The operation on one execution at `version`, and its result."""
 
     class Status(models.TextChoices):
-        """How far it is."""
+        """The progress of an item."""
 
         WAITING = "waiting", _("Waiting")
         DONE = "done", _("Done")

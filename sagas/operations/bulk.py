@@ -28,7 +28,7 @@ from sagas.storage import database
 from . import perform
 from .bulk_preview import BulkPreview, plan
 from .operation import Actor, Operation
-from .permissions import NEEDS
+from .permissions import why_not_permitted
 
 __all__ = [
     "MAX_ITEMS",
@@ -46,7 +46,6 @@ __all__ = [
 MAX_ITEMS = 1000
 ITEMS_PER_TURN = 50  # then another bulk operation has its turn
 WITHOUT_PROVIDER_CALLS = frozenset({Operation.HOLD, Operation.ACKNOWLEDGE})
-BY_USERS = frozenset({"admin", "api"})  # commands and programs need no permission
 
 Status = BulkItem.Status
 
@@ -164,19 +163,20 @@ def _carry_out_next(bulk_operation: BulkOperation) -> bool:
 
 def _carry_out(bulk_operation: BulkOperation, item: BulkItem) -> None:
     """Perform the operation; a refusal is written in the language of the user who confirmed."""
+    operation = Operation(bulk_operation.operation)
+    by = Actor(bulk_operation.actor, bulk_operation.actor_name, bulk_operation.source)
     with translation.override(bulk_operation.language or None):
-        reason = _why_not_permitted(bulk_operation) or _perform(bulk_operation, item)
+        reason = why_not_permitted(operation, by) or _perform(operation, item, by, bulk_operation.reason)
     if reason:
         _items(bulk_operation).filter(pk=item.pk).update(status=Status.REFUSED, sentence=reason)
 
 
-def _perform(bulk_operation: BulkOperation, item: BulkItem) -> str:
+def _perform(operation: Operation, item: BulkItem, by: Actor, reason: str) -> str:
     """Perform the operation in a savepoint; return why it was refused, "" if it was not."""
-    by = Actor(bulk_operation.actor, bulk_operation.actor_name, bulk_operation.source)
-    operation, saga_id = Operation(bulk_operation.operation), item.execution.saga_id
+    saga_id = item.execution.saga_id
     try:
         with database.one_commit():
-            perform(operation, saga_id, reason=bulk_operation.reason, by=by, version=item.version)
+            perform(operation, saga_id, reason=reason, by=by, version=item.version)
     except (OperationalError, InterfaceError):
         raise  # the database failed, not this item: the whole turn is repeated
     except ActRefused as refused:
@@ -186,20 +186,6 @@ def _perform(bulk_operation: BulkOperation, item: BulkItem) -> str:
     except Exception as error:  # noqa: BLE001  (one item must not block the others)
         log(logging.ERROR, "bulk_item.failed", saga_id=saga_id, error_type=type(error).__name__)
         return gettext("an unexpected error occurred: %(error)s.") % {"error": type(error).__name__}
-    return ""
-
-
-def _why_not_permitted(bulk_operation: BulkOperation) -> str:
-    """Return why the user who confirmed may not do this any more, "" if they may or it was no user."""
-    user = bulk_operation.actor
-    if bulk_operation.source not in BY_USERS:
-        return ""
-    if user is None:
-        return gettext("the account of the user who confirmed it was deleted.")
-    if not user.is_active:
-        return gettext("the account of the user who confirmed it was closed.")
-    if not user.has_perm(NEEDS[Operation(bulk_operation.operation)]):
-        return gettext("the user who confirmed it may not do this any more.")
     return ""
 
 

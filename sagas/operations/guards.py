@@ -1,7 +1,7 @@
 """Whether an operation is allowed now, and why not.
 
-The states that allow an operation are those in which one of its events may happen, by `ARROWS`. The further conditions
-are functions from a view to the reason why not, "" if there is none.
+The states that allow an operation are those in which one of its events may happen, by `ARROWS`. GUARDS adds
+the further conditions of each operation.
 """
 
 from __future__ import annotations
@@ -19,10 +19,16 @@ from sagas.presentation.execution_view import ExecutionView
 
 from .operation import Operation
 
-Condition = Callable[[ExecutionView], str]
-
 FORWARD = frozenset({StateEvent.BEGIN, StateEvent.COMPLETE})
 BY_WORKERS = FORWARD | {StateEvent.ROLL_BACK, StateEvent.FAIL, StateEvent.ALL_COMPENSATED, StateEvent.GIVE_UP}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on an execution, and the reason why not."""
+
+    met: Callable[[ExecutionView], bool]
+    reason: str | Promise
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,9 @@ def why_not(operation: Operation, view: ExecutionView) -> str:
     """Return the reason why the operation is not possible now, "" if it is."""
     guard = GUARDS[operation]
     if guard.events and not _may_happen(view, guard.events):
-        return str(guard.wrong_state) % {"state": view.execution.get_state_display()}
-    reasons = (condition(view) for condition in guard.conditions)
-    return next(filter(None, reasons), "")
+        return _reason(guard.wrong_state, view)
+    failed = next((condition for condition in guard.conditions if not condition.met(view)), None)
+    return _reason(failed.reason, view) if failed else ""
 
 
 def allowed(view: ExecutionView) -> tuple[Operation, ...]:
@@ -85,108 +91,111 @@ def _why_not_resolve_forward(view: ExecutionView, step: str, resolution: Resolut
     return gettext("it is at step '%(current)s', and step '%(step)s' is not in doubt.") % steps
 
 
+def _reason(reason: str | Promise, view: ExecutionView) -> str:
+    names = {"state": view.execution.get_state_display(), "saga": view.execution.saga_name}
+    return str(reason) % names
+
+
 def _may_happen(view: ExecutionView, events: Collection[StateEvent]) -> bool:
     return any((view.state, event) in ARROWS for event in events)
 
 
-def _registered(view: ExecutionView) -> str:
-    if view.saga:
-        return ""
-    return gettext("no saga named '%(saga)s' is registered here.") % {"saga": view.execution.saga_name}
-
-
-def _idle(view: ExecutionView) -> str:
-    if view.execution.leased and view.execution.held:
-        return gettext("its worker crashed, and the interrupted attempt is not recorded yet; release it first.")
-    if view.execution.leased or view.execution.pending_request:
-        return gettext("it is being processed right now; wait until that has ended.")
-    return ""
-
-
-def _before_pivot(view: ExecutionView) -> str:
-    return gettext("it has reached its point of no return.") if view.execution.pivot_reached else ""
-
-
-def _has_compensation(view: ExecutionView) -> str:
-    return "" if view.remaining else gettext("none of its steps can be undone.")
-
-
-def _not_cancelling(view: ExecutionView) -> str:
-    return gettext("it is already being cancelled.") if view.execution.pending_request == "cancel" else ""
-
-
-def _not_held(view: ExecutionView) -> str:
-    return gettext("it is already on hold.") if view.execution.held else ""
-
-
-def _no_hold_requested(view: ExecutionView) -> str:
-    requested = view.execution.pending_request in ("hold", "cancel")
-    return gettext("a hold or a cancellation has already been requested.") if requested else ""
-
-
-def _held(view: ExecutionView) -> str:
-    return "" if view.execution.held else gettext("it is not on hold.")
-
-
-def _has_verifiable_step(view: ExecutionView) -> str:
+def _has_verifiable_step(view: ExecutionView) -> bool:
     steps = [view.step(name) for name in view.in_doubt]
-    if any(step and step.verify for step in steps):
-        return ""
-    return gettext("it has no step in doubt that a provider can be asked about.")
+    return any(step and step.verify for step in steps)
 
 
-def _not_held_by_operator(view: ExecutionView) -> str:
-    held = view.execution.held and view.hold_cause == "operator"
-    return gettext("it is on hold; release it first.") if held else ""
-
-
-def _resolvable(view: ExecutionView) -> str:
-    if view.execution.held or _may_happen(view, {StateEvent.RESOLVE}):
-        return ""
-    return gettext("a step can be marked as resolved only while the case is on hold or partly undone.")
-
-
-def _needs_attention(view: ExecutionView) -> str:
-    return "" if view.execution.needs_attention else gettext("it does not need attention.")
-
-
-def _correctable(view: ExecutionView) -> str:
-    if _may_happen(view, {StateEvent.RETRY}) or _held_before_first_attempt(view):
-        return ""
-    return gettext("its input can be corrected only after it failed, or on hold before the first attempt of a step.")
-
-
-def _held_before_first_attempt(view: ExecutionView) -> bool:
+def _is_correctable(view: ExecutionView) -> bool:
+    """Whether no attempt of this run can have used the input: it failed, or is held before a first attempt."""
+    if _may_happen(view, {StateEvent.RETRY}):
+        return True
     if not view.execution.held or not _may_happen(view, FORWARD):
         return False
     attempt = view.next_attempt
     return attempt is not None and attempt.direction is Direction.ACTION and attempt.number == 1
 
 
+REGISTERED = Condition(
+    lambda view: view.saga is not None,
+    _("no saga named '%(saga)s' is registered here."),
+)
+RECORDED = Condition(
+    lambda view: not (view.execution.leased and view.execution.held),
+    _("its worker crashed, and the interrupted attempt is not recorded yet; release it first."),
+)
+IDLE = Condition(
+    lambda view: not (view.execution.leased or view.execution.pending_request),
+    _("it is being processed right now; wait until that has ended."),
+)
+BEFORE_PIVOT = Condition(
+    lambda view: not view.execution.pivot_reached,
+    _("it has reached its point of no return."),
+)
+NOT_CANCELLING = Condition(
+    lambda view: view.execution.pending_request != "cancel",
+    _("it is already being cancelled."),
+)
+COMPENSABLE = Condition(
+    lambda view: bool(view.remaining),
+    _("none of its steps can be undone."),
+)
+NOT_HELD = Condition(
+    lambda view: not view.execution.held,
+    _("it is already on hold."),
+)
+NO_HOLD_REQUESTED = Condition(
+    lambda view: view.execution.pending_request not in ("hold", "cancel"),
+    _("a hold or a cancellation has already been requested."),
+)
+HELD = Condition(
+    lambda view: bool(view.execution.held),
+    _("it is not on hold."),
+)
+VERIFIABLE = Condition(
+    _has_verifiable_step,
+    _("it has no step in doubt that a provider can be asked about."),
+)
+NOT_HELD_BY_OPERATOR = Condition(
+    lambda view: not (view.execution.held and view.hold_cause == "operator"),
+    _("it is on hold; release it first."),
+)
+RESOLVABLE = Condition(
+    lambda view: bool(view.execution.held) or _may_happen(view, {StateEvent.RESOLVE}),
+    _("a step can be marked as resolved only while the case is on hold or partly undone."),
+)
+NEEDS_ATTENTION = Condition(
+    lambda view: view.execution.needs_attention,
+    _("it does not need attention."),
+)
+CORRECTABLE = Condition(
+    _is_correctable,
+    _("its input can be corrected only after it failed, or on hold before the first attempt of a step."),
+)
+
 GUARDS: dict[Operation, Guard] = {
     Operation.RETRY: Guard(
-        (_registered, _idle),
+        (REGISTERED, RECORDED, IDLE),
         events={StateEvent.RETRY, StateEvent.RETRY_COMPENSATIONS},
         wrong_state=_("it can be retried only after it failed, and it is “%(state)s”."),
     ),
     Operation.CANCEL: Guard(
-        (_before_pivot, _not_cancelling, _registered),
+        (BEFORE_PIVOT, NOT_CANCELLING, REGISTERED),
         events={StateEvent.CANCEL, StateEvent.ROLL_BACK, StateEvent.FAIL},
         wrong_state=_("it is too late to cancel: it is “%(state)s”."),
     ),
     Operation.COMPENSATE: Guard(
-        (_registered, _before_pivot, _has_compensation, _idle),
+        (REGISTERED, BEFORE_PIVOT, COMPENSABLE, RECORDED, IDLE),
         events={StateEvent.COMPENSATE},
         wrong_state=_("it can be undone only after it succeeded, and it is “%(state)s”."),
     ),
-    Operation.HOLD: Guard((_not_held, _no_hold_requested), events=BY_WORKERS, wrong_state=_("it has ended.")),
-    Operation.RELEASE: Guard((_held,)),
-    Operation.VERIFY: Guard((_registered, _has_verifiable_step, _not_held_by_operator, _idle)),
-    Operation.RESOLVE: Guard((_resolvable, _registered, _idle)),
+    Operation.HOLD: Guard((NOT_HELD, NO_HOLD_REQUESTED), events=BY_WORKERS, wrong_state=_("it has ended.")),
+    Operation.RELEASE: Guard((HELD,)),
+    Operation.VERIFY: Guard((REGISTERED, VERIFIABLE, NOT_HELD_BY_OPERATOR, RECORDED, IDLE)),
+    Operation.RESOLVE: Guard((RESOLVABLE, REGISTERED, RECORDED, IDLE)),
     Operation.ACKNOWLEDGE: Guard(
-        (_needs_attention,),
+        (NEEDS_ATTENTION,),
         events={StateEvent.RETRY},
         wrong_state=_("it can be acknowledged only after it failed, and it is “%(state)s”."),
     ),
-    Operation.CORRECT: Guard((_correctable, _registered, _idle)),
+    Operation.CORRECT: Guard((CORRECTABLE, REGISTERED, RECORDED, IDLE)),
 }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .operation import Operation
+from django.utils.translation import gettext
 
+from .operation import Actor, Operation
+
+USER_SOURCES = frozenset({"admin", "api"})  # commands and programs need no permission
 VIEW = "sagas.view_sagaexecution"
 PERSONAL = "sagas.view_personal_data"
 EXPORT = "sagas.export_saga"
@@ -25,3 +28,16 @@ NEEDS = {
 def may_note(user: Any) -> bool:
     """Whether the user may write notes: everybody who may perform any operation."""
     return any(map(user.has_perm, NEEDS.values()))
+
+
+def why_not_permitted(operation: Operation, by: Actor) -> str:
+    """Return the reason why the user who confirmed may not do this any more, "" if they may or it was no user."""
+    if by.source not in USER_SOURCES:
+        return ""
+    if by.user is None:
+        return gettext("the account of the user who confirmed it was deleted.")
+    if not by.user.is_active:
+        return gettext("the account of the user who confirmed it was closed.")
+    if not by.user.has_perm(NEEDS[operation]):
+        return gettext("the user who confirmed it may not do this any more.")
+    return ""

@@ -77,7 +77,7 @@ def describe(preview: Preview, view: ExecutionView, *, personal: bool = False) -
         not_repeated=_not_repeated(preview, writer, view),
         money=tuple(writer.money()),
         irreversible=tuple(writer.irreversible()),
-        in_doubt=tuple(writer.doubt(name) for name in preview.in_doubt),
+        in_doubt=tuple(writer.in_doubt(name) for name in preview.in_doubt),
         refund=writer.refund(),
     )
 
@@ -131,11 +131,11 @@ class _Writer:
     def sentence(self, call: Call) -> str:
         """What the call does."""
         key, default = SENTENCES[call.direction]
-        return self._in_words(call.step, key, default)
+        return self._wording(call.step, key, default)
 
-    def doubt(self, name: str) -> str:
+    def in_doubt(self, name: str) -> str:
         """The sentence about a step in doubt."""
-        return self._in_words(name, step_status.IN_DOUBT.key, step_status.IN_DOUBT.sentence)
+        return self._wording(name, step_status.IN_DOUBT.key, step_status.IN_DOUBT.sentence)
 
     def money(self) -> Iterator[str]:
         """What will be charged and refunded."""
@@ -168,7 +168,7 @@ class _Writer:
         steps = self._with_money(self.calls, Direction.COMPENSATION)
         return (self._total(steps) or HiddenAmount(self.view.execution.saga_id)) if steps else None
 
-    def _in_words(self, name: str, key: str, default: Promise) -> str:
+    def _wording(self, name: str, key: str, default: Promise) -> str:
         execution, saga = self.view.execution, self.view.saga
         return messages.sentence_of(name, key, default, execution, saga, personal=self.personal)
 
