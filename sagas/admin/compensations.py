@@ -22,6 +22,7 @@ from sagas.operations import Operation, guards
 from sagas.operations.permissions import PERSONAL
 from sagas.presentation.execution_view import ExecutionView, load_views
 from sagas.presentation.labels import name_label
+from sagas.presentation.redactor import Redactor, redactor_for
 from sagas.storage import database
 
 from .actions.buttons import as_sentence, may
@@ -91,12 +92,16 @@ def _page(request: HttpRequest, kind: str, saga: str) -> Page:
     executions = _rolling_back(kind, saga)
     keys = _keys(executions, request.GET.get("after", ""))
     looked = load_views(executions, keys[:PAGE])
-    personal = request.user.has_perm(PERSONAL)
-    undos = [(undo, _ways(request, one, undo)) for one in looked for undo in undos_of(one, personal=personal)]
+    undos = [(undo, _ways(request, one, undo)) for one in looked for undo in undos_of(one, _redactor(request, one))]
     lost = set(keys[:PAGE]) - {one.execution.pk for one in looked}
     unreadable = executions.filter(pk__in=lost).only("pk", "saga_id", "saga_name") if lost else ()
     shown = [pair for pair in undos if not kind or pair[0].kind == kind]
     return Page(shown, list(unreadable), keys[PAGE - 1] if len(keys) > PAGE else None)
+
+
+def _redactor(request: HttpRequest, view: ExecutionView) -> Redactor:
+    personal = request.user.has_perm(PERSONAL)
+    return redactor_for(view.execution, view.saga, personal=personal, events=view.events)
 
 
 def _rolling_back(kind: str, saga: str) -> QuerySet[SagaExecution]:

@@ -20,7 +20,7 @@ from sagas.operations.preview_text import WILL_BE_UNDONE
 from sagas.presentation.execution_view import ExecutionView
 from sagas.presentation.labels import name_label
 from sagas.presentation.messages import by_hand, sentence_of
-from sagas.presentation.redactor import Veil, veil_over
+from sagas.presentation.redactor import Redactor
 from sagas.presentation.step_status import IN_DOUBT, UNDO_UNCERTAIN
 
 
@@ -116,10 +116,9 @@ class Undo:
         return str(WORDS[self.status])
 
 
-def undos_of(view: ExecutionView, *, personal: bool) -> list[Undo]:
-    """The execution's open undos, last step first; `personal` shows the values of personal keys."""
-    veil = veil_over(view.execution, view.saga, personal=personal)
-    return [_undo(view, name, veil) for name in _open(view)]
+def undos_of(view: ExecutionView, redactor: Redactor) -> list[Undo]:
+    """The execution's open undos, last step first."""
+    return [_undo(view, name, redactor) for name in _open(view)]
 
 
 def _open(view: ExecutionView) -> list[str]:
@@ -131,7 +130,7 @@ def _open(view: ExecutionView) -> list[str]:
     return [name for name in standing if Direction.COMPENSATION in facts[name].last or not tried_all]
 
 
-def _undo(view: ExecutionView, name: str, veil: Veil) -> Undo:
+def _undo(view: ExecutionView, name: str, redactor: Redactor) -> Undo:
     facts = facts_of(view.history)[name]
     step = view.saga.step(name) if view.saga else None
     status = _status(view, step, facts, name)
@@ -140,24 +139,25 @@ def _undo(view: ExecutionView, name: str, veil: Veil) -> Undo:
         execution=view.execution,
         step=name,
         status=status,
-        what=sentence_of(name, "to_compensate", WILL_BE_UNDONE, view.execution, view.saga, personal=veil.personal),
-        doubt=_doubt(view, name, facts, status, personal=veil.personal),
+        what=sentence_of(view, name, "to_compensate", WILL_BE_UNDONE, redactor),
+        doubt=_doubt(view, name, status, redactor),
         stands=str(SENTENCES[status]) % _times(view, step, facts),
-        held=veil(view.execution.held) if status is Status.HELD else "",
+        held=redactor(view.execution.held) if status is Status.HELD else "",
         attempts=facts.counts.get(Direction.COMPENSATION, 0),
-        answer=veil(answer),
-        hidden=bool(answer) and veil.blind,
-        by_hand=by_hand(name, view.execution, view.saga, view.history, personal=veil.personal),
+        answer=redactor(answer),
+        hidden=bool(answer) and redactor.shows_nothing,
+        by_hand=by_hand(view, name, redactor),
         since=_since(view),
-        about=_about(view, veil),
+        about=_about(view, redactor),
     )
 
 
-def _doubt(view: ExecutionView, name: str, facts: StepFacts, status: Status, *, personal: bool) -> str:
+def _doubt(view: ExecutionView, name: str, status: Status, redactor: Redactor) -> str:
+    facts = view.facts[name]
     case = IN_DOUBT if facts.in_doubt else UNDO_UNCERTAIN
     if not facts.in_doubt and (not facts.compensation_uncertain or status is Status.IN_DOUBT):
         return ""
-    return sentence_of(name, case.key, case.sentence, view.execution, view.saga, personal=personal)
+    return sentence_of(view, name, case.key, case.sentence, redactor)
 
 
 def _is_undo(run: StepRun, step: str) -> bool:
@@ -208,12 +208,12 @@ def _since(view: ExecutionView) -> dt.datetime:
     return min(begun) if begun else max(ended, default=view.execution.created_at)
 
 
-def _about(view: ExecutionView, veil: Veil) -> tuple[tuple[str, str], ...]:
+def _about(view: ExecutionView, redactor: Redactor) -> tuple[tuple[str, str], ...]:
     """The customer, who is what the first personal key names, and what people search by."""
     saga, execution = view.saga, view.execution
     if saga is None:
         return ()
     keys = dict.fromkeys([*saga.personal[:1], *saga.references])
     values = {key: execution.context.get(key) or execution.input.get(key) for key in keys}
-    told = veil({key: str(value) for key, value in values.items() if value and isinstance(value, (str, int))})
+    told = redactor({key: str(value) for key, value in values.items() if value and isinstance(value, (str, int))})
     return tuple((name_label(key), value) for key, value in (told or {}).items())

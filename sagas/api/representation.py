@@ -13,8 +13,7 @@ from sagas.engine.history import History, outputs
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.presentation import messages
 from sagas.presentation.execution_view import ExecutionView, view_of
-from sagas.presentation.redactor import Veil, veil_over
-from sagas.presentation.superseded_values import read_former_inputs, take_former_inputs
+from sagas.presentation.redactor import Redactor, redactor_for, redactors_for
 
 from .access import Reader
 
@@ -22,12 +21,11 @@ from .access import Reader
 def summaries(executions: Sequence[SagaExecution], reader: Reader) -> list[dict[str, Any]]:
     """Return the executions of a list."""
     by_hand = messages.settled_by_hand(executions)
-    if not reader.sees_personal_data:
-        read_former_inputs(executions)
-    return [_summary(row, reader, {"by_hand": row.pk in by_hand}) for row in executions]
+    redactors = redactors_for(executions, personal=reader.sees_personal_data)
+    return [_summary(row, redactors[row.pk], {"by_hand": row.pk in by_hand}) for row in executions]
 
 
-def _summary(execution: SagaExecution, reader: Reader, known: dict[str, Any]) -> dict[str, Any]:
+def _summary(execution: SagaExecution, redactor: Redactor, known: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of an execution. `known` is passed to the message."""
     saga = all_sagas().get(execution.saga_name)
     return {
@@ -35,7 +33,7 @@ def _summary(execution: SagaExecution, reader: Reader, known: dict[str, Any]) ->
         "saga": execution.saga_name,
         "state": execution.state.value,
         "customer_state": messages.customer_state(execution).value,
-        "message": messages.message(execution, saga, personal=reader.sees_personal_data, **known),
+        "message": messages.message(execution, saga, redactor, **known),
         "run": execution.run,
         "steps_planned": len(execution.plan),
         "steps_completed": list(execution.steps_completed),
@@ -73,11 +71,11 @@ def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
 def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
     """Return all attempts and events; errors, reasons and actors only to readers who see all executions."""
     events = execution.events.order_by("id")
-    take_former_inputs(execution, events)
-    veil = veil_over(execution, all_sagas().get(execution.saga_name), personal=reader.sees_personal_data)
+    saga = all_sagas().get(execution.saga_name)
+    redactor = redactor_for(execution, saga, personal=reader.sees_personal_data, events=events)
     return {
-        "step_runs": [_step_run(run, veil, reader) for run in execution.step_runs.order_by("sequence")],
-        "events": [_event(event, veil, reader) for event in events],
+        "step_runs": [_step_run(run, redactor, reader) for run in execution.step_runs.order_by("sequence")],
+        "events": [_event(event, redactor, reader) for event in events],
     }
 
 
@@ -95,24 +93,24 @@ def preview(found: operations.Preview) -> dict[str, Any]:
 
 
 def _detail(view: ExecutionView, reader: Reader) -> dict[str, Any]:
-    lines = messages.steps_told(view.execution, view.saga, view.history, personal=reader.sees_personal_data)
+    redactor = redactor_for(view.execution, view.saga, personal=reader.sees_personal_data)
+    lines = messages.steps_told(view, redactor)
     steps = [{"name": line.name, "status": line.status.value, "sentence": line.sentence} for line in lines]
-    summary = _summary(view.execution, reader, {"history": view.history})
-    return summary | {"steps": steps, "result": _result(view, reader)}
+    summary = _summary(view.execution, redactor, {"history": view.history})
+    return summary | {"steps": steps, "result": _result(view, redactor)}
 
 
-def _result(view: ExecutionView, reader: Reader) -> dict[str, Any] | None:
+def _result(view: ExecutionView, redactor: Redactor) -> dict[str, Any] | None:
     """Return the outputs by step, or None if the execution has not succeeded or its personal keys are unknown."""
     if view.state is not SagaState.SUCCEEDED:
         return None
     by_step = outputs(view.history)
-    if reader.sees_personal_data:
+    if redactor.shows_personal:
         return dict(by_step)
-    veil = veil_over(view.execution, view.saga, personal=False)
-    return None if veil.blind else {step: veil(output) for step, output in by_step.items()}
+    return None if redactor.shows_nothing else {step: redactor(output) for step, output in by_step.items()}
 
 
-def _step_run(run: StepRun, veil: Veil, reader: Reader) -> dict[str, Any]:
+def _step_run(run: StepRun, redactor: Redactor, reader: Reader) -> dict[str, Any]:
     shown = {
         "step": run.step,
         "direction": run.direction,
@@ -126,12 +124,12 @@ def _step_run(run: StepRun, veil: Veil, reader: Reader) -> dict[str, Any]:
         "sequence": run.sequence,
     }
     if reader.sees_all:
-        shown |= {"error_type": run.error_type, "error": veil(run.error_message), "worker": run.worker}
+        shown |= {"error_type": run.error_type, "error": redactor(run.error_message), "worker": run.worker}
     return shown
 
 
-def _event(event: SagaEvent, veil: Veil, reader: Reader) -> dict[str, Any]:
+def _event(event: SagaEvent, redactor: Redactor, reader: Reader) -> dict[str, Any]:
     shown = {"kind": event.kind, "at": event.at, "run": event.run, "version": event.version}
     if reader.sees_all:
-        shown |= {"actor": event.actor_name, "source": event.source, "reason": veil(event.reason)}
+        shown |= {"actor": event.actor_name, "source": event.source, "reason": redactor(event.reason)}
     return shown

@@ -14,6 +14,7 @@ from django.db import connections
 from sagas.definition.registry import all_sagas
 from sagas.engine.leased_execution import HOST
 from sagas.models import SagaExecution, StepRun
+from sagas.presentation.redactor import redactor_for
 from sagas.signals import step_ended
 from sagas.storage import database
 
@@ -62,9 +63,10 @@ class Follower:
             if execution is None:
                 return None
             saga = all_sagas().get(execution.saga_name)
+            redactor = redactor_for(execution, saga, personal=False)
             for run in _runs_after(execution, self._told):
                 self._told = run.sequence
-                self._say(line_of(run, execution, saga))
+                self._say(line_of(run, execution, saga, redactor))
             if self._waiting:
                 self._tell_owner(execution)
             return execution

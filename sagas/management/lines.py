@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sagas.definition import redaction
 from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Ending, Outcome
 from sagas.models import SagaExecution, StepRun
+from sagas.presentation.redactor import Redactor
 from sagas.presentation.step_lines import error_in_words
-from sagas.presentation.superseded_values import former_inputs
 
 LONGEST_MESSAGE = 300
 
@@ -37,7 +34,7 @@ ENDINGS = {
 }
 
 
-def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None) -> str:
+def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None, redactor: Redactor) -> str:
     """What the attempt came to; a skipped step with its reason, a failed attempt with when the next one is made."""
     template = LINES[Direction(run.direction), Outcome(run.outcome)]
     line = template.format(
@@ -47,25 +44,19 @@ def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None) -> str:
         next=_next(run, saga),
         resolution=run.resolution.replace("_", " "),
     )
-    reason = skipped(run, execution, saga)
+    reason = skipped(run, redactor)
     return f"{line}: skipped, {one_line(reason)}" if reason else line
 
 
-def skipped(run: StepRun, execution: SagaExecution, saga: Saga | None) -> str:
+def skipped(run: StepRun, redactor: Redactor) -> str:
     """Why the step had nothing to do, "" where it had."""
-    return impersonal((run.output or {}).get("skipped") or "", execution, saga)
+    reason = (run.output or {}).get("skipped")
+    return redactor(str(reason)) if reason else ""
 
 
 def error_of(run: StepRun) -> str:
     """The attempt's error on one line."""
     return error_in_words(run.error_type, one_line(run.error_message))
-
-
-def impersonal(text: Any, execution: SagaExecution, saga: Saga | None) -> str:
-    """What a step or a person has written of the execution, without what is personal; "" where nobody can tell."""
-    keys = saga.personal if saga else ()
-    former = former_inputs(execution) if text and keys else ()
-    return "" if former is None else redaction.redact(str(text), keys, execution.input, execution.context, *former)
 
 
 def one_line(text: str) -> str:

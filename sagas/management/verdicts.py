@@ -13,10 +13,11 @@ from sagas.definition.states import Direction, Outcome, SagaState
 from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.presentation.execution_view import ExecutionView
 from sagas.presentation.messages import by_hand
+from sagas.presentation.redactor import Redactor, redactor_for
 from sagas.storage import database
 
 from .exits import Exit
-from .lines import error_of, impersonal, one_line, skipped
+from .lines import error_of, one_line, skipped
 
 MANAGE = "python manage.py"
 
@@ -39,6 +40,11 @@ def diagnosis(view: ExecutionView) -> str:
     """What has become of it and, where a person has to act, what to do."""
     tell = _held if view.execution.held else DIAGNOSES[view.execution.state]
     return tell(view)
+
+
+def redactor_of(view: ExecutionView) -> Redactor:
+    """The redactor for a terminal, which shows no personal values."""
+    return redactor_for(view.execution, view.saga, personal=False, events=view.events)
 
 
 def how_to_go_on(execution: SagaExecution) -> str:
@@ -126,7 +132,7 @@ def _why_failed(view: ExecutionView) -> str:
         return f"Failed: {_name(view)}."
     what = "Cancelled" if act.kind == SagaEvent.Kind.CANCEL else "Undone on request"
     who = f" by {act.actor_name}" if act.actor_name else ""
-    reason = one_line(impersonal(act.reason, view.execution, view.saga))
+    reason = one_line(redactor_of(view)(act.reason))
     return f"{what}{who}: {_name(view)}{f', because: {reason}' if reason else ''}."
 
 
@@ -146,7 +152,7 @@ def _partially_compensated(view: ExecutionView) -> str:
 
 def _not_undone(view: ExecutionView, name: str) -> str:
     error = _last_error(view, name, Direction.COMPENSATION)
-    words = by_hand(name, view.execution, view.saga, view.history, personal=False)
+    words = by_hand(view, name, redactor_of(view))
     return " ".join(part for part in (f"{name}: {error}" if error else name, words) if part)
 
 
@@ -160,7 +166,7 @@ def _held(view: ExecutionView) -> str:
 
 
 def _why_held(view: ExecutionView) -> str:
-    return impersonal(view.execution.held, view.execution, view.saga)
+    return redactor_of(view)(view.execution.held) if view.execution.held else ""
 
 
 def _pending(view: ExecutionView) -> str:
@@ -249,7 +255,7 @@ def _step_document(run: StepRun, view: ExecutionView) -> dict[str, Any]:
         "outcome": run.outcome,
         "ending": run.ending,
         "resolution": run.resolution,
-        "skipped": skipped(run, view.execution, view.saga) or None,
+        "skipped": skipped(run, redactor_of(view)) or None,
         "error_type": run.error_type,
         "error": error_of(run),
         "retry_at": _iso(run.retry_at),

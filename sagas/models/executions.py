@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -87,8 +86,6 @@ class SagaExecution(models.Model):
     just_started = False
     # The columns that could not be read, where a page is shown all the same.
     unreadable: tuple[str, ...] = ()
-    # What sagas.former has read of what its input was, and the version that it was read for.
-    former_inputs: tuple[int, tuple[Mapping[str, Any], ...] | None] | None = None
 
     objects = ExecutionQuerySet.as_manager()
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from sagas.definition.states import Direction
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import ExecutionView, load_views
+from sagas.presentation.redactor import redactor_for
 from sagas.presentation.templates import Contexts
 from sagas.storage import database
 
@@ -60,7 +61,8 @@ class BulkPreview:
         step = view.step(call.step)
         if step is None or step.money is None or call.direction is Direction.VERIFY:
             return
-        total = total_of([step], self._contexts(view), view.saga.personal if view.saga and not self.personal else ())
+        hidden = redactor_for(view.execution, view.saga, personal=self.personal).hidden_keys
+        total = total_of([step], self._contexts(view), hidden)
         if total:
             self.money[call.direction, total.currency] += total.amount
         else:

@@ -18,7 +18,6 @@ from sagas.definition.states import SagaState
 from sagas.engine import new_execution
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import ExecutionView, load_view
-from sagas.presentation.superseded_values import add_former_input
 
 from .handlers import definition_of
 from .operation import PYTHON, Actor, Operation, Preview
@@ -53,7 +52,6 @@ def plan_correction(saga_id: str, context: Mapping[str, Any]) -> Correction:
     corrected.context = json_values.apply_changes(
         corrected.context, json_values.changes_between(before, corrected.input)
     )
-    add_former_input(corrected, before)
     preview = operations.plan(follow_up(corrected), saga_id)
     return Correction(before, dataclasses.replace(view, execution=corrected), preview)
 

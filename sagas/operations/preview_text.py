@@ -16,6 +16,7 @@ from sagas.definition.states import Direction
 from sagas.engine.history import steps_completed
 from sagas.presentation import labels, messages, step_status
 from sagas.presentation.execution_view import ExecutionView
+from sagas.presentation.redactor import Redactor
 
 from .money import Amount, HiddenAmount, total_of
 from .operation import Call, Operation, Preview
@@ -66,10 +67,10 @@ class PreviewText:
     refund: Amount | HiddenAmount | None
 
 
-def describe(preview: Preview, view: ExecutionView, *, personal: bool = False) -> PreviewText:
-    """Return the text of the preview in the active language; `personal` shows the values of personal keys."""
+def describe(preview: Preview, view: ExecutionView, redactor: Redactor) -> PreviewText:
+    """Return the text of the preview in the active language."""
     follow = consequences(preview.operation, preview.calls, view)
-    writer = _Writer(preview, follow, _as_the_calls_find_it(preview.operation, view), personal)
+    writer = _Writer(preview, follow, _as_the_calls_find_it(preview.operation, view), redactor)
     return PreviewText(
         sentence=writer.lead(),
         calls=writer.texts(writer.calls),
@@ -84,7 +85,7 @@ def describe(preview: Preview, view: ExecutionView, *, personal: bool = False) -
 
 def _not_repeated(preview: Preview, writer: _Writer, view: ExecutionView) -> tuple[str, ...]:
     kept = set(preview.not_repeated) - {call.step for call in writer.calls}
-    steps = messages.steps_told(view.execution, view.saga, view.history, personal=writer.personal)
+    steps = messages.steps_told(view, writer.redactor)
     return tuple(step.sentence for step in steps if step.name in kept)
 
 
@@ -104,7 +105,7 @@ class _Writer:
     preview: Preview
     follow: Consequences
     view: ExecutionView
-    personal: bool
+    redactor: Redactor
 
     @property
     def calls(self) -> list[Call]:
@@ -169,16 +170,14 @@ class _Writer:
         return (self._total(steps) or HiddenAmount(self.view.execution.saga_id)) if steps else None
 
     def _wording(self, name: str, key: str, default: Promise) -> str:
-        execution, saga = self.view.execution, self.view.saga
-        return messages.sentence_of(name, key, default, execution, saga, personal=self.personal)
+        return messages.sentence_of(self.view, name, key, default, self.redactor)
 
     def _shown(self, steps: Sequence[SagaStep]) -> str:
         return str(self._total(steps) or f"[{steps[0].money}]")
 
     def _total(self, steps: Sequence[SagaStep]) -> Amount | None:
-        execution, saga = self.view.execution, self.view.saga
-        hidden = saga.personal if saga and not self.personal else ()
-        return total_of(steps, (execution.context, execution.input), hidden)
+        execution = self.view.execution
+        return total_of(steps, (execution.context, execution.input), self.redactor.hidden_keys)
 
     def _with_money(self, calls: Sequence[Call], direction: Direction) -> list[SagaStep]:
         steps = [self.view.step(call.step) for call in calls if call.direction is direction]

@@ -29,7 +29,7 @@ from .diagnosis_base import (
 from .execution_view import ExecutionView
 from .hold_diagnosis import diagnose_hold
 from .labels import step_label
-from .redactor import Veil
+from .redactor import Redactor
 from .step_status import StepStatus
 from .time_format import format_moment
 
@@ -37,11 +37,11 @@ Kind = SagaEvent.Kind
 TONES = {SagaState.SUCCEEDED: GOOD, SagaState.FAILED: BAD, SagaState.PARTIALLY_COMPENSATED: BAD}
 
 
-def diagnose(view: ExecutionView, veil: Veil) -> Diagnosis:
+def diagnose(view: ExecutionView, redactor: Redactor) -> Diagnosis:
     """What has become of it and, where a person has to act, what to do."""
     if view.saga is None:
         return diagnose_without_saga(view.execution)
-    return diagnose_hold(view, veil) if view.execution.held else DIAGNOSES[view.state](view, veil)
+    return diagnose_hold(view, redactor) if view.execution.held else DIAGNOSES[view.state](view, redactor)
 
 
 def diagnose_without_saga(execution: SagaExecution) -> Diagnosis:
@@ -56,12 +56,12 @@ def diagnose_without_saga(execution: SagaExecution) -> Diagnosis:
     return Diagnosis(BAD, _("It cannot go on here: its saga, %(saga)s, is not registered.") % told, advice)
 
 
-def _pending(_view: ExecutionView, _veil: Veil) -> Diagnosis:
+def _pending(_view: ExecutionView, _redactor: Redactor) -> Diagnosis:
     advice = _("It begins by itself. If that takes minutes, call whoever looks after the system.")
     return Diagnosis(BUSY, _("It waits for its turn; nothing has begun yet."), advice)
 
 
-def _in_progress(view: ExecutionView, _veil: Veil) -> Diagnosis:
+def _in_progress(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
     if doubt := quoted_with(view, StepStatus.IN_DOUBT):
         return _in_doubt(view, doubt)
     if view.execution.pending_request == "cancel":
@@ -94,7 +94,7 @@ def _how_far(view: ExecutionView) -> str:
     return headline % {"done": done, "planned": planned}
 
 
-def _compensating(view: ExecutionView, _veil: Veil) -> Diagnosis:
+def _compensating(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
     deferred = [(step, since) for step in view.saga or () if (since := _deferred_since(view, step))]
     if deferred:
         return _deferred(view, [step.name for step, _since in deferred], min(since for _step, since in deferred))
@@ -132,7 +132,7 @@ def _why_undone(view: ExecutionView) -> str:
     return _("Somebody asked for it; what was done is undone, last step first.")
 
 
-def _succeeded(view: ExecutionView, _veil: Veil) -> Diagnosis:
+def _succeeded(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
     if doubt := quoted_with(view, StepStatus.IN_DOUBT):
         headline = _("It has ended well, but nobody knows whether this was done: %(steps)s.") % {"steps": doubt}
         return Diagnosis(DOUBT, headline, _("It is optional: nothing else depends on it."))
@@ -142,13 +142,13 @@ def _succeeded(view: ExecutionView, _veil: Veil) -> Diagnosis:
     return Diagnosis(GOOD, _("Everything has been done."), _("There is nothing to do."))
 
 
-def _failed(view: ExecutionView, veil: Veil) -> Diagnosis:
+def _failed(view: ExecutionView, redactor: Redactor) -> Diagnosis:
     failed, doubt = view.execution.failed_step, quoted_with(view, StepStatus.IN_DOUBT)
     if doubt:
         headline = _("It has failed, and nobody knows whether this was done: %(steps)s.") % {"steps": doubt}
         return Diagnosis(DOUBT, headline, _("There is no undo for it. Find out at the provider what has become of it."))
     if not failed:
-        return _ended_by_a_person(view, veil)
+        return _ended_by_a_person(view, redactor)
     told = {"step": step_label(failed, view.saga), "left": quoted(view, view.without_compensation)}
     if told["left"]:
         headline = _("It failed at “%(step)s”; this has no undo and stays as it is: %(left)s.")
@@ -165,11 +165,11 @@ def _what_to_do_about_a_failure(view: ExecutionView) -> str:
     return _("There is nothing to clean up. It can be tried again from the start.")
 
 
-def _ended_by_a_person(view: ExecutionView, veil: Veil) -> Diagnosis:
+def _ended_by_a_person(view: ExecutionView, redactor: Redactor) -> Diagnosis:
     operation = next(iter(events_of(view, Kind.CANCEL, Kind.COMPENSATE).defer("data")), None)
     told = {"who": who(operation), "left": quoted(view, view.without_compensation)}
     on_request = operation is not None and operation.kind == Kind.COMPENSATE
-    reason = veil(operation.reason) if operation else ""
+    reason = redactor(operation.reason) if operation else ""
     advice = _("The reason given: %(reason)s") % {"reason": reason} if reason else _("There is nothing to do.")
     return Diagnosis(BAD, _end_in_words(on_request=on_request, left=bool(told["left"])) % told, advice)
 
@@ -184,7 +184,7 @@ def _end_in_words(*, on_request: bool, left: bool) -> str:
     return _("It was cancelled by %(who)s; nothing of it stands.")
 
 
-def _partially_compensated(view: ExecutionView, _veil: Veil) -> Diagnosis:
+def _partially_compensated(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
     headline = _("It could not be undone altogether. This stands, or may stand: %(steps)s.")
     advice = _(
         "A person has to see to it: below is what the provider answered, and what can be done there. "
@@ -193,7 +193,7 @@ def _partially_compensated(view: ExecutionView, _veil: Veil) -> Diagnosis:
     return Diagnosis(BAD, headline % {"steps": quoted_with(view, StepStatus.NOT_COMPENSATED)}, advice)
 
 
-DIAGNOSES: dict[SagaState, Callable[[ExecutionView, Veil], Diagnosis]] = {
+DIAGNOSES: dict[SagaState, Callable[[ExecutionView, Redactor], Diagnosis]] = {
     SagaState.PENDING: _pending,
     SagaState.IN_PROGRESS: _in_progress,
     SagaState.COMPENSATING: _compensating,

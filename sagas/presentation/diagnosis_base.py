@@ -29,8 +29,7 @@ class Diagnosis(NamedTuple):
 
 def names_with(view: ExecutionView, *statuses: StepStatus) -> list[str]:
     """The names of the steps that have one of these statuses."""
-    names = view.history.plan
-    return [name for name in names if case_of(view.execution, view.saga, view.history, name).status in statuses]
+    return [name for name in view.history.plan if case_of(view, name).status in statuses]
 
 
 def quoted_with(view: ExecutionView, *statuses: StepStatus) -> str:

@@ -22,8 +22,6 @@ from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.models.clock import CLOCK
 from sagas.storage import database
 
-from .superseded_values import take_former_inputs
-
 Row = TypeVar("Row", StepRun, SagaEvent)
 
 HOLDS = (SagaEvent.Kind.HELD, SagaEvent.Kind.HOLD)
@@ -36,7 +34,7 @@ EVENTS_LOADED = Q(kind=SagaEvent.Kind.CORRECT) | (Q(kind__in=HOLDS) & ~Q(executi
 class ExecutionView:
     """An execution, its saga (None if it is not registered here) and the history of its current run.
 
-    `step_runs` and `events` are the rows that were loaded with it, if any.
+    `step_runs` and `events` are the rows that were loaded with it, if any; the events have all corrections.
     """
 
     execution: SagaExecution
@@ -178,6 +176,5 @@ def _by_execution(rows: Iterable[Row]) -> defaultdict[int, list[Row]]:
 
 
 def _view(execution: SagaExecution, step_runs: Sequence[StepRun], events: Sequence[SagaEvent]) -> ExecutionView:
-    take_former_inputs(execution, events)
     history = load_history(execution, tuple(past_attempt(row) for row in step_runs))
     return ExecutionView(execution, all_sagas().get(execution.saga_name), history, step_runs, events)

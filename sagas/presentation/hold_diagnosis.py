@@ -12,13 +12,13 @@ from sagas.models import SagaEvent
 
 from .diagnosis_base import BAD, DOUBT, Diagnosis, events_of, quoted, quoted_with, who
 from .execution_view import ExecutionView
-from .redactor import Veil
+from .redactor import Redactor
 from .step_status import StepStatus
 
 Kind = SagaEvent.Kind
 
 
-def diagnose_hold(view: ExecutionView, veil: Veil) -> Diagnosis:
+def diagnose_hold(view: ExecutionView, redactor: Redactor) -> Diagnosis:
     """What is in doubt comes first, for that is what somebody has to find out."""
     cause, event = _cause(view)
     doubt = quoted_with(view, StepStatus.IN_DOUBT)
@@ -28,9 +28,9 @@ def diagnose_hold(view: ExecutionView, veil: Veil) -> Diagnosis:
             DOUBT, headline, _("Find out at the provider, then resolve the step by hand with the evidence.")
         )
     if cause == "operator":
-        return _held_by_a_person(event, veil)
+        return _held_by_a_person(event, redactor)
     advice = _("Mend the cause, then release it; or resolve the step by hand. What the system said: %(reason)s")
-    return Diagnosis(BAD, _why_held(view, cause), advice % {"reason": veil(view.execution.held)})
+    return Diagnosis(BAD, _why_held(view, cause), advice % {"reason": redactor(view.execution.held)})
 
 
 def _cause(view: ExecutionView) -> tuple[str, SagaEvent | None]:
@@ -43,9 +43,9 @@ def _cause(view: ExecutionView) -> tuple[str, SagaEvent | None]:
     return cause, next((event for event in events if event.kind == Kind.HOLD), None)
 
 
-def _held_by_a_person(event: SagaEvent | None, veil: Veil) -> Diagnosis:
+def _held_by_a_person(event: SagaEvent | None, redactor: Redactor) -> Diagnosis:
     headline = _("It is held by %(who)s: nothing goes on until a person releases it.") % {"who": who(event)}
-    reason = veil(event.reason) if event else ""
+    reason = redactor(event.reason) if event else ""
     if not reason:
         return Diagnosis(BAD, headline, _("Release it when it may go on."))
     return Diagnosis(

@@ -16,13 +16,14 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.definition.saga import Saga, SagaStep
 from sagas.definition.states import CustomerState, Direction, Ending, SagaState
-from sagas.engine.history import History, facts_of
+from sagas.engine.history import History
 from sagas.models import SagaExecution, StepRun
 from sagas.storage import database
 
+from .execution_view import ExecutionView
 from .labels import step_label
+from .redactor import Redactor
 from .step_status import DONE, REFUSED, StepStatus, case_of
-from .superseded_values import former_inputs
 from .templates import fill
 
 __all__ = [
@@ -73,8 +74,8 @@ def customer_state(execution: SagaExecution) -> CustomerState:
 def message(
     execution: SagaExecution,
     saga: Saga | None,
+    redactor: Redactor,
     *,
-    personal: bool = False,
     history: History | None = None,
     by_hand: bool = False,
 ) -> str:
@@ -82,20 +83,20 @@ def message(
 
     The row alone is enough. But it cannot always tell a refusal from an effect that was in doubt and taken back, and
     then the reason is left out; with the history it is told of each refusal, and of what a person has let stay. Without
-    it, and where a person has settled steps `by_hand`, the words are general. `personal` shows personal values; so that
-    nothing else does, what was corrected is asked for too.
+    it, and where a person has settled steps `by_hand`, the words are general.
     """
     state = customer_state(execution)
     general = str(MESSAGES[state])
-    words = _own_words(saga.wording if saga else None, state, execution, saga, personal=personal) or general
-    left = _left(execution, saga, history, personal=personal) if history else []
+    words = _own_words(saga.wording if saga else None, state, execution, redactor) or general
+    view = ExecutionView(execution, saga, history) if history else None
+    left = _left(view, redactor) if view else []
     if left:
         return " ".join([*left, str(REST)] if state is CustomerState.FAILED else [*left, str(PERSON), words])
     if state is not CustomerState.FAILED:
         return words
-    if by_hand and history is None:
+    if by_hand and view is None:
         return general
-    reason = _reason(execution, saga, history, personal=personal)
+    reason = _reason(execution, saga, view, redactor)
     return f"{reason} {words}" if reason else words
 
 
@@ -106,85 +107,71 @@ def settled_by_hand(executions: Iterable[SagaExecution]) -> frozenset[int]:
     return frozenset(runs.filter(direction=Direction.RESOLVED).values_list("execution_id", flat=True))
 
 
-def steps_told(
-    execution: SagaExecution, saga: Saga | None, history: History, *, personal: bool = False
-) -> list[StepTold]:
-    """Each planned step in order, in the active language; `personal` shows the values of personal keys."""
+def steps_told(view: ExecutionView, redactor: Redactor) -> list[StepTold]:
+    """Each planned step in order, in the active language."""
     told = []
-    for name in history.plan:
-        case = case_of(execution, saga, history, name)
-        sentence = sentence_of(name, case.key, case.sentence, execution, saga, personal=personal)
-        told.append(StepTold(name, case.status, sentence))
+    for name in view.history.plan:
+        case = case_of(view, name)
+        told.append(StepTold(name, case.status, sentence_of(view, name, case.key, case.sentence, redactor)))
     return told
 
 
-def by_hand(name: str, execution: SagaExecution, saga: Saga | None, history: History, *, personal: bool) -> str:
+def by_hand(view: ExecutionView, name: str, redactor: Redactor) -> str:
     """What a person can do where the step's undo was refused; "" where it was not, or its wording does not say."""
-    step, view = saga.step(name) if saga else None, facts_of(history)[name]
+    step, facts = view.step(name), view.facts[name]
     if (
         step is None
-        or not view.to_compensate
-        or view.compensation_ending is not Ending.REFUSED
-        or view.compensation_in_doubt
+        or not facts.to_compensate
+        or facts.compensation_ending is not Ending.REFUSED
+        or facts.compensation_in_doubt
     ):
         return ""
-    reported = view.last[Direction.COMPENSATION].output
-    return _own_words(step.wording, "by_hand", execution, saga, reported, personal=personal) or ""
+    reported = facts.last[Direction.COMPENSATION].output
+    return _own_words(step.wording, "by_hand", view.execution, redactor, reported) or ""
 
 
-def sentence_of(
-    name: str, key: str, without: Promise, execution: SagaExecution, saga: Saga | None, *, personal: bool
-) -> str:
+def sentence_of(view: ExecutionView, name: str, key: str, without: Promise, redactor: Redactor) -> str:
     """What the step's own wording says under this key; the sentence `without`, with its name, where it says nothing."""
-    step = saga.step(name) if saga else None
-    words = _own_words(step.wording if step else None, key, execution, saga, personal=personal)
-    return words or str(without) % {"step": step_label(name, saga)}
+    step = view.step(name)
+    words = _own_words(step.wording if step else None, key, view.execution, redactor)
+    return words or str(without) % {"step": step_label(name, view.saga)}
 
 
 def _own_words(
     wording: Mapping[str, Any] | None,
     key: str,
     execution: SagaExecution,
-    saga: Saga | None,
+    redactor: Redactor,
     reported: Mapping[str, Any] | None = None,
-    *,
-    personal: bool,
 ) -> str | None:
-    """None also where nobody can tell what of the values was personal before it was corrected."""
     template = (wording or {}).get(key)
-    if not template:
-        return None
-    contexts = (reported or {}, execution.context, execution.input)
-    if personal or saga is None or not saga.personal:
-        return fill(template, contexts)
-    former = former_inputs(execution)
-    return None if former is None else fill(template, contexts, saga.personal, former)
+    return fill(template, (reported or {}, execution.context, execution.input), redactor) if template else None
 
 
-def _reason(execution: SagaExecution, saga: Saga | None, history: History | None, *, personal: bool) -> str | None:
+def _reason(execution: SagaExecution, saga: Saga | None, view: ExecutionView | None, redactor: Redactor) -> str | None:
     step = saga.step(execution.failed_step) if saga else None
-    if step is None or not _was_refused(execution, saga, step, history):
+    if step is None or not _was_refused(execution, step, view):
         return None
-    return _own_words(step.wording, REFUSED.key, execution, saga, personal=personal)
+    return _own_words(step.wording, REFUSED.key, execution, redactor)
 
 
-def _left(execution: SagaExecution, saga: Saga | None, history: History, *, personal: bool) -> list[str]:
+def _left(view: ExecutionView, redactor: Redactor) -> list[str]:
     """What stays of a saga that failed, by a person's word, or is not undone of one that a person looks into."""
     told = []
-    for name in history.plan:
-        case = case_of(execution, saga, history, name)
-        stays = execution.state is SagaState.FAILED and case is DONE and facts_of(history)[name].compensated
-        stuck = execution.state is SagaState.PARTIALLY_COMPENSATED and case.status is StepStatus.NOT_COMPENSATED
+    for name in view.history.plan:
+        case = case_of(view, name)
+        stays = view.state is SagaState.FAILED and case is DONE and view.facts[name].compensated
+        stuck = view.state is SagaState.PARTIALLY_COMPENSATED and case.status is StepStatus.NOT_COMPENSATED
         if stays or stuck:
-            told.append(sentence_of(name, case.key, case.sentence, execution, saga, personal=personal))
+            told.append(sentence_of(view, name, case.key, case.sentence, redactor))
     return told
 
 
-def _was_refused(execution: SagaExecution, saga: Saga | None, step: SagaStep, history: History | None) -> bool:
+def _was_refused(execution: SagaExecution, step: SagaStep, view: ExecutionView | None) -> bool:
     """Whether the failed step certainly has no effect.
 
     Without a history: had it been in doubt, its undo, if it has one, or a person would have taken it back.
     """
-    if history is not None and step.name in history.plan:
-        return case_of(execution, saga, history, step.name) is REFUSED
+    if view is not None and step.name in view.history.plan:
+        return case_of(view, step.name) is REFUSED
     return step.transactional or (step.compensation is not None and not execution.compensation_performed)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .diagnosis import diagnose
 from .execution_view import ExecutionView
 from .messages import StepStatus
-from .redactor import veil_over
+from .redactor import Redactor
 from .step_lines import Line, lines_of
 
 APART = frozenset({StepStatus.DONE, StepStatus.COMPENSATED, StepStatus.IN_DOUBT, StepStatus.NOT_COMPENSATED})
@@ -30,11 +30,10 @@ class Case:
     others: tuple[Line, ...]
 
 
-def case_of(view: ExecutionView, *, personal: bool) -> Case:
-    """The case, in the active language; `personal` shows the values of personal keys."""
-    veil = veil_over(view.execution, view.saga, personal=personal)
-    lines = lines_of(view.execution, view.saga, view.history, veil)
-    diagnosis = diagnose(view, veil)
+def case_of(view: ExecutionView, redactor: Redactor) -> Case:
+    """The case, in the active language."""
+    lines = lines_of(view, redactor)
+    diagnosis = diagnose(view, redactor)
 
     def those(status: StepStatus) -> tuple[Line, ...]:
         return tuple(line for line in lines if line.status is status)

@@ -10,14 +10,14 @@ from typing import Any
 from django.utils.translation import gettext
 
 from sagas.definition.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
-from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Outcome
-from sagas.engine.history import History, PastAttempt, facts_of
+from sagas.engine.history import PastAttempt
 from sagas.models import LOST_LEASE, SagaExecution
 from sagas.storage import database
 
+from .execution_view import ExecutionView
 from .messages import StepStatus, by_hand, steps_told
-from .redactor import Veil
+from .redactor import Redactor
 
 # Their messages are sentences; of other errors the type often says more than the message.
 SPOKEN = {kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout)}
@@ -38,21 +38,21 @@ class Line:
     by_hand: str
 
 
-def lines_of(execution: SagaExecution, saga: Saga | None, history: History, veil: Veil) -> tuple[Line, ...]:
+def lines_of(view: ExecutionView, redactor: Redactor) -> tuple[Line, ...]:
     """A line for each planned step, in order."""
-    told = steps_told(execution, saga, history, personal=veil.personal)
-    last = {past.step: past for past in history.attempts}
+    told = steps_told(view, redactor)
+    last = {past.step: past for past in view.history.attempts}
     open_ends = [last[step.name] for step in told if step.name in last and step.status not in SETTLED]
-    answers = _answers(execution, [past for past in open_ends if past.outcome is not Outcome.SUCCEEDED])
+    answers = _answers(view.execution, [past for past in open_ends if past.outcome is not Outcome.SUCCEEDED])
     return tuple(
         Line(
             step=step.name,
             status=step.status,
             sentence=step.sentence,
             at=last[step.name].finished_at if step.name in last else None,
-            references=tuple(_references(saga, history, step.name, veil)),
-            why=veil(answers.get(step.name, "")),
-            by_hand=by_hand(step.name, execution, saga, history, personal=veil.personal),
+            references=tuple(_references(view, step.name, redactor)),
+            why=redactor(answers.get(step.name, "")),
+            by_hand=by_hand(view, step.name, redactor),
         )
         for step in told
     )
@@ -77,11 +77,11 @@ def _answers(execution: SagaExecution, attempts: Iterable[PastAttempt]) -> dict[
     return {step: error_in_words(kind, message) for step, kind, message in errors}
 
 
-def _references(saga: Saga | None, history: History, name: str, veil: Veil) -> Iterable[tuple[str, str]]:
+def _references(view: ExecutionView, name: str, redactor: Redactor) -> Iterable[tuple[str, str]]:
     """What the action and the undo have reported under the keys that people search by."""
-    view = facts_of(history)[name]
-    undo = view.last.get(Direction.COMPENSATION)
-    reported: Mapping[str, Any] = {**(view.output or {}), **(undo.output or {} if undo else {})}
-    found = {key: reported.get(key) for key in (saga.references if saga else ())}
+    facts = view.facts[name]
+    undo = facts.last.get(Direction.COMPENSATION)
+    reported: Mapping[str, Any] = {**(facts.output or {}), **(undo.output or {} if undo else {})}
+    found = {key: reported.get(key) for key in view.references}
     usable = {key: str(value) for key, value in found.items() if isinstance(value, (str, int)) and str(value).strip()}
-    return (veil(usable) or {}).items()
+    return (redactor(usable) or {}).items()

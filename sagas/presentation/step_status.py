@@ -10,9 +10,10 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Ending, Outcome, Resolution, SagaState
-from sagas.engine import planner
-from sagas.engine.history import History, StepFacts, facts_of
+from sagas.engine.history import History, StepFacts
 from sagas.models import SagaExecution
+
+from .execution_view import ExecutionView
 
 
 class StepStatus(StrEnum):
@@ -63,74 +64,74 @@ UNDO_IN_DOUBT = Case(
 )
 
 RUNNING = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
-ROLLING_BACK = frozenset({SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED})
 
 
-def case_of(execution: SagaExecution, saga: Saga | None, history: History, name: str) -> Case:
+def case_of(view: ExecutionView, name: str) -> Case:
     """How the step stands, from what is known of it and from where the saga goes."""
-    view, state = facts_of(history)[name], execution.state
-    if view.compensated:
-        return _case_of_undone(history, name, view)
-    if state in ROLLING_BACK and view.to_compensate and _has_undo(saga, name, view):
-        return _case_of_undo(execution, view, being_made=_in_hand(saga, history) == (name, Direction.COMPENSATION))
-    if view.done:
-        return SKIPPED if _skipped(view) else DONE
-    if state in RUNNING and _in_hand(saga, history) == (name, Direction.ACTION):
-        return _case_of_turn(execution, view)
-    if view.in_doubt:
+    facts = view.facts[name]
+    if facts.compensated:
+        return _case_of_undone(view.history, name, facts)
+    if view.rolling_back and facts.to_compensate and _has_undo(view.saga, name, facts):
+        being_made = _in_hand(view) == (name, Direction.COMPENSATION)
+        return _case_of_undo(view.execution, facts, being_made=being_made)
+    if facts.done:
+        return SKIPPED if _skipped(facts) else DONE
+    if view.state in RUNNING and _in_hand(view) == (name, Direction.ACTION):
+        return _case_of_turn(view.execution, facts)
+    if facts.in_doubt:
         return IN_DOUBT
-    if view.resolved or Direction.ACTION in view.last:
+    if facts.resolved or Direction.ACTION in facts.last:
         return REFUSED
-    return NOT_BEGUN if state in RUNNING else NEVER_BEGUN
+    return NOT_BEGUN if view.state in RUNNING else NEVER_BEGUN
 
 
-def _case_of_undone(history: History, name: str, view: StepFacts) -> Case:
+def _case_of_undone(history: History, name: str, facts: StepFacts) -> Case:
     """A person may have said of a failed undo that the step is done and may stay."""
     last = next(past for past in reversed(history.attempts) if past.step == name)
     if last.resolution is Resolution.DONE:
         return DONE
-    return SKIPPED_UNDONE if _skipped(view) else UNDONE
+    return SKIPPED_UNDONE if _skipped(facts) else UNDONE
 
 
-def _has_undo(saga: Saga | None, name: str, view: StepFacts) -> bool:
+def _has_undo(saga: Saga | None, name: str, facts: StepFacts) -> bool:
     """Where the definition is not known here, an attempt to undo it tells."""
     step = saga.step(name) if saga else None
-    return step.compensation is not None if step else Direction.COMPENSATION in view.last
+    return step.compensation is not None if step else Direction.COMPENSATION in facts.last
 
 
-def _case_of_undo(execution: SagaExecution, view: StepFacts, *, being_made: bool) -> Case:
-    if view.compensation_ending is not Ending.NONE or execution.state is SagaState.PARTIALLY_COMPENSATED:
-        return UNDO_IN_DOUBT if view.compensation_in_doubt else NOT_UNDONE
-    if view.compensation_uncertain:
+def _case_of_undo(execution: SagaExecution, facts: StepFacts, *, being_made: bool) -> Case:
+    if facts.compensation_ending is not Ending.NONE or execution.state is SagaState.PARTIALLY_COMPENSATED:
+        return UNDO_IN_DOUBT if facts.compensation_in_doubt else NOT_UNDONE
+    if facts.compensation_uncertain:
         return UNDO_UNCERTAIN
     if execution.held:
         return UNDO_PARKED
     return UNDOING if being_made else TO_UNDO
 
 
-def _skipped(view: StepFacts) -> bool:
+def _skipped(facts: StepFacts) -> bool:
     """Whether the step has reported that it had nothing to do."""
-    return bool((view.output or {}).get("skipped"))
+    return bool((facts.output or {}).get("skipped"))
 
 
-def _case_of_turn(execution: SagaExecution, view: StepFacts) -> Case:
+def _case_of_turn(execution: SagaExecution, facts: StepFacts) -> Case:
     """The step that the saga is at, or would be if it were not held."""
-    if view.uncertain or (view.in_doubt and execution.held):
+    if facts.uncertain or (facts.in_doubt and execution.held):
         return IN_DOUBT
-    if view.in_doubt:
+    if facts.in_doubt:
         return ACCEPTED
     if execution.held:
         return PARKED
-    if Direction.ACTION in view.last:
+    if Direction.ACTION in facts.last:
         return DOING_AGAIN
     return NOT_BEGUN if execution.state is SagaState.PENDING else DOING
 
 
-def _in_hand(saga: Saga | None, history: History) -> tuple[str, Direction] | None:
+def _in_hand(view: ExecutionView) -> tuple[str, Direction] | None:
     """The attempt that is made or comes next; where the definition is not known here, the last one tells."""
-    if saga:
-        attempt = planner.in_flight(saga, history)
+    if view.saga:
+        attempt = view.next_attempt
         return (attempt.step.name, attempt.direction) if attempt else None
-    last = history.attempts[-1] if history.attempts else None
+    last = view.history.attempts[-1] if view.history.attempts else None
     goes_on = last and last.ending is Ending.NONE and last.outcome is not Outcome.SUCCEEDED
     return (last.step, last.direction) if last and goes_on else None

@@ -11,8 +11,10 @@ from typing import Any
 from django.utils import formats, timezone
 
 from sagas.conf import get_settings
-from sagas.definition import redaction, wording_templates
+from sagas.definition import wording_templates
 from sagas.definition.wording_templates import Part
+
+from .redactor import Redactor
 
 SYMBOLS = {"BRL": "R$", "EUR": "€", "USD": "US$"}
 DATE_FORMATS = {"datetime": "DATETIME_FORMAT", "date": "DATE_FORMAT", "time": "TIME_FORMAT"}
@@ -22,16 +24,16 @@ TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 Contexts = Sequence[Mapping[str, Any]]
 
 
-def fill(template: Any, contexts: Contexts, redacted: Sequence[str] = (), former: Contexts = ()) -> str | None:
-    """The sentence, each key looked up in one context after the other; None where a value is missing or of no use.
+def fill(template: Any, contexts: Contexts, redactor: Redactor) -> str | None:
+    """Fill the template with values from the first context that has them, redacted.
 
-    In place of the values of `masked` keys, also of those in `former` contexts, stand the keys in brackets, in place of
-    card numbers these words.
+    Returns None if a value is missing or unusable, or if personal values cannot be recognized.
     """
+    if redactor.shows_nothing:
+        return None
     try:
-        return "".join(
-            part.text + _shown(part, contexts, redacted, former) for part in wording_templates.parse(str(template))
-        )
+        parts = wording_templates.parse(str(template))
+        return "".join(part.text + _shown(part, contexts, redactor) for part in parts)
     except (LookupError, ValueError, ArithmeticError):
         return None
 
@@ -46,13 +48,13 @@ def amount(key: str, contexts: Contexts) -> tuple[Decimal, str]:
     return _finite(_value(key, contexts)), _currency(contexts)
 
 
-def _shown(part: Part, contexts: Contexts, redacted: Sequence[str], former: Contexts) -> str:
+def _shown(part: Part, contexts: Contexts, redactor: Redactor) -> str:
     if not part.key:
         return ""
     value = _value(part.key, contexts)
-    if part.key in redacted:
+    if part.key in redactor.hidden_keys:
         return f"[{part.key}]"
-    return TURNS.sub("", redaction.redact(_written(value, part.format, contexts), redacted, *contexts, *former))
+    return TURNS.sub("", redactor(_written(value, part.format, contexts), *contexts))
 
 
 def _value(key: str, contexts: Contexts) -> Any:

@@ -10,6 +10,7 @@ from sagas.operations import Actor
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.presentation.execution_view import view_of
 from sagas.presentation.overview import case_of
+from sagas.presentation.redactor import redactor_for
 from tests.support import new_id, run_saga
 from tests.support.bookings import BOOKING, PAYMENT
 
@@ -40,7 +41,8 @@ def waiting(plant):
 def case(execution, *, personal=False):
     """What is said of the case, for who may see personal values or not."""
     execution = SagaExecution.objects.get(pk=execution.pk)
-    return case_of(view_of(execution), personal=personal)
+    view = view_of(execution)
+    return case_of(view, redactor_for(execution, view.saga, personal=personal))
 
 
 def verdict(execution, **options):

@@ -11,6 +11,7 @@ from sagas import StepFailed
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import view_of
 from sagas.presentation.overview import case_of
+from sagas.presentation.redactor import redactor_for
 from tests.support import lost, new_id
 
 from .cases import ANA, book, case, pay, scene, sentences, verdict, waiting
@@ -237,4 +238,4 @@ def test_what_can_be_said_in_full_takes_few_queries(plant, django_assert_max_num
     view = view_of(execution)
 
     with django_assert_max_num_queries(3):
-        case_of(view, personal=False)
+        case_of(view, redactor_for(execution, view.saga, personal=False))

@@ -7,9 +7,9 @@ from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
 from sagas.engine.leased_execution import load_history
 from sagas.presentation.labels import step_label
-from sagas.presentation.messages import message, steps_told
 from tests.support import new_id, run_saga
 from tests.support.bookings import BOOKING, PAYMENT
+from tests.support.readers import message, steps
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ DECLINED = "pm_card_chargeDeclined"
 
 def sentences(execution, saga, **options):
     """What is told of each step."""
-    return [step.sentence for step in steps_told(execution, saga, load_history(execution), **options)]
+    return [step.sentence for step in steps(execution, saga, **options)]
 
 
 def book(max_seconds=None, **changes):

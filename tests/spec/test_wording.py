@@ -8,8 +8,9 @@ from sagas import OutcomeUnknown, RetryLater, Saga, SagaState, StepFailed, Still
 from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
 from sagas.presentation.labels import step_label_anywhere
-from sagas.presentation.messages import CustomerState, customer_state, message, settled_by_hand, steps_told
+from sagas.presentation.messages import CustomerState, customer_state, settled_by_hand
 from tests.support import Registered, Stage, lost, new_id, run
+from tests.support.readers import message, steps
 
 pytestmark = pytest.mark.django_db
 
@@ -20,9 +21,7 @@ AGAIN = {"retry_delay": 60, "max_delay": 60}
 
 def told(execution, saga=None, **options):
     """Each step as people are told of it: status and sentence."""
-    return [
-        (step.status.value, step.sentence) for step in steps_told(execution, saga, load_history(execution), **options)
-    ]
+    return [(step.status.value, step.sentence) for step in steps(execution, saga, **options)]
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from sagaproject.bookings.page import headlines
 from sagaproject.bookings.page.headlines import PageState
 from sagaproject.bookings.services import WHY_NOT_PAY, needs_staff
 from sagas import Saga
-from sagas.definition.registry import get_saga
 from sagas.definition.states import TERMINAL, Direction, Ending, SagaState
-from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
 from sagas.operations import Operation
+from sagas.presentation.execution_view import view_of
 from sagas.presentation.labels import step_label
 from sagas.presentation.messages import StepStatus, StepTold, customer_state, message, steps_told
+from sagas.presentation.redactor import redactor_for
 
 NOTHING_DONE = (StepStatus.WAITING, StepStatus.REFUSED)
 ACTIVE = frozenset({PageState.PROCESSING, PageState.CONFIRMED})
@@ -141,15 +141,16 @@ class Progress:
 
 
 def _saga_progress(execution: SagaExecution, texts: Mapping[PageState, Any]) -> SagaProgress:
-    saga, state, history = get_saga(execution.saga_name), _page_state(execution), load_history(execution)
+    view, state = view_of(execution), _page_state(execution)
+    redactor = redactor_for(execution, view.saga, personal=True)
     asked = state in (PageState.CANCELLING, PageState.CANCELLED)
-    steps = steps_told(execution, saga, history, personal=True)
+    steps = steps_told(view, redactor)
     return SagaProgress(
         state=state,
         headline=str(texts[state]),
-        sentence="" if asked else message(execution, saga, personal=True, history=history),
+        sentence="" if asked else message(execution, view.saga, redactor, history=view.history),
         reason=_why_declined(execution) if state is PageState.NOT_BOOKED else "",
-        lines=tuple(_line(step, saga) for step in _relevant_steps(steps, execution)),
+        lines=tuple(_line(step, view.saga) for step in _relevant_steps(steps, execution)),
         not_compensated=tuple(step.name for step in steps if step.status is StepStatus.NOT_COMPENSATED),
     )
 

@@ -17,6 +17,7 @@ from sagas.operations import Actor
 from sagas.operations.corrections import Correction, correct_and_go_on, plan_correction
 from sagas.operations.handlers import definition_of
 from sagas.operations.preview_text import describe
+from sagas.presentation.redactor import redactor_for
 
 from .forms import ActForm
 from .input_form import PREFIX, VERSION, InputForm
@@ -71,7 +72,9 @@ class CorrectPage(ActPage):
 
     def confirmation(self, correction: Correction, form: InputForm, reason: ActForm) -> HttpResponse:
         """The difference, and what follows from it."""
-        told = describe(correction.preview, correction.view, personal=self.personal)
+        view, before = correction.view, correction.before
+        redactor = redactor_for(view.execution, view.saga, personal=self.personal, corrected=before)
+        told = describe(correction.preview, view, redactor)
         changes = [self._change(correction, form, key) for key in correction.changed]
         about: dict[str, Any] = {"told": told, "changes": changes, "input": form}
         return self.rendered(CONFIRM, preview=correction.preview, form=reason, **about)

@@ -13,7 +13,7 @@ from rest_framework import serializers
 from sagas.definition.exceptions import InvalidInput
 from sagas.definition.saga import Saga
 from sagas.models import SagaExecution
-from sagas.presentation.redactor import veil_over
+from sagas.presentation.redactor import redactor_for
 
 from .fields import JSONObject, field_for, json_field
 
@@ -80,7 +80,7 @@ def _writable(saga: Saga) -> dict[str, Any] | None:
 
 def _hidden_keys(saga: Saga, execution: SagaExecution) -> set[str]:
     """The keys whose values are personal, or quote what is."""
-    seen = veil_over(execution, saga, personal=False)(execution.input) or {}
+    seen = redactor_for(execution, saga, personal=False)(execution.input) or {}
     return {
         key for key, value in execution.input.items() if key in saga.personal or key not in seen or seen[key] != value
     }

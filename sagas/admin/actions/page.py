@@ -17,7 +17,7 @@ from sagas.operations import Actor, Operation, Preview
 from sagas.operations.permissions import PERSONAL
 from sagas.operations.preview_text import PreviewText, describe
 from sagas.presentation.execution_view import ExecutionView, load_view
-from sagas.presentation.redactor import veil_over
+from sagas.presentation.redactor import Redactor, redactor_for
 
 from .buttons import as_sentence, offered, unreadable
 from .forms import ActForm
@@ -104,18 +104,22 @@ class ActPage:
     def told(self, preview: Preview) -> PreviewText:
         """The preview in words; looked at after it, so that what is told is never older than what is confirmed."""
         seen = self.view()
-        return describe(preview, seen, personal=self.personal)
+        return describe(preview, seen, self.redactor_for(seen))
 
     def view(self) -> ExecutionView:
         """The execution with its history, as it is now."""
         return load_view(self.execution.saga_id)
+
+    def redactor_for(self, view: ExecutionView) -> Redactor:
+        """The redactor for the user."""
+        return redactor_for(view.execution, view.saga, personal=self.personal)
 
     def redacted(self, text: str) -> str:
         """The text without what is personal, unless the user may see that."""
         seen = self.view()
         if seen.saga is None:  # nothing but our own words is told then
             return text
-        told: str = veil_over(seen.execution, seen.saga, personal=self.personal)(text)
+        told: str = self.redactor_for(seen)(text)
         return told
 
     def shown_anew(self) -> HttpResponse:

@@ -72,7 +72,7 @@ class ResolvePage(ActPage):
         tried = facts_of(seen.history)[step].last
         if word is Resolution.NOT_DONE and Direction.ACTION not in tried:
             key = ""  # its own words say that it was tried
-        said = messages.sentence_of(step, key, without, seen.execution, seen.saga, personal=self.personal)
+        said = messages.sentence_of(seen, step, key, without, self.redactor_for(seen))
         stays = str(STAYS) if word is Resolution.DONE and Direction.COMPENSATION in tried else ""
         follows, refund = self._what_follows(seen, step, word)
         sentences = (sentence for sentence in (said, stays, follows) if sentence)
@@ -103,6 +103,6 @@ class ResolvePage(ActPage):
         steps = [found for name in names if (found := saga and saga.step(name)) and found.money]
         if not steps:
             return str(without), None
-        hidden = saga.personal if saga and not self.personal else ()
+        hidden = self.redactor_for(seen).hidden_keys
         known = total_of(steps, (seen.execution.context, seen.execution.input), hidden)
         return str(sentence) % {"sum": known or f"[{steps[0].money}]"}, known or HiddenAmount(seen.execution.saga_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.utils.functional import Promise
@@ -17,7 +17,7 @@ from sagas.models.clock import CLOCK
 from sagas.presentation.labels import name_label
 from sagas.presentation.messages import StepStatus
 from sagas.presentation.overview import Case, case_of
-from sagas.presentation.redactor import Veil, veil_over
+from sagas.presentation.redactor import Redactor
 from sagas.presentation.step_lines import Line
 
 from .events import events_of
@@ -42,17 +42,17 @@ class Group:
     lines: tuple[Line, ...]
 
 
-def live_part(file: File, *, personal: bool) -> dict[str, Any]:
+def live_part(file: File, redactor: Redactor) -> dict[str, Any]:
     """What the page keeps telling while the execution goes on."""
-    execution, saga = file.view.execution, file.view.saga
-    case = case_of(file.view, personal=personal)
-    attempts = attempts_of(file, veil_over(execution, saga, personal=personal))
+    execution = file.view.execution
+    case = case_of(file.view, redactor)
+    attempts = attempts_of(file, redactor)
     runs = by_run(attempts)
     return {
         "execution": execution,
         "case": case,
         "groups": _groups(case, goes_on=execution.state in BEFORE_THE_END),
-        "facts": _facts(file, personal=personal),
+        "facts": _facts(file, redactor),
         "picture": picture_of(file, attempts),
         "attempts": runs.pop(execution.run, []),
         "earlier_runs": runs,
@@ -62,18 +62,17 @@ def live_part(file: File, *, personal: bool) -> dict[str, Any]:
     }
 
 
-def other_parts(file: File, *, personal: bool, revealed: bool) -> dict[str, Any]:
+def other_parts(file: File, redactor: Redactor, *, revealed: bool) -> dict[str, Any]:
     """What does not change by itself: events, notes, and the technical view, redacted unless it is revealed."""
-    veil = veil_over(file.view.execution, file.view.saga, personal=personal)
-    events = events_of(file, veil)
-    bare = veil_over(file.view.execution, file.view.saga, personal=revealed)
+    events = events_of(file, redactor)
+    technical = redactor if redactor.shows_personal is revealed else replace(redactor, shows_personal=revealed)
     return {
         "events": [event for event in events if not event.is_note],
         "notes": [event for event in events if event.is_note],
         "revealed": revealed,
-        "input": _as_text(_redacted(file.view.execution.input, bare)),
-        "context": _as_text(_redacted(file.view.execution.context, bare)),
-        "step_runs": [(run, _as_text(_redacted(run.output, bare))) for run in file.attempts],
+        "input": _as_text(_redacted(file.view.execution.input, technical)),
+        "context": _as_text(_redacted(file.view.execution.context, technical)),
+        "step_runs": [(run, _as_text(_redacted(run.output, technical))) for run in file.attempts],
     }
 
 
@@ -115,12 +114,12 @@ def _with_lines(groups: Iterable[Group]) -> list[Group]:
     return [group for group in groups if group.lines]
 
 
-def _facts(file: File, *, personal: bool) -> list[tuple[str, str]]:
+def _facts(file: File, redactor: Redactor) -> list[tuple[str, str]]:
     """The customer, and what the case is known by elsewhere."""
     saga, known = file.view.saga, {**file.view.execution.input, **file.view.execution.context}
     keys = dict.fromkeys([*saga.references, *saga.personal]) if saga else {}
     facts = {key: known[key] for key in keys if known.get(key)}
-    seen = veil_over(file.view.execution, saga, personal=personal)(facts)
+    seen = redactor(facts)
     return [(name_label(key), _as_text(value)) for key, value in (seen or {}).items()]
 
 
@@ -132,11 +131,11 @@ def _more(file: File) -> dict[str, int] | None:
     return {"shown": len(file.attempts), "all": file.all_attempts, "before": older}
 
 
-def _redacted(value: Any, veil: Veil) -> Any:
+def _redacted(value: Any, redactor: Redactor) -> Any:
     """The value as it may be shown; where nobody can tell what is personal, its keys only."""
-    if veil.blind and not veil.personal and isinstance(value, Mapping):
+    if redactor.shows_nothing and isinstance(value, Mapping):
         return {key: f"[{key}]" for key in value}
-    return veil(value)
+    return redactor(value)
 
 
 def _as_text(value: Any) -> str:

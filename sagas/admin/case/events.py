@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from sagas.definition.saga import Saga
 from sagas.models import STATES, SagaEvent
 from sagas.presentation.labels import name_label, step_label
-from sagas.presentation.redactor import Veil
+from sagas.presentation.redactor import Redactor
 from sagas.presentation.time_format import format_moment
 
 from .load import File
@@ -64,20 +64,21 @@ class Event:
     is_note: bool
 
 
-def events_of(file: File, veil: Veil) -> list[Event]:
+def events_of(file: File, redactor: Redactor) -> list[Event]:
     """Each event that is shown, newest first."""
-    return [_event(event, file.view.saga, veil) for event in file.events]
+    return [_event(event, file.view.saga, redactor) for event in file.events]
 
 
-def _event(event: SagaEvent, saga: Saga | None, veil: Veil) -> Event:
+def _event(event: SagaEvent, saga: Saga | None, redactor: Redactor) -> Event:
+    before, after = redactor(event.data.get("former")), redactor(event.data.get("changes"))
     return Event(
         at=format_moment(event.at),
         who=event.actor_name or gettext("Somebody"),
         sentence=_sentence(event, saga),
         source=SOURCES.get(event.source, event.source),
-        why=veil(event.reason or event.data.get("held") or ""),
-        evidence=veil(event.data.get("evidence") or ""),
-        changes=[*_moves(event.data), *_corrections(veil(event.data.get("former")), veil(event.data.get("changes")))],
+        why=redactor(event.reason or event.data.get("held") or ""),
+        evidence=redactor(event.data.get("evidence") or ""),
+        changes=[*_moves(event.data), *_corrections(before, after)],
         is_note=event.kind == Kind.NOTE,
     )
 

@@ -16,7 +16,7 @@ from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Ending, Outcome
 from sagas.models import StepRun
 from sagas.presentation.labels import step_label
-from sagas.presentation.redactor import Veil
+from sagas.presentation.redactor import Redactor
 from sagas.presentation.step_lines import error_in_words
 from sagas.presentation.time_format import format_moment, format_span
 
@@ -96,9 +96,9 @@ class Picture:
     gaps: list[tuple[int, str]]
 
 
-def attempts_of(file: File, veil: Veil) -> list[Attempt]:
+def attempts_of(file: File, redactor: Redactor) -> list[Attempt]:
     """Each attempt that is shown, oldest first."""
-    return [_attempt(run, file.view.saga, veil) for run in file.attempts]
+    return [_attempt(run, file.view.saga, redactor) for run in file.attempts]
 
 
 def picture_of(file: File, attempts: Sequence[Attempt]) -> Picture | None:
@@ -114,7 +114,7 @@ def picture_of(file: File, attempts: Sequence[Attempt]) -> Picture | None:
     return Picture(end + END, HEAD + LANE * len(names), lanes, bars, gaps)
 
 
-def _attempt(run: StepRun, saga: Saga | None, veil: Veil) -> Attempt:
+def _attempt(run: StepRun, saga: Saga | None, redactor: Redactor) -> Attempt:
     direction, outcome = Direction(run.direction), Outcome(run.outcome)
     resolved = RESOLUTIONS.get(run.resolution, "")
     error = error_in_words(run.error_type, run.error_message)
@@ -126,7 +126,7 @@ def _attempt(run: StepRun, saga: Saga | None, veil: Veil) -> Attempt:
         then=_then(run),
         started=format_moment(run.started_at),
         took=format_span(run.duration()),
-        error=veil(error),
+        error=redactor(error),
     )
 
 

@@ -20,6 +20,7 @@ from sagas.models import SagaExecution
 from sagas.operations import Actor, note, reveal
 from sagas.operations.permissions import PERSONAL, may_note
 from sagas.presentation.labels import name_label
+from sagas.presentation.redactor import Redactor, redactor_for
 from sagas.storage import database
 
 from .context import is_live, live_part, other_parts, waits
@@ -55,7 +56,8 @@ def _live(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None:
         return unchanged
-    context = _live_context(request, _file(model_admin, request, pk))
+    file = _file(model_admin, request, pk)
+    context = _live_context(request, file, _redactor(request, file))
     return TemplateResponse(request, "admin/sagas/_case.html", context, headers={"ETag": tag})
 
 
@@ -131,11 +133,11 @@ def _rendered(
     revealed: bool = False,
     sent: NoteForm | RevealForm | None = None,
 ) -> HttpResponse:
-    personal = request.user.has_perm(PERSONAL)
+    redactor = _redactor(request, file)
     context = {
         **model_admin.admin_site.each_context(request),
-        **_live_context(request, file),
-        **other_parts(file, personal=personal, revealed=revealed),
+        **_live_context(request, file, redactor),
+        **other_parts(file, redactor, revealed=revealed),
         "title": str(file.view.execution),
         "what": name_label(file.view.execution.saga_name),
         "opts": model_admin.opts,
@@ -143,15 +145,19 @@ def _rendered(
         "note_form": sent if isinstance(sent, NoteForm) else _note_form(),
         "reveal_form": sent if isinstance(sent, RevealForm) else _reveal_form(),
         "may_note": may_note(request.user),
-        "may_reveal": personal,
+        "may_reveal": redactor.shows_personal,
     }
     return TemplateResponse(request, "admin/sagas/case.html", context)
 
 
-def _live_context(request: HttpRequest, file: File) -> dict[str, Any]:
+def _live_context(request: HttpRequest, file: File, redactor: Redactor) -> dict[str, Any]:
     buttons, blocked_reasons = acts.offered(request, file.view.execution, file.view if file.operable else None)
-    told = live_part(file, personal=request.user.has_perm(PERSONAL))
+    told = live_part(file, redactor)
     return {**told, "buttons": buttons, "refusals": blocked_reasons}
+
+
+def _redactor(request: HttpRequest, file: File) -> Redactor:
+    return redactor_for(file.view.execution, file.view.saga, personal=request.user.has_perm(PERSONAL))
 
 
 def _tag(request: HttpRequest, execution: SagaExecution) -> str:

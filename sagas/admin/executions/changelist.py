@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from sagas.models import SagaExecution
 from sagas.operations.permissions import PERSONAL
+from sagas.presentation.redactor import redactors_for
 
 from . import dates as days
 from . import rows
@@ -95,7 +96,7 @@ class ExecutionList(ChangeList):
 
 
 def _told(request: HttpRequest, executions: list[SagaExecution]) -> list[SagaExecution]:
-    told = rows.tell(executions, personal=request.user.has_perm(PERSONAL))
+    told = rows.tell(executions, redactors_for(executions, personal=request.user.has_perm(PERSONAL)))
     for execution in executions:
         execution.told = told[execution.pk]  # type: ignore[attr-defined]
     return executions

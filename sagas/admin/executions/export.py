@@ -18,13 +18,12 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sagas.definition.registry import all_sagas
 from sagas.definition.states import UNFINISHED, Priority
 from sagas.engine.logs import log
 from sagas.models import SagaExecution
 from sagas.models.querysets import ExecutionQuerySet
 from sagas.operations.permissions import EXPORT, PERSONAL, VIEW
-from sagas.presentation.redactor import veil_over
+from sagas.presentation.redactor import Redactor, redactors_for
 
 from . import rows
 from .rows import Told
@@ -95,10 +94,12 @@ def _lines(request: HttpRequest, executions: ExecutionQuerySet) -> Iterator[str]
     try:
         yield BYTE_ORDER_MARK + writer.writerow(COLUMNS)
         for chunk in _chunks(executions):
-            told = rows.tell(chunk, personal=personal)
+            redactors = redactors_for(chunk, personal=personal)
+            told = rows.tell(chunk, redactors)
             for row in chunk:
                 count += 1
-                yield writer.writerow([_safe(value) for value in _cells(row, told[row.pk], personal=personal).values()])
+                cells = _cells(row, told[row.pk], redactors[row.pk])
+                yield writer.writerow([_safe(value) for value in cells.values()])
     finally:
         log(logging.INFO, "export.made", by=request.user.get_username(), rows=count, personal=personal)
 
@@ -114,7 +115,7 @@ def _chunks(executions: ExecutionQuerySet) -> Iterator[list[SagaExecution]]:
         rest = older.exclude(created_at=last.created_at, pk__gte=last.pk)
 
 
-def _cells(row: SagaExecution, told: Told, *, personal: bool) -> dict[str, Any]:
+def _cells(row: SagaExecution, told: Told, redactor: Redactor) -> dict[str, Any]:
     """The value of each of COLUMNS."""
     waits = row.state in UNFINISHED and not row.leased
     return {
@@ -123,7 +124,7 @@ def _cells(row: SagaExecution, told: Told, *, personal: bool) -> dict[str, Any]:
         "what": told.sentence,
         "references": "; ".join(f"{key}: {value}" for key, value in told.references),
         "state": row.state.value,
-        "held": _why_held(row, personal=personal),
+        "held": redactor(row.held) if row.held else "",
         "needs_attention": "yes" if row.needs_attention else "no",
         "priority": Priority(row.priority).name.lower(),
         "steps_done": told.done,
@@ -135,13 +136,6 @@ def _cells(row: SagaExecution, told: Told, *, personal: bool) -> dict[str, Any]:
         "duration_seconds": round(row.duration(), 3) if row.started_at else "",
         "next_attempt_at": _moment(row.due_at) if waits else "",
     }
-
-
-def _why_held(row: SagaExecution, *, personal: bool) -> str:
-    if not row.held:
-        return ""
-    told: str = veil_over(row, all_sagas().get(row.saga_name), personal=personal)(row.held)
-    return told
 
 
 class _Echo:

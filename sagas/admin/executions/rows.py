@@ -19,8 +19,7 @@ from sagas.definition.states import SagaState
 from sagas.models import SagaExecution, SagaReference
 from sagas.models.querysets import fold
 from sagas.presentation import labels, messages
-from sagas.presentation.redactor import Veil, veil_over
-from sagas.presentation.superseded_values import read_former_inputs
+from sagas.presentation.redactor import Redactor
 
 
 @dataclass(frozen=True)
@@ -44,41 +43,40 @@ def readable(executions: QuerySet[SagaExecution]) -> QuerySet[SagaExecution]:
     return as_texts(executions, OF_EXECUTIONS)
 
 
-def tell(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, Told]:
+def tell(executions: Sequence[SagaExecution], redactors: Mapping[int, Redactor]) -> dict[int, Told]:
     """What is told of each of these, which must come from `readable`, by its id."""
     references: dict[int, list[tuple[str, str]]] = {execution.pk: [] for execution in executions}
     rows = SagaReference.objects.filter(execution__in=list(references)).order_by("id")
     for pk, key, value in rows.values_list("execution_id", "key", "value"):
         references[pk].append((key, value))
     by_hand = messages.settled_by_hand(executions)
-    if not personal:
-        read_former_inputs(executions)
-    return {row.pk: _told(row, references[row.pk], personal=personal, by_hand=row.pk in by_hand) for row in executions}
+    return {row.pk: _told(row, references[row.pk], redactors[row.pk], by_hand=row.pk in by_hand) for row in executions}
 
 
-def _told(execution: SagaExecution, references: Sequence[tuple[str, str]], *, personal: bool, by_hand: bool) -> Told:
+def _told(
+    execution: SagaExecution, references: Sequence[tuple[str, str]], redactor: Redactor, *, by_hand: bool
+) -> Told:
     saga = all_sagas().get(execution.saga_name)
     mended(execution, OF_EXECUTIONS)
     failed = execution.failed_step
-    veil = veil_over(execution, saga, personal=personal)
     return Told(
         saga=labels.name_label(execution.saga_name),
-        sentence=messages.message(execution, saga, personal=personal, by_hand=by_hand),
+        sentence=messages.message(execution, saga, redactor, by_hand=by_hand),
         failed_step=labels.step_label(failed, saga) if failed else "",
-        references=() if veil.blind else _shown(execution, saga, references, veil),
+        references=() if redactor.shows_nothing else _shown(execution, saga, references, redactor),
         done=len(execution.steps_completed),
         planned=len(execution.plan),
     )
 
 
 def _shown(
-    execution: SagaExecution, saga: Saga | None, references: Sequence[tuple[str, str]], veil: Veil
+    execution: SagaExecution, saga: Saga | None, references: Sequence[tuple[str, str]], redactor: Redactor
 ) -> tuple[tuple[str, str], ...]:
     """In the saga's own order."""
     order = {key: place for place, key in enumerate(saga.references if saga else ())}
     contexts = (execution.context, execution.input)
     given = [(key, _as_given(key, value, contexts)) for key, value in references]
-    seen = [(key, veil({key: value})[key]) for key, value in given]
+    seen = [(key, redactor({key: value})[key]) for key, value in given]
     return tuple(sorted(seen, key=lambda pair: order.get(pair[0], len(order))))
 
 

@@ -1,0 +1,17 @@
+"""What readers get to see of an execution, with its personal values or without them."""
+
+from sagas.engine.leased_execution import load_history
+from sagas.presentation import messages
+from sagas.presentation.execution_view import ExecutionView
+from sagas.presentation.redactor import redactor_for
+
+
+def message(execution, saga, *, personal=False, **options):
+    """The message to the customer."""
+    return messages.message(execution, saga, redactor_for(execution, saga, personal=personal), **options)
+
+
+def steps(execution, saga, *, personal=False):
+    """The status and the sentence of each step."""
+    view = ExecutionView(execution, saga, load_history(execution))
+    return messages.steps_told(view, redactor_for(execution, saga, personal=personal))
