@@ -1,7 +1,7 @@
-# One door for each job; `make` alone lists them. Nothing here needs more than Python and make; only `make prove`
-# checks the model of the engine where there is Java, too.
+# One target for each job; `make` alone lists them. They need Python and make. `make prove` also checks the model of the
+# engine if Java is installed.
 
-# `make test PYTHON=python3.13` uses that interpreter, in a virtual environment of its own.
+# `make test PYTHON=python3.13` uses that interpreter in a virtual environment of its own.
 ifeq ($(origin PYTHON),undefined)
 PYTHON := python3
 VENV := .venv
@@ -13,9 +13,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 MANAGE := $(BIN)/python manage.py
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock"
-# Three workers for two cores: many tests wait for another process.
+# Three workers for two cores, because many tests wait for another process.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
-# A database named in the caller's environment must not turn the SQLite run into another one.
+# A database in the caller's environment must not change the SQLite run.
 ON_SQLITE := env -u DATABASE_URL -u SANDBOX_DATABASE_URL
 ON_POSTGRESQL := $(BIN)/python -m tests.postgres --
 
@@ -26,15 +26,15 @@ COVER ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test prove chaos check format messages bench lock clean
 
-help: ## List what there is
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make test ARGS="-x tests/test_layers.py" passes arguments to pytest.'
 	@echo '  make test PYTHON=python3.13 uses another interpreter, in .venv-python3.13.'
 
-setup: $(STAMP) ## Make the virtual environment with everything the other targets need
+setup: $(STAMP) ## Create the virtual environment that the other targets need
 
-# The stamp is written last, so an installation that broke off is begun anew.
+# The stamp is written last, so that an interrupted installation starts again.
 $(STAMP): requirements.txt requirements-dev.txt
 	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo 'No "$(PYTHON)" here. Install Python 3.11 or later, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python' >&2; \
@@ -47,13 +47,13 @@ $(STAMP): requirements.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-demo: $(STAMP) ## Set up, migrate, run sagas into every outcome, start workers and web server
+demo: $(STAMP) ## Set up, migrate, run sagas into every outcome, start workers and a web server
 	$(MANAGE) migrate --verbosity 0
 	$(MANAGE) migrate --verbosity 0 --database sandbox
 	$(MANAGE) saga_demo
 
-# `make test COVER=1` counts coverage, on SQLite only: little is left that only PostgreSQL runs.
-test: $(STAMP) ## Run the tests on SQLite, then those that have to do with the database on PostgreSQL
+# `make test COVER=1` measures coverage on SQLite, which runs nearly all of the code.
+test: $(STAMP) ## Run the quick tests on SQLite, then those that depend on the database on PostgreSQL
 	$(BIN)/coverage erase
 	$(ON_SQLITE) $(PYTEST) -m "not untraced and not prove" $(if $(COVER),--cov --cov-report=) $(ARGS)
 ifeq ($(strip $(ARGS)),)
@@ -64,11 +64,11 @@ ifneq ($(COVER),)
 	$(BIN)/coverage report --skip-covered --fail-under=95
 endif
 
-prove: $(STAMP) ## Run what takes long: crashes, races, chaos, mutants, the model, browsers; and the rest on PostgreSQL
+prove: $(STAMP) ## Run the slow tests: crashes, races, chaos, mutants, the model, browsers; and the rest on PostgreSQL
 	$(ON_SQLITE) $(PYTEST) -m prove $(ARGS)
 	$(ON_POSTGRESQL) $(PYTEST) -m "(prove or surface) and not once" $(ARGS)
 
-chaos: $(STAMP) ## Kill, pause and restart everything for half an hour, while the provider fails; no promise may break
+chaos: $(STAMP) ## Kill, pause and restart everything for half an hour while the provider fails
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(STAMP) ## Check format, lint, types, layers, sizes, names, migrations and settings
@@ -80,21 +80,21 @@ check: $(STAMP) ## Check format, lint, types, layers, sizes, names, migrations a
 	$(MANAGE) makemigrations --check --dry-run
 	$(MANAGE) check
 
-format: $(STAMP) ## Format the code and repair what ruff can repair
+format: $(STAMP) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-messages: $(STAMP) ## Enter what the code marks for translation into the catalogs, and compile them
+messages: $(STAMP) ## Update the translation catalogs and compile them
 	$(BIN)/python -m tests.messages
 
-bench: $(STAMP) ## Measure what a saga costs, beside the floor of plain SQL
+bench: $(STAMP) ## Measure what a saga costs, compared with plain SQL
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-lock: $(STAMP) ## Write requirements*.txt anew from requirements*.in
+lock: $(STAMP) ## Write requirements*.txt from requirements*.in
 	$(LOCK) --upgrade --output-file requirements.txt requirements.in
 	$(LOCK) --upgrade --output-file requirements-dev.txt requirements-dev.in
 
-clean: ## Remove what the other targets made, the demo's databases included
+clean: ## Remove what the other targets created, including the demo's databases
 	rm -rf .venv .venv-* .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf staticfiles db.sqlite3* sandbox.sqlite3*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

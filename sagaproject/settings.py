@@ -1,4 +1,4 @@
-"""Settings of the demo project; each environment variable they read is in the README's table.
+"""Settings of the demo project. docs/REFERENCE.md lists the environment variables that they read.
 
 With none set this is a development machine: DEBUG on, loopback only, SQLite files beside manage.py and a
 secret key made once. Setting SECRET_KEY makes it a deployment.
@@ -186,8 +186,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Sagas and their providers
 
-# Everything has a default; the README lists the keys. What the environment lays over it is for processes that a test
-# or a drill starts with a lease of two seconds, say; what a deployment needs for good belongs here.
+# Every key has a default; docs/REFERENCE.md lists them. SAGAS_SETTINGS is for tests and drills, for example with a
+# lease of two seconds. What a deployment needs belongs here.
 SAGAS: dict[str, Any] = {
     "CURRENCY": "BRL",
     "WORLD": "sagaproject.proof.SandboxProviders",

@@ -16,9 +16,9 @@ What we raise at callers (`SagaError`)::
     ├── UnknownSaga       (LookupError)  no saga of that name is registered
     ├── UnknownExecution  (LookupError)  no execution has that id
     ├── SagaConflict                     the id is taken by a saga with another name or input
-    ├── ActRefused                       the operation is not possible now
-    │   ├── VersionMoved                 the execution has another version than the operation is for
-    │   └── CorrectionOnly               the input was corrected, and the operation that follows was refused
+    ├── ActRefused                       the execution's state does not allow the act
+    │   ├── ActOutdated              it was meant for a version that is behind it
+    │   └── ActHalfDone              the first of two acts went through, and this one, the second, did not
     ├── UnreadableRow     (ValueError)   a stored value is not what we write
     ├── InsideTransaction                an inline run was asked for inside an open transaction
     └── SettingsError                    settings.SAGAS has a key or value that we do not know
@@ -125,7 +125,7 @@ class SagaConflict(SagaError):
 
 
 class ActRefused(SagaError):
-    """The operation is not possible now; `sentence` says why, `allowed` names the operations that are possible."""
+    """The execution's state does not allow the act; `allowed` names the acts that it does allow."""
 
     def __init__(self, operation: str, saga_id: str, sentence: str, allowed: Iterable[str] = ()) -> None:
         self.operation, self.saga_id, self.sentence, self.allowed = operation, saga_id, sentence, tuple(allowed)
@@ -134,11 +134,11 @@ class ActRefused(SagaError):
 
 
 class VersionMoved(ActRefused):
-    """The execution has another version than the operation is for."""
+    """The act was meant for a version that the execution has left behind."""
 
 
 class CorrectionOnly(ActRefused):
-    """The input was corrected, and the operation that follows was refused; the sentence says both."""
+    """The first of two acts went through, and the second did not; the sentence says both."""
 
 
 class UnreadableRow(SagaError, ValueError):

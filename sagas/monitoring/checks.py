@@ -26,9 +26,7 @@ OLDEST_SQLITE = (3, 35)
 @register("sagas")
 def check_settings(**_: Any) -> list[CheckMessage]:
     """settings.SAGAS holds what we know, and nothing else."""
-    return [
-        Error(problem, hint="See the settings table in the README.", id="sagas.E001") for problem in conf.problems()
-    ]
+    return [Error(problem, hint="See Settings in docs/REFERENCE.md.", id="sagas.E001") for problem in conf.problems()]
 
 
 @register("sagas")

@@ -39,11 +39,14 @@ def _retry(view: ExecutionView, command: Command) -> SagaExecution:
 
 def _new_run(view: ExecutionView) -> dict[str, Any]:
     history = next_run(view)
-    return history.progress | {
+    return {
         "state": state_after(view.state, StateEvent.RETRY),
         "run": history.run,
         "context": view.execution.input,
         "plan": list(history.plan),
+        "steps_completed": [],
+        "failed_step": "",
+        "compensation_performed": False,
         "started_at": None,
         "action_started": planner.start_mark(definition_of(view), history),
         "pivot_reached": False,

@@ -208,8 +208,7 @@ def test_a_setting_that_cannot_work_is_broken(shell):
     said = shell("saga_doctor", SAGAS_SETTINGS='{"LEASE": 0}')
 
     assert said.out.splitlines()[1] == (
-        "✗ settings: SAGAS['LEASE'] must be more than 0 seconds, not 0. (sagas.E001) "
-        "See the settings table in the README."
+        "✗ settings: SAGAS['LEASE'] must be more than 0 seconds, not 0. (sagas.E001) See Settings in docs/REFERENCE.md."
     )
     assert (said.err, said.code) == ("", 2)
 

@@ -64,7 +64,7 @@ def test_a_setting_that_cannot_work_is_an_error_that_names_it(settings, given, s
     assert str(error.value) == sentence
     found = [check for check in run_checks(tags=["sagas"]) if check.id == "sagas.E001"]
     assert [check.msg for check in found] == [sentence]
-    assert found[0].hint == "See the settings table in the README."
+    assert found[0].hint == "See Settings in docs/REFERENCE.md."
 
 
 def test_all_that_is_wrong_is_said_at_once(settings):

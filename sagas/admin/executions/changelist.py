@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -45,7 +44,7 @@ class ExecutionList(ChangeList):
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, self.more or self.page_num > 1
         self.paginator = Paginator(self.result_list, self.list_per_page)
 
-    @cached_property
+    @property
     def by_day(self) -> dict[str, Any]:
         """The links to years, months and days of executions, with the list's other filters kept."""
         level = days.level(self.params)
