@@ -1,4 +1,4 @@
-"""What all pages have in common: nobody adds, changes or deletes a row by hand."""
+"""Base classes of the admin pages: rows are shown, never edited."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from sagas.operations.permissions import VIEW
 
 
 class ReadOnly:
-    """Nothing can be added, changed or deleted."""
+    """Mixin of a ModelAdmin whose rows nobody may add, change or delete."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
+        """Refuse: rows are written by sagas only."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
+        """Refuse: rows are written by sagas only."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
+        """Refuse: rows are written by sagas only."""
         return False
 
 
 class NoStockPage:
-    """A row has a page of our own, or none: Django's shows each column as it is stored, to whoever may see rows."""
+    """Mixin that hides Django's change page, which would show every column unredacted."""
 
     def change_view(self, request: HttpRequest, object_id: str, *_: Any, **__: Any) -> HttpResponse:
-        """Nobody's, also at an address that only Python takes for a number."""
+        """Answer 404; our own pages have their own URLs."""
         raise Http404
 
 
 class Desk(NoStockPage, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    """A page of its own among the models of the admin's index, for who may see executions."""
+    """A page of its own in the admin index, for users who may view executions."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see executions."""
+        """Require the permission to view executions."""
         return bool(request.user.has_perm(VIEW))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """The same."""
+        """Show it in the index to the same users."""
         return self.has_view_permission(request)
 
     def page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        """The page of this desk, within the admin's frame."""
+        """Render a template within the admin's layout."""
         frame = self.admin_site.each_context(request)
         title = capfirst(self.opts.verbose_name_plural)
         return TemplateResponse(request, template, {**frame, "title": title, "opts": self.opts, **context})

@@ -1,4 +1,4 @@
-"""Pictures of the last day's numbers: where each bar stands, which the template draws; the words say the same."""
+"""Charts of the last 24 hours: bar coordinates for the template, and the same numbers as text."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.utils.translation import gettext
 from sagas.definition.states import TERMINAL, SagaState
 from sagas.monitoring.stats import BOUNDS, FAILED, Day
 
-HOURS = 25  # the first and the last are parts of one
+HOURS = 25  # the first and the last are incomplete
 WIDTH, HEIGHT, GAP = 600, 120, 4
 SHORT, LONG = 10.0, 120.0  # seconds
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A rectangle of what is called `kind`."""
+    """A rectangle; `kind` selects its colour."""
 
     x: float
     y: float
@@ -30,7 +30,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table beside a picture, what it is of and its numbers; or with bars of its own."""
+    """A row of a chart's table, with bars of its own if the chart is drawn in the table."""
 
     label: str
     numbers: tuple[int, ...]
@@ -39,25 +39,25 @@ class Row:
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture, what it says in a sentence, and its table."""
+    """A chart, its summary and its table."""
 
-    says: str
+    summary: str
     bars: list[Bar]
     rows: list[Row]
 
 
 def success(day: Day) -> Chart:
-    """One bar, as long as all that has ended."""
+    """Return one bar: succeeded out of all that ended."""
     good, total = day.count(SagaState.SUCCEEDED), day.count(*TERMINAL)
     width = round(good / total * WIDTH, 1) if total else 0.0
-    words = gettext("%(rate)s %% succeeded: %(good)s of %(total)s.")
+    summary = gettext("%(rate)s %% succeeded: %(good)s of %(total)s.")
     rate = formats.number_format((day.success_rate or 0.0) * 100, 1)
     bars = [Bar(0, 0, width, HEIGHT, "good"), Bar(width, 0, WIDTH - width, HEIGHT, "bad")]
-    return Chart(words % {"rate": rate, "good": number(good), "total": number(total)}, bars, [])
+    return Chart(summary % {"rate": rate, "good": number(good), "total": number(total)}, bars, [])
 
 
 def throughput(day: Day) -> Chart:
-    """A bar for each hour, what failed upon what succeeded."""
+    """Return a stacked bar for each hour: succeeded below, failed above."""
     first = timezone.localtime(day.since).replace(minute=0, second=0, microsecond=0)
     rows = []
     for hour in (first + dt.timedelta(hours=place) for place in range(HOURS)):
@@ -65,21 +65,21 @@ def throughput(day: Day) -> Chart:
         numbers = (states.get(SagaState.SUCCEEDED, 0), sum(states.get(state, 0) for state in FAILED))
         rows.append(Row(formats.date_format(hour, "SHORT_DATETIME_FORMAT"), numbers))
     most = max(sum(row.numbers) for row in rows)
-    words = gettext("From %(first)s to %(last)s, at most %(most)s in an hour.")
-    return Chart(words % {"first": rows[0].label, "last": rows[-1].label, "most": number(most)}, _stacked(rows), rows)
+    summary = gettext("From %(first)s to %(last)s, peak %(most)s per hour.")
+    return Chart(summary % {"first": rows[0].label, "last": rows[-1].label, "most": number(most)}, _stacked(rows), rows)
 
 
 def durations(day: Day) -> Chart:
-    """A line for each span of time, each with a bar."""
+    """Return a row with a bar for each range of durations."""
     most = max(day.took) or 1
     bars = (Bar(0, 0, round(count / most * WIDTH, 1), HEIGHT, "plain") for count in day.took)
     rows = [Row(label, (count,), (bar,)) for label, count, bar in zip(_spans(), day.took, bars, strict=True)]
-    words = gettext("Half of them took at most %(half)s, 95 %% at most %(most)s.")
-    return Chart(words % {"half": seconds(day.p50), "most": seconds(day.p95)}, [], rows)
+    summary = gettext("p50: %(half)s, p95: %(most)s.")
+    return Chart(summary % {"half": seconds(day.p50), "most": seconds(day.p95)}, [], rows)
 
 
 def seconds(value: float) -> str:
-    """A duration as people write it: 250 ms, 1.5 s, 42 s, 7 min."""
+    """Format a duration: 250 ms, 1.5 s, 42 s, 7 min."""
     if value >= LONG:
         return gettext("%(number)s min") % {"number": number(round(value / 60))}
     if value < 1:
@@ -89,7 +89,7 @@ def seconds(value: float) -> str:
 
 
 def number(value: int) -> str:
-    """A number as people write it."""
+    """Format a number with thousands separators."""
     return formats.number_format(value, force_grouping=True)
 
 
@@ -103,7 +103,7 @@ def _spans() -> list[str]:
 
 
 def _stacked(rows: list[Row]) -> list[Bar]:
-    """A bar for each row, its numbers one upon the other."""
+    """Return the stacked bars of each row."""
     most = max(sum(row.numbers) for row in rows) or 1
     step = WIDTH / len(rows)
     bars = []

@@ -1,4 +1,4 @@
-"""The operations home: what needs people, and how things go."""
+"""The operations home page."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from .tiles import TILES
 
 T = TypeVar("T")
 
-# Seconds for which the numbers are kept; more than COUNTED rows are not counted.
-KEPT, KEPT_OF_DAY = 5, 60
+# Seconds for which the numbers are cached. Rows beyond COUNTED are not counted.
+CACHED, DAY_CACHED = 5, 60
 COUNTED = 1000
 LIST = "admin:sagas_sagaexecution_changelist"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A tile as it is shown: `number` as people write it, and the address of the list behind it."""
+    """A tile: its formatted number and the URL of its list."""
 
     name: str
     title: Promise
-    says: Promise
+    description: Promise
     number: str
     empty: bool
     link: str
@@ -53,7 +53,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Failure:
-    """Where runs have failed: the saga and the step in words, how often, and the address of their list."""
+    """Labels of a saga and its step, how many executions failed there, and the URL of their list."""
 
     saga: str
     step: str
@@ -63,14 +63,14 @@ class Failure:
 
 @admin.register(Operations)
 class OperationsAdmin(Desk):
-    """The operations home: what needs people, and how things go."""
+    """What needs attention, what is running, and charts of the last 24 hours."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The page; its numbers are a few seconds old, those of the day up to a minute."""
+        """Render the page from cached numbers."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        counts, counted_at = _kept("counts", KEPT, _counts)
-        day, day_at = _kept("day", KEPT_OF_DAY, stats.of_last_day)
+        counts, counted_at = _cached("counts", CACHED, _counts)
+        day, day_at = _cached("day", DAY_CACHED, stats.of_last_day)
         return self.page(
             request,
             "admin/sagas/home.html",
@@ -89,30 +89,30 @@ class OperationsAdmin(Desk):
         )
 
 
-def _kept(name: str, seconds: int, find: Callable[[], T]) -> tuple[T, dt.datetime]:
-    """What was found, at most so many seconds ago, and when."""
+def _cached(name: str, seconds: int, find: Callable[[], T]) -> tuple[T, dt.datetime]:
+    """Return what `find` returned at most `seconds` ago, and when that was."""
     key = f"sagas.admin.home.{name}"
-    kept: tuple[T, dt.datetime] | None = cache.get(key)
-    if kept is None:
-        kept = find(), timezone.now()
-        cache.set(key, kept, seconds)
-    return kept
+    cached: tuple[T, dt.datetime] | None = cache.get(key)
+    if cached is None:
+        cached = find(), timezone.now()
+        cache.set(key, cached, seconds)
+    return cached
 
 
 def _counts() -> dict[str, int]:
-    """How many rows each tile has, up to one more than COUNTED."""
+    """Count the rows of each tile, up to COUNTED + 1."""
     executions: ExecutionQuerySet = SagaExecution.objects.order_by()
-    return {name: tile.of(executions).values("pk")[: COUNTED + 1].count() for name, tile in TILES.items()}
+    return {name: tile.select(executions).values("pk")[: COUNTED + 1].count() for name, tile in TILES.items()}
 
 
 def _tile(name: str, count: int) -> Shown:
     tile = TILES[name]
     more = f"{charts.number(COUNTED)}+" if count > COUNTED else charts.number(count)
-    return Shown(name, tile.title, tile.says, more, not count, f"{reverse(LIST)}?{tile.parameters}")
+    return Shown(name, tile.title, tile.description, more, not count, f"{reverse(LIST)}?{tile.parameters}")
 
 
 def _workers() -> dict[str, Any]:
-    """How many workers live, and when the last of any was seen."""
+    """Count the live workers, and find when any was last seen."""
     alive = Count("id", filter=Q(seen_at__gte=ago(SagaWorker.UNSEEN)))
     found = SagaWorker.objects.aggregate(alive=alive, seen_at=Max("seen_at"))
     return {**found, "sentence": _sentence(found["alive"], found["seen_at"])}
@@ -120,19 +120,19 @@ def _workers() -> dict[str, Any]:
 
 def _sentence(alive: int, seen_at: dt.datetime | None) -> str:
     if seen_at is None:
-        return gettext("No worker is alive, and nothing goes on until whoever looks after the system starts one.")
+        return gettext("No worker is running. Nothing continues until an administrator starts one.")
     since = {"count": alive, "time": timesince(seen_at, CLOCK.by_host(), depth=1)}
     if not alive:
         sentence = gettext(
-            "No worker is alive: the last was seen %(time)s ago. "
-            "Nothing goes on until whoever looks after the system starts one."
+            "No worker is running; one was last seen %(time)s ago. "
+            "Nothing continues until an administrator starts one."
         )
         return sentence % since
-    return ngettext("%(count)d worker is alive.", "%(count)d workers are alive.", alive) % since
+    return ngettext("%(count)d worker is running.", "%(count)d workers are running.", alive) % since
 
 
 def _workers_url(request: HttpRequest) -> str:
-    """The list of workers, "" for who may not see it."""
+    """Return the URL of the workers' list, "" for users who may not see it."""
     return reverse("admin:sagas_sagaworker_changelist") if request.user.has_perm("sagas.view_sagaworker") else ""
 
 

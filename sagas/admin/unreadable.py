@@ -1,38 +1,27 @@
-"""Rows of which a column holds what cannot be read: its JSON comes as text, and what is none is taken to be empty."""
+"""Isolate an execution whose row was damaged by hand, so that lists still show the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeVar
-
-from django.db.models import ExpressionWrapper, F, Model, QuerySet, TextField
+from django.db.models import QuerySet
 
 from sagas.definition.exceptions import UnreadableRow
+from sagas.models import SagaExecution
 
-Row = TypeVar("Row", bound=Model)
-
-OF_EXECUTIONS = ("input", "context", "plan", "steps_completed")
-
-
-def as_texts(rows: QuerySet[Row], columns: Iterable[str]) -> QuerySet[Row]:
-    """The same rows, with these columns as text, so that one that cannot be read does not take the others with it."""
-    texts = {f"{name}_text": ExpressionWrapper(F(name), output_field=TextField()) for name in columns}
-    found: QuerySet[Row] = rows.defer(*columns).annotate(**texts)
-    return found
+JSON_COLUMNS = ("input", "context", "plan", "steps_completed")
 
 
-def mended(row: Row, columns: Iterable[str]) -> Row:
-    """The row of `as_texts` with the values of these columns; the names of those that cannot be read in `unreadable`,
-    and empty values in them."""
-    row.unreadable = tuple(name for name in columns if not _was_read(row, name))  # type: ignore[attr-defined]
-    return row
-
-
-def _was_read(row: Model, name: str) -> bool:
-    field: Any = row._meta.get_field(name)
+def read_rows(executions: QuerySet[SagaExecution]) -> list[SagaExecution]:
+    """Read the rows; one that cannot be read comes with empty JSON columns and the column's name in `unreadable`."""
     try:
-        setattr(row, name, field.from_db_value(getattr(row, f"{name}_text"), None, None))
+        return list(executions.defer(None))
     except UnreadableRow:
-        setattr(row, name, field.get_default())
-        return False
-    return True
+        return [_with_json(row) for row in executions.defer(None).defer(*JSON_COLUMNS)]
+
+
+def _with_json(row: SagaExecution) -> SagaExecution:
+    try:
+        row.refresh_from_db(fields=JSON_COLUMNS)
+    except UnreadableRow as error:
+        row.unreadable = (error.column,)
+        row.input, row.context, row.plan, row.steps_completed = {}, {}, [], []
+    return row

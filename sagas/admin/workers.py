@@ -1,4 +1,4 @@
-"""Worker processes, as they last reported themselves."""
+"""The list of worker processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import ReadOnly
 
 @admin.register(SagaWorker)
 class SagaWorkerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    """Worker processes, as they last reported themselves."""
+    """Worker processes with their last heartbeat."""
 
     list_display = ("name", "cluster", "running", "free", "stuck", "draining", "started_at", "seen_at")
     ordering = ("cluster", "name")

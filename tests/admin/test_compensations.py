@@ -330,7 +330,7 @@ def one_of_each(registered, stage, clock):
     [
         ("", {"aside", "failed", "waits", "in_doubt"}),
         ("?kind=pending", {"waits"}),
-        ("?kind=aside", {"aside"}),
+        ("?kind=deferred", {"aside"}),
         ("?kind=failed", {"failed"}),
         ("?kind=in_doubt", {"in_doubt"}),
         ("?saga=aside", {"aside"}),

@@ -64,7 +64,7 @@ FILTERS = {
     "state=failed&state=partially_compensated": {"failed", "failed-unexpectedly", "undone-in-part"},
     "needs_attention=yes": {"failed-unexpectedly", "undone-in-part", "held"},
     "needs_attention=no": {"succeeded", "old", "failed", "waiting", "undoing", "in-hand"},
-    "now=undoing": {"undoing"},
+    "now=compensating": {"undoing"},
     "now=waiting": {"waiting"},
     "now=running": {"in-hand"},
     "now=in_doubt": set(),

@@ -35,7 +35,7 @@ QUERIES = {
     "state=failed&state=partially_compensated": "two states",
     "needs_attention=yes": "what needs attention",
     "now=in_doubt": "what is in doubt",
-    "now=undoing": "what is being undone",
+    "now=compensating": "what is being undone",
     "now=waiting": "what waits",
     "now=running": "what runs",
     "saga=rare": "a saga",

@@ -263,7 +263,7 @@ def test_a_check_that_ends_a_hold_shows_what_may_follow(support, charge_in_doubt
 def test_a_check_that_ends_a_hold_asks_for_confirmation_first(support, charge_in_doubt, stage):
     case = support.get(case_url(charge_in_doubt)).content.decode()
     assert f'href="{act_url(charge_in_doubt, "verify")}">Check with the provider</a>' in case
-    assert 'class="saga-act-at-once"' not in case
+    assert 'class="saga-operation-at-once"' not in case
 
     do(support, charge_in_doubt, "verify")
 

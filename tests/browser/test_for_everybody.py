@@ -59,7 +59,7 @@ def test_a_preview_and_its_errors(agent):
 def test_a_word_on_a_step_and_its_errors(agent):
     page = agent("Support", act_url(too_late(), "resolve"))
     assert flaws(page) == []
-    page.locator(".saga-act-form").evaluate("form => form.noValidate = true")
+    page.locator(".saga-operation-form").evaluate("form => form.noValidate = true")
     press(page)
 
     expect(page.get_by_text("This field is required.")).to_have_count(3)
@@ -132,4 +132,4 @@ def test_the_list_shows_all_that_it_tells_without_scrolling(agent):
 
 def press(page: Page) -> None:
     """Send the form of an act."""
-    page.locator(".saga-act-form button.default").click()
+    page.locator(".saga-operation-form button.default").click()

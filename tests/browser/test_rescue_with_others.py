@@ -124,4 +124,4 @@ def test_of_two_who_press_at_once_one_wins_and_the_other_is_told(agent):
 
 def confirm(page: Page) -> None:
     """Press the button of the page's act."""
-    page.locator(".saga-act-form button.default").click()
+    page.locator(".saga-operation-form button.default").click()

@@ -23,8 +23,8 @@ from .forms import ActForm
 from .input_form import PREFIX, VERSION, InputForm
 from .page import CONFLICT, ActPage, moved
 
-FORM = "admin/sagas/act_input.html"
-CONFIRM = "admin/sagas/act_correct.html"
+FORM = "admin/sagas/correct_input.html"
+CONFIRM = "admin/sagas/correct_confirm.html"
 
 
 @dataclass(frozen=True)

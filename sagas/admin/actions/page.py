@@ -29,7 +29,7 @@ CONFLICT = 409
 class ActPage:
     """Answers with the preview, or does what it previewed; subclasses ask for more than a reason."""
 
-    template = "admin/sagas/act.html"
+    template = "admin/sagas/operation.html"
 
     def __init__(
         self, site: admin.AdminSite, request: HttpRequest, execution: SagaExecution, operation: Operation
@@ -134,7 +134,7 @@ class ActPage:
         buttons, _ = offered(self.request, self.execution)
         moved_on = moved() if self.request.method == "POST" else ""
         told = {"why_not": as_sentence(sentence), "buttons": buttons, "notice": moved_on}
-        return self.rendered("admin/sagas/act_refused.html", CONFLICT, **told)
+        return self.rendered("admin/sagas/operation_blocked.html", CONFLICT, **told)
 
     def half_done(self, refusal: CorrectionOnly) -> HttpResponse:
         """Back to the case file, with what went through and what did not."""

@@ -47,7 +47,7 @@ class BulkOperationAdmin(Desk):
         bulk_operation = self.get_object(request, object_id)
         if bulk_operation is None:
             raise Http404
-        return redirect("admin:sagas_sagaexecution_batch", bulk_operation.pk)
+        return redirect("admin:sagas_sagaexecution_bulk_operation", bulk_operation.pk)
 
     @admin.display(description=_("what"))
     def what(self, bulk_operation: BulkOperation) -> str:

@@ -42,8 +42,8 @@ def urls(model_admin: Any) -> list[URLPattern]:
     view = model_admin.admin_site.admin_view
     page, part = view(partial(_page, model_admin)), view(partial(_part, model_admin), cacheable=True)
     return [
-        path("bulk/<int:pk>/", page, name="sagas_sagaexecution_batch"),
-        path("bulk/<int:pk>/progress/", part, name="sagas_sagaexecution_batch_progress"),
+        path("bulk/<int:pk>/", page, name="sagas_sagaexecution_bulk_operation"),
+        path("bulk/<int:pk>/progress/", part, name="sagas_sagaexecution_bulk_progress"),
     ]
 
 
@@ -57,13 +57,13 @@ def _page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         "opts": BulkOperation._meta,
         "reason": bulk_operation.reason if request.user.has_perm(PERSONAL) else "",
     }
-    return TemplateResponse(request, "admin/sagas/batch.html", context)
+    return TemplateResponse(request, "admin/sagas/bulk_progress.html", context)
 
 
 def _part(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """The part that changes, or 304 where it has not."""
     bulk_operation = _bulk_operation(model_admin, request, pk)
-    response = HttpResponse(render_to_string("admin/sagas/_batch.html", _progress(request, bulk_operation), request))
+    response = HttpResponse(render_to_string("admin/sagas/_bulk_progress.html", _progress(request, bulk_operation), request))
     response["Cache-Control"] = "private, no-cache"
     set_response_etag(response)
     return get_conditional_response(request, etag=response["ETag"], response=response) or response

@@ -34,7 +34,7 @@ def _action(operation: Operation) -> Action:
         if len(pks) > bulk.MAX_ITEMS:
             model_admin.message_user(request, too_many(), messages.ERROR)
             return None
-        page = resolve_url("admin:sagas_sagaexecution_bulk")
+        page = resolve_url("admin:sagas_sagaexecution_bulk_preview")
         return redirect(f"{page}?{FIELD}={remember(request, operation, pks)}")
 
     lead_to_preview.__name__ = f"bulk_{operation.value}"
@@ -71,7 +71,7 @@ class Bulk:
 def urls(model_admin: Admin) -> list[URLPattern]:
     """Confirming a bulk act, and following it."""
     view = model_admin.admin_site.admin_view(partial(_answer, model_admin))
-    return [path("bulk/", view, name="sagas_sagaexecution_bulk"), *bulk_progress.urls(model_admin)]
+    return [path("bulk/", view, name="sagas_sagaexecution_bulk_preview"), *bulk_progress.urls(model_admin)]
 
 
 def _answer(model_admin: Admin, request: HttpRequest) -> HttpResponse:
@@ -88,7 +88,7 @@ def _answer(model_admin: Admin, request: HttpRequest) -> HttpResponse:
     bulk_operation = _confirmed(request, choice) if sent else bulk.find(choice.token)
     if bulk_operation is None:
         return _preview(model_admin, request, choice)
-    return redirect("admin:sagas_sagaexecution_batch", bulk_operation.pk)
+    return redirect("admin:sagas_sagaexecution_bulk_operation", bulk_operation.pk)
 
 
 def _confirmed(request: HttpRequest, choice: Choice) -> BulkOperation | None:
@@ -112,7 +112,7 @@ def _preview(model_admin: Admin, request: HttpRequest, chosen: Choice) -> HttpRe
         "form": ConfirmForm(request.POST or None, choice=choice),
         "sealed": choice.sealed(request),
     }
-    return TemplateResponse(request, "admin/sagas/bulk.html", context)
+    return TemplateResponse(request, "admin/sagas/bulk_preview.html", context)
 
 
 def _may(request: HttpRequest, operation: Operation) -> bool:

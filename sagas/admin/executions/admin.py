@@ -137,7 +137,7 @@ class SagaExecutionAdmin(Bulk, NoStockPage, ReadOnly, admin.ModelAdmin):  # type
     def standing(self, execution: Any) -> SafeString:
         """Its state, whether somebody has to look at it, how far it is, and the step whose failure has ended it."""
         told = {"execution": execution, "progress": _progress(execution), "failed_step": execution.told.failed_step}
-        return render_to_string("admin/sagas/_standing.html", told)
+        return render_to_string("admin/sagas/_status.html", told)
 
     @admin.display(description=_("started"), ordering="created_at")
     def age(self, execution: Any) -> SafeString:

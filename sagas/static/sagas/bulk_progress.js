@@ -4,8 +4,8 @@
 (() => {
   const EVERY = 1500;
   const AFTER_AN_ERROR = 5000;
-  const part = document.getElementById("saga-batch");
-  const said = document.getElementById("saga-batch-said");
+  const part = document.getElementById("saga-bulk-progress");
+  const said = document.getElementById("saga-bulk-message");
   const address = part.dataset.url + window.location.search;
   let etag = "";
 
@@ -14,8 +14,8 @@
     const rows = document.getElementById("saga-rows");
     const scrolled = rows ? rows.scrollLeft : 0;
     part.innerHTML = html;
-    if (said.textContent !== part.firstElementChild.dataset.said) {
-      said.textContent = part.firstElementChild.dataset.said;
+    if (said.textContent !== part.firstElementChild.dataset.message) {
+      said.textContent = part.firstElementChild.dataset.message;
     }
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     if (scrolled && document.getElementById("saga-rows")) document.getElementById("saga-rows").scrollLeft = scrolled;
