@@ -1,4 +1,4 @@
-"""The undos that are open, the longest waiting first: how each stands, and what may be done about it."""
+"""The page of open compensations, the oldest execution first, with the operations on each."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ from sagas.storage import database
 
 from .actions.buttons import as_sentence, may
 from .base import Desk
-from .open_compensations import Kind, Undo, undos_of
+from .open_compensations import Kind, OpenCompensation, open_compensations
 
 PAGE = 25
 KINDS = [
-    ("", _("All that are open")),
+    ("", _("All open")),
     (Kind.PENDING.value, _("Pending")),
-    (Kind.DEFERRED.value, _("Set aside")),
-    (Kind.FAILED.value, _("Failed for good")),
+    (Kind.DEFERRED.value, _("Provider unavailable")),
+    (Kind.FAILED.value, _("Failed")),
     (Kind.IN_DOUBT.value, _("In doubt")),
 ]
-ACTS = {Operation.RETRY: _("Undo again"), Operation.RESOLVE: _("Resolve a step by hand")}
+OPERATIONS = {Operation.RETRY: _("Undo again"), Operation.RESOLVE: _("Mark a step as resolved")}
 
 
 class Filters(forms.Form):
-    """Which of the undos are asked for."""
+    """The filters of the page."""
 
-    kind = forms.ChoiceField(label=_("Undos"), choices=KINDS, required=False)
+    kind = forms.ChoiceField(label=_("Status"), choices=KINDS, required=False)
     saga = forms.ChoiceField(label=_("Kind"), required=False)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        gone = MissingSaga.objects.using(database.alias()).values_list("name", flat=True)
-        names = sorted({*all_sagas(), *gone})
+        missing = MissingSaga.objects.using(database.alias()).values_list("name", flat=True)
+        names = sorted({*all_sagas(), *missing})
         field = cast("forms.ChoiceField", self.fields["saga"])
         field.choices = [("", _("All kinds")), *((name, name_label(name)) for name in names)]
 
 
 @dataclass(frozen=True)
-class Way:
-    """An act on an undo: where to, or why not."""
+class Link:
+    """An operation on a compensation: its URL, or why it is blocked."""
 
     label: str
     url: str = ""
@@ -65,25 +65,25 @@ class Way:
 
 @dataclass(frozen=True)
 class Page:
-    """The open undos of some executions with what may be done about each, and those that cannot be read."""
+    """A page of compensations with their operations, and the executions that cannot be read."""
 
-    undos: list[tuple[Undo, list[Way]]]
+    compensations: list[tuple[OpenCompensation, list[Link]]]
     unreadable: list[SagaExecution]
     last: int | None
 
 
 @admin.register(Compensation)
 class CompensationAdmin(Desk):
-    """The undos that are open."""
+    """Open compensations."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The page."""
+        """Render the page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         filters = Filters(request.GET)
-        wanted = filters.cleaned_data if filters.is_valid() else {"kind": "", "saga": ""}
-        page = _page(request, wanted["kind"], wanted["saga"])
-        more = urlencode({**wanted, "after": page.last}) if page.last else ""
+        values = filters.cleaned_data if filters.is_valid() else {"kind": "", "saga": ""}
+        page = _page(request, values["kind"], values["saga"])
+        more = urlencode({**values, "after": page.last}) if page.last else ""
         template = "admin/sagas/compensations.html"
         return self.page(request, template, filters=filters, page=page, more=more, later="after" in request.GET)
 
@@ -91,11 +91,13 @@ class CompensationAdmin(Desk):
 def _page(request: HttpRequest, kind: str, saga: str) -> Page:
     executions = _rolling_back(kind, saga)
     keys = _keys(executions, request.GET.get("after", ""))
-    looked = load_views(executions, keys[:PAGE])
-    undos = [(undo, _ways(request, one, undo)) for one in looked for undo in undos_of(one, _redactor(request, one))]
-    lost = set(keys[:PAGE]) - {one.execution.pk for one in looked}
-    unreadable = executions.filter(pk__in=lost).only("pk", "saga_id", "saga_name") if lost else ()
-    shown = [pair for pair in undos if not kind or pair[0].kind == kind]
+    views = load_views(executions, keys[:PAGE])
+    found = [
+        (one, _links(request, view)) for view in views for one in open_compensations(view, _redactor(request, view))
+    ]
+    missing = set(keys[:PAGE]) - {view.execution.pk for view in views}
+    unreadable = executions.filter(pk__in=missing).only("pk", "saga_id", "saga_name") if missing else ()
+    shown = [pair for pair in found if not kind or pair[0].kind == kind]
     return Page(shown, list(unreadable), keys[PAGE - 1] if len(keys) > PAGE else None)
 
 
@@ -105,26 +107,28 @@ def _redactor(request: HttpRequest, view: ExecutionView) -> Redactor:
 
 
 def _rolling_back(kind: str, saga: str) -> QuerySet[SagaExecution]:
-    """Executions that may have an undo of this kind; which undos those are, their histories tell."""
+    """Select executions that may have a compensation of this kind; their histories tell which ones do."""
     executions = SagaExecution.objects.using(database.alias())
     tried = StepRun.objects.filter(
         execution=OuterRef("pk"), run=OuterRef("run"), direction=Direction.COMPENSATION.value
     )
-    doubtful = [Outcome.UNCERTAIN.value, Outcome.PENDING.value]
-    may_have: dict[str, Q] = {
+    in_doubt = [Outcome.UNCERTAIN.value, Outcome.PENDING.value]
+    conditions: dict[str, Q] = {
         Kind.PENDING: Q(state=SagaState.COMPENSATING),
         Kind.DEFERRED: Q(state=SagaState.COMPENSATING) & Q(Exists(tried)),
         Kind.FAILED: Q(state=SagaState.PARTIALLY_COMPENSATED) | Q(Exists(tried.exclude(ending=""))),
-        Kind.IN_DOUBT: Q(Exists(tried.filter(outcome__in=doubtful))),
+        Kind.IN_DOUBT: Q(Exists(tried.filter(outcome__in=in_doubt))),
     }
-    found = executions.filter(may_have[kind]) if kind else executions.all()
+    found = executions.filter(conditions[kind]) if kind else executions.all()
     return found.filter(saga_name=saga) if saga else found
 
 
 def _keys(executions: QuerySet[SagaExecution], after: str) -> list[int]:
-    """One more than a page of their primary keys, the oldest first. By state, each by its index: together they would be
-    sorted, all of them."""
-    since = _place(after)
+    """Return the primary keys of a page and one more, the oldest first.
+
+    One query for each state uses the state's index; a single query would sort all rows.
+    """
+    since = _after(after)
     found: list[tuple[Any, int]] = []
     for state in (SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED):
         rows = executions.filter(since, state=state).order_by("created_at", "id")
@@ -132,8 +136,8 @@ def _keys(executions: QuerySet[SagaExecution], after: str) -> list[int]:
     return [key for _at, key in sorted(found)[: PAGE + 1]]
 
 
-def _place(after: str) -> Q:
-    """Those behind the execution with this primary key; 404 where there is none."""
+def _after(after: str) -> Q:
+    """Select executions after the one with this primary key; 404 if there is none."""
     if not after:
         return Q()
     if not (after.isascii() and after.isdecimal() and len(after) < 19):
@@ -144,15 +148,15 @@ def _place(after: str) -> Q:
     return Q(created_at__gte=at) & ~Q(created_at=at, pk__lte=int(after))
 
 
-def _ways(request: HttpRequest, looked: ExecutionView, undo: Undo) -> list[Way]:
-    return [_way(request, operation, looked, undo) for operation in ACTS]
+def _links(request: HttpRequest, view: ExecutionView) -> list[Link]:
+    return [_link(request, operation, view) for operation in OPERATIONS]
 
 
-def _way(request: HttpRequest, operation: Operation, view: ExecutionView, undo: Undo) -> Way:
-    label, why_not = str(ACTS[operation]), guards.why_not(operation, view)
+def _link(request: HttpRequest, operation: Operation, view: ExecutionView) -> Link:
+    label, why_not = str(OPERATIONS[operation]), guards.why_not(operation, view)
     if why_not:
-        return Way(label, why_not=as_sentence(why_not))
+        return Link(label, why_not=as_sentence(why_not))
     if not may(request, operation, view.execution):
-        return Way(label, why_not=gettext("Your role may not do this: ask a supervisor."))
-    url = reverse("admin:sagas_sagaexecution_operation", args=[undo.execution.pk, operation.value])
-    return Way(label, f"{url}?{urlencode({'step': undo.step})}" if operation is Operation.RESOLVE else url)
+        return Link(label, why_not=gettext("Your role does not allow this. Ask a supervisor."))
+    url = reverse("admin:sagas_sagaexecution_operation", args=[view.execution.pk, operation.value])
+    return Link(label, url)

@@ -1,7 +1,8 @@
-"""The registered sagas, and whether their executions fit them."""
+"""The page of saga definitions: steps, diagram, input, and executions that the current code cannot run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,10 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils.formats import number_format
+from django.utils.functional import Promise
 from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
 
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga, SagaStep
@@ -19,25 +23,35 @@ from sagas.storage import database
 
 from .base import Desk
 from .diagrams import Diagram, diagram_of
-from .inputs import Field, fields_of
-from .unfinished import MOST, Unfinished, looked_at, unfinished_of
+from .unfinished import MOST, Unfinished, sampled, unfinished_of
 
 
 @dataclass(frozen=True)
 class Step:
-    """A row of a saga's table."""
+    """A row of a saga's table of steps."""
 
     name: str
     title: str
     calls: str
     limit: str
     retries: int
-    undo: str
-    remarks: list[str]
+    compensation: str
+    properties: list[str]
 
 
 @dataclass(frozen=True)
-class Shown:
+class Field:
+    """A field of a saga's input."""
+
+    name: str
+    label: str
+    kind: str
+    required: bool
+    personal: bool
+
+
+@dataclass(frozen=True)
+class ShownSaga:
     """A registered saga as the page shows it."""
 
     saga: Saga
@@ -51,13 +65,13 @@ class Shown:
 
 @admin.register(Definition)
 class DefinitionAdmin(Desk):
-    """The registered sagas, and whether their executions fit them."""
+    """The registered sagas."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The page."""
+        """Render the page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = looked_at()
+        found = sampled()
         since = dict(MissingSaga.objects.using(database.alias()).values_list("name", "since"))
         names = sorted({*all_sagas(), *since, *(each.saga_name for each in found)})
         unfinished = {name: unfinished_of(name, found, since.get(name)) for name in names}
@@ -67,28 +81,28 @@ class DefinitionAdmin(Desk):
         return self.page(request, "admin/sagas/definitions.html", sagas=shown, gone=gone, cut=cut, most=MOST)
 
 
-def _shown(saga: Saga, unfinished: Unfinished) -> Shown:
-    # An empty text stands for the catalog's own header.
+def _shown(saga: Saga, unfinished: Unfinished) -> ShownSaga:
+    # gettext("") returns the catalogue's header.
     description = gettext(saga.description) if saga.description else ""
     steps = [_step(step) for step in saga]
-    return Shown(saga, name_label(saga.name), description, steps, diagram_of(saga), fields_of(saga), unfinished)
+    return ShownSaga(saga, name_label(saga.name), description, steps, diagram_of(saga), fields_of(saga), unfinished)
 
 
 def _step(step: SagaStep) -> Step:
     calls = gettext("our own database") if step.transactional else "–"
     limit, retries = _seconds(step.timeout), step.retry_count
-    return Step(step.name, label_of(step), calls, limit, retries, _undo(step), _remarks(step))
+    return Step(step.name, label_of(step), calls, limit, retries, _compensation(step), _properties(step))
 
 
-def _undo(step: SagaStep) -> str:
+def _compensation(step: SagaStep) -> str:
     if step.compensation is None:
         return gettext("Cannot be undone")
-    words = ngettext(
+    sentence = ngettext(
         "Can be undone; at most %(limit)s, %(retries)d retry",
         "Can be undone; at most %(limit)s, %(retries)d retries",
         step.effective_compensation_retry_count,
     )
-    return words % {
+    return sentence % {
         "limit": _seconds(step.effective_compensation_timeout),
         "retries": step.effective_compensation_retry_count,
     }
@@ -98,13 +112,67 @@ def _seconds(seconds: float) -> str:
     return gettext("%(seconds)s s") % {"seconds": number_format(f"{seconds:g}")}
 
 
-def _remarks(step: SagaStep) -> list[str]:
-    remarks = {
-        gettext("Point of no return: once it is done, nothing is undone any more."): step.pivot,
-        gettext("Optional: the saga goes on without it."): step.optional,
-        gettext("It takes money from the customer; its undo gives it back."): bool(step.money and step.compensation),
-        gettext("It takes money from the customer."): bool(step.money and not step.compensation),
-        gettext("In doubt, its provider is asked what really happened."): step.verify is not None,
-        gettext("In doubt, it is never called again."): not step.idempotent and not step.transactional,
+def _properties(step: SagaStep) -> list[str]:
+    properties = {
+        gettext("Point of no return: once it is done, nothing can be undone."): step.pivot,
+        gettext("Optional: if it fails, the saga continues."): step.optional,
+        gettext("Charges the customer; undoing it refunds them."): bool(step.money and step.compensation),
+        gettext("Charges the customer."): bool(step.money and not step.compensation),
+        gettext("If in doubt, its provider is asked what really happened."): step.verify is not None,
+        gettext("If in doubt, it is never called again."): not step.idempotent and not step.transactional,
     }
-    return [remark for remark, holds in remarks.items() if holds]
+    return [sentence for sentence, applies in properties.items() if applies]
+
+
+def fields_of(saga: Saga) -> list[Field]:
+    """Return the fields of the saga's schema, none without a schema."""
+    found = saga.schema().fields if saga.schema else {}
+    return [
+        Field(name, name_label(name), _kind(field), field.required, name in saga.personal)
+        for name, field in found.items()
+        if not field.read_only
+    ]
+
+
+def _kind(field: Any) -> str:
+    kind = next(kind for classes, kind in KINDS if isinstance(field, classes))
+    return kind(field) if callable(kind) else str(kind)
+
+
+def _one_of(field: Any) -> str:
+    return gettext("one of: %(choices)s") % {"choices": ", ".join(str(label) for label in field.choices.values())}
+
+
+def _several_of(field: Any) -> str:
+    return gettext("several of: %(choices)s") % {"choices": ", ".join(str(label) for label in field.choices.values())}
+
+
+def _text(field: Any) -> str:
+    if field.max_length is None:
+        return gettext("text")
+    return gettext("text of at most %(length)d characters") % {"length": field.max_length}
+
+
+def _decimal(field: Any) -> str:
+    return gettext("number with %(places)d decimal places") % {"places": field.decimal_places or 0}
+
+
+# The first match wins.
+KINDS: tuple[tuple[Any, Promise | Callable[[Any], str]], ...] = (
+    (serializers.MultipleChoiceField, _several_of),
+    (serializers.ChoiceField, _one_of),
+    (serializers.BooleanField, _("yes or no")),
+    (serializers.EmailField, _("e-mail address")),
+    (serializers.URLField, _("web address")),
+    (serializers.UUIDField, _("UUID")),
+    (serializers.CharField, _text),
+    (serializers.IntegerField, _("whole number")),
+    (serializers.DecimalField, _decimal),
+    (serializers.FloatField, _("number")),
+    (serializers.DateTimeField, _("date and time")),
+    (serializers.DateField, _("date")),
+    (serializers.TimeField, _("time of day")),
+    (serializers.DurationField, _("duration")),
+    ((serializers.ListField, serializers.ListSerializer), _("list")),
+    (object, _("structured value")),
+)

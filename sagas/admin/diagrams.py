@@ -1,4 +1,4 @@
-"""A saga as a drawing: its steps from left to right, their undos backwards beneath. Whole numbers, for SVG."""
+"""Diagram of a saga: steps from left to right, their compensations below. Coordinates are integers for SVG."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sagas.definition.saga import Saga, SagaStep
 from sagas.presentation.labels import label_of
 
 MARGIN, GAP = 12, 36
-HEIGHT, LETTER, NARROWEST = 40, 9, 96
-TOP, BENEATH, ALL = 34, 122, 174
+HEIGHT, LETTER, MIN_WIDTH = 40, 9, 96
+TOP, BELOW, FULL_HEIGHT = 34, 122, 174
 HEAD = 7
 
 
 @dataclass(frozen=True)
 class Box:
-    """A step, or the undo of one; its kinds are the classes that style it."""
+    """A step or a compensation; `kinds` are its CSS classes."""
 
     x: int
     y: int
@@ -29,7 +29,7 @@ class Box:
 
     @property
     def middle(self) -> int:
-        """Where its label is centred."""
+        """The x at which its label is centred."""
         return self.x + self.width // 2
 
     @property
@@ -39,17 +39,17 @@ class Box:
 
     @property
     def line(self) -> int:
-        """The height at which arrows meet it."""
+        """The y at which arrows meet it."""
         return self.y + HEIGHT // 2
 
     @property
     def base(self) -> int:
-        """The line that its label stands on."""
+        """The baseline of its label."""
         return self.line + 5
 
     @property
     def above(self) -> int:
-        """The line that its mark stands on."""
+        """The baseline of its mark."""
         return self.y - 10
 
 
@@ -63,60 +63,60 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Diagram:
-    """The drawing, with what it shows in words."""
+    """The drawing, and its description for screen readers."""
 
     width: int
     height: int
     box_height: int
     steps: list[Box]
-    undos: list[Box]
+    compensations: list[Box]
     arrows: list[Arrow]
-    words: str
+    description: str
 
 
 def diagram_of(saga: Saga) -> Diagram:
-    """The saga as a drawing."""
+    """Lay out the diagram of a saga."""
     steps, x = [], MARGIN
     for step in saga:
         steps.append(_box(step, x))
         x = steps[-1].right + GAP
-    undos = [_undo(box) for box, step in zip(steps, saga, strict=True) if step.compensation]
+    compensations = [_compensation(box) for box, step in zip(steps, saga, strict=True) if step.compensation]
     along = [_arrow(before.right, after.x, before.line) for before, after in pairwise(steps)]
-    back = [_arrow(after.x, before.right, before.line) for before, after in pairwise(undos)]
-    down = [_drop(undo.middle) for undo in undos]
-    height = ALL if undos else TOP + HEIGHT + MARGIN
-    return Diagram(x - GAP + MARGIN, height, HEIGHT, steps, undos, [*along, *back, *down], _in_words(saga))
+    back = [_arrow(after.x, before.right, before.line) for before, after in pairwise(compensations)]
+    down = [_drop(box.middle) for box in compensations]
+    height = FULL_HEIGHT if compensations else TOP + HEIGHT + MARGIN
+    return Diagram(x - GAP + MARGIN, height, HEIGHT, steps, compensations, [*along, *back, *down], _description(saga))
 
 
 def _box(step: SagaStep, x: int) -> Box:
     label = label_of(step)
     mark = gettext("point of no return") if step.pivot else gettext("optional") if step.optional else ""
-    width = max(NARROWEST, LETTER * max(len(label), len(mark)) + 2 * MARGIN)
+    width = max(MIN_WIDTH, LETTER * max(len(label), len(mark)) + 2 * MARGIN)
     return Box(x, TOP, width, label, "pivot" if step.pivot else "optional" if step.optional else "", mark)
 
 
-def _undo(step: Box) -> Box:
-    return Box(step.x, BENEATH, step.width, gettext("Undo"), "undo")
+def _compensation(step: Box) -> Box:
+    return Box(step.x, BELOW, step.width, gettext("Undo"), "compensation")
 
 
 def _arrow(start: int, end: int, y: int) -> Arrow:
-    """To the right, or to the left."""
+    """Return a horizontal arrow, to the right or to the left."""
     back = -HEAD if end > start else HEAD
     return Arrow(f"M{start} {y}H{end}", f"M{end} {y}l{back} -5v10z")
 
 
 def _drop(x: int) -> Arrow:
-    """From a step down to its undo."""
-    return Arrow(f"M{x} {TOP + HEIGHT}V{BENEATH}", f"M{x} {BENEATH}l-5 -{HEAD}h10z")
+    """Return the arrow from a step down to its compensation."""
+    return Arrow(f"M{x} {TOP + HEIGHT}V{BELOW}", f"M{x} {BELOW}l-5 -{HEAD}h10z")
 
 
-def _in_words(saga: Saga) -> str:
-    undone = [step for step in reversed(saga) if step.compensation]
+def _description(saga: Saga) -> str:
+    compensated = [step for step in reversed(saga) if step.compensation]
     pivot = [step for step in saga if step.pivot]
     optional = [step for step in saga if step.optional]
     parts = [gettext("Steps in order: %(steps)s.") % {"steps": _names(saga)}]
-    if undone:
-        parts.append(gettext("Undone in this order: %(steps)s.") % {"steps": _names(undone)})
+    if compensated:
+        parts.append(gettext("Undone in this order: %(steps)s.") % {"steps": _names(compensated)})
     if pivot:
         parts.append(gettext("Point of no return: %(steps)s.") % {"steps": _names(pivot)})
     if optional:

@@ -124,8 +124,7 @@ def _sentence(alive: int, seen_at: dt.datetime | None) -> str:
     since = {"count": alive, "time": timesince(seen_at, CLOCK.by_host(), depth=1)}
     if not alive:
         sentence = gettext(
-            "No worker is running; one was last seen %(time)s ago. "
-            "Nothing continues until an administrator starts one."
+            "No worker is running; one was last seen %(time)s ago. Nothing continues until an administrator starts one."
         )
         return sentence % since
     return ngettext("%(count)d worker is running.", "%(count)d workers are running.", alive) % since

@@ -1,4 +1,4 @@
-"""How calls of each provider have gone lately, and what waits for it now; looked at once a minute, a bounded part."""
+"""Statistics of the calls of each provider, from a bounded sample that is cached for a minute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from django.utils import timezone
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga, SagaStep
 from sagas.definition.states import Direction, Ending, Outcome, Priority
-from sagas.engine import planner
 from sagas.models import SagaExecution, StepRun, first_uuid_at
 from sagas.presentation.execution_view import ExecutionView, load_views
 from sagas.storage import database
@@ -23,12 +22,12 @@ from sagas.storage import database
 DAY, HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
 MOST_CALLS = 20_000
 MOST_IN_FLIGHT = 100  # of each priority
-KEPT_FOR = 60
+CACHED_FOR = 60
 KEY = "sagas.admin.calls"
 
 
 class Called(NamedTuple):
-    """A call of a provider, as its step run tells it."""
+    """A call of a provider, read from its step run."""
 
     saga: str
     step: str
@@ -41,12 +40,12 @@ class Called(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration in seconds."""
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
     @property
     def kind(self) -> str:
-        """How it went: good, refused, failed or uncertain. That a verify finds nothing is an answer like another."""
+        """good, refused, failed or uncertain; a verify that finds nothing is good."""
         if self.outcome == Outcome.UNCERTAIN:
             return "uncertain"
         if self.outcome != Outcome.FAILED or (self.direction == Direction.VERIFY and not self.error_type):
@@ -56,7 +55,7 @@ class Called(NamedTuple):
 
 @dataclass(frozen=True)
 class Tally:
-    """Calls in a span of time. `slowest` is the step whose 95th percentile, `p95` in seconds, is the highest."""
+    """Calls in a period. `slowest` is the step with the highest p95, `p95` that value in seconds."""
 
     good: int = 0
     refused: int = 0
@@ -67,18 +66,18 @@ class Tally:
 
     @property
     def calls(self) -> int:
-        """All of them."""
+        """The number of calls."""
         return self.good + self.refused + self.failed + self.uncertain
 
     @property
     def error_rate(self) -> float:
-        """Per cent of the calls that brought no answer, or a useless one; a refusal is an answer."""
+        """The percentage of failed and uncertain calls; a refusal is an answer."""
         return 100 * (self.failed + self.uncertain) / self.calls if self.calls else 0.0
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a provider has done; its last error by its type, for a message could be personal.
+class ProviderStats:
+    """The calls of one provider. Errors are told by type: messages may be personal.
 
     `waiting` are the primary keys of the executions that call it next.
     """
@@ -92,23 +91,23 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """All providers at a moment. `since` is where the look at the calls began: `cut` when that is not a day ago."""
+class Stats:
+    """All providers at one moment. `cut` says that the calls since `since` are less than a day's."""
 
     at: dt.datetime
     since: dt.datetime
     cut: bool
     more_waiting: bool
-    providers: Mapping[str, Standing]
+    providers: Mapping[str, ProviderStats]
 
 
 def provider_of(saga: Saga, step: SagaStep) -> str:
-    """Name what the step calls, by saga and step; "" for work in our own database."""
+    """Name what the step calls by saga and step; "" for work in our own database."""
     return "" if step.transactional else f"{saga.name}.{step.name}"
 
 
 def steps_by_provider() -> dict[str, list[tuple[Saga, SagaStep]]]:
-    """Each provider with the registered steps that call it, by name."""
+    """Return the registered steps of each provider, sorted by name."""
     found: dict[str, list[tuple[Saga, SagaStep]]] = defaultdict(list)
     for _, saga in sorted(all_sagas().items()):
         for step in saga:
@@ -117,16 +116,16 @@ def steps_by_provider() -> dict[str, list[tuple[Saga, SagaStep]]]:
     return dict(sorted(found.items()))
 
 
-def numbers() -> Numbers:
-    """The numbers of now, or those of less than a minute ago."""
-    return cast("Numbers", cache.get_or_set(KEY, _look, KEPT_FOR))
+def latest_stats() -> Stats:
+    """Return the statistics, at most a minute old."""
+    return cast("Stats", cache.get_or_set(KEY, _read, CACHED_FOR))
 
 
-def _look() -> Numbers:
+def _read() -> Stats:
     now = timezone.now()
     calls = _calls(now - DAY)
-    looked, more_waiting = _in_flight()
-    waiting = _waiting(looked)
+    views, more_waiting = _in_flight()
+    waiting = _waiting(views)
     by_provider: dict[str, list[Called]] = defaultdict(list)
     for call in calls:
         saga = all_sagas().get(call.saga)
@@ -135,14 +134,14 @@ def _look() -> Numbers:
             by_provider[provider_of(saga, step)].append(call)
     cut = len(calls) == MOST_CALLS
     since = calls[-1].finished_at if cut else now - DAY
-    providers = {name: _standing(by_provider[name], now, waiting[name]) for name in steps_by_provider()}
-    return Numbers(now, since, cut, more_waiting, providers)
+    providers = {name: _provider_stats(by_provider[name], now, waiting[name]) for name in steps_by_provider()}
+    return Stats(now, since, cut, more_waiting, providers)
 
 
 def _calls(since: dt.datetime) -> list[Called]:
-    """The last calls since then, newest first: a range of the primary key, from its end."""
+    """Read the calls since then, newest first, by a range of the primary key."""
     runs = StepRun.objects.using(database.alias()).filter(pk__gte=first_uuid_at(since))
-    # A join could make a database read all executions; this asks for one after the other, by primary key.
+    # A join could read all executions; a subquery reads one at a time, by primary key.
     saga = SagaExecution.objects.filter(pk=OuterRef("execution_id")).values("saga_name")
     made = runs.exclude(direction=Direction.RESOLVED.value).order_by("-pk").annotate(saga=Subquery(saga))
     columns = ("saga", "step", "direction", "outcome", "ending", "error_type", "started_at", "finished_at")
@@ -150,7 +149,7 @@ def _calls(since: dt.datetime) -> list[Called]:
 
 
 def _in_flight() -> tuple[list[ExecutionView], bool]:
-    """The first of the executions that are in hand or due, now or at a set time; and whether there are more."""
+    """Load the first executions that are leased or due, and whether there are more."""
     rows = SagaExecution.objects.using(database.alias())
     keys: list[int] = []
     more = False
@@ -162,20 +161,19 @@ def _in_flight() -> tuple[list[ExecutionView], bool]:
     return load_views(rows.defer("input", "context", "steps_completed"), keys), more
 
 
-def _waiting(looked: Iterable[ExecutionView]) -> dict[str, list[int]]:
-    """Those of them that call each provider next."""
+def _waiting(views: Iterable[ExecutionView]) -> dict[str, list[int]]:
+    """Group the executions by the provider that they call next."""
     waiting: dict[str, list[int]] = defaultdict(list)
-    for one in looked:
-        attempt = planner.in_flight(one.saga, one.history) if one.saga else None
-        if one.saga and attempt:
-            waiting[provider_of(one.saga, attempt.step)].append(one.execution.pk)
+    for view in views:
+        if view.saga and view.next_attempt:
+            waiting[provider_of(view.saga, view.next_attempt.step)].append(view.execution.pk)
     return waiting
 
 
-def _standing(calls: list[Called], now: dt.datetime, waiting: list[int]) -> Standing:
+def _provider_stats(calls: list[Called], now: dt.datetime, waiting: list[int]) -> ProviderStats:
     success = next((call for call in calls if call.outcome == Outcome.SUCCEEDED), None)
     error = next((call for call in calls if call.kind in ("failed", "uncertain")), None)
-    return Standing(
+    return ProviderStats(
         day=_tally(calls),
         hour=_tally([call for call in calls if call.finished_at >= now - HOUR]),
         last_success=success.finished_at if success else None,
@@ -195,5 +193,5 @@ def _tally(calls: list[Called]) -> Tally:
 
 
 def _p95(seconds: list[float]) -> float:
-    """By nearest rank."""
+    """Return the 95th percentile by nearest rank."""
     return sorted(seconds)[max(0, -(-len(seconds) * 95 // 100) - 1)]

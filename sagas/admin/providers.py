@@ -1,4 +1,4 @@
-"""What the steps call, and how that goes."""
+"""The page of providers: calls, errors and executions that wait for them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sagas.models import Provider
 from sagas.presentation.labels import label_of, name_label, step_label_anywhere
 
 from .base import Desk
-from .provider_calls import Standing, Tally, numbers, steps_by_provider
+from .provider_calls import ProviderStats, Tally, latest_stats, steps_by_provider
 
-WIDTH, LEAST = 1000, 10
+WIDTH, MIN_WIDTH = 1000, 10
 KINDS = ("good", "refused", "failed", "uncertain")
 
 
@@ -36,25 +36,28 @@ class Part:
 
 @dataclass(frozen=True)
 class Span:
-    """A span of time as the page shows it."""
+    """The calls of a period, and their bar."""
 
     tally: Tally
     bar: list[Part]
 
     @property
     def slowest(self) -> str:
-        """The step with the highest percentile, in words."""
+        """The label of the step with the highest p95."""
         return step_label_anywhere(self.tally.slowest, all_sagas().values())
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A provider as the page shows it: `waiting` is the address of what waits for it, `steps` are those that call it,
-    with the address of the executions that failed there."""
+class ShownProvider:
+    """A provider as the page shows it.
+
+    `waiting` is the URL of the executions that wait for it; `steps` are the labels of its steps with the URL of the
+    executions that failed there.
+    """
 
     title: str
     steps: list[tuple[str, str]]
-    standing: Standing
+    stats: ProviderStats
     waiting: str
     day: Span
     hour: Span
@@ -62,32 +65,28 @@ class Shown:
 
 @admin.register(Provider)
 class ProviderAdmin(Desk):
-    """What the steps call, and how that goes."""
+    """The providers that registered steps call."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The page."""
+        """Render the page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        now = numbers()
-        shown = list(_shown(now.providers))
-        return self.page(request, "admin/sagas/providers.html", numbers=now, providers=shown, width=WIDTH)
+        stats = latest_stats()
+        shown = list(_shown(stats.providers))
+        return self.page(request, "admin/sagas/providers.html", stats=stats, providers=shown, width=WIDTH)
 
 
-def _shown(providers: Mapping[str, Standing]) -> Iterator[Shown]:
-    """Those that are registered here and were when they were looked at."""
+def _shown(providers: Mapping[str, ProviderStats]) -> Iterator[ShownProvider]:
+    """Yield the providers that were registered when the numbers were made, and still are."""
     for name, steps in steps_by_provider().items():
-        standing = providers.get(name)
-        if standing:
-            told = [(_step_in_words(saga, step), _list(saga=saga.name, failed_step=step.name)) for saga, step in steps]
+        stats = providers.get(name)
+        if stats:
+            links = [(_step_label(saga, step), _list(saga=saga.name, failed_step=step.name)) for saga, step in steps]
             waiting = _list(waits_for=name)
-            yield Shown(_title(steps), told, standing, waiting, _span(standing.day), _span(standing.hour))
+            yield ShownProvider(label_of(steps[0][1]), links, stats, waiting, _span(stats.day), _span(stats.hour))
 
 
-def _title(steps: list[tuple[Saga, SagaStep]]) -> str:
-    return label_of(steps[0][1])
-
-
-def _step_in_words(saga: Saga, step: SagaStep) -> str:
+def _step_label(saga: Saga, step: SagaStep) -> str:
     return f"{name_label(saga.name)}: {label_of(step)}"
 
 
@@ -96,9 +95,9 @@ def _list(**asked: str) -> str:
 
 
 def _span(tally: Tally) -> Span:
-    """With a bar in which also the least can be seen: the largest part makes room for the others."""
+    """Return the tally with its bar; each part is at least MIN_WIDTH, at the expense of the largest."""
     counts = {kind: getattr(tally, kind) for kind in KINDS if getattr(tally, kind)}
-    widths = {kind: max(LEAST, WIDTH * count // tally.calls) for kind, count in counts.items()}
+    widths = {kind: max(MIN_WIDTH, WIDTH * count // tally.calls) for kind, count in counts.items()}
     if widths:
         widths[max(widths, key=widths.__getitem__)] -= sum(widths.values()) - WIDTH
     starts = accumulate(widths.values(), initial=0)

@@ -1,4 +1,4 @@
-"""What is under way of each saga, and whether today's code can go on with it; of very many a part is looked at."""
+"""Unfinished executions of each saga, and those that the current code cannot run; at most MOST are examined."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST = 10_000
 
 @dataclass(frozen=True)
 class Stranded:
-    """How many executions were planned with a step that today's code lacks, and the address of their list."""
+    """How many executions have a planned step that is not defined any more, and the URL of their list."""
 
     step: str
     count: int
@@ -33,42 +33,42 @@ class Stranded:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A saga's unfinished executions, with their list, and since when no running worker has known it."""
+    """A saga's unfinished executions, and since when no running worker knows the saga."""
 
     name: str
     count: int
     url: str
     stranded: list[Stranded]
-    unknown_since: dt.datetime | None
+    unregistered_since: dt.datetime | None
 
 
-def looked_at() -> list[InFlight]:
-    """The unfinished executions that are looked at, by saga and plan."""
+def sampled() -> list[InFlight]:
+    """Return the examined unfinished executions, grouped by saga and plan."""
     return in_flight(SagaExecution.objects.using(database.alias()).filter(pk__in=_first()))
 
 
-def unfinished_of(name: str, found: Sequence[InFlight], unknown_since: dt.datetime | None) -> Unfinished:
-    """Those of one saga."""
+def unfinished_of(name: str, found: Sequence[InFlight], unregistered_since: dt.datetime | None) -> Unfinished:
+    """Return those of one saga."""
     mine = [each for each in found if each.saga_name == name]
     counts: Counter[str] = Counter()
     for each in mine:
         counts[each.gone] += each.count
     url = _list(saga=name, state=sorted(UNFINISHED))
     stranded = [Stranded(step, n, _list(saga=name, stranded=step)) for step, n in sorted(counts.items()) if step]
-    return Unfinished(name, counts.total(), url, stranded, unknown_since)
+    return Unfinished(name, counts.total(), url, stranded, unregistered_since)
 
 
 def stranded_without(step: str, executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """Those of the ones that are looked at whose first planned step that today's code lacks is this one."""
-    such = Q(pk__in=[])
-    for each in looked_at():
+    """Filter the examined ones whose first planned step without a definition is this one."""
+    stranded = Q(pk__in=[])
+    for each in sampled():
         if each.gone == step:
-            such |= Q(saga_name=each.saga_name, plan_as_text=each.plan)
-    return executions.alias(plan_as_text=Cast("plan", TextField())).filter(such, pk__in=_first())
+            stranded |= Q(saga_name=each.saga_name, plan_as_text=each.plan)
+    return executions.alias(plan_as_text=Cast("plan", TextField())).filter(stranded, pk__in=_first())
 
 
 def _first() -> QuerySet[Any, Any]:
-    """The first MOST that are found, by the index of states."""
+    """Select the first MOST unfinished ones; no order, so that the index on the state is enough."""
     return SagaExecution.objects.using(database.alias()).unfinished().order_by().values("pk")[:MOST]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 
 from sagas.definition.exceptions import UnreadableRow
 from sagas.models import SagaExecution
@@ -16,6 +17,13 @@ def read_rows(executions: QuerySet[SagaExecution]) -> list[SagaExecution]:
         return list(executions.defer(None))
     except UnreadableRow:
         return [_with_json(row) for row in executions.defer(None).defer(*JSON_COLUMNS)]
+
+
+def cannot_be_read(column: str) -> str:
+    """Say which column cannot be read."""
+    return gettext("This execution cannot be read: its column “%(column)s” is damaged. Ask an administrator.") % {
+        "column": column
+    }
 
 
 def _with_json(row: SagaExecution) -> SagaExecution:

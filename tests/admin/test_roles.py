@@ -4,7 +4,7 @@ import pytest
 from django.test import Client, RequestFactory
 
 from sagas import StepFailed
-from sagas.admin.actions.views import offered
+from sagas.admin.actions.buttons import offered
 from sagas.models import SagaEvent
 from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator

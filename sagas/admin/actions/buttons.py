@@ -1,4 +1,4 @@
-"""The buttons of a case, and for each that is not there the sentence that says why."""
+"""The operations that the user can start now as buttons, and the reasons why the others are blocked."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from sagas import operations
-from sagas.definition.exceptions import UnreadableRow
 from sagas.models import SagaExecution
 from sagas.operations import Operation
 from sagas.operations.corrections import follow_up
 from sagas.operations.permissions import NEEDS
 from sagas.presentation.execution_view import ExecutionView, load_view
 
-from .labels import NAMES, name_of
+from .labels import LABELS, label_of
 
-HARMLESS = frozenset({Operation.VERIFY})  # it asks, and changes nothing unless it ends a hold
-SAFE = (Operation.VERIFY, Operation.RELEASE, Operation.RETRY)
+WITHOUT_PREVIEW = frozenset({Operation.VERIFY})  # unless the execution is held: then it releases
+SAFEST_FIRST = (Operation.VERIFY, Operation.RELEASE, Operation.RETRY)
 
 
 @dataclass(frozen=True)
 class Button:
-    """An act that is possible now, for this user; `version` is the one that the user has seen.
+    """An operation that this user can start; `version` is the one that the page shows.
 
-    `at_once` says that nobody needs to see a preview first.
+    `at_once` says that it needs no preview.
     """
 
     operation: str
@@ -38,8 +37,8 @@ class Button:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """An act that is not possible now, or not for this user, and why."""
+class Blocked:
+    """An operation that is not possible now, or not for this user, and why."""
 
     label: str
     sentence: str
@@ -47,48 +46,38 @@ class Refusal:
 
 def offered(
     request: HttpRequest, execution: SagaExecution, view: ExecutionView | None = None
-) -> tuple[list[Button], list[Refusal]]:
-    """What the user can do to the execution now, the safest first, and why not the rest; `view` spares a query."""
-    try:
-        return _offered(request, view or load_view(execution.saga_id))
-    except UnreadableRow:
-        return [], [Refusal(gettext("Everything"), unreadable())]
+) -> tuple[list[Button], list[Blocked]]:
+    """Return the buttons, the safest first, and the blocked operations; pass `view` to spare a query."""
+    view = view or load_view(execution.saga_id)
+    execution, why_not = view.execution, operations.blocked_reasons(view)
+    reasons = {
+        operation: as_sentence(why_not[operation]) or _missing_permission(request, operation, execution)
+        for operation in LABELS
+    }
+    possible = [operation for operation in LABELS if not reasons[operation]]
+    first = next((operation for operation in SAFEST_FIRST if operation in possible), None)
+    buttons = [_button(operation, execution, primary=operation is first) for operation in possible]
+    return buttons, [
+        Blocked(label_of(operation, execution), sentence) for operation, sentence in reasons.items() if sentence
+    ]
 
 
 def may(request: HttpRequest, operation: Operation, execution: SagaExecution) -> bool:
-    """Whether the user may do it; who corrects also does what follows from that."""
+    """Whether the user has the permissions; correcting also needs that of the operation that follows it."""
     needed = {NEEDS[operation]} | ({NEEDS[follow_up(execution)]} if operation is Operation.CORRECT else set())
     return all(request.user.has_perm(permission) for permission in needed)
 
 
 def as_sentence(clause: str) -> str:
-    """A refusal as a sentence of its own."""
+    """Capitalise a clause."""
     return f"{clause[:1].upper()}{clause[1:]}"
 
 
-def unreadable() -> str:
-    """Why nothing can be done to a row that somebody has damaged."""
-    return gettext("What is stored of it cannot be read: it was changed by hand, or damaged.")
-
-
-def _offered(request: HttpRequest, view: ExecutionView) -> tuple[list[Button], list[Refusal]]:
-    execution, why_not = view.execution, operations.blocked_reasons(view)
-    reasons = {
-        operation: as_sentence(why_not[operation]) or _why_not_you(request, operation, execution) for operation in NAMES
-    }
-    possible = [operation for operation in NAMES if not reasons[operation]]
-    first = next((operation for operation in SAFE if operation in possible), None)
-    buttons = [_button(operation, execution, primary=operation is first) for operation in possible]
-    return buttons, [
-        Refusal(name_of(operation, execution), sentence) for operation, sentence in reasons.items() if sentence
-    ]
-
-
-def _why_not_you(request: HttpRequest, operation: Operation, execution: SagaExecution) -> str:
-    return "" if may(request, operation, execution) else gettext("Your role may not do this: ask a supervisor.")
+def _missing_permission(request: HttpRequest, operation: Operation, execution: SagaExecution) -> str:
+    return "" if may(request, operation, execution) else gettext("Your role does not allow this. Ask a supervisor.")
 
 
 def _button(operation: Operation, execution: SagaExecution, *, primary: bool) -> Button:
     url = reverse("admin:sagas_sagaexecution_operation", args=[execution.pk, operation.value])
-    at_once = operation in HARMLESS and not execution.held
-    return Button(operation.value, name_of(operation, execution), url, primary, execution.version, at_once)
+    at_once = operation in WITHOUT_PREVIEW and not execution.held
+    return Button(operation.value, label_of(operation, execution), url, primary, execution.version, at_once)

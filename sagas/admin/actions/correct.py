@@ -1,4 +1,4 @@
-"""The pages on which the input is corrected: a form, then what it would change and what follows, then both are done."""
+"""The pages that correct an input: a form, then a confirmation that shows the changes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sagas.operations.handlers import definition_of
 from sagas.operations.preview_text import describe
 from sagas.presentation.redactor import redactor_for
 
-from .forms import ActForm
+from .forms import OperationForm
 from .input_form import PREFIX, VERSION, InputForm
-from .page import CONFLICT, ActPage, moved
+from .page import CONFLICT, OperationPage, changed_meanwhile
 
 FORM = "admin/sagas/correct_input.html"
 CONFIRM = "admin/sagas/correct_confirm.html"
@@ -36,65 +36,64 @@ class Change:
     after: str
 
 
-class CorrectPage(ActPage):
-    """Asks twice: for the input, and whether what it changes is what was meant."""
+class CorrectPage(OperationPage):
+    """Asks for the corrected input, then for confirmation."""
 
-    def shown(self, status: int = 200, **context: Any) -> HttpResponse:
-        """The form, with today's input."""
+    def show(self, status: int = 200, **context: Any) -> HttpResponse:
+        """Render the form with the current input."""
         preview = self.preview()
         return self.rendered(FORM, status, preview=preview, form=self.input_form(), **context)
 
-    def posted(self) -> HttpResponse:
-        """The form comes first, then it comes again with a reason."""
+    def confirm(self) -> HttpResponse:
+        """Take the form, which is posted twice: first without a reason, then with one."""
         preview = self.preview()
         if self.request.POST.get(f"{PREFIX}-{VERSION}") != str(preview.version):
-            return self.shown_anew()
+            return self.show_again()
         form = self.input_form(self.request.POST)
         try:
             if form.is_valid() and "edit" not in self.request.POST:
-                return self.decided(form)
+                return self.confirm_or_perform(form)
         except InvalidInput as error:
             form.add_errors(error)
         return self.rendered(FORM, preview=preview, form=form)
 
-    def decided(self, form: InputForm) -> HttpResponse:
-        """Do it where it was confirmed; else tell what it would do. Raises InvalidInput for the input."""
+    def confirm_or_perform(self, form: InputForm) -> HttpResponse:
+        """Perform it if it was confirmed, else show what it would change; raise InvalidInput for a wrong input."""
         correction = plan_correction(self.execution.saga_id, form.corrected())
         if not correction.changed:
             raise InvalidInput({"": gettext("Nothing has been changed.")})
         version, confirmed = form.cleaned_data[VERSION], "reason" in self.request.POST
-        reason = ActForm(self.request.POST if confirmed else None, initial={"version": version})
+        reason = OperationForm(self.request.POST if confirmed else None, initial={"version": version})
         if not (confirmed and reason.is_valid()):
             return self.confirmation(correction, form, reason)
         by, why = Actor(user=self.request.user, source="admin"), reason.cleaned_data["reason"]
         execution = correct_and_go_on(self.execution.saga_id, form.corrected(), reason=why, by=by, version=version)
-        return self.done(_outcome(execution))
+        return self.done(_message(execution))
 
-    def confirmation(self, correction: Correction, form: InputForm, reason: ActForm) -> HttpResponse:
-        """The difference, and what follows from it."""
+    def confirmation(self, correction: Correction, form: InputForm, reason: OperationForm) -> HttpResponse:
+        """Render the changes and the preview of what follows."""
         view, before = correction.view, correction.before
         redactor = redactor_for(view.execution, view.saga, personal=self.personal, corrected=before)
-        told = describe(correction.preview, view, redactor)
+        text = describe(correction.preview, view, redactor)
         changes = [self._change(correction, form, key) for key in correction.changed]
-        about: dict[str, Any] = {"told": told, "changes": changes, "input": form}
-        return self.rendered(CONFIRM, preview=correction.preview, form=reason, **about)
+        context: dict[str, Any] = {"text": text, "changes": changes, "input": form}
+        return self.rendered(CONFIRM, preview=correction.preview, form=reason, **context)
 
-    def shown_anew(self) -> HttpResponse:
-        """The input as it is by now."""
-        return self.shown(CONFLICT, notice=moved())
+    def show_again(self) -> HttpResponse:
+        """Render the form with the current input again."""
+        return self.show(CONFLICT, notice=changed_meanwhile())
 
     def input_form(self, data: Any = None) -> InputForm:
-        """The input's form, of the execution as it is now."""
-        seen = self.view()
-        return InputForm(definition_of(seen), seen.execution, personal=self.personal, data=data)
+        """Return the form of the current input."""
+        view = self.view()
+        return InputForm(definition_of(view), view.execution, personal=self.personal, data=data)
 
     def _change(self, correction: Correction, form: InputForm, key: str) -> Change:
         field = form.fields.get(key)
         before = f"[{key}]" if key in form.hidden else _shown(correction.before, key)
         after = _shown(correction.view.execution.input, key)
-        if (
-            not self.personal
-        ):  # what the schema has made of values that the user did not see, who may see what they typed
+        if not self.personal:
+            # The user may see what they typed, but not what the schema derived from hidden values.
             derived = key in form.hidden and key not in form.changed_data
             after = f"[{key}]" if derived else self.redacted(after)
         return Change(str(field.label if field else key), before, after)
@@ -107,7 +106,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _outcome(execution: SagaExecution) -> str:
+def _message(execution: SagaExecution) -> str:
     if execution.state is SagaState.PENDING and execution.run > 1:
-        return gettext("The input is corrected, and it starts again from the first step now; this page shows how.")
-    return gettext("The input is corrected, and it goes on now; this page shows how.")
+        return gettext("The input is corrected. Retrying from the first step; this page updates itself.")
+    return gettext("The input is corrected, and the case continues. This page updates itself.")

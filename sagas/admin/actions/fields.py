@@ -1,4 +1,4 @@
-"""Fields of the admin's forms for the fields of a saga's schema: they take what was typed, the schema validates it."""
+"""Form fields for the fields of a saga's schema. They accept any text; the schema validates it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from rest_framework import serializers
 
 
 def field_for(field: Any, stored: Any) -> forms.Field:
-    """A field that shows the stored value."""
+    """Return a form field with the stored value."""
     make = next((make for kinds, make in KINDS if isinstance(field, kinds)), json_field)
     return make(field, stored)
 
 
 def json_field(_: Any, stored: Any, rows: int = 4, kind: type[JSONText] | None = None) -> forms.Field:
-    """Where nothing better is known."""
+    """Return a JSON text area, for kinds without a better field."""
     area = forms.Textarea(attrs={"rows": rows, "spellcheck": "false", "class": "saga-json"})
     text = None if stored is None else json.dumps(stored, indent=2, ensure_ascii=False)
     return (kind or JSONText)(initial=text, widget=area)
 
 
 class Text(forms.CharField):
-    """Text with line ends as they are stored and counted, of which browsers send two characters."""
+    """Text whose line ends are one character; browsers send two."""
 
     def to_python(self, value: Any) -> str:
-        """The text."""
+        """Normalise the line ends."""
         return (super().to_python(value) or "").replace("\r\n", "\n")
 
 
@@ -37,7 +37,7 @@ class JSONText(Text):
     """Text that is JSON."""
 
     def clean(self, value: Any) -> Any:
-        """The value that it stands for; "" for none."""
+        """Return the parsed value, "" for empty text."""
         text = super().clean(value)
         try:
             return json.loads(text) if text else ""
@@ -51,7 +51,7 @@ class JSONObject(JSONText):
     """Text that is a JSON object."""
 
     def clean(self, value: Any) -> Any:
-        """The mapping; "" for none."""
+        """Return the mapping, "" for empty text."""
         found = super().clean(value)
         if found and not isinstance(found, dict):
             raise forms.ValidationError(gettext("This must be a JSON object, with a value for each name."))
@@ -76,7 +76,7 @@ def _date(_: Any, stored: Any) -> forms.Field:
 
 
 def _moment(_: Any, stored: Any) -> forms.Field:
-    """In the local time zone, to the second, as the browser's calendar takes it."""
+    """Return a date and time picker in the local time zone; plain text for values that it cannot show."""
     moment = dateparse.parse_datetime(stored) if isinstance(stored, str) else None
     if stored is not None and (moment is None or moment.microsecond):
         return _text(_, stored)
@@ -98,7 +98,7 @@ def _selection(choices: list[tuple[str, str]], stored: Any) -> forms.Field:
     return forms.ChoiceField(choices=[("", "---------"), *choices], initial=stored)
 
 
-# The first that fits; what is in none of them is JSON.
+# The first match wins; other kinds are edited as JSON.
 KINDS: tuple[tuple[Any, Callable[[Any, Any], forms.Field]], ...] = (
     (serializers.MultipleChoiceField, json_field),
     (serializers.ChoiceField, _choice),

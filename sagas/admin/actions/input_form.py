@@ -1,4 +1,4 @@
-"""A form for a saga's input, made from the schema that validates it; without a schema, its JSON in one field."""
+"""A form for a saga's input, built from its schema; without a schema, one JSON field."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .fields import JSONObject, field_for, json_field
 PREFIX = "input"
 VERSION = ":version"  # no field of a schema has this name
 WHOLE = "json"
-KEPT = _("Your role may not see what is there; it is kept where you leave this empty.")
-ALL_KEPT = _("Values that your role may not see are left out here, and kept.")
+HIDDEN = _("Hidden from your role. Leave it empty to keep it.")
+SOME_HIDDEN = _("Values that are hidden from your role are not shown, and are kept.")
 
 
 class InputForm(forms.Form):
-    """Today's input, to be corrected. What the user may not see is left out, and kept where it stays empty."""
+    """The current input, to be corrected. Hidden values are not shown; they are kept unless new ones are typed."""
 
     def __init__(self, saga: Saga, execution: SagaExecution, *, personal: bool, data: Any = None) -> None:
         super().__init__(data, prefix=PREFIX)
@@ -35,7 +35,7 @@ class InputForm(forms.Form):
         self.fields.update(self._whole() if self.schema is None else self._by_schema(self.schema))
 
     def corrected(self) -> dict[str, Any]:
-        """The input as the user wants it, once the form is valid; what was not touched is as it was."""
+        """Return the corrected input; fields that were not changed keep their stored values."""
         if self.schema is None:
             kept = {key: value for key, value in self.stored.items() if key in self.hidden}
             return kept | (self.cleaned_data[WHOLE] or {})
@@ -46,7 +46,7 @@ class InputForm(forms.Form):
         return given
 
     def add_errors(self, error: InvalidInput) -> None:
-        """Each sentence beside its field; a dotted key is of the field that it begins with."""
+        """Show each error at its field; a dotted key belongs to the field before the dot."""
         for key, sentence in error.errors.items():
             name, _, rest = key.partition(".")
             known, path = (name, rest) if name in self.fields else (None, key)
@@ -56,7 +56,7 @@ class InputForm(forms.Form):
         seen = {key: value for key, value in self.stored.items() if key not in self.hidden}
         field = json_field(None, seen, rows=12, kind=JSONObject)
         field.label, field.required = gettext("Input, as JSON"), False
-        field.help_text = str(ALL_KEPT) if self.hidden else ""
+        field.help_text = str(SOME_HIDDEN) if self.hidden else ""
         return {WHOLE: field}
 
     def _by_schema(self, schema: Mapping[str, Any]) -> dict[str, forms.Field]:
@@ -66,12 +66,12 @@ class InputForm(forms.Form):
         hidden = name in self.hidden
         made = field_for(field, None if hidden else self.stored.get(name))
         made.label, made.required = gettext(str(field.label or name)), False  # the schema knows what is required
-        made.help_text = str(KEPT if hidden else field.help_text or "")
+        made.help_text = str(HIDDEN if hidden else field.help_text or "")
         return made
 
 
 def _writable(saga: Saga) -> dict[str, Any] | None:
-    """The schema's fields that take input; None where there is no schema."""
+    """Return the writable fields of the schema; None without a schema."""
     if saga.schema is None:
         return None
     fields = saga.schema().fields
@@ -79,7 +79,7 @@ def _writable(saga: Saga) -> dict[str, Any] | None:
 
 
 def _hidden_keys(saga: Saga, execution: SagaExecution) -> set[str]:
-    """The keys whose values are personal, or quote what is."""
+    """Return the keys whose values are personal or contain personal values."""
     seen = redactor_for(execution, saga, personal=False)(execution.input) or {}
     return {
         key for key, value in execution.input.items() if key in saga.personal or key not in seen or seen[key] != value
@@ -87,7 +87,7 @@ def _hidden_keys(saga: Saga, execution: SagaExecution) -> set[str]:
 
 
 def _put(given: dict[str, Any], name: str, value: Any, field: Any) -> None:
-    """What was typed; nothing at all is what the schema takes for nothing, or else its own error."""
+    """Store the typed value; for empty text store what the schema accepts as empty, or let it report the error."""
     if value != "" or getattr(field, "allow_blank", False):
         given[name] = value
     elif field.allow_null:

@@ -1,4 +1,4 @@
-"""What the acts are called, and what is said of one that was done."""
+"""Labels of operations, and the messages after them."""
 
 from __future__ import annotations
 
@@ -11,80 +11,80 @@ from sagas.operations import Operation
 from sagas.presentation.execution_view import hold_cause
 from sagas.storage import database
 
-NAMES = {
+LABELS = {
     Operation.VERIFY: _("Check with the provider"),
     Operation.RELEASE: _("Release"),
-    Operation.RETRY: _("Try again from the start"),
-    Operation.CORRECT: _("Correct the input and try again"),
-    Operation.RESOLVE: _("Resolve a step by hand"),
+    Operation.RETRY: _("Retry"),
+    Operation.CORRECT: _("Correct the input and retry"),
+    Operation.RESOLVE: _("Mark a step as resolved"),
     Operation.ACKNOWLEDGE: _("Acknowledge"),
-    Operation.HOLD: _("Hold"),
+    Operation.HOLD: _("Put on hold"),
     Operation.CANCEL: _("Cancel and undo"),
     Operation.COMPENSATE: _("Undo everything"),
 }
 
 
-def name_of(operation: Operation, execution: SagaExecution) -> str:
-    """What the act is called, as the execution stands."""
+def label_of(operation: Operation, execution: SagaExecution) -> str:
+    """Return the label of the operation for this execution."""
     if operation is Operation.RETRY and execution.state is SagaState.PARTIALLY_COMPENSATED:
         return gettext("Undo again")
     if operation is Operation.RELEASE and execution.held and _stopped_at_a_failed_step(execution):
         return gettext("Continue from the failed step")
-    return str(NAMES[operation])
+    return str(LABELS[operation])
 
 
-def outcome_of(operation: Operation, execution: SagaExecution) -> str:
-    """What has come of the act, and what goes on now, from the execution that it left behind."""
-    tell = {
-        Operation.HOLD: _outcome_of_hold,
-        Operation.CANCEL: _outcome_of_cancel,
-        Operation.RETRY: _outcome_of_retry,
-        Operation.RESOLVE: _outcome_of_resolve,
+def result_message(operation: Operation, execution: SagaExecution) -> str:
+    """Describe what the operation did, and what happens now."""
+    describe = {
+        Operation.HOLD: _message_of_hold,
+        Operation.CANCEL: _message_of_cancel,
+        Operation.RETRY: _message_of_retry,
+        Operation.RESOLVE: _message_of_resolve,
     }.get(operation)
-    return tell(execution) if tell else str(OUTCOMES[operation])
+    return describe(execution) if describe else str(MESSAGES[operation])
 
 
-OUTCOMES = {
-    Operation.VERIFY: _("The provider is asked now what really happened; this page shows the answer when it is there."),
-    Operation.RELEASE: _("It is released, and goes on from where it stood; this page shows how."),
-    Operation.ACKNOWLEDGE: _("It is off the list of those that need attention."),
-    Operation.COMPENSATE: _("It is being undone now, last step first; this page shows how."),
+MESSAGES = {
+    Operation.VERIFY: _("Checking with the provider. This page updates itself."),
+    Operation.RELEASE: _("Released. It continues from where it stopped; this page updates itself."),
+    Operation.ACKNOWLEDGE: _("Acknowledged. It no longer needs attention."),
+    Operation.COMPENSATE: _("Undoing everything, last step first. This page updates itself."),
 }
 
 
 def _stopped_at_a_failed_step(execution: SagaExecution) -> bool:
-    """Whether the engine held it, and not before a step that nobody has tried."""
+    """Whether the engine held it after a failed attempt."""
     if hold_cause(execution) != "engine":
         return False
     last = execution.step_executions.using(database.alias()).values_list("outcome", flat=True).last()
     return last not in (None, Outcome.SUCCEEDED.value)
 
 
-def _outcome_of_hold(execution: SagaExecution) -> str:
+def _message_of_hold(execution: SagaExecution) -> str:
     if execution.held:
-        return gettext("It is held: nothing goes on until somebody releases it.")
-    return gettext("It will be held as soon as the step that is under way has ended.")
+        return gettext("On hold. Nothing continues until someone releases it.")
+    return gettext("It will be put on hold when the running step finishes.")
 
 
-def _outcome_of_cancel(execution: SagaExecution) -> str:
+def _message_of_cancel(execution: SagaExecution) -> str:
     if execution.pending_request:
-        return gettext("It will be cancelled as soon as the step that is under way has ended; this page shows how.")
+        return gettext("It will be cancelled when the running step finishes. This page updates itself.")
     if execution.state is SagaState.FAILED:
-        return gettext("It is cancelled; there was nothing to undo.")
-    return gettext("It is cancelled, and what was done is being undone now; this page shows how.")
+        return gettext("Cancelled. There was nothing to undo.")
+    return gettext("Cancelled. What was done is being undone; this page updates itself.")
 
 
-def _outcome_of_retry(execution: SagaExecution) -> str:
+def _message_of_retry(execution: SagaExecution) -> str:
     if execution.state is SagaState.COMPENSATING:
-        return gettext("What is not undone yet is tried again now; this page shows how.")
-    return gettext("It starts again from the first step now; this page shows how.")
+        return gettext("Undoing again. This page updates itself.")
+    return gettext("Retrying from the first step. This page updates itself.")
 
 
-def _outcome_of_resolve(execution: SagaExecution) -> str:
+def _message_of_resolve(execution: SagaExecution) -> str:
     if execution.held:
-        return gettext("Your word is put down; the case is still held.")
+        return gettext("Recorded. The case stays on hold.")
     if execution.state is SagaState.FAILED:
-        return gettext("Your word is put down, and nothing is left to be undone.")
+        return gettext("Recorded. Nothing is left to undo.")
     if execution.state is SagaState.PARTIALLY_COMPENSATED:
-        return gettext("Your word is put down; there are other steps that are not undone.")
-    return gettext("Your word is put down, and the case goes on now; this page shows how.")
+        return gettext("Recorded. Other steps could not be undone.")
+    return gettext("Recorded. The case continues; this page updates itself.")

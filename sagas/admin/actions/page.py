@@ -1,4 +1,4 @@
-"""The page of an act: what it would do, then, once somebody has said why, what has come of it."""
+"""The page of one operation: it shows a preview, and performs the operation when the user confirms it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from sagas import operations
+from sagas.admin.unreadable import cannot_be_read
 from sagas.definition.exceptions import ActRefused, CorrectionOnly, InvalidInput, UnreadableRow, VersionMoved
 from sagas.models import SagaExecution
 from sagas.operations import Actor, Operation, Preview
@@ -19,15 +20,15 @@ from sagas.operations.preview_text import PreviewText, describe
 from sagas.presentation.execution_view import ExecutionView, load_view
 from sagas.presentation.redactor import Redactor, redactor_for
 
-from .buttons import as_sentence, offered, unreadable
-from .forms import ActForm
-from .labels import name_of, outcome_of
+from .buttons import as_sentence, offered
+from .forms import OperationForm
+from .labels import label_of, result_message
 
 CONFLICT = 409
 
 
-class ActPage:
-    """Answers with the preview, or does what it previewed; subclasses ask for more than a reason."""
+class OperationPage:
+    """Shows the preview, or performs what it previewed. Subclasses override `form` to ask for more than a reason."""
 
     template = "admin/sagas/operation.html"
 
@@ -37,34 +38,34 @@ class ActPage:
         self.site, self.request, self.execution, self.operation = site, request, execution, operation
         self.personal = request.user.has_perm(PERSONAL)
 
-    def answer(self) -> HttpResponse:
-        """The page, or where to go now that it is done."""
+    def response(self) -> HttpResponse:
+        """Answer the request: preview, redirect after success, or the reason why it is blocked."""
         try:
-            return self.posted_or_shown_anew() if self.request.method == "POST" else self.shown()
-        except CorrectionOnly as refusal:
-            return self.half_done(refusal)
-        except ActRefused as refusal:
-            return self.refused(self.redacted(refusal.sentence))
-        except UnreadableRow:
-            return self.refused(unreadable())
+            return self.confirm_or_show_again() if self.request.method == "POST" else self.show()
+        except CorrectionOnly as error:
+            return self.partly_done(error)
+        except ActRefused as error:
+            return self.blocked(self.redacted(error.sentence))
+        except UnreadableRow as error:
+            return self.blocked_unreadable(error)
 
-    def posted_or_shown_anew(self) -> HttpResponse:
-        """What came of the post; ActRefused where it has moved to where the act is not possible any more."""
+    def confirm_or_show_again(self) -> HttpResponse:
+        """Perform it; show the preview again if the execution has changed meanwhile."""
         try:
-            return self.posted()
+            return self.confirm()
         except VersionMoved:
-            return self.shown_anew()
+            return self.show_again()
 
-    def shown(self) -> HttpResponse:
-        """What it would do."""
+    def show(self) -> HttpResponse:
+        """Render the preview."""
         preview = self.preview()
         return self.page(preview, self.form(preview))
 
-    def posted(self) -> HttpResponse:
-        """Do it, if it still is what was previewed."""
+    def confirm(self) -> HttpResponse:
+        """Perform the operation if the version is still the one that was previewed."""
         preview = self.preview()
         if self.request.POST.get("version") != str(preview.version):
-            return self.shown_anew()
+            return self.show_again()
         form = self.form(preview, self.request.POST)
         if not form.is_valid():
             return self.page(preview, form)
@@ -73,101 +74,105 @@ class ActPage:
         except InvalidInput as error:
             self.add_errors(form, error)
             return self.page(preview, form)
-        return self.done(outcome_of(self.operation, execution))
+        return self.done(result_message(self.operation, execution))
 
     def preview(self) -> Preview:
-        """What the act would do now; ActRefused where it is not possible."""
+        """Return what the operation would do now; raise ActRefused if it is blocked."""
         return operations.plan(self.operation, self.execution.saga_id)
 
-    def form(self, preview: Preview, data: Any = None, **initial: Any) -> ActForm:
-        """What is asked."""
-        return ActForm(data, initial={"version": preview.version, **initial}, refund=self.told(preview).refund)
+    def form(self, preview: Preview, data: Any = None, **initial: Any) -> OperationForm:
+        """Return the form below the preview."""
+        return OperationForm(data, initial={"version": preview.version, **initial}, refund=self.text(preview).refund)
 
-    def perform(self, form: ActForm) -> SagaExecution:
-        """Do it, at the version that was previewed."""
-        given, by = form.cleaned_data, Actor(user=self.request.user, source="admin")
+    def perform(self, form: OperationForm) -> SagaExecution:
+        """Perform the operation at the previewed version."""
+        cleaned, by = form.cleaned_data, Actor(user=self.request.user, source="admin")
         return operations.perform(
             self.operation,
             self.execution.saga_id,
-            reason=given["reason"],
+            reason=cleaned["reason"],
             by=by,
-            version=given["version"],
+            version=cleaned["version"],
             **form.parameters,
         )
 
-    def add_errors(self, form: ActForm, error: InvalidInput) -> None:
-        """Each sentence beside the field with what is refused, if there is one."""
+    def add_errors(self, form: OperationForm, error: InvalidInput) -> None:
+        """Show each error at the field that it is about, if the form has it."""
         for key, sentence in error.errors.items():
-            said = f"{key}: {sentence}" if key and key != form.stored_field else sentence
-            form.add_error(form.stored_field, self.redacted(said))
+            message = f"{key}: {sentence}" if key and key != form.stored_field else sentence
+            form.add_error(form.stored_field, self.redacted(message))
 
-    def told(self, preview: Preview) -> PreviewText:
-        """The preview in words; looked at after it, so that what is told is never older than what is confirmed."""
-        seen = self.view()
-        return describe(preview, seen, self.redactor_for(seen))
+    def text(self, preview: Preview) -> PreviewText:
+        """Describe the preview; the execution is read after it, so that the text is never older than the version."""
+        view = self.view()
+        return describe(preview, view, self.redactor_for(view))
 
     def view(self) -> ExecutionView:
-        """The execution with its history, as it is now."""
+        """Load the execution with its history."""
         return load_view(self.execution.saga_id)
 
     def redactor_for(self, view: ExecutionView) -> Redactor:
-        """The redactor for the user."""
+        """Return the redactor for this user."""
         return redactor_for(view.execution, view.saga, personal=self.personal)
 
     def redacted(self, text: str) -> str:
-        """The text without what is personal, unless the user may see that."""
-        seen = self.view()
-        if seen.saga is None:  # nothing but our own words is told then
+        """Redact the text for this user."""
+        view = self.view()
+        if view.saga is None:  # the text comes from us and contains no values
             return text
-        told: str = self.redactor_for(seen)(text)
-        return told
+        redacted: str = self.redactor_for(view)(text)
+        return redacted
 
-    def shown_anew(self) -> HttpResponse:
-        """The preview of what it is by now; what was typed as the reason stays."""
+    def show_again(self) -> HttpResponse:
+        """Render the current preview, and keep the reason."""
         preview = self.preview()
         form = self.form(preview, reason=self.request.POST.get("reason", ""))
-        return self.page(preview, form, status=CONFLICT, notice=moved())
+        return self.page(preview, form, status=CONFLICT, notice=changed_meanwhile())
 
-    def refused(self, sentence: str) -> HttpResponse:
-        """Why not, and what is possible instead."""
+    def blocked(self, sentence: str) -> HttpResponse:
+        """Say why it is blocked, and offer what is possible instead."""
         self.execution.refresh_from_db(fields=["state", "held", "version"])
         buttons, _ = offered(self.request, self.execution)
-        moved_on = moved() if self.request.method == "POST" else ""
-        told = {"why_not": as_sentence(sentence), "buttons": buttons, "notice": moved_on}
-        return self.rendered("admin/sagas/operation_blocked.html", CONFLICT, **told)
+        notice = changed_meanwhile() if self.request.method == "POST" else ""
+        context = {"why_not": as_sentence(sentence), "buttons": buttons, "notice": notice}
+        return self.rendered("admin/sagas/operation_blocked.html", CONFLICT, **context)
 
-    def half_done(self, refusal: CorrectionOnly) -> HttpResponse:
-        """Back to the case file, with what went through and what did not."""
-        messages.warning(self.request, as_sentence(self.redacted(refusal.sentence)))
-        return HttpResponseRedirect(self.case_url)
+    def blocked_unreadable(self, error: UnreadableRow) -> HttpResponse:
+        """Say that the execution cannot be read."""
+        return self.rendered("admin/sagas/operation_blocked.html", CONFLICT, why_not=cannot_be_read(error.column))
+
+    def partly_done(self, error: CorrectionOnly) -> HttpResponse:
+        """Redirect to the execution, and say that only the correction was made."""
+        messages.warning(self.request, as_sentence(self.redacted(error.sentence)))
+        return HttpResponseRedirect(self.execution_url)
 
     def done(self, sentence: str) -> HttpResponse:
-        """Back to the case file, which shows what goes on."""
+        """Redirect to the execution, and show the message there."""
         messages.success(self.request, sentence)
-        return HttpResponseRedirect(self.case_url)
+        return HttpResponseRedirect(self.execution_url)
 
     @property
-    def case_url(self) -> str:
-        """The execution's case file."""
+    def execution_url(self) -> str:
+        """The URL of the execution's page."""
         return reverse("admin:sagas_sagaexecution_change", args=[self.execution.pk])
 
-    def page(self, preview: Preview, form: ActForm, status: int = 200, **context: Any) -> HttpResponse:
-        """The preview with the form under it."""
-        told = self.told(preview)
-        return self.rendered(self.template, status, preview=preview, told=told, form=form, **context)
+    def page(self, preview: Preview, form: OperationForm, status: int = 200, **context: Any) -> HttpResponse:
+        """Render the preview with the form below it."""
+        text = self.text(preview)
+        return self.rendered(self.template, status, preview=preview, text=text, form=form, **context)
 
     def rendered(self, template: str, status: int = 200, **context: Any) -> HttpResponse:
-        """A page within the admin's frame."""
-        frame = self.site.each_context(self.request)
-        about = {
-            "title": name_of(self.operation, self.execution),
+        """Render a template within the admin's layout."""
+        layout = self.site.each_context(self.request)
+        common = {
+            "title": label_of(self.operation, self.execution),
             "opts": SagaExecution._meta,
             "execution": self.execution,
-            "case_url": self.case_url,
+            "execution_url": self.execution_url,
         }
-        return TemplateResponse(self.request, template, {**frame, **about, **context}, status=status)
+        return TemplateResponse(self.request, template, {**layout, **common, **context}, status=status)
 
 
-def moved() -> str:
-    """What is said to who decided on what is no more."""
-    return gettext("It has moved since you looked, and nothing was done. Look again, and decide then.")
+def changed_meanwhile() -> str:
+    """Say that nothing was done because the execution has changed."""
+    return gettext("The case has changed since you opened this page, so nothing was done. Check it, then decide again.")

@@ -1,4 +1,4 @@
-"""The page on which a person puts down what has become of a step."""
+"""The page on which a user records what really happened to a step."""
 
 from __future__ import annotations
 
@@ -22,87 +22,88 @@ from sagas.operations.resolution import move_after_resolution, with_resolution
 from sagas.presentation import labels, messages
 from sagas.presentation.execution_view import ExecutionView
 
-from .forms import ActForm, ResolveForm
-from .page import ActPage
+from .forms import OperationForm, ResolveForm
+from .page import OperationPage
 
-WORDS = {
+# For each resolution the wording key of the step's own template, and the sentence without one.
+SENTENCES = {
     Resolution.DONE: ("done", _("%(step)s was done.")),
     Resolution.NOT_DONE: ("refused", _("%(step)s was not done.")),
     Resolution.UNDONE: ("compensated", _("%(step)s was undone.")),
 }
-STAYS = _("It stays as it is.")
-STILL_HELD = _("It is still held then.")
-GOES_ON = _("It goes on then.")
-CHARGES = _("It goes on then, and %(sum)s is charged to the customer.")
-IS_UNDONE = _("What was done is undone then, last step first.")
-GIVES_BACK = _("What was done is undone then, last step first, and %(sum)s goes back to the customer.")
+STAYS_DONE = _("It will not be undone.")
+STAYS_ON_HOLD = _("The case stays on hold.")
+CONTINUES = _("The case continues.")
+CHARGES = _("The case continues, and the customer will be charged %(sum)s.")
+ROLLS_BACK = _("What was done will be undone, last step first.")
+REFUNDS = _("What was done will be undone, last step first, and the customer will be refunded %(sum)s.")
 
 
 @dataclass(frozen=True)
-class Word:
-    """A word that would be taken: what it says and leads to, and what goes back to the customer then."""
+class ResolutionChoice:
+    """A resolution that is possible: its sentence, and the refund that follows from it."""
 
     value: str
     sentence: str
     refund: Amount | HiddenAmount | None
 
 
-class ResolvePage(ActPage):
-    """Offers each word that would be taken, step by step."""
+class ResolvePage(OperationPage):
+    """Offers the possible resolutions of each step."""
 
-    def form(self, preview: Preview, data: Any = None, **initial: Any) -> ActForm:
-        """A word, the evidence, what happened and, for a word that gives money back, the amount."""
-        words = self._words()
-        if not words:
-            raise ActRefused(self.operation, self.execution.saga_id, gettext("no step can be resolved by hand."))
-        choices = [(step, [(word.value, word.sentence) for word in found]) for step, found in words.items()]
-        refunds = {word.value: word.refund for found in words.values() for word in found if word.refund}
-        return ResolveForm(data, initial={"version": preview.version, **initial}, words=choices, refunds=refunds)
+    def form(self, preview: Preview, data: Any = None, **initial: Any) -> OperationForm:
+        """Return the form, with the possible resolutions grouped by step."""
+        found = self._choices()
+        if not found:
+            raise ActRefused(self.operation, self.execution.saga_id, gettext("no step can be marked as resolved."))
+        choices = [(step, [(one.value, one.sentence) for one in group]) for step, group in found.items()]
+        refunds = {one.value: one.refund for group in found.values() for one in group if one.refund}
+        return ResolveForm(data, initial={"version": preview.version, **initial}, choices=choices, refunds=refunds)
 
-    def _words(self) -> dict[str, list[Word]]:
-        """Those on each step, by its name in words."""
-        seen = self.view()
-        words: dict[str, list[Word]] = {}
-        for step, word in operations.resolutions(self.execution.saga_id):
-            words.setdefault(labels.step_label(step, seen.saga), []).append(self._word(seen, step, word))
-        return words
+    def _choices(self) -> dict[str, list[ResolutionChoice]]:
+        """Return the choices by the label of their step."""
+        view = self.view()
+        choices: dict[str, list[ResolutionChoice]] = {}
+        for step, resolution in operations.resolutions(self.execution.saga_id):
+            choices.setdefault(labels.step_label(step, view.saga), []).append(self._choice(view, step, resolution))
+        return choices
 
-    def _word(self, seen: ExecutionView, step: str, word: Resolution) -> Word:
-        key, without = WORDS[word]
-        tried = facts_of(seen.history)[step].last
-        if word is Resolution.NOT_DONE and Direction.ACTION not in tried:
-            key = ""  # its own words say that it was tried
-        said = messages.sentence_of(seen, step, key, without, self.redactor_for(seen))
-        stays = str(STAYS) if word is Resolution.DONE and Direction.COMPENSATION in tried else ""
-        follows, refund = self._what_follows(seen, step, word)
-        sentences = (sentence for sentence in (said, stays, follows) if sentence)
-        return Word(f"{step}:{word.value}", " ".join(sentences), refund)
+    def _choice(self, view: ExecutionView, step: str, resolution: Resolution) -> ResolutionChoice:
+        key, without = SENTENCES[resolution]
+        tried = facts_of(view.history)[step].last
+        if resolution is Resolution.NOT_DONE and Direction.ACTION not in tried:
+            key = ""  # the step's own template says that it was tried
+        sentence = messages.sentence_of(view, step, key, without, self.redactor_for(view))
+        stays = str(STAYS_DONE) if resolution is Resolution.DONE and Direction.COMPENSATION in tried else ""
+        follows, refund = self._what_follows(view, step, resolution)
+        text = " ".join(part for part in (sentence, stays, follows) if part)
+        return ResolutionChoice(f"{step}:{resolution.value}", text, refund)
 
     def _what_follows(
-        self, seen: ExecutionView, step: str, word: Resolution
+        self, view: ExecutionView, step: str, resolution: Resolution
     ) -> tuple[str, Amount | HiddenAmount | None]:
-        """What the workers make of the word, "" where nothing is left to be said; and what goes back then."""
-        if seen.saga is None or not seen.execution.held:
+        """Describe what the workers do next, "" if nothing, and return the refund that this makes."""
+        if view.saga is None or not view.execution.held:
             return "", None
-        history = with_resolution(seen, step, word)
-        move = move_after_resolution(seen, history)
+        history = with_resolution(view, step, resolution)
+        move = move_after_resolution(view, history)
         if move is None or isinstance(move, Hold):
-            return str(STILL_HELD), None
+            return str(STAYS_ON_HOLD), None
         if isinstance(move, RollBack):
-            return self._with_money(seen, planner.remaining(seen.saga, roll_back(history, step)), IS_UNDONE, GIVES_BACK)
-        if seen.state is SagaState.COMPENSATING:
-            return self._with_money(seen, planner.remaining(seen.saga, history), GOES_ON, GIVES_BACK)
+            return self._with_money(view, planner.remaining(view.saga, roll_back(history, step)), ROLLS_BACK, REFUNDS)
+        if view.state is SagaState.COMPENSATING:
+            return self._with_money(view, planner.remaining(view.saga, history), CONTINUES, REFUNDS)
         to_do = [name for name, facts in facts_of(history).items() if not facts.done and name != step]
-        return self._with_money(seen, to_do, GOES_ON, CHARGES)[0], None
+        return self._with_money(view, to_do, CONTINUES, CHARGES)[0], None
 
     def _with_money(
-        self, seen: ExecutionView, names: Sequence[str], without: Promise, sentence: Promise
+        self, view: ExecutionView, names: Sequence[str], without: Promise, sentence: Promise
     ) -> tuple[str, Amount | HiddenAmount | None]:
-        """What is said of these calls, and the money that they move, also where that is not known or not to be seen."""
-        saga = seen.saga
+        """Return the sentence and the money that these steps move; `without` is the sentence where they move none."""
+        saga = view.saga
         steps = [found for name in names if (found := saga and saga.step(name)) and found.money]
         if not steps:
             return str(without), None
-        hidden = self.redactor_for(seen).hidden_keys
-        known = total_of(steps, (seen.execution.context, seen.execution.input), hidden)
-        return str(sentence) % {"sum": known or f"[{steps[0].money}]"}, known or HiddenAmount(seen.execution.saga_id)
+        hidden = self.redactor_for(view).hidden_keys
+        known = total_of(steps, (view.execution.context, view.execution.input), hidden)
+        return str(sentence) % {"sum": known or f"[{steps[0].money}]"}, known or HiddenAmount(view.execution.saga_id)

@@ -1,4 +1,4 @@
-"""What operators can do to an execution: the buttons, what they are called, and the pages behind them."""
+"""The URL of the operations' pages, and the page class of each operation."""
 
 from __future__ import annotations
 
@@ -13,29 +13,26 @@ from django.views.decorators.http import require_http_methods
 from sagas.models import SagaExecution
 from sagas.operations import Operation
 
-from .buttons import Button, Refusal, may, offered
+from .buttons import may
 from .correct import CorrectPage
-from .labels import name_of
-from .page import ActPage
+from .page import OperationPage
 from .resolve import ResolvePage
 
-__all__ = ["Button", "Refusal", "name_of", "offered", "urls"]
-
-PAGES: dict[Operation, type[ActPage]] = {Operation.RESOLVE: ResolvePage, Operation.CORRECT: CorrectPage}
+PAGES: dict[Operation, type[OperationPage]] = {Operation.RESOLVE: ResolvePage, Operation.CORRECT: CorrectPage}
 
 
 def urls(model_admin: admin.ModelAdmin[SagaExecution]) -> list[URLPattern]:
-    """The page of each act on an execution."""
+    """Return the URL of an execution's operations."""
 
     @require_http_methods(["GET", "HEAD", "POST"])
     def view(request: HttpRequest, pk: int, operation: str) -> HttpResponse:
-        return _page(model_admin, request, pk, operation).answer()
+        return _page(model_admin, request, pk, operation).response()
 
     site = model_admin.admin_site
     return [path("<int:pk>/operation/<slug:operation>/", site.admin_view(view), name="sagas_sagaexecution_operation")]
 
 
-def _page(model_admin: Any, request: HttpRequest, pk: int, operation: str) -> ActPage:
+def _page(model_admin: Any, request: HttpRequest, pk: int, operation: str) -> OperationPage:
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     execution = model_admin.get_queryset(request).filter(pk=pk).first()
@@ -43,4 +40,6 @@ def _page(model_admin: Any, request: HttpRequest, pk: int, operation: str) -> Ac
         raise Http404
     if not may(request, Operation(operation), execution):
         raise PermissionDenied
-    return PAGES.get(Operation(operation), ActPage)(model_admin.admin_site, request, execution, Operation(operation))
+    return PAGES.get(Operation(operation), OperationPage)(
+        model_admin.admin_site, request, execution, Operation(operation)
+    )

@@ -1,4 +1,4 @@
-"""The bulk acts so far, newest first."""
+"""The list of bulk operations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .labels import NAMES
 
 @admin.register(BulkOperation)
 class BulkOperationAdmin(Desk):
-    """A list of them, for who may see executions; each leads to its progress."""
+    """Bulk operations, newest first; each row links to its progress."""
 
     list_display = ("what", "actor_name", "created_at", "finished_at", "executions")
     ordering = ("-id",)
@@ -28,12 +28,12 @@ class BulkOperationAdmin(Desk):
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BulkOperation]:
-        """With the number of their rows."""
+        """Add the number of items."""
         bulk_operations: QuerySet[BulkOperation] = super().get_queryset(request)
         return bulk_operations.annotate(count=Count("items"))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """With a title that says what is listed."""
+        """Set the title."""
         return super().changelist_view(request, {"title": capfirst(self.opts.verbose_name_plural)})
 
     def change_view(
@@ -43,19 +43,19 @@ class BulkOperationAdmin(Desk):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """The batch's page, which asks itself who may see it."""
+        """Redirect to the progress page, which checks the permission."""
         bulk_operation = self.get_object(request, object_id)
         if bulk_operation is None:
             raise Http404
         return redirect("admin:sagas_sagaexecution_bulk_operation", bulk_operation.pk)
 
-    @admin.display(description=_("what"))
+    @admin.display(description=_("operation"))
     def what(self, bulk_operation: BulkOperation) -> str:
-        """The act in words."""
+        """The label of the operation."""
         return str(NAMES[Operation(bulk_operation.operation)])
 
     @admin.display(description=_("executions"))
     def executions(self, bulk_operation: Any) -> int:
-        """How many."""
+        """The number of executions."""
         count: int = bulk_operation.count
         return count

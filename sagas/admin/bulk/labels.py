@@ -1,4 +1,4 @@
-"""What people are told of a bulk act before it is done."""
+"""Texts of bulk operations."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from sagas.presentation.templates import money
 FIRST = 20
 
 NAMES = {
-    Operation.RETRY: _("Try again"),
+    Operation.RETRY: _("Retry"),
     Operation.CANCEL: _("Cancel and undo"),
-    Operation.COMPENSATE: _("Undo"),
-    Operation.HOLD: _("Hold"),
+    Operation.COMPENSATE: _("Undo everything"),
+    Operation.HOLD: _("Put on hold"),
     Operation.RELEASE: _("Release"),
     Operation.VERIFY: _("Check with the provider"),
     Operation.ACKNOWLEDGE: _("Acknowledge"),
 }
 LEADS = {
     Operation.RETRY: ngettext_lazy(
-        "%(count)d execution is tried again.",
-        "%(count)d executions are tried again.",
+        "%(count)d execution will be retried.",
+        "%(count)d executions will be retried.",
         "count",
     ),
     Operation.HOLD: ngettext_lazy(
-        "%(count)d execution is held: nothing is undone, and nothing goes on until it is released.",
-        "%(count)d executions are held: nothing is undone, and nothing goes on until they are released.",
+        "%(count)d execution will be put on hold: nothing is undone, and nothing continues until it is released.",
+        "%(count)d executions will be put on hold: nothing is undone, and nothing continues until they are released.",
         "count",
     ),
     Operation.RELEASE: ngettext_lazy(
-        "%(count)d execution goes on from where it stands.",
-        "%(count)d executions go on from where they stand.",
+        "%(count)d execution will continue from where it stopped.",
+        "%(count)d executions will continue from where they stopped.",
         "count",
     ),
     Operation.ACKNOWLEDGE: ngettext_lazy(
-        "%(count)d execution is taken off the list of those that need attention; nothing else changes.",
-        "%(count)d executions are taken off the list of those that need attention; nothing else changes.",
+        "%(count)d execution will leave the list of those that need attention. Nothing else changes.",
+        "%(count)d executions will leave the list of those that need attention. Nothing else changes.",
         "count",
     ),
 }
@@ -56,14 +56,14 @@ KINDS = {
     Direction.VERIFY: _("Checked with the provider"),
 }
 MOVES = {
-    Direction.ACTION: _("Customers are charged %(amount)s at most."),
-    Direction.COMPENSATION: _("Customers are given back %(amount)s at most."),
+    Direction.ACTION: _("Customers will be charged at most %(amount)s."),
+    Direction.COMPENSATION: _("Customers will be refunded at most %(amount)s."),
 }
 
 
 @dataclass(frozen=True)
-class Refused:
-    """Those that the act is not possible for, for one reason: the first of them, and how many more there are."""
+class BlockedGroup:
+    """Executions that the operation is not possible for, for one reason; `first` are the first of them."""
 
     sentence: str
     count: int
@@ -71,12 +71,12 @@ class Refused:
 
     @property
     def more(self) -> int:
-        """How many are not named."""
+        """How many are not in `first`."""
         return self.count - len(self.first)
 
 
-def told(preview: BulkPreview) -> dict[str, Any]:
-    """The words of the page."""
+def preview_context(preview: BulkPreview) -> dict[str, Any]:
+    """Return the template context of the preview."""
     count = len(preview.rows)
     return {
         "count": count,
@@ -87,38 +87,36 @@ def told(preview: BulkPreview) -> dict[str, Any]:
             for (step, direction), calls in preview.calls.items()
         ],
         "money": list(_money(preview)),
-        "refused": list(_refused(preview)),
-        "refused_count": sum(map(len, preview.refused.values())) + len(preview.unreadable),
+        "blocked": list(_blocked(preview)),
+        "blocked_count": sum(map(len, preview.refused.values())) + len(preview.unreadable),
     }
 
 
 def pace(operation: Operation) -> str:
-    """How many are under way at the same time; "" where nobody is called."""
+    """Say how many run at the same time; "" if no provider is called."""
     if operation in WITHOUT_PROVIDER_CALLS:
         return ""
     most = get_settings().BULK_AT_ONCE
     sentence = ngettext(
-        "At most %(most)d of them is under way at the same time, so that no provider is overrun; one that is held "
-        "makes room for the next.",
-        "At most %(most)d of them are under way at the same time, so that no provider is overrun; one that is held "
-        "makes room for the next.",
+        "Runs up to %(most)d at a time, so that no provider is overloaded.",
+        "Runs up to %(most)d at a time, so that no provider is overloaded.",
         most,
     )
     return sentence % {"most": most}
 
 
 def too_many() -> str:
-    """Why nothing is foretold of so many."""
+    """Say that too many executions are selected."""
     sentence = gettext(
-        "At most %(most)d executions can be acted on at once, and more are selected. Narrow the list down first."
+        "A bulk operation takes at most %(most)d executions, and more are selected. Filter the list first."
     )
     return sentence % {"most": MAX_ITEMS}
 
 
-def forgotten() -> str:
-    """What somebody is told whose selection we do not know any more, as after logging in anew."""
+def selection_expired() -> str:
+    """Say that the selection has expired, for example with the session."""
     return gettext(
-        "What was selected is not known any more; select it again. What has been confirmed is among the bulk acts."
+        "The selection has expired. Select the executions again; bulk operations that were confirmed are in their list."
     )
 
 
@@ -127,16 +125,16 @@ def _money(preview: BulkPreview) -> Iterator[str]:
         yield str(MOVES[direction]) % {"amount": money(amount, currency)}
     if preview.unknown_amounts:
         sentence = ngettext(
-            "In %(count)d case money moves, and it is not known how much.",
-            "In %(count)d cases money moves, and it is not known how much.",
+            "In %(count)d case money moves, but the amount is not known.",
+            "In %(count)d cases money moves, but the amount is not known.",
             preview.unknown_amounts,
         )
         yield sentence % {"count": preview.unknown_amounts}
 
 
-def _refused(preview: BulkPreview) -> Iterator[Refused]:
+def _blocked(preview: BulkPreview) -> Iterator[BlockedGroup]:
     groups = dict(preview.refused)
     if preview.unreadable:
         groups[gettext("its row in the database cannot be read.")] = preview.unreadable
-    for sentence, who in sorted(groups.items(), key=lambda group: -len(group[1])):
-        yield Refused(sentence, len(who), who[:FIRST])
+    for sentence, executions in sorted(groups.items(), key=lambda group: -len(group[1])):
+        yield BlockedGroup(sentence, len(executions), executions[:FIRST])

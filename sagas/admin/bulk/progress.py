@@ -1,4 +1,4 @@
-"""How far a bulk act is: a page that goes on by itself where JavaScript is there, and by a link where it is not."""
+"""The progress page of a bulk operation. JavaScript updates it; without JavaScript a link does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.utils.cache import get_conditional_response, set_response_etag
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas.admin.unreadable import OF_EXECUTIONS
+from sagas.admin.unreadable import JSON_COLUMNS
 from sagas.models import BulkItem, BulkOperation, SagaWorker
 from sagas.models.querysets import ago
 from sagas.operations import Operation, bulk
@@ -26,19 +26,19 @@ from sagas.storage import database
 
 from .labels import NAMES, pace
 
-A_PAGE = 50
+ITEMS_PER_PAGE = 50
 LABELS = {
-    "waiting": _("Waiting for their turn"),
-    "running": _("Under way"),
+    "waiting": _("Waiting"),
+    "running": _("Running"),
     "succeeded": _("Succeeded"),
     "failed": _("Failed"),
-    "needs_attention": _("Need a person"),
+    "needs_attention": _("Need attention"),
     "refused": _("Not done"),
 }
 
 
 def urls(model_admin: Any) -> list[URLPattern]:
-    """The page of a batch, and the part of it that changes."""
+    """Return the URLs of the page and of its part that changes."""
     view = model_admin.admin_site.admin_view
     page, part = view(partial(_page, model_admin)), view(partial(_part, model_admin), cacheable=True)
     return [
@@ -61,9 +61,11 @@ def _page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _part(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """The part that changes, or 304 where it has not."""
+    """Render the part that changes; 304 if it has not."""
     bulk_operation = _bulk_operation(model_admin, request, pk)
-    response = HttpResponse(render_to_string("admin/sagas/_bulk_progress.html", _progress(request, bulk_operation), request))
+    response = HttpResponse(
+        render_to_string("admin/sagas/_bulk_progress.html", _progress(request, bulk_operation), request)
+    )
     response["Cache-Control"] = "private, no-cache"
     set_response_etag(response)
     return get_conditional_response(request, etag=response["ETag"], response=response) or response
@@ -79,13 +81,13 @@ def _progress(request: HttpRequest, bulk_operation: BulkOperation) -> dict[str, 
     counts = bulk.counts(bulk_operation)
     show = request.GET.get("show", "")
     total, open_ = sum(counts.values()), counts["waiting"] + counts["running"]
-    rows = Paginator(_rows(bulk_operation, show), A_PAGE).get_page(request.GET.get("page"))
+    rows = Paginator(_rows(bulk_operation, show), ITEMS_PER_PAGE).get_page(request.GET.get("page"))
     return {
-        "batch": bulk_operation,
+        "bulk_operation": bulk_operation,
         "total": total,
         "ended": total - open_,
-        "over": not open_,
-        "said": _said(counts),
+        "finished": not open_,
+        "message": _message(counts),
         "groups": [{"key": key, "label": LABELS[key], "count": count} for key, count in counts.items()],
         "show": show if show in LABELS else "",
         "rows": rows,
@@ -99,19 +101,19 @@ def _rows(bulk_operation: BulkOperation, show: str) -> QuerySet[BulkItem]:
         .order_by("pk")
         .select_related("execution")
     )
-    rows = rows.defer(*(f"execution__{name}" for name in OF_EXECUTIONS))
+    rows = rows.defer(*(f"execution__{name}" for name in JSON_COLUMNS))
     return rows.filter(bulk.PROGRESS[show]) if show in bulk.PROGRESS else rows
 
 
-def _said(counts: dict[str, int]) -> str:
-    """How it goes, in a sentence that changes seldom, for it is read out when it does."""
+def _message(counts: dict[str, int]) -> str:
+    """Describe the progress; the text changes rarely, because screen readers read out each change."""
     if not counts["waiting"] and not counts["running"]:
-        return gettext("It is finished.")
+        return gettext("Finished.")
     if not _workers_alive():
-        return gettext("No worker is running: it goes on when one does.")
+        return gettext("No worker is running. It continues when one starts.")
     if counts["waiting"]:
-        return gettext("It goes on by itself, also when you close this page.")
-    return gettext("The last of them are under way.")
+        return gettext("It continues by itself. You can close this page.")
+    return gettext("The last executions are running.")
 
 
 def _workers_alive() -> bool:

@@ -1,4 +1,4 @@
-"""What somebody has chosen and seen foretold, and the form that confirms it."""
+"""The selection of a bulk operation, kept from the list to the confirmation, and the form that confirms it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sagas.operations import Operation
 FIELD = "choice"
 SALT = "sagas.admin.bulk"
 LONGEST_REASON = 1000
-KEPT = 5
+REMEMBERED = 5
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The executions that were selected, and of those the act is possible for the versions that were seen.
+class Selection:
+    """The selected executions, and the versions of those that the operation is possible for.
 
-    The page that shows it carries it in one field, sealed for its reader; whoever sends that twice sends one token.
+    The preview carries it in a signed field. Its token makes a repeated submission create one bulk operation.
     """
 
     token: UUID
@@ -35,62 +35,62 @@ class Choice:
     moves_money: bool = False
 
     @classmethod
-    def sent_by(cls, request: HttpRequest) -> Choice | None:
-        """What the request's page has shown to its user; None where it was not made by us, or for somebody else."""
+    def sent_by(cls, request: HttpRequest) -> Selection | None:
+        """Return the selection of a submitted preview; None if its signature is not valid for this user."""
         try:
-            told = signing.loads(request.POST.get(FIELD, ""), salt=_salt(request))
+            fields = signing.loads(request.POST.get(FIELD, ""), salt=_salt(request))
         except signing.BadSignature:
             return None
-        return cls(**told | {"token": UUID(told["token"]), "operation": Operation(told["operation"])})
+        return cls(**fields | {"token": UUID(fields["token"]), "operation": Operation(fields["operation"])})
 
     def sealed(self, request: HttpRequest) -> str:
-        """For the page."""
-        told = asdict(self) | {"token": str(self.token)}
-        return signing.dumps(told, salt=_salt(request), compress=True)
+        """Return the signed value of the field."""
+        fields = asdict(self) | {"token": str(self.token)}
+        return signing.dumps(fields, salt=_salt(request), compress=True)
 
 
 def remember(request: HttpRequest, operation: Operation, pks: list[int]) -> str:
-    """Keep what was selected, with the last few such choices, in the session: a page can then be come back to."""
+    """Keep the selection in the session, with the last few, so that the preview can be reloaded; return its token."""
     token = str(uuid4())
     kept = [*request.session.get(SALT, {}).items(), (token, [operation.value, pks])]
-    request.session[SALT] = dict(kept[-KEPT:])
+    request.session[SALT] = dict(kept[-REMEMBERED:])
     return token
 
 
-def remembered(request: HttpRequest) -> Choice | None:
-    """What the page that is asked for is about; None where that is not known any more."""
+def remembered(request: HttpRequest) -> Selection | None:
+    """Return the selection of the requested preview; None if it has expired."""
     token = request.GET.get(FIELD, "")
     operation, pks = request.session.get(SALT, {}).get(token, (None, []))
-    return Choice(UUID(token), Operation(operation), pks) if operation else None
+    return Selection(UUID(token), Operation(operation), pks) if operation else None
 
 
 class ConfirmForm(forms.Form):
-    """Why and, where money moves, that it is meant."""
+    """A reason and, where money moves, the number of executions."""
 
     reason = Text(
         label=_("Reason"),
-        help_text=_("It is kept with each execution, for whoever looks at it later."),
+        help_text=_("Kept in the history of each execution."),
         max_length=LONGEST_REASON,
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
     )
     count = forms.IntegerField(
-        label=_("How many executions are these?"),
-        help_text=_("Money moves. Type their number to confirm that you mean all of them."),
+        label=_("Number of executions"),
+        help_text=_("This moves money. Type the number of executions to confirm."),
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
 
-    def __init__(self, *args: Any, choice: Choice, **more: Any) -> None:
+    def __init__(self, *args: Any, selection: Selection, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._expected = len(choice.rows)
-        if not choice.moves_money:
+        self._expected = len(selection.rows)
+        if not selection.moves_money:
             del self.fields["count"]
 
     def clean_count(self) -> int:
-        """The number of executions, no other."""
+        """Accept the number of executions only."""
         count: int = self.cleaned_data["count"]
         if count != self._expected:
-            told = gettext("These are %(expected)d, not %(count)d.")
-            raise forms.ValidationError(told % {"expected": self._expected, "count": count})
+            message = gettext("There are %(expected)d executions, not %(count)d.")
+            raise forms.ValidationError(message % {"expected": self._expected, "count": count})
         return count
 
 

@@ -1,4 +1,4 @@
-"""One act on many executions: chosen in the list, foretold and confirmed on a page, followed on another."""
+"""Bulk operations: actions of the list, and the page that previews and confirms one."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from sagas.operations import Actor, Operation, bulk
 from sagas.operations.permissions import NEEDS, PERSONAL
 
 from . import progress as bulk_progress
-from .labels import NAMES, forgotten, told, too_many
-from .selection import FIELD, Choice, ConfirmForm, remember, remembered
+from .labels import NAMES, preview_context, selection_expired, too_many
+from .selection import FIELD, ConfirmForm, Selection, remember, remembered
 
 Admin = Any  # the ModelAdmin of executions
 Action = Callable[[Admin, HttpRequest, QuerySet[SagaExecution]], HttpResponse | None]
 
 
-def _action(operation: Operation) -> Action:
+def _list_action(operation: Operation) -> Action:
     @admin.action(description=NAMES[operation], permissions=[operation.value])
-    def lead_to_preview(model_admin: Admin, request: HttpRequest, chosen: QuerySet[SagaExecution]) -> Any:
+    def redirect_to_preview(model_admin: Admin, request: HttpRequest, chosen: QuerySet[SagaExecution]) -> Any:
         pks = list(chosen.order_by("pk").values_list("pk", flat=True)[: bulk.MAX_ITEMS + 1])
         if len(pks) > bulk.MAX_ITEMS:
             model_admin.message_user(request, too_many(), messages.ERROR)
@@ -37,80 +37,80 @@ def _action(operation: Operation) -> Action:
         page = resolve_url("admin:sagas_sagaexecution_bulk_preview")
         return redirect(f"{page}?{FIELD}={remember(request, operation, pks)}")
 
-    lead_to_preview.__name__ = f"bulk_{operation.value}"
-    return lead_to_preview
+    redirect_to_preview.__name__ = f"bulk_{operation.value}"
+    return redirect_to_preview
 
 
 ACTIONS = [
-    _action(operation) for operation in (Operation.RETRY, Operation.HOLD, Operation.RELEASE, Operation.ACKNOWLEDGE)
+    _list_action(operation) for operation in (Operation.RETRY, Operation.HOLD, Operation.RELEASE, Operation.ACKNOWLEDGE)
 ]
 
 
-class Bulk:
-    """What an admin of executions needs for ACTIONS: who may take which."""
+class BulkActions:
+    """Mixin of the ModelAdmin of executions: the bulk actions and their permissions."""
 
     actions: Any = ACTIONS
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """For the action of that name."""
+        """Permission of the action of that name."""
         return _may(request, Operation.RETRY)
 
     def has_hold_permission(self, request: HttpRequest) -> bool:
-        """For the action of that name."""
+        """Permission of the action of that name."""
         return _may(request, Operation.HOLD)
 
     def has_release_permission(self, request: HttpRequest) -> bool:
-        """For the action of that name."""
+        """Permission of the action of that name."""
         return _may(request, Operation.RELEASE)
 
     def has_acknowledge_permission(self, request: HttpRequest) -> bool:
-        """For the action of that name."""
+        """Permission of the action of that name."""
         return _may(request, Operation.ACKNOWLEDGE)
 
 
 def urls(model_admin: Admin) -> list[URLPattern]:
-    """Confirming a bulk act, and following it."""
-    view = model_admin.admin_site.admin_view(partial(_answer, model_admin))
+    """Return the URLs of preview and progress."""
+    view = model_admin.admin_site.admin_view(partial(_preview_or_confirm, model_admin))
     return [path("bulk/", view, name="sagas_sagaexecution_bulk_preview"), *bulk_progress.urls(model_admin)]
 
 
-def _answer(model_admin: Admin, request: HttpRequest) -> HttpResponse:
-    """The page, or the batch that somebody confirms on it; who comes back to the page then is led to the batch."""
+def _preview_or_confirm(model_admin: Admin, request: HttpRequest) -> HttpResponse:
+    """Show the preview, or confirm it; redirect to the progress once it is confirmed."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
-    sent = request.method == "POST"
-    choice = Choice.sent_by(request) if sent else remembered(request)
-    if choice is None:
-        model_admin.message_user(request, forgotten(), messages.WARNING)
+    posted = request.method == "POST"
+    selection = Selection.sent_by(request) if posted else remembered(request)
+    if selection is None:
+        model_admin.message_user(request, selection_expired(), messages.WARNING)
         return redirect("admin:sagas_sagaexecution_changelist")
-    if not _may(request, choice.operation):
+    if not _may(request, selection.operation):
         raise PermissionDenied
-    bulk_operation = _confirmed(request, choice) if sent else bulk.find(choice.token)
+    bulk_operation = _confirm(request, selection) if posted else bulk.find(selection.token)
     if bulk_operation is None:
-        return _preview(model_admin, request, choice)
+        return _preview(model_admin, request, selection)
     return redirect("admin:sagas_sagaexecution_bulk_operation", bulk_operation.pk)
 
 
-def _confirmed(request: HttpRequest, choice: Choice) -> BulkOperation | None:
-    """The one batch of the page that was sent; None where it was not filled in."""
-    form = ConfirmForm(request.POST, choice=choice)
+def _confirm(request: HttpRequest, selection: Selection) -> BulkOperation | None:
+    """Create the bulk operation of this preview, once; None if the form is not valid."""
+    form = ConfirmForm(request.POST, selection=selection)
     if not form.is_valid():
         return None
     by = Actor(user=request.user, source="admin")
-    return bulk.confirm(choice.token, choice.operation, choice.rows, reason=form.cleaned_data["reason"], by=by)
+    return bulk.confirm(selection.token, selection.operation, selection.rows, reason=form.cleaned_data["reason"], by=by)
 
 
-def _preview(model_admin: Admin, request: HttpRequest, chosen: Choice) -> HttpResponse:
-    """What the act would do to each as it is now, with what was typed."""
+def _preview(model_admin: Admin, request: HttpRequest, chosen: Selection) -> HttpResponse:
+    """Render the preview with the form as it was filled in."""
     preview = bulk.plan(chosen.operation, chosen.pks, personal=request.user.has_perm(PERSONAL))
-    choice = replace(chosen, rows=preview.rows, moves_money=preview.moves_money)
+    selection = replace(chosen, rows=preview.rows, moves_money=preview.moves_money)
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": NAMES[choice.operation],
+        "title": NAMES[selection.operation],
         "opts": model_admin.opts,
-        "told": told(preview),
-        "form": ConfirmForm(request.POST or None, choice=choice),
-        "sealed": choice.sealed(request),
+        "preview": preview_context(preview),
+        "form": ConfirmForm(request.POST or None, selection=selection),
+        "sealed": selection.sealed(request),
     }
     return TemplateResponse(request, "admin/sagas/bulk_preview.html", context)
 

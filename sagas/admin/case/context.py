@@ -1,4 +1,4 @@
-"""What the page of a case shows, put into words for its reader."""
+"""Load what the page of an execution shows, and build its template context."""
 
 from __future__ import annotations
 
@@ -12,80 +12,113 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from sagas.definition.states import UNFINISHED, SagaState
-from sagas.models import SagaExecution
+from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.models.clock import CLOCK
+from sagas.presentation.execution_view import ExecutionView, view_of
 from sagas.presentation.labels import name_label
 from sagas.presentation.messages import StepStatus
 from sagas.presentation.overview import Case, case_of
 from sagas.presentation.redactor import Redactor
 from sagas.presentation.step_lines import Line
+from sagas.storage import database
 
 from .events import events_of
-from .load import ATTEMPTS_SHOWN, File
-from .timeline import attempts_of, by_run, picture_of
+from .timeline import attempts_of, by_run, timeline_of
 
 BEFORE_THE_END = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
-SHORTLY = dt.timedelta(seconds=60)
-DEFERRED = {
+SOON = dt.timedelta(seconds=60)
+ATTEMPTS_SHOWN = 300
+EVENTS_SHOWN = 200
+OTHER_GROUPS = {
     StepStatus.COMPENSATING: _("Being undone"),
-    StepStatus.RUNNING: _("Under way"),
+    StepStatus.RUNNING: _("Running"),
     StepStatus.REFUSED: _("Not done"),
 }
 
 
 @dataclass(frozen=True)
+class Details:
+    """An execution with what its page lists.
+
+    `attempts` are the newest of `attempt_count` before the sequence `before`, oldest first.
+    """
+
+    view: ExecutionView
+    attempts: list[StepRun]
+    attempt_count: int
+    events: list[SagaEvent]
+    before: int | None
+
+
+@dataclass(frozen=True)
 class Group:
-    """Steps that stand alike, under a heading; `kind` is the class of their colour."""
+    """Steps of one status under a heading; `kind` selects the colour."""
 
     kind: str
     heading: str | Promise
     lines: tuple[Line, ...]
 
 
-def live_part(file: File, redactor: Redactor) -> dict[str, Any]:
-    """What the page keeps telling while the execution goes on."""
-    execution = file.view.execution
-    case = case_of(file.view, redactor)
-    attempts = attempts_of(file, redactor)
+def load_details(pk: int, *, before: int | None = None) -> Details | None:
+    """Load the execution in a fixed number of queries; None if there is none; raise UnreadableRow if it is damaged."""
+    execution = SagaExecution.objects.using(database.alias()).filter(pk=pk).first()
+    if execution is None:
+        return None
+    step_runs = execution.step_runs.using(database.alias())
+    shown = step_runs.filter(sequence__lt=before) if before else step_runs
+    return Details(
+        view=view_of(execution),
+        attempts=list(shown.order_by("-sequence")[:ATTEMPTS_SHOWN])[::-1],
+        attempt_count=step_runs.count(),
+        events=list(execution.events.using(database.alias()).order_by("-id")[:EVENTS_SHOWN]),
+        before=before,
+    )
+
+
+def live_part(details: Details, redactor: Redactor) -> dict[str, Any]:
+    """Return the context of the part that is updated while the execution runs."""
+    view, execution = details.view, details.view.execution
+    case = case_of(view, redactor)
+    attempts = attempts_of(details.attempts, view.saga, redactor)
     runs = by_run(attempts)
     return {
         "execution": execution,
         "case": case,
-        "groups": _groups(case, goes_on=execution.state in BEFORE_THE_END),
-        "facts": _facts(file, redactor),
-        "picture": picture_of(file, attempts),
+        "groups": _groups(case, unfinished=execution.state in BEFORE_THE_END),
+        "facts": _facts(view, redactor),
+        "timeline": timeline_of(view, attempts),
         "attempts": runs.pop(execution.run, []),
         "earlier_runs": runs,
-        "more": _more(file),
-        "unreadable": file.unreadable,
-        "live": is_live(execution) and not file.before,
+        "more": _more(details),
+        "live": is_live(execution) and not details.before,
     }
 
 
-def other_parts(file: File, redactor: Redactor, *, revealed: bool) -> dict[str, Any]:
-    """What does not change by itself: events, notes, and the technical view, redacted unless it is revealed."""
-    events = events_of(file, redactor)
+def static_part(details: Details, redactor: Redactor, *, revealed: bool) -> dict[str, Any]:
+    """Return the context of events, notes and the technical view, which is redacted unless `revealed`."""
+    execution = details.view.execution
+    events = events_of(details.events, details.view.saga, redactor)
     technical = redactor if redactor.shows_personal is revealed else replace(redactor, shows_personal=revealed)
     return {
         "events": [event for event in events if not event.is_note],
         "notes": [event for event in events if event.is_note],
         "revealed": revealed,
-        "input": _as_text(_redacted(file.view.execution.input, technical)),
-        "context": _as_text(_redacted(file.view.execution.context, technical)),
-        "step_runs": [(run, _as_text(_redacted(run.output, technical))) for run in file.attempts],
+        "input": _as_text(_redacted(execution.input, technical)),
+        "context": _as_text(_redacted(execution.context, technical)),
+        "step_runs": [(run, _as_text(_redacted(run.output, technical))) for run in details.attempts],
     }
 
 
 def is_live(execution: SagaExecution) -> bool:
-    """Whether it is worth looking again soon: somebody has it in hand, or it goes on shortly."""
+    """Whether the page should update itself: the execution is leased or due soon."""
     if not _goes_on(execution):
         return False
     due = execution.due_at
-    return execution.leased or (due is not None and due <= CLOCK.by_host() + SHORTLY)
+    return execution.leased or (due is not None and due <= CLOCK.by_host() + SOON)
 
 
 def waits(execution: SagaExecution) -> bool:
-    """Whether it goes on by itself at a moment that is still to come."""
+    """Whether its next attempt is due in the future."""
     return execution.due_at is not None and execution.due_at > CLOCK.by_host()
 
 
@@ -93,46 +126,48 @@ def _goes_on(execution: SagaExecution) -> bool:
     return execution.state in UNFINISHED and not execution.held
 
 
-def _groups(case: Case, *, goes_on: bool) -> list[Group]:
-    """What needs a person first; whether anything is in doubt, done and undone is always said."""
+def _groups(case: Case, *, unfinished: bool) -> list[Group]:
+    """Return the groups, urgent ones first; "In doubt", "Done" and "Undone" are shown even if empty."""
     waiting = tuple(line for line in case.others if line.status is StepStatus.WAITING)
-    deferred = [
-        (word, tuple(line for line in case.others if line.status is status)) for status, word in DEFERRED.items()
+    others = [
+        Group("other", heading, tuple(line for line in case.others if line.status is status))
+        for status, heading in OTHER_GROUPS.items()
     ]
     always = [
-        Group("doubt", _("In doubt"), case.in_doubt),
+        Group("in_doubt", _("In doubt"), case.in_doubt),
         Group("good", _("Done"), case.done),
-        Group("undone", _("Undone"), case.undone),
+        Group("compensated", _("Undone"), case.undone),
     ]
-    sometimes = [Group("bad", _("Not undone"), case.not_undone)]
-    rest = [Group("other", word, lines) for word, lines in deferred]
-    rest.append(Group("other", _("To come") if goes_on else _("Not begun"), waiting))
-    return [*_with_lines(sometimes), *always, *_with_lines(rest)]
+    sometimes = [Group("bad", _("Could not be undone"), case.not_undone)]
+    others.append(Group("other", _("To do") if unfinished else _("Not started"), waiting))
+    return [*_with_lines(sometimes), *always, *_with_lines(others)]
 
 
 def _with_lines(groups: Iterable[Group]) -> list[Group]:
     return [group for group in groups if group.lines]
 
 
-def _facts(file: File, redactor: Redactor) -> list[tuple[str, str]]:
-    """The customer, and what the case is known by elsewhere."""
-    saga, known = file.view.saga, {**file.view.execution.input, **file.view.execution.context}
+def _facts(view: ExecutionView, redactor: Redactor) -> list[tuple[str, str]]:
+    """Return the references and the personal values, redacted, by their labels."""
+    execution, saga = view.execution, view.saga
+    known = {**execution.input, **execution.context}
     keys = dict.fromkeys([*saga.references, *saga.personal]) if saga else {}
-    facts = {key: known[key] for key in keys if known.get(key)}
-    seen = redactor(facts)
-    return [(name_label(key), _as_text(value)) for key, value in (seen or {}).items()]
+    values = {key: known[key] for key in keys if known.get(key)}
+    shown = redactor(values)
+    return [(name_label(key), _as_text(value)) for key, value in (shown or {}).items()]
 
 
-def _more(file: File) -> dict[str, int] | None:
-    """Which attempts are shown, where there are more."""
-    if len(file.attempts) == file.all_attempts:
+def _more(details: Details) -> dict[str, int] | None:
+    """Return how many attempts are shown, and where the older ones start; None if all are shown."""
+    shown = details.attempts
+    if len(shown) == details.attempt_count:
         return None
-    older = file.attempts[0].sequence if len(file.attempts) == ATTEMPTS_SHOWN else 0
-    return {"shown": len(file.attempts), "all": file.all_attempts, "before": older}
+    older = shown[0].sequence if len(shown) == ATTEMPTS_SHOWN else 0
+    return {"shown": len(shown), "all": details.attempt_count, "before": older}
 
 
 def _redacted(value: Any, redactor: Redactor) -> Any:
-    """The value as it may be shown; where nobody can tell what is personal, its keys only."""
+    """Redact a value; show its keys only where it is not known which of them are personal."""
     if redactor.shows_nothing and isinstance(value, Mapping):
         return {key: f"[{key}]" for key in value}
     return redactor(value)

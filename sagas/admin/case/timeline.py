@@ -1,4 +1,4 @@
-"""The attempts of a case: in words for a table, and as bars for a picture of the same."""
+"""The attempts of an execution: as rows of a table, and as bars of a timeline drawing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from django.utils.translation import gettext_lazy as _
 from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Ending, Outcome
 from sagas.models import StepRun
+from sagas.presentation.execution_view import ExecutionView
 from sagas.presentation.labels import step_label
 from sagas.presentation.redactor import Redactor
 from sagas.presentation.step_lines import error_in_words
 from sagas.presentation.time_format import format_moment, format_span
-
-from .load import File
 
 DIRECTIONS = {
     Direction.ACTION: _("Action"),
@@ -39,26 +38,26 @@ OUTCOMES = {
     (Direction.COMPENSATION, Outcome.PENDING): _("Accepted, not finished"),
     (Direction.VERIFY, Outcome.SUCCEEDED): _("It was done"),
     (Direction.VERIFY, Outcome.FAILED): _("It was not done"),
-    (Direction.VERIFY, Outcome.UNCERTAIN): _("Still not known"),
+    (Direction.VERIFY, Outcome.UNCERTAIN): _("Still in doubt"),
 }
 RESOLUTIONS = {"done": _("Done"), "not_done": _("Not done"), "undone": _("Undone")}
 ENDINGS: dict[Ending, str | Promise] = {
     Ending.NONE: "",
     Ending.REFUSED: _("Refused for good"),
-    Ending.SPENT: _("No retry is left"),
-    Ending.IMPATIENT: _("It was waited for long enough"),
-    Ending.POISON: _("It breaks the system down each time"),
+    Ending.SPENT: _("No retries left"),
+    Ending.IMPATIENT: _("Gave up waiting"),
+    Ending.POISON: _("Keeps crashing its worker"),
 }
 MARKS = {Outcome.SUCCEEDED: "✓", Outcome.FAILED: "✗", Outcome.UNCERTAIN: "?", Outcome.PENDING: "…"}
 
 LABELS, LANE, BAR, HEAD, END = 190, 34, 20, 26, 12
-NARROWEST, GAP, LONG_GAP, ROOM_FOR_A_WORD = 24.0, 6.0, 1.0, 30.0
-LEAST, MOST = 600.0, 3.0
+MIN_BAR, GAP, LONG_GAP, TEXT_WIDTH = 24.0, 6.0, 1.0, 30.0
+MIN_WIDTH, MAX_SCALE = 600.0, 3.0
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt in words."""
+    """A row of the table of attempts."""
 
     run: StepRun
     step: str
@@ -72,7 +71,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Bar:
-    """An attempt in the picture: a shape by its direction, a mark by its outcome, and both in words."""
+    """An attempt in the drawing: shape by direction, mark by outcome, both in the title."""
 
     direction: str
     outcome: str
@@ -86,8 +85,8 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """The bars on their lanes; longer ones are wider, but not in proportion, so that short ones can be seen."""
+class Timeline:
+    """The bars, each step on its own lane. Widths are logarithmic, so that short attempts stay visible."""
 
     width: int
     height: int
@@ -96,22 +95,22 @@ class Picture:
     gaps: list[tuple[int, str]]
 
 
-def attempts_of(file: File, redactor: Redactor) -> list[Attempt]:
-    """Each attempt that is shown, oldest first."""
-    return [_attempt(run, file.view.saga, redactor) for run in file.attempts]
+def attempts_of(step_runs: Iterable[StepRun], saga: Saga | None, redactor: Redactor) -> list[Attempt]:
+    """Return the rows of these attempts."""
+    return [_attempt(run, saga, redactor) for run in step_runs]
 
 
-def picture_of(file: File, attempts: Sequence[Attempt]) -> Picture | None:
-    """The attempts of this run, each step on a lane of its own; None if there was none."""
-    attempts = [attempt for attempt in attempts if attempt.run.run == file.view.execution.run]
+def timeline_of(view: ExecutionView, attempts: Sequence[Attempt]) -> Timeline | None:
+    """Draw the attempts of the current run; None if there are none."""
+    attempts = [attempt for attempt in attempts if attempt.run.run == view.execution.run]
     if not attempts:
         return None
-    names = list(dict.fromkeys([*file.view.history.plan, *(attempt.run.step for attempt in attempts)]))
+    names = list(dict.fromkeys([*view.history.plan, *(attempt.run.step for attempt in attempts)]))
     tops = {name: HEAD + place * LANE for place, name in enumerate(names)}
     places, gaps, end = _places([attempt.run for attempt in attempts])
-    lanes = [(top + LANE - 7, top + BAR, step_label(name, file.view.saga)) for name, top in tops.items()]
+    lanes = [(top + LANE - 7, top + BAR, step_label(name, view.saga)) for name, top in tops.items()]
     bars = [_bar(one, x, width, tops[one.run.step] + 5) for one, (x, width) in zip(attempts, places, strict=True)]
-    return Picture(end + END, HEAD + LANE * len(names), lanes, bars, gaps)
+    return Timeline(end + END, HEAD + LANE * len(names), lanes, bars, gaps)
 
 
 def _attempt(run: StepRun, saga: Saga | None, redactor: Redactor) -> Attempt:
@@ -137,16 +136,16 @@ def _then(run: StepRun) -> str | Promise:
 
 
 def _places(runs: Sequence[StepRun]) -> tuple[list[tuple[int, int]], list[tuple[int, str]], int]:
-    """Where each bar begins and how wide it is; the waits that are worth a word, with their middle; and the end."""
+    """Return start and width of each bar, middle and text of each long wait, and the right end."""
     waits = [0.0, *(_seconds(before.finished_at, after.started_at) for before, after in pairwise(runs))]
-    gaps = [GAP + 12 * math.log2(1 + wait) + (ROOM_FOR_A_WORD if wait >= LONG_GAP else 0) for wait in waits]
-    widths = [NARROWEST + 12 * math.log2(1 + 4 * run.duration()) for run in runs]
-    scale = min(MOST, max(1.0, LEAST / (sum(gaps) + sum(widths))))
+    gaps = [GAP + 12 * math.log2(1 + wait) + (TEXT_WIDTH if wait >= LONG_GAP else 0) for wait in waits]
+    widths = [MIN_BAR + 12 * math.log2(1 + 4 * run.duration()) for run in runs]
+    scale = min(MAX_SCALE, max(1.0, MIN_WIDTH / (sum(gaps) + sum(widths))))
     ends = [LABELS + scale * end for end in accumulate(gap + width for gap, width in zip(gaps, widths, strict=True))]
     places = [(round(end - scale * width), round(scale * width)) for end, width in zip(ends, widths, strict=True)]
     middles = [start - round(scale * gap / 2) for (start, _width), gap in zip(places, gaps, strict=True)]
-    words = [(middle, format_span(wait)) for middle, wait in zip(middles, waits, strict=True) if wait >= LONG_GAP]
-    return places, words, round(ends[-1])
+    texts = [(middle, format_span(wait)) for middle, wait in zip(middles, waits, strict=True) if wait >= LONG_GAP]
+    return places, texts, round(ends[-1])
 
 
 def _seconds(start: dt.datetime, end: dt.datetime) -> float:
@@ -154,7 +153,7 @@ def _seconds(start: dt.datetime, end: dt.datetime) -> float:
 
 
 def _bar(attempt: Attempt, x: int, width: int, y: int) -> Bar:
-    told = {
+    parts = {
         "step": attempt.step,
         "direction": attempt.direction,
         "attempt": attempt.run.attempt,
@@ -162,13 +161,13 @@ def _bar(attempt: Attempt, x: int, width: int, y: int) -> Bar:
         "at": attempt.started,
         "took": attempt.took,
     }
-    title = gettext("%(step)s, %(direction)s, attempt %(attempt)s: %(outcome)s; at %(at)s, took %(took)s") % told
+    title = gettext("%(step)s, %(direction)s, attempt %(attempt)s: %(outcome)s; at %(at)s, took %(took)s") % parts
     mark = MARKS[Outcome(attempt.run.outcome)]
     return Bar(attempt.run.direction, attempt.run.outcome, x, y, width, x + width // 2, y + 15, mark, title)
 
 
 def by_run(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
-    """The attempts of each run, the newest run first."""
+    """Group the attempts by run, the newest run first."""
     runs: dict[int, list[Attempt]] = {}
     for attempt in attempts:
         runs.setdefault(attempt.run.run, []).append(attempt)

@@ -1,4 +1,4 @@
-"""The file of a case: the page that tells what has become of an execution, and keeps telling while it goes on."""
+"""The page of one execution, its part that updates itself, and the forms on it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils.cache import get_conditional_response
 from django.utils.translation import get_language, gettext
 
-from sagas.admin.actions import views as acts
+from sagas.admin.actions.buttons import offered
 from sagas.admin.actions.forms import NoteForm, RevealForm
+from sagas.admin.unreadable import cannot_be_read
+from sagas.definition.exceptions import UnreadableRow
 from sagas.models import SagaExecution
 from sagas.operations import Actor, note, reveal
 from sagas.operations.permissions import PERSONAL, may_note
@@ -23,46 +25,48 @@ from sagas.presentation.labels import name_label
 from sagas.presentation.redactor import Redactor, redactor_for
 from sagas.storage import database
 
-from .context import is_live, live_part, other_parts, waits
-from .load import File, read
+from .context import Details, is_live, live_part, load_details, static_part, waits
 
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[SagaExecution]
 
 SEQUENCE = re.compile("[0-9]{1,18}")
-FOR_THE_LOOK = ("saga_id", "version", "pending_request", "due_at", "leased", "state", "held")
+ROW_COLUMNS = ("saga_id", "version", "pending_request", "due_at", "leased", "state", "held")
 
 
 def urls(model_admin: Admin) -> list[URLPattern]:
-    """The page, its live part, and what is posted to it."""
+    """Return the URLs of the page, its live part and its forms."""
     views = {"change": _page, "live": _live, "note": _note, "reveal": _reveal}
     wrap = model_admin.admin_site.admin_view
     return [
-        path(f"<int:pk>/{what}/", wrap(partial(view, model_admin)), name=f"sagas_sagaexecution_{what}")
-        for what, view in views.items()
+        path(f"<int:pk>/{name}/", wrap(partial(view, model_admin)), name=f"sagas_sagaexecution_{name}")
+        for name, view in views.items()
     ]
 
 
 def _page(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
-    """The page; nobody changes anything by posting to it."""
+    """Render the page; POST is Django's change form, which nobody may use."""
     if request.method not in ("GET", "HEAD"):
         raise PermissionDenied
-    return _rendered(model_admin, request, _file(model_admin, request, pk))
+    return _rendered(model_admin, request, pk)
 
 
 def _live(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
-    """The part that changes while the execution goes on; 304 while it has not."""
+    """Render the part that updates itself; 304 if it has not changed."""
     tag = _tag(request, _row(model_admin, request, pk))
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None:
         return unchanged
-    file = _file(model_admin, request, pk)
-    context = _live_context(request, file, _redactor(request, file))
+    try:
+        details = _details(model_admin, request, pk)
+        context = _live_context(request, details, _redactor(request, details))
+    except UnreadableRow as error:
+        return HttpResponse(cannot_be_read(error.column), status=409)
     return TemplateResponse(request, "admin/sagas/_case.html", context, headers={"ETag": tag})
 
 
 def _note(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
-    """Keep what somebody writes about it."""
+    """Add a note."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     execution = _row(model_admin, request, pk)
@@ -70,14 +74,14 @@ def _note(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     form = _note_form(request.POST)
     if not form.is_valid():
-        return _asked_again(model_admin, request, pk, form)
+        return _show_errors(model_admin, request, pk, form)
     note(execution.saga_id, form.cleaned_data["text"], by=Actor(user=request.user, source="admin"))
-    messages.success(request, gettext("The note is kept."))
+    messages.success(request, gettext("Note added."))
     return HttpResponseRedirect(reverse("admin:sagas_sagaexecution_change", args=[pk]))
 
 
 def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
-    """The page with the personal values in it, this once, for a reason that is kept."""
+    """Render the page with personal values once; the reason is recorded."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     execution = _row(model_admin, request, pk)
@@ -85,9 +89,9 @@ def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     form = _reveal_form(request.POST)
     if not form.is_valid():
-        return _asked_again(model_admin, request, pk, form)
+        return _show_errors(model_admin, request, pk, form)
     reveal(execution.saga_id, form.cleaned_data["reason"], by=Actor(user=request.user, source="admin"))
-    return _rendered(model_admin, request, _file(model_admin, request, pk), revealed=True)
+    return _rendered(model_admin, request, pk, revealed=True)
 
 
 def _note_form(data: Any = None) -> NoteForm:
@@ -98,50 +102,58 @@ def _reveal_form(data: Any = None) -> RevealForm:
     return RevealForm(data, auto_id="saga-reveal-%s", label_suffix="")
 
 
-def _asked_again(model_admin: Admin, request: HttpRequest, pk: int, sent: NoteForm | RevealForm) -> HttpResponse:
-    """The page with the form as it was sent; it is far down, so the field that is refused has the focus."""
+def _show_errors(model_admin: Admin, request: HttpRequest, pk: int, sent: NoteForm | RevealForm) -> HttpResponse:
+    """Render the page with the invalid form; focus the field, because the form is far down the page."""
     for name in sent.errors:
         sent.fields[name].widget.attrs["autofocus"] = True
-    return _rendered(model_admin, request, _file(model_admin, request, pk), sent=sent)
+    return _rendered(model_admin, request, pk, sent=sent)
 
 
 def _row(model_admin: Admin, request: HttpRequest, pk: int) -> SagaExecution:
-    """The execution, with what can be read of any."""
+    """Load the columns that can always be read; 404 if there is no such execution."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
-    row = SagaExecution.objects.using(database.alias()).only(*FOR_THE_LOOK).filter(pk=pk).first()
+    row = SagaExecution.objects.using(database.alias()).only(*ROW_COLUMNS).filter(pk=pk).first()
     if row is None:
         raise Http404
     return row
 
 
-def _file(model_admin: Admin, request: HttpRequest, pk: int) -> File:
+def _details(model_admin: Admin, request: HttpRequest, pk: int) -> Details:
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     before = request.GET.get("before", "")
-    file = read(pk, before=int(before) if SEQUENCE.fullmatch(before) else None)
-    if file is None:
+    details = load_details(pk, before=int(before) if SEQUENCE.fullmatch(before) else None)
+    if details is None:
         raise Http404
-    return file
+    return details
 
 
 def _rendered(
     model_admin: Admin,
     request: HttpRequest,
-    file: File,
+    pk: int,
     *,
     revealed: bool = False,
     sent: NoteForm | RevealForm | None = None,
 ) -> HttpResponse:
-    redactor = _redactor(request, file)
+    try:
+        details = _details(model_admin, request, pk)
+        redactor = _redactor(request, details)
+        shown = {
+            **_live_context(request, details, redactor),
+            **static_part(details, redactor, revealed=revealed),
+        }
+    except UnreadableRow as error:
+        return _unreadable(model_admin, request, pk, error)
+    execution = details.view.execution
     context = {
         **model_admin.admin_site.each_context(request),
-        **_live_context(request, file, redactor),
-        **other_parts(file, redactor, revealed=revealed),
-        "title": str(file.view.execution),
-        "what": name_label(file.view.execution.saga_name),
+        **shown,
+        "title": str(execution),
+        "what": name_label(execution.saga_name),
         "opts": model_admin.opts,
-        "tag": _tag(request, file.view.execution),
+        "tag": _tag(request, execution),
         "note_form": sent if isinstance(sent, NoteForm) else _note_form(),
         "reveal_form": sent if isinstance(sent, RevealForm) else _reveal_form(),
         "may_note": may_note(request.user),
@@ -150,18 +162,28 @@ def _rendered(
     return TemplateResponse(request, "admin/sagas/case.html", context)
 
 
-def _live_context(request: HttpRequest, file: File, redactor: Redactor) -> dict[str, Any]:
-    buttons, blocked_reasons = acts.offered(request, file.view.execution, file.view if file.operable else None)
-    told = live_part(file, redactor)
-    return {**told, "buttons": buttons, "refusals": blocked_reasons}
+def _unreadable(model_admin: Admin, request: HttpRequest, pk: int, error: UnreadableRow) -> HttpResponse:
+    """Say which column cannot be read, instead of the page."""
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": _row(model_admin, request, pk).saga_id,
+        "opts": model_admin.opts,
+        "sentence": cannot_be_read(error.column),
+    }
+    return TemplateResponse(request, "admin/sagas/case_unreadable.html", context)
 
 
-def _redactor(request: HttpRequest, file: File) -> Redactor:
-    return redactor_for(file.view.execution, file.view.saga, personal=request.user.has_perm(PERSONAL))
+def _live_context(request: HttpRequest, details: Details, redactor: Redactor) -> dict[str, Any]:
+    buttons, blocked = offered(request, details.view.execution, details.view)
+    return {**live_part(details, redactor), "buttons": buttons, "blocked": blocked}
+
+
+def _redactor(request: HttpRequest, details: Details) -> Redactor:
+    return redactor_for(details.view.execution, details.view.saga, personal=request.user.has_perm(PERSONAL))
 
 
 def _tag(request: HttpRequest, execution: SagaExecution) -> str:
-    """What the live part depends on: the row, and for whom it is told."""
-    of_the_row = (execution.version, execution.pending_request, is_live(execution), waits(execution))
-    parts = (*of_the_row, get_language(), request.user.pk)
+    """Return the ETag of the live part: it depends on the row, the language and the user."""
+    row_state = (execution.version, execution.pending_request, is_live(execution), waits(execution))
+    parts = (*row_state, get_language(), request.user.pk)
     return '"{}"'.format("-".join(map(str, parts)))

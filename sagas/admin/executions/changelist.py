@@ -1,4 +1,4 @@
-"""A list that never counts all its rows: so many pages as people turn, and the number of rows up to a thousand."""
+"""The paginated list of executions, which counts at most COUNTED rows."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.http import HttpRequest
 
+from sagas.admin.unreadable import read_rows
 from sagas.models import SagaExecution
 from sagas.operations.permissions import PERSONAL
 from sagas.presentation.redactor import redactors_for
 
-from . import dates as days
-from . import rows
+from . import dates, rows
 
 COUNTED = 1000
 LAST_PAGE = 200
 
 
 class ExecutionList(ChangeList):
-    """The list of executions; each row has what is told of it as `told`."""
+    """The list of executions; each row carries its texts as `texts`."""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """Only days that there are."""
-        days.check(self.params)
+        """Check the date before the filters use it."""
+        dates.check(self.params)
         return super().get_filters(request)
 
     def get_results(self, request: HttpRequest) -> None:
-        """One page, and whether another follows; rows are counted up to COUNTED."""
+        """Read one page, and whether another follows; count up to COUNTED rows."""
         if not 1 <= self.page_num <= LAST_PAGE:
             raise IncorrectLookupParameters
         first = (self.page_num - 1) * self.list_per_page
-        found = list(rows.readable(self.queryset)[first : first + self.list_per_page + 1])
-        self.result_list: Any = _told(request, found[: self.list_per_page])
+        found = read_rows(self.queryset[first : first + self.list_per_page + 1])
+        self.result_list: Any = _with_texts(request, found[: self.list_per_page])
         self.more = len(found) > self.list_per_page
         counted = self.queryset.order_by().values("pk")[: COUNTED + 1].count()
         self.beyond_count = counted > COUNTED
-        # What can be selected beyond a page is what can be counted.
+        # "Select all" covers the rows that are counted.
         self.result_count = len(self.result_list) if self.beyond_count else counted
         self.show_full_result_count, self.full_result_count = False, None
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, self.more or self.page_num > 1
@@ -46,13 +46,13 @@ class ExecutionList(ChangeList):
 
     @property
     def by_day(self) -> dict[str, Any]:
-        """The links to years, months and days of executions, with the list's other filters kept."""
-        level = days.level(self.params)
+        """The links to years, months and days; the other filters are kept."""
+        level = dates.level(self.params)
         if level is None:
             return {}
 
-        def linked(choice: days.Choice, *, here: bool = False) -> dict[str, str]:
-            link = self.get_query_string(choice.parameters, [days.PREFIX])
+        def linked(choice: dates.Choice, *, here: bool = False) -> dict[str, str]:
+            link = self.get_query_string(choice.parameters, [dates.PREFIX])
             return {"title": choice.title, "link": "" if here else link}
 
         choices = [linked(choice, here=level.chosen) for choice in level.choices]
@@ -60,43 +60,43 @@ class ExecutionList(ChangeList):
 
     @property
     def newer_link(self) -> str:
-        """The page before this one, "" on the first."""
+        """The URL of the previous page, "" on the first."""
         return self.get_query_string({PAGE_VAR: self.page_num - 1}) if self.page_num > 1 else ""
 
     @property
     def older_link(self) -> str:
-        """The page after this one, "" on the last that can be had."""
-        return self.get_query_string({PAGE_VAR: self.page_num + 1}) if self.more and not self.too_far else ""
+        """The URL of the next page, "" on the last one."""
+        return self.get_query_string({PAGE_VAR: self.page_num + 1}) if self.more and not self.at_page_limit else ""
 
     @property
-    def too_far(self) -> bool:
-        """Whether there is more than pages lead to."""
+    def at_page_limit(self) -> bool:
+        """Whether there are more rows than the last page allows."""
         return self.more and self.page_num == LAST_PAGE
 
     @property
     def oldest_first_link(self) -> str:
-        """The same list from its other end, "" when it is shown from there."""
+        """The URL of the list sorted by age, "" if it is."""
         order = str(list(self.list_display).index("age"))
         return "" if self.params.get(ORDER_VAR) == order else self.get_query_string({ORDER_VAR: order})
 
     @property
     def newest_first_link(self) -> str:
-        """The list in its usual order, "" when it is shown in that."""
+        """The URL of the list in its default order, "" if it is in that order."""
         return "" if self.oldest_first_link else self.get_query_string(remove=[ORDER_VAR])
 
     @property
     def first_number(self) -> int:
-        """The number of the first row on the page."""
+        """The number of the page's first row."""
         return (self.page_num - 1) * self.list_per_page + 1
 
     @property
     def last_number(self) -> int:
-        """The number of the last."""
+        """The number of the page's last row."""
         return self.first_number + len(self.result_list) - 1
 
 
-def _told(request: HttpRequest, executions: list[SagaExecution]) -> list[SagaExecution]:
-    told = rows.tell(executions, redactors_for(executions, personal=request.user.has_perm(PERSONAL)))
+def _with_texts(request: HttpRequest, executions: list[SagaExecution]) -> list[SagaExecution]:
+    texts = rows.texts_of(executions, redactors_for(executions, personal=request.user.has_perm(PERSONAL)))
     for execution in executions:
-        execution.told = told[execution.pk]  # type: ignore[attr-defined]
+        execution.texts = texts[execution.pk]  # type: ignore[attr-defined]
     return executions

@@ -1,6 +1,6 @@
-"""The way down to a year, a month, a day; its levels come from the first and the last execution there is.
+"""The date hierarchy of the list, computed from the first and the last execution.
 
-Django's own asks for the days of all rows, which takes a second where they are a million.
+Django's own hierarchy reads the dates of all rows, which takes a second for a million of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FORMATS = ("", "YEAR_MONTH_FORMAT", "MONTH_DAY_FORMAT")
 
 @dataclass(frozen=True)
 class Choice:
-    """A part of the time: its name, and the parameters that choose it."""
+    """A period: its title, and the parameters that select it."""
 
     title: str
     parameters: dict[str, int]
@@ -32,7 +32,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Level:
-    """What can be chosen, or is, and the level above; None above all."""
+    """The periods to choose from, and the period above them, if any."""
 
     choices: list[Choice]
     above: Choice | None
@@ -40,26 +40,26 @@ class Level:
 
 
 def check(parameters: Mapping[str, str]) -> None:
-    """IncorrectLookupParameters unless the day, or what is given of it, is one."""
+    """Raise IncorrectLookupParameters unless the parameters are a valid year, month or day."""
     given = [name in parameters for name in PARTS]
     try:
         chosen = _chosen(parameters)
         first = _first_day(chosen)
     except (ValueError, OverflowError) as error:
         raise IncorrectLookupParameters from error
-    # A month without its year is none; a year at the end of time has no end.
+    # A month needs its year, and the period needs a start and an end that dates can hold.
     if given != sorted(given, reverse=True) or not 1 < first.year < dt.MAXYEAR - 1:
         raise IncorrectLookupParameters
 
 
 def level(parameters: Mapping[str, str]) -> Level | None:
-    """What the parameters have chosen, and what there is below it; None where there is no execution."""
+    """Return the level that the parameters select; None if there are no executions."""
     ends = _ends()
     if ends is None:
         return None
     chosen = _chosen(parameters)
     above = _choice(*chosen[:-1]) if chosen else None
-    return Level(_below(chosen or _in_common(*ends), *ends), above, len(chosen) == len(PARTS))
+    return Level(_below(chosen or _common_parts(*ends), *ends), above, len(chosen) == len(PARTS))
 
 
 def _chosen(parameters: Mapping[str, str]) -> list[int]:
@@ -67,14 +67,14 @@ def _chosen(parameters: Mapping[str, str]) -> list[int]:
 
 
 def _ends() -> tuple[dt.date, dt.date] | None:
-    """By the index: the least and the greatest in one question are found by looking at all rows."""
+    """Return the first and the last day, with two index lookups; MIN and MAX in one query would scan all rows."""
     moments = SagaExecution.objects.values_list("created_at", flat=True)
     first, last = moments.order_by("created_at").first(), moments.order_by("-created_at").first()
     return (timezone.localdate(first), timezone.localdate(last)) if first and last else None
 
 
-def _in_common(first: dt.date, last: dt.date) -> list[int]:
-    """What need not be chosen, for there is nothing else."""
+def _common_parts(first: dt.date, last: dt.date) -> list[int]:
+    """Return the year, or the year and month, that all executions share."""
     if first.year != last.year:
         return []
     return [first.year, first.month] if first.month == last.month else [first.year]
@@ -95,7 +95,7 @@ def _below(chosen: list[int], first: dt.date, last: dt.date) -> list[Choice]:
 
 
 def _choice(*parts: int) -> Choice:
-    """The time that these parts, from the year down, choose; all of it without any."""
+    """Return the choice of these parts, from the year down; of all dates without parts."""
     if not parts:
         return Choice(gettext("All dates"), {})
     day = _first_day(parts)

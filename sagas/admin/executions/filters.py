@@ -1,4 +1,4 @@
-"""What the list can be narrowed down by; each filter has an index, and none asks all rows for its choices."""
+"""Filters of the list. Each one has an index, and none scans all rows for its choices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from sagas.admin.provider_calls import latest_stats
 from sagas.admin.tiles import TILES
+from sagas.admin.unfinished import stranded_without
 from sagas.definition import json_values
 from sagas.definition.registry import all_sagas
 from sagas.definition.states import Direction, Priority
@@ -29,13 +31,13 @@ TEMPLATE = "admin/sagas/_filter.html"
 YES = [("yes", _("Yes"))]
 YES_OR_NO = [*YES, ("no", _("No"))]
 PRIORITIES = {Priority.HIGH: _("High"), Priority.NORMAL: _("Normal"), Priority.LOW: _("Low")}
-MOST_CHOICES, REMEMBERED = 50, 60.0
-# So many errors are looked up one by one; of more, some come soon where failures are gone through in order.
+MOST_CHOICES, CACHED = 50, 60.0
+# Up to this many errors are looked up by primary key; of more, a scan of the failures in order finds some soon.
 RARE = 1000
 
 
 class StateFilter(admin.ListFilter):
-    """By one state or several: each choice adds its state or takes it away."""
+    """By one or several states: each choice adds or removes its state."""
 
     title, template = _("state"), TEMPLATE
     states: list[str]
@@ -45,22 +47,22 @@ class StateFilter(admin.ListFilter):
         self.states = params.pop("state", [])
 
     def has_output(self) -> bool:
-        """Always."""
+        """Show it always."""
         return True
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Those in one of the states."""
+        """Filter by the chosen states."""
         try:
             return queryset.in_state(*self.states) if self.states else queryset
         except ValueError as error:
             raise IncorrectLookupParameters from error
 
     def expected_parameters(self) -> list[str | None]:
-        """One, which may come several times."""
+        """Expect one parameter, which may come several times."""
         return ["state"]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """All, and each state."""
+        """Yield "All" and each state."""
         yield {"selected": not self.states, "query_string": _query(changelist, "state", []), "display": _("All")}
         for state, word in STATES:
             others = [chosen for chosen in self.states if chosen != state]
@@ -69,17 +71,17 @@ class StateFilter(admin.ListFilter):
             yield {"selected": chosen, "query_string": link, "display": word}
 
 
-class OneOf(admin.SimpleListFilter, ABC):
-    """By one of a few values."""
+class ValueFilter(admin.SimpleListFilter, ABC):
+    """By one value of a parameter."""
 
     template = TEMPLATE
 
     def has_output(self) -> bool:
-        """Also without a choice, once one has been made: what is not put out is not asked for either."""
+        """Show it without choices too if it has a value: Django applies visible filters only."""
         return super().has_output() or self.value() is not None
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Those with the value, if there is one."""
+        """Filter by the value, if there is one."""
         value = self.value()
         if value is None:
             return queryset
@@ -89,130 +91,164 @@ class OneOf(admin.SimpleListFilter, ABC):
 
     @abstractmethod
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Those with the value."""
+        """Filter by the value."""
 
 
-class OneOfFew(OneOf):
-    """By one of the values that are `known`."""
+class ChoiceFilter(ValueFilter):
+    """By one of `options`."""
 
-    known: Iterable[tuple[str, str | Promise]]
+    options: Iterable[tuple[str, str | Promise]]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """The known ones."""
-        return self.known
+        """Return the options."""
+        return self.options
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """What is not known would show everything."""
-        if self.value() not in (None, *(value for value, _ in self.known)):
+        """Refuse other values; ignoring them would show everything."""
+        if self.value() not in (None, *(value for value, _ in self.options)):
             raise IncorrectLookupParameters
         return super().queryset(request, queryset)
 
 
-class AttentionFilter(OneOfFew):
-    """By whether a person has to look at it."""
+class AttentionFilter(ChoiceFilter):
+    """By whether it needs attention."""
 
-    title, parameter_name, known = _("needs attention"), "needs_attention", YES_OR_NO
+    title, parameter_name, options = _("needs attention"), "needs_attention", YES_OR_NO
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """The dead letters, or all others."""
+        """Filter those that need attention, or the others."""
         return executions.needing_attention() if value == "yes" else executions.filter(needs_attention=False)
 
 
-class NowFilter(OneOfFew):
-    """By what is going on, as the home page counts it."""
+class NowFilter(ChoiceFilter):
+    """By a group that the home page counts."""
 
-    title, parameter_name = _("what goes on"), "now"
-    known = [(name, tile.title) for name, tile in TILES.items() if tile.parameters == f"now={name}"]
-
-    def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """As the home page counts it."""
-        return TILES[value].of(executions)
-
-
-class HeldFilter(OneOfFew):
-    """By whether it waits until a person releases it."""
-
-    title, parameter_name, known = _("held"), "held", YES
+    title, parameter_name = _("activity"), "now"
+    options = [(name, tile.title) for name, tile in TILES.items() if tile.parameters == f"now={name}"]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Whatever is held needs attention, and that has an index."""
+        """Filter by the query of the home page."""
+        return TILES[value].select(executions)
+
+
+class HeldFilter(ChoiceFilter):
+    """By whether it is on hold."""
+
+    title, parameter_name, options = _("on hold"), "held", YES
+
+    def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
+        """Filter those on hold; all of them need attention, which has an index."""
         return executions.needing_attention().exclude(held="")
 
 
-class PriorityFilter(OneOfFew):
+class PriorityFilter(ChoiceFilter):
     """By priority."""
 
     title, parameter_name = _("priority"), "priority"
-    known = [(str(priority.value), word) for priority, word in PRIORITIES.items()]
+    options = [(str(priority.value), word) for priority, word in PRIORITIES.items()]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """In the words of the index, which has all that are not NORMAL."""
+        """Filter by priority, with the condition of the index on priorities other than NORMAL."""
         found = executions.filter(priority=int(value))
         return found if int(value) == Priority.NORMAL else found.exclude(priority=Priority.NORMAL)
 
 
-class EndedFilter(OneOfFew):
-    """By whether it has ended lately."""
+class EndedFilter(ChoiceFilter):
+    """By whether it finished recently."""
 
-    title, parameter_name, known = _("ended"), "ended", [("day", _("In the last 24 hours"))]
+    title, parameter_name, options = _("finished"), "ended", [("day", _("In the last 24 hours"))]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Of the same day as the numbers of the home page."""
+        """Filter by the same 24 hours as the home page."""
         return stats.ended_since(executions, stats.a_day_ago())
 
 
-class SagaFilter(OneOf):
-    """By saga, also by one that is not registered here any more."""
+class SagaFilter(ValueFilter):
+    """By saga, registered or not."""
 
     title, parameter_name = _("kind"), "saga"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Those that are registered, and those that have executions."""
+        """Return the sagas that are registered or have executions."""
         names = {*all_sagas(), *_values(SagaExecution.objects.all(), "saga_name")}
         return [(name, labels.name_label(name)) for name in sorted(names)]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Those of the saga."""
+        """Filter by saga."""
         return executions.of_sagas([value])
 
 
-class FailedStepFilter(OneOf):
-    """By the step whose failure has ended the run."""
+class FailedStepFilter(ValueFilter):
+    """By the step that failed."""
 
     title, parameter_name = _("failed step"), "failed_step"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Those that have failed."""
+        """Return the steps that have failed."""
         names = _values(SagaExecution.objects.exclude(failed_step=""), "failed_step")
         return [(name, labels.step_label_anywhere(name, all_sagas().values())) for name in names]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """In the words of the index."""
+        """Filter by the step, with the condition of its index."""
         return executions.exclude(failed_step="").filter(failed_step=value)
 
 
-class ErrorFilter(OneOf):
-    """By the error with which the attempt ended that failed the run."""
+class ErrorFilter(ValueFilter):
+    """By the error type of the final attempt of the failed step."""
 
     title, parameter_name = _("error"), "error"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Those after which a step was not tried again."""
+        """Return the error types of final attempts."""
         return [(name, name) for name in _values(_last_errors(), "error_type")]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Those whose failed step was not tried again after such an error."""
+        """Filter those whose failed step ended with this error."""
         failed = executions.exclude(failed_step="")
-        of_it = _last_errors().filter(
+        final_errors = _last_errors().filter(
             execution=OuterRef("pk"), run=OuterRef("run"), step=OuterRef("failed_step"), direction=Direction.ACTION
         )
-        # A database cannot know how many of the runs that ended in an error ended in this one, and chooses badly.
-        such = _last_errors().filter(error_type=value).values_list("execution", flat=True)
-        newest = list(such.order_by("-execution")[: RARE + 1])
+        # The database cannot estimate how common this error is, and would choose a bad plan.
+        matching = _last_errors().filter(error_type=value).values_list("execution", flat=True)
+        newest = list(matching.order_by("-execution")[: RARE + 1])
         if len(newest) <= RARE:
-            return failed.filter(Exists(of_it.filter(error_type=value)), pk__in=newest)
-        oldest = such.order_by("execution")[0]
-        return failed.filter(Exact(Subquery(of_it.values("error_type")[:1]), value), pk__range=(oldest, newest[0]))
+            return failed.filter(Exists(final_errors.filter(error_type=value)), pk__in=newest)
+        oldest = matching.order_by("execution")[0]
+        return failed.filter(
+            Exact(Subquery(final_errors.values("error_type")[:1]), value), pk__range=(oldest, newest[0])
+        )
+
+
+class LinkedFilter(ValueFilter, ABC):
+    """A filter that other pages link to; the list shows it only while it is applied."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the value itself, if there is one."""
+        value = self.value()
+        return [(value, labels.name_label(value.rpartition(".")[2]))] if value else []
+
+
+class WaitingForFilter(LinkedFilter):
+    """By the provider that the next attempt calls."""
+
+    title, parameter_name = _("waits for the provider"), "waits_for"
+
+    def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
+        """Filter those that the page of providers counts."""
+        provider = latest_stats().providers.get(value)
+        if provider is None:
+            raise IncorrectLookupParameters
+        return executions.filter(pk__in=provider.waiting)
+
+
+class StrandedFilter(LinkedFilter):
+    """By a planned step that is not defined any more."""
+
+    title, parameter_name = _("planned with a step that is not defined any more"), "stranded"
+
+    def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
+        """Filter those that the page of definitions counts."""
+        return stranded_without(value, executions)
 
 
 FILTERS = (
@@ -225,6 +261,8 @@ FILTERS = (
     HeldFilter,
     PriorityFilter,
     EndedFilter,
+    WaitingForFilter,
+    StrandedFilter,
 )
 
 
@@ -233,17 +271,17 @@ def _query(changelist: ChangeList, name: str, chosen: list[str]) -> str:
 
 
 def _last_errors() -> QuerySet[StepRun]:
-    """In the words of their index."""
+    """Select the final errors, with the condition of their index."""
     return StepRun.objects.filter(~Q(ending="") & ~Q(error_type=""))
 
 
 def _values(rows: QuerySet[Any], column: str) -> list[str]:
-    """The different values of a column that an index begins with, up to MOST_CHOICES: a look at the index for each."""
+    """Return up to MOST_CHOICES distinct values of an indexed column, with one index lookup each."""
     key = f"sagas.admin.{rows.model._meta.model_name}.{column}"
     found: list[str] | None = cache.get(key)
     if found is None:
         found = list(_next_values(rows.order_by(column).values_list(column, flat=True), column))
-        cache.set(key, found, REMEMBERED)
+        cache.set(key, found, CACHED)
     return found
 
 

@@ -1,7 +1,6 @@
-"""What lists say of executions, in words, and no more than the reader may see.
+"""The texts of an execution's row in the list and in the export, redacted for the reader.
 
-A page of them is read in three queries, and one more for who may not see what is personal. A row whose JSON cannot be
-read is told of without it.
+A page of rows takes three queries, and one more for readers who may not see personal values.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
-
-from sagas.admin.unreadable import OF_EXECUTIONS, as_texts, mended
+from sagas.admin.unreadable import cannot_be_read
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
 from sagas.definition.states import SagaState
@@ -23,11 +20,11 @@ from sagas.presentation.redactor import Redactor
 
 
 @dataclass(frozen=True)
-class Told:
-    """An execution in words: its saga, what the customer is told, and whom and what it is about.
+class RowText:
+    """The texts of one row.
 
-    `failed_step` is the one that has ended it, "" if none has; `references` are pairs of key and value; `done` of
-    `planned` steps are done.
+    `sentence` is the customer's message; `failed_step` is the label of the step that ended it, or ""; `references` are
+    pairs of key and value; `done` of `planned` steps are done.
     """
 
     saga: str
@@ -38,28 +35,24 @@ class Told:
     planned: int
 
 
-def readable(executions: QuerySet[SagaExecution]) -> QuerySet[SagaExecution]:
-    """The same executions, so that one whose JSON cannot be read does not take the others with it; for `tell`."""
-    return as_texts(executions, OF_EXECUTIONS)
-
-
-def tell(executions: Sequence[SagaExecution], redactors: Mapping[int, Redactor]) -> dict[int, Told]:
-    """What is told of each of these, which must come from `readable`, by its id."""
+def texts_of(executions: Sequence[SagaExecution], redactors: Mapping[int, Redactor]) -> dict[int, RowText]:
+    """Return the texts of each execution by primary key; the rows must come from `read_rows`."""
     references: dict[int, list[tuple[str, str]]] = {execution.pk: [] for execution in executions}
     rows = SagaReference.objects.filter(execution__in=list(references)).order_by("id")
     for pk, key, value in rows.values_list("execution_id", "key", "value"):
         references[pk].append((key, value))
     by_hand = messages.settled_by_hand(executions)
-    return {row.pk: _told(row, references[row.pk], redactors[row.pk], by_hand=row.pk in by_hand) for row in executions}
+    return {row.pk: _texts(row, references[row.pk], redactors[row.pk], by_hand=row.pk in by_hand) for row in executions}
 
 
-def _told(
+def _texts(
     execution: SagaExecution, references: Sequence[tuple[str, str]], redactor: Redactor, *, by_hand: bool
-) -> Told:
+) -> RowText:
+    if execution.unreadable:
+        return RowText(labels.name_label(execution.saga_name), cannot_be_read(*execution.unreadable), "", (), 0, 0)
     saga = all_sagas().get(execution.saga_name)
-    mended(execution, OF_EXECUTIONS)
     failed = execution.failed_step
-    return Told(
+    return RowText(
         saga=labels.name_label(execution.saga_name),
         sentence=messages.message(execution, saga, redactor, by_hand=by_hand),
         failed_step=labels.step_label(failed, saga) if failed else "",
@@ -72,7 +65,7 @@ def _told(
 def _shown(
     execution: SagaExecution, saga: Saga | None, references: Sequence[tuple[str, str]], redactor: Redactor
 ) -> tuple[tuple[str, str], ...]:
-    """In the saga's own order."""
+    """Redact the references and sort them as the saga lists them."""
     order = {key: place for place, key in enumerate(saga.references if saga else ())}
     contexts = (execution.context, execution.input)
     given = [(key, _as_given(key, value, contexts)) for key, value in references]
@@ -81,11 +74,11 @@ def _shown(
 
 
 def _as_given(key: str, folded: str, contexts: Sequence[Mapping[str, Any]]) -> str:
-    """The value as people write it: it is stored without capital letters."""
+    """Return the value as it was given: references are stored case-folded."""
     values = (str(context[key]) for context in contexts if isinstance(context.get(key), (str, int)))
     return next((value for value in values if fold(value) == folded), folded)
 
 
 def under_way(execution: SagaExecution) -> bool:
-    """Whether it is on its way to its end, and not on its way back."""
+    """Whether its actions are being run."""
     return execution.state in (SagaState.PENDING, SagaState.IN_PROGRESS)

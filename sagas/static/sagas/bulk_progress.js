@@ -1,12 +1,12 @@
-// Keeps the page of a bulk act up to date until it is over. Without it the page has a link to do so.
+// Updates the progress of a bulk operation until it is finished. Without JavaScript the page has a link.
 "use strict";
 
 (() => {
-  const EVERY = 1500;
-  const AFTER_AN_ERROR = 5000;
+  const INTERVAL = 1500;
+  const INTERVAL_AFTER_ERROR = 5000;
   const part = document.getElementById("saga-bulk-progress");
-  const said = document.getElementById("saga-bulk-message");
-  const address = part.dataset.url + window.location.search;
+  const message = document.getElementById("saga-bulk-message");
+  const url = part.dataset.url + window.location.search;
   let etag = "";
 
   const show = (html) => {
@@ -14,17 +14,17 @@
     const rows = document.getElementById("saga-rows");
     const scrolled = rows ? rows.scrollLeft : 0;
     part.innerHTML = html;
-    if (said.textContent !== part.firstElementChild.dataset.message) {
-      said.textContent = part.firstElementChild.dataset.message;
+    if (message.textContent !== part.firstElementChild.dataset.message) {
+      message.textContent = part.firstElementChild.dataset.message;
     }
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     if (scrolled && document.getElementById("saga-rows")) document.getElementById("saga-rows").scrollLeft = scrolled;
   };
 
-  const look = async () => {
-    const response = await fetch(address, { headers: etag ? { "If-None-Match": etag } : {} });
+  const update = async () => {
+    const response = await fetch(url, { headers: etag ? { "If-None-Match": etag } : {} });
     if (response.redirected) {
-      window.location.reload(); // it leads to the login
+      window.location.reload(); // the session has expired
     } else if (response.status === 200) {
       etag = response.headers.get("ETag");
       show(await response.text());
@@ -32,12 +32,12 @@
     return response.ok || response.status === 304;
   };
 
-  const goOn = async () => {
-    if (part.firstElementChild.dataset.over === "yes") return;
-    let pause = EVERY;
-    if (!document.hidden) pause = (await look().catch(() => false)) ? EVERY : AFTER_AN_ERROR;
-    window.setTimeout(goOn, pause);
+  const poll = async () => {
+    if (part.firstElementChild.dataset.finished === "yes") return;
+    let pause = INTERVAL;
+    if (!document.hidden) pause = (await update().catch(() => false)) ? INTERVAL : INTERVAL_AFTER_ERROR;
+    window.setTimeout(poll, pause);
   };
 
-  window.setTimeout(goOn, EVERY);
+  window.setTimeout(poll, INTERVAL);
 })();
