@@ -1,8 +1,5 @@
 """Cases for the admin's tests: the demo's scenes, and what is done to them on their pages."""
 
-import html
-import re
-
 from sagaproject.bookings.demo.scenes import SCENES, played
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas.models import SagaExecution
@@ -11,7 +8,7 @@ from sagas.orchestrator import get_saga_orchestrator
 from sagas.presentation.execution_view import view_of
 from sagas.presentation.overview import case_of
 from sagas.presentation.redactor import redactor_for
-from tests.support import new_id, run_saga
+from tests.support import html, new_id, run_saga
 from tests.support.bookings import BOOKING, PAYMENT
 
 ANA = Actor(name="ana", source="cli")
@@ -74,37 +71,29 @@ def do(client, execution, operation, reason="she called", **data):
 
 
 def text_of(response):
-    """What a page says, on one line, without its tags."""
-    page = response.content.decode()
-    main = page[page.index('<div id="content"') : page.index("<footer")]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", main)).split())
+    """The visible text of a page's content."""
+    return html.text_of(html.page_of(response).get_element_by_id("content"))
 
 
 def items(response, heading):
-    """The list under that heading of a preview; none where there is no such heading."""
-    page = response.content.decode()
-    found = re.search(rf"<h2[^>]*>{re.escape(heading)}</h2>\s*<[ou]l[^>]*>(.*?)</[ou]l>", page, re.DOTALL)
-    sentences = re.findall(r"<li>(.*?)</li>", found.group(1)) if found else []
-    return [html.unescape(sentence) for sentence in sentences]
+    """The list under that heading of a preview, empty if there is no such heading."""
+    return html.texts(response, f'//h2[normalize-space()="{heading}"]/following-sibling::*[1]/li')
 
 
 def group(response, heading):
-    """The sentences of the group under that heading of a case file."""
-    found = re.search(rf"<h2>{heading}</h2>(.*?)</section>", response.content.decode(), re.DOTALL)
-    sentences = re.findall(r'<p class="saga-sentence">(.*?)</p>', found.group(1))
-    return [html.unescape(sentence) for sentence in sentences]
+    """The sentences of the group under that heading of an execution's page."""
+    return html.texts(response, f'//section[h2="{heading}"]//p[@class="saga-sentence"]')
 
 
 def marks(response):
-    """The bars of the picture: direction, outcome."""
-    return re.findall(r'class="saga-bar saga-bar-(\w+) saga-outcome-(\w+)"', response.content.decode())
+    """The bars of the timeline: direction, outcome."""
+    bars = html.page_of(response).xpath('//g[contains(@class, "saga-outcome-")]/@class')
+    return [tuple(name.rpartition("-")[2] for name in bar.split()[1:]) for bar in bars]
 
 
-def told(client, execution):
-    """The message with which the case file greets after an act."""
-    page = client.get(case_url(execution)).content.decode()
-    found = re.search(r'<ul class="messagelist">\s*<li[^>]*>(.*?)</li>', page, re.DOTALL)
-    return html.unescape(found.group(1)) if found else ""
+def message(client, execution):
+    """The message on the execution's page after an operation."""
+    return " ".join(html.texts(client.get(case_url(execution)), '//ul[@class="messagelist"]/li'))
 
 
 def what_was_done(execution):

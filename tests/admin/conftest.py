@@ -1,8 +1,6 @@
 """Those who work in the admin, each in their role, logged in; and sagas for them to look at."""
 
 import datetime as dt
-import html
-import re
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -15,12 +13,12 @@ from django.utils import timezone
 from sagas import Priority, RetryLater, StepFailed, operations
 from sagas.models import SagaExecution
 from sagas.testing import FakeClock
-from tests.support import run
+from tests.support import html, run
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_remembered():
-    """Numbers are kept for a while, which no test is told of."""
+    """Clear the cached numbers before each test."""
     cache.clear()
 
 
@@ -66,7 +64,7 @@ def every_kind(stage):
     run(stage.step("a", undo=[StepFailed("no")]), stage.step("b", StepFailed("no")), saga_id="undone-in-part")
     run(stage.step("a", RetryLater(3600)), saga_id="waiting", max_seconds=0, priority=Priority.HIGH)
     deferred = stage.step("a", undo=[RetryLater(3600)], compensation_retry_count=0)
-    run(deferred, stage.step("b", StepFailed("no")), saga_id="undoing")
+    run(deferred, stage.step("b", StepFailed("no")), saga_id="compensating")
     run(stage.step("a", RetryLater(3600)), saga_id="held", max_seconds=0)
     operations.perform(operations.Operation.HOLD, "held", reason="She calls back")
     taken = run(stage.step("a", RetryLater(3600)), saga_id="in-hand", max_seconds=0)
@@ -84,7 +82,6 @@ def known(registered, stage):
 
 
 def words_of(response) -> str:
-    """What a desk says, without its markup, on one line."""
+    """The visible text of a page's main content."""
     assert response.status_code == 200
-    main = response.content.decode().partition('id="content-main"')[2]
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", main)).split())
+    return html.text_of(html.page_of(response).get_element_by_id("content-main"))

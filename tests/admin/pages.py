@@ -1,14 +1,13 @@
 """What tests of the admin read from its pages, and the bookings that stand on them."""
 
 import datetime as dt
-import html
-import re
 
 from django.db import connection
 from django.utils import timezone
 
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
+from tests.support import html
 
 LIST = "/admin/sagas/sagaexecution/"
 BOOKING = {
@@ -27,23 +26,22 @@ PERSONAL = ("Ana Souza", "ana.souza", "987654321", "982247", "982.247")
 
 def ids_in(response):
     """The saga ids of the cases that the page links to, in its order."""
-    pks = [int(pk) for pk in re.findall(r'<a href="[^"]*/sagaexecution/(\d+)/change/', response.content.decode())]
+    links = html.page_of(response).xpath('//a[contains(@href, "/sagaexecution/")]/@href')
+    pks = [int(path.split("/")[-3]) for link in links if (path := link.partition("?")[0]).endswith("/change/")]
     ids = dict(SagaExecution.objects.values_list("pk", "saga_id"))
     return [ids[pk] for pk in pks]
 
 
 def text_of(response):
-    """What a person reads, without tags, white space as one space."""
-    body = re.sub(r"(?s)<(script|style).*?</\1>", " ", response.content.decode())
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+    """The visible text of the whole page."""
+    return html.text_of(response)
 
 
 def line_of(response, saga_id):
-    """The cells of the execution's line."""
+    """The cells of the execution's row."""
     pk = SagaExecution.objects.values_list("pk", flat=True).get(saga_id=saga_id)
-    row = next(row for row in response.content.decode().split("<tr>") if f"/{pk}/change/" in row)
-    cells = re.findall(r'(?s)<t[hd] class="field-[^"]*">(.*?)</t[hd]>', row.split("</tr>")[0])
-    return [" ".join(html.unescape(re.sub(r"<[^>]*>", " ", cell)).split()) for cell in cells]
+    cells = f'//tr[.//a[contains(@href, "/{pk}/change/")]]/*[starts-with(@class, "field-")]'
+    return html.texts(response, cells)
 
 
 def book(saga_id="b-1", **differs):

@@ -1,6 +1,5 @@
 """Each act from its page to its end, on the real sagas: what it makes of the execution, and what is kept of it."""
 
-import html
 import re
 from itertools import count
 
@@ -13,18 +12,17 @@ from sagas import RetryLater, SagaState, StepFailed
 from sagas.models import SagaEvent, SagaExecution
 from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
-from tests.support import let_wait_pass, lost, run
+from tests.support import html, let_wait_pass, lost, run
 
-from .cases import act_url, case_url, do, scene, text_of, told, what_was_done
+from .cases import act_url, case_url, do, message, scene, text_of, what_was_done
 
-MOVED = "It has moved since you looked, and nothing was done. Look again, and decide then."
+MOVED = "The case has changed since you opened this page, so nothing was done. Check it, then decide again."
 
 
 def offered(client, execution):
     """The words that the page offers on what has become of a step."""
-    page = client.get(act_url(execution, "resolve")).content.decode()
-    labels = re.findall(r"(?s)<label[^>]*>\s*<input type=\"radio\"[^>]*>(.*?)</label>", page)
-    return [re.sub(r"\d{9}", "#", html.unescape(label).strip()) for label in labels]
+    labels = html.texts(client.get(act_url(execution, "resolve")), '//label[input[@type="radio"]]')
+    return [re.sub(r"\d{9}", "#", label) for label in labels]
 
 
 def go_on(execution):
@@ -38,7 +36,7 @@ def test_a_payment_is_tried_again_from_the_start(support):
     response = do(support, execution, "retry", "she has another card now")
 
     assert (response.status_code, response["Location"]) == (302, case_url(execution))
-    assert told(support, execution) == "It starts again from the first step now; this page shows how."
+    assert message(support, execution) == "Retrying from the first step. This page updates itself."
     assert what_was_done(execution) == ("retry", "sara", "admin", "she has another card now")
     event = execution.events.get()
     assert (event.actor, event.data["from"], event.data["to"], event.data["run"]) == (
@@ -53,7 +51,7 @@ def test_a_refund_that_failed_is_tried_again(support):
 
     do(support, execution, "retry", amount="R$ 420,00")
 
-    assert told(support, execution) == "What is not undone yet is tried again now; this page shows how."
+    assert message(support, execution) == "Undoing again. This page updates itself."
     assert what_was_done(execution) == ("retry", "sara", "admin", "she called")
     assert go_on(execution).state is SagaState.FAILED
 
@@ -66,7 +64,7 @@ def test_an_undo_that_gives_money_back_takes_the_amount_as_anybody_writes_it(sup
 
     assert do(supervisor, execution, "compensate", "a double sale", amount=typed).status_code == 302
 
-    assert told(supervisor, execution) == "It is being undone now, last step first; this page shows how."
+    assert message(supervisor, execution) == "Undoing everything, last step first. This page updates itself."
     assert what_was_done(execution) == ("compensate", "vera", "admin", "a double sale")
     assert go_on(execution).state is SagaState.FAILED
 
@@ -78,7 +76,7 @@ def test_another_amount_than_the_one_that_goes_back_undoes_nothing(supervisor, t
     page = do(supervisor, execution, "compensate", amount=typed)
 
     assert page.status_code == 200
-    assert "This is not the amount that goes back: R$ 420.00." in text_of(page)
+    assert "The refund is R$ 420.00. Type this amount." in text_of(page)
     assert not SagaEvent.objects.exists()
 
 
@@ -92,13 +90,13 @@ def test_an_amount_that_is_not_known_or_not_to_this_reader_is_confirmed_too(supp
     execution = get_saga_orchestrator().execute("case-7", "trip", saga, context={"price": price})
 
     page = do(support, execution, "retry")
-    asked = "Type case-7 to confirm that money of this case goes back to the customer; you are not told how much"
+    asked = "Type case-7 to confirm the refund; its amount is not known, or hidden from you"
     assert asked in text_of(page)
-    assert "This is not case-7." in text_of(do(support, execution, "retry", amount=price))
+    assert "Type case-7." in text_of(do(support, execution, "retry", amount=price))
     assert not execution.events.exists()
 
     do(support, execution, "retry", amount=" case-7 ")
-    assert told(support, execution) == "What is not undone yet is tried again now; this page shows how."
+    assert message(support, execution) == "Undoing again. This page updates itself."
 
 
 def test_an_undo_that_moves_no_money_asks_for_no_amount(supervisor):
@@ -113,7 +111,7 @@ def test_a_waiting_payment_is_cancelled(supervisor):
 
     do(supervisor, execution, "cancel", "she changed her mind")
 
-    assert told(supervisor, execution) == "It is cancelled; there was nothing to undo."
+    assert message(supervisor, execution) == "Cancelled. There was nothing to undo."
     assert what_was_done(execution) == ("cancel", "vera", "admin", "she changed her mind")
     execution.refresh_from_db()
     assert execution.state is SagaState.FAILED
@@ -125,7 +123,7 @@ def test_a_cancel_undoes_what_was_done(supervisor, stage, registered):
 
     do(supervisor, execution, "cancel")
 
-    assert told(supervisor, execution) == "It is cancelled, and what was done is being undone now; this page shows how."
+    assert message(supervisor, execution) == "Cancelled. What was done is being undone; this page updates itself."
     assert go_on(execution).state is SagaState.FAILED
     assert stage.told == ["a", "b", "b.undo", "a.undo"]
 
@@ -133,8 +131,8 @@ def test_a_cancel_undoes_what_was_done(supervisor, stage, registered):
 @pytest.mark.parametrize(
     ("operation", "said"),
     [
-        ("hold", "It will be held as soon as the step that is under way has ended."),
-        ("cancel", "It will be cancelled as soon as the step that is under way has ended; this page shows how."),
+        ("hold", "It will be put on hold when the running step finishes."),
+        ("cancel", "It will be cancelled when the running step finishes. This page updates itself."),
     ],
 )
 def test_what_a_worker_has_in_hand_ends_its_step_first(supervisor, stage, registered, operation, said):
@@ -143,7 +141,7 @@ def test_what_a_worker_has_in_hand_ends_its_step_first(supervisor, stage, regist
     def running(context):
         execution = get_saga_orchestrator().get_status("x")
         do(supervisor, execution, operation)
-        heard.append(told(supervisor, execution))
+        heard.append(message(supervisor, execution))
 
     execution = get_saga_orchestrator().execute("x", "trip", registered(stage.step("a", running), stage.step("b")))
 
@@ -157,14 +155,14 @@ def test_a_booking_is_held_and_released(support):
 
     do(support, execution, "hold", "the address is wrong")
 
-    assert told(support, execution) == "It is held: nothing goes on until somebody releases it."
+    assert message(support, execution) == "On hold. Nothing continues until someone releases it."
     assert what_was_done(execution) == ("hold", "sara", "admin", "the address is wrong")
     execution.refresh_from_db()
     assert execution.held == "Held by sara: the address is wrong"
 
     do(support, execution, "release", "it is right now")
 
-    assert told(support, execution) == "It is released, and goes on from where it stood; this page shows how."
+    assert message(support, execution) == "Released. It continues from where it stopped; this page updates itself."
     assert what_was_done(execution) == ("release", "sara", "admin", "it is right now")
     get_saga_orchestrator().resume(execution.saga_id, max_seconds=0.3)
     let_wait_pass(execution)  # the issuer's hour is kept to
@@ -175,12 +173,10 @@ def test_a_provider_is_asked_with_one_click_on_the_case(support, stage, register
     saga = registered(stage.step("pay", lost(), idempotent=False, verify=[{"id": 7}]))
     execution = get_saga_orchestrator().execute("x", "trip", saga, max_seconds=0)
 
-    do(support, execution, "verify", "To know what really happened")
+    do(support, execution, "verify", "To find out what really happened")
 
-    assert told(support, execution) == (
-        "The provider is asked now what really happened; this page shows the answer when it is there."
-    )
-    assert what_was_done(execution) == ("verify", "sara", "admin", "To know what really happened")
+    assert message(support, execution) == ("Checking with the provider. This page updates itself.")
+    assert what_was_done(execution) == ("verify", "sara", "admin", "To find out what really happened")
     let_wait_pass(execution)
     assert go_on(execution).state is SagaState.SUCCEEDED
 
@@ -191,7 +187,7 @@ def test_what_needs_attention_is_acknowledged(support, stage, registered):
 
     do(support, execution, "acknowledge", "known, and mended")
 
-    assert told(support, execution) == "It is off the list of those that need attention."
+    assert message(support, execution) == "Acknowledged. It no longer needs attention."
     assert what_was_done(execution) == ("acknowledge", "sara", "admin", "known, and mended")
     execution.refresh_from_db()
     assert not execution.needs_attention
@@ -208,9 +204,16 @@ def test_an_invoice_that_was_cancelled_by_hand_is_put_down(support):
     assert "There is no valid invoice for R$ 420.00 any more." in text_of(page)
     assert "Confirmation by e-mail" not in text_of(page)
 
-    do(support, execution, "resolve", "the city hall cancelled it", word="create_nf:undone", evidence="protocol 77")
+    do(
+        support,
+        execution,
+        "resolve",
+        "the city hall cancelled it",
+        resolution="create_nf:undone",
+        evidence="protocol 77",
+    )
 
-    assert told(support, execution) == "Your word is put down, and nothing is left to be undone."
+    assert message(support, execution) == "Recorded. Nothing is left to undo."
     assert what_was_done(execution) == ("resolve", "sara", "admin", "the city hall cancelled it")
     data = execution.events.get().data
     assert (data["step"], data["outcome"], data["evidence"]) == ("create_nf", "undone", "protocol 77")
@@ -229,7 +232,7 @@ def test_what_only_a_technician_can_fill_in_is_folded_away(support):
 def test_a_word_with_what_the_step_would_have_reported(support, stage, registered):
     saga = registered(stage.step("pay", pivot=True, undo=None), stage.step("mail", StepFailed("no"), undo=None))
     execution = get_saga_orchestrator().execute("x", "trip", saga)
-    word = {"word": "mail:done", "evidence": "she showed it to me"}
+    word = {"resolution": "mail:done", "evidence": "she showed it to me"}
 
     for output, said in [
         ("{", "This is not JSON."),
@@ -246,12 +249,12 @@ def test_a_word_with_what_the_step_would_have_reported(support, stage, registere
     ]
     for output, said in refused:
         page = do(support, execution, "resolve", output=output, **word)
-        assert f"What the step would have reported: {said}" in text_of(page)
+        assert f"Output of the step: {said}" in text_of(page)
     assert not execution.events.filter(kind="resolve").exists()
 
     do(support, execution, "resolve", output='{"message": "m-1"}', **word)
 
-    assert told(support, execution) == "Your word is put down, and the case goes on now; this page shows how."
+    assert message(support, execution) == "Recorded. The case continues; this page updates itself."
     execution = go_on(execution)
     assert (execution.state, execution.context) == (SagaState.SUCCEEDED, {"message": "m-1"})
 
@@ -259,7 +262,7 @@ def test_a_word_with_what_the_step_would_have_reported(support, stage, registere
 def test_a_word_that_nobody_offered_is_not_taken(support):
     execution = scene("create_booking", "partial")
 
-    page = do(support, execution, "resolve", word="send_email:undone", evidence="none")
+    page = do(support, execution, "resolve", resolution="send_email:undone", evidence="none")
 
     assert page.status_code == 200
     assert "Select a valid choice. send_email:undone is not one of the available choices." in text_of(page)
@@ -269,7 +272,7 @@ def test_a_word_that_nobody_offered_is_not_taken(support):
 def test_nobody_says_of_what_was_done_that_it_never_was(support):
     execution = scene("create_booking", "partial")
 
-    page = do(support, execution, "resolve", word="create_nf:not_done", evidence="none")
+    page = do(support, execution, "resolve", resolution="create_nf:not_done", evidence="none")
 
     assert "Select a valid choice. create_nf:not_done is not one of the available choices." in text_of(page)
     assert not execution.events.exists()
@@ -278,7 +281,7 @@ def test_nobody_says_of_what_was_done_that_it_never_was(support):
 def test_a_word_needs_evidence(support):
     execution = scene("create_booking", "partial")
 
-    page = do(support, execution, "resolve", word="create_nf:undone", evidence=" ")
+    page = do(support, execution, "resolve", resolution="create_nf:undone", evidence=" ")
 
     assert "This field is required." in text_of(page)
     assert not execution.events.exists()
@@ -286,16 +289,16 @@ def test_a_word_needs_evidence(support):
 
 OFFERED = {
     ("create_booking", "too-late"): [
-        "Invoice # for R$ 420.00 was issued. It stays as it is.",
+        "Invoice # for R$ 420.00 was issued. It will not be undone.",
         "There is no valid invoice for R$ 420.00 any more.",
     ],
     ("collect_payment", "partial"): [
-        "R$ 420.00 was charged. It stays as it is.",
+        "R$ 420.00 was charged. It will not be undone.",
         "The payment of R$ 420.00 was reversed; nothing stays charged.",
     ],
     ("create_booking", "in-doubt"): [
-        "Invoice was done. It is still held then.",
-        "The invoice for R$ 420.00 could not be issued. It is still held then.",
+        "Invoice was done. The case stays on hold.",
+        "The invoice for R$ 420.00 could not be issued. The case stays on hold.",
     ],
 }
 
@@ -309,11 +312,11 @@ def test_of_what_nobody_has_tried_nobody_says_that_it_could_not_be_done(support,
     registered(stage.step("a", RetryLater(0)), stage.step("b", wording={"refused": "B could not be done."}))
     execution = get_saga_orchestrator().start("x", "trip")
     get_saga_orchestrator().hold("x")
-    do(support, execution, "resolve", word="a:done", evidence="seen")
+    do(support, execution, "resolve", resolution="a:done", evidence="seen")
 
     assert offered(support, execution) == [
-        "B was done. It is still held then.",
-        "B was not done. It is still held then.",
+        "B was done. The case stays on hold.",
+        "B was not done. The case stays on hold.",
     ]
 
 
@@ -323,7 +326,7 @@ def test_what_was_in_doubt_may_also_never_have_happened(support, stage, register
     execution = get_saga_orchestrator().execute("x", "trip", saga)
 
     assert offered(support, execution) == [
-        "A was done. It stays as it is.",
+        "A was done. It will not be undone.",
         "Nothing was paid.",
         "Nothing is paid any more.",
     ]
@@ -341,10 +344,10 @@ def test_each_word_says_what_follows_from_it_and_the_money_that_moves(support, s
 
     page = text_of(support.get(act_url(execution, "resolve")))
 
-    assert "Book was done. It goes on then, and R$ 10.00 is charged to the customer." in page
-    undone = "What was done is undone then, last step first, and R$ 10.00 goes back to the customer."
+    assert "Book was done. The case continues, and the customer will be charged R$ 10.00." in page
+    undone = "What was done will be undone, last step first, and the customer will be refunded R$ 10.00."
     assert f"Book was not done. {undone}" in page
-    do(support, execution, "resolve", word="book:not_done", evidence="none there", amount="R$ 10.00")
+    do(support, execution, "resolve", resolution="book:not_done", evidence="none there", amount="R$ 10.00")
     assert go_on(execution).state is SagaState.FAILED
     assert stage.told == ["deposit", "book", "deposit.undo"]
 
@@ -359,31 +362,32 @@ def in_doubt_after_a_charge(stage, registered, **options):
 @pytest.mark.parametrize("typed", ["", "1.00", "case-7"])
 def test_a_word_that_gives_money_back_takes_the_amount_too(support, stage, registered, typed):
     execution = in_doubt_after_a_charge(stage, registered)
-    word = {"word": "book:not_done", "evidence": "none there"}
+    word = {"resolution": "book:not_done", "evidence": "none there"}
 
     page = do(support, execution, "resolve", amount=typed, **word)
 
-    asked = (
-        "Type the amount to confirm that it goes back to the customer: This is not the amount that goes back: R$ 10.00."
-    )
-    assert f"{asked} Only for what gives money back." in text_of(page)
+    asked = "Type the amount to confirm the refund: The refund is R$ 10.00. Type this amount."
+    assert f"{asked} Only for choices that refund the customer." in text_of(page)
     assert not execution.events.filter(kind="resolve").exists()
 
 
 def test_a_word_that_gives_nothing_back_needs_no_amount(support, stage, registered):
     execution = in_doubt_after_a_charge(stage, registered)
 
-    do(support, execution, "resolve", word="book:done", evidence="it is there")
+    do(support, execution, "resolve", resolution="book:done", evidence="it is there")
 
     assert go_on(execution).state is SagaState.SUCCEEDED
 
 
 def test_a_word_that_gives_back_what_may_not_be_seen_takes_the_id_of_the_case(support, stage, registered):
     execution = in_doubt_after_a_charge(stage, registered, personal=["price"])
-    word = {"word": "book:not_done", "evidence": "none there"}
+    word = {"resolution": "book:not_done", "evidence": "none there"}
 
     page = text_of(do(support, execution, "resolve", amount="10.00", **word))
-    assert "This is not case-7. Only for what gives money back; as you are not told how much, type case-7." in page
+    assert (
+        "Type case-7. Only for choices that refund the customer. The amount is not known, or hidden: type case-7."
+        in page
+    )
     assert not execution.events.filter(kind="resolve").exists()
 
     do(support, execution, "resolve", amount="case-7", **word)
@@ -393,12 +397,19 @@ def test_a_word_that_gives_back_what_may_not_be_seen_takes_the_id_of_the_case(su
 def test_a_word_on_what_a_person_holds_leaves_it_held(support):
     execution = scene("create_booking", "held")
     page = text_of(support.get(act_url(execution, "resolve")))
-    assert "It is still held then." in page
+    assert "The case stays on hold." in page
     assert "undone then" not in page
 
-    do(support, execution, "resolve", word="create_nf:done", evidence="invoice 9", output='{"invoice_number": "9"}')
+    do(
+        support,
+        execution,
+        "resolve",
+        resolution="create_nf:done",
+        evidence="invoice 9",
+        output='{"invoice_number": "9"}',
+    )
 
-    assert told(support, execution) == "Your word is put down; the case is still held."
+    assert message(support, execution) == "Recorded. The case stays on hold."
 
 
 def test_where_others_are_not_undone_that_is_said(support, stage, registered):
@@ -406,9 +417,9 @@ def test_where_others_are_not_undone_that_is_said(support, stage, registered):
     saga = registered(stage.step("a", undo=[no]), stage.step("b", undo=[no]), stage.step("c", no))
     execution = get_saga_orchestrator().execute("x", "trip", saga)
 
-    do(support, execution, "resolve", word="b:undone", evidence="seen")
+    do(support, execution, "resolve", resolution="b:undone", evidence="seen")
 
-    assert told(support, execution) == "Your word is put down; there are other steps that are not undone."
+    assert message(support, execution) == "Recorded. Other steps could not be undone."
 
 
 # What keeps an act from being done.
@@ -516,7 +527,7 @@ def test_a_page_of_an_act_that_is_not_possible_says_why_and_what_is(support):
     assert page.status_code == 409
     assert "It is not on hold." in text_of(page)
     assert MOVED not in text_of(page)
-    assert "What is possible now Try again from the start" in text_of(page)
+    assert "What is possible now Retry" in text_of(page)
 
 
 def test_a_check_takes_one_click_with_a_reason_that_is_there_already(support, stage, registered):
@@ -527,7 +538,7 @@ def test_a_check_takes_one_click_with_a_reason_that_is_there_already(support, st
     form = page[page.index(f'<form method="post" action="{act_url(execution, "verify")}"') :]
     form = form[: form.index("</form>")]
     assert f'<input type="hidden" name="version" value="{execution.version}">' in form
-    assert 'name="reason" maxlength="2000" required value="To know what really happened"' in form
+    assert 'name="reason" maxlength="2000" required value="To find out what really happened"' in form
     assert "Check with the provider</button>" in form
 
 
@@ -538,7 +549,7 @@ def test_what_cannot_be_read_is_left_alone(support, stage):
     page = support.get(act_url(broken, "hold"))
 
     assert page.status_code == 409
-    assert "What is stored of it cannot be read: it was changed by hand, or damaged." in text_of(page)
+    assert "This execution cannot be read: its column “context” is damaged. Ask an administrator." in text_of(page)
 
 
 def test_a_saga_that_is_not_registered_any_more_can_still_be_held(support, stage, registered):

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from sagas import StepFailed
 from sagas.orchestrator import get_saga_orchestrator
-from tests.support import lost, new_id
+from tests.support import html, lost, new_id
 from tests.support.bookings import BOOKING
 from tests.support.tampering import unguarded
 
@@ -30,7 +30,9 @@ def test_the_page_tells_what_is_not_undone_and_what_to_do(support):
     assert "Partly undone It could not be undone altogether. This stands, or may stand: “Invoice”." in told
     number = execution.context["invoice_number"]
     assert f"Invoice number {number}" in told
-    assert group(page, "Not undone") == [f"Invoice {number} for R$ 420.00 could not be cancelled and is still valid."]
+    assert group(page, "Could not be undone") == [
+        f"Invoice {number} for R$ 420.00 could not be cancelled and is still valid."
+    ]
     assert group(page, "In doubt") == []
     assert group(page, "Done") == []
     assert group(page, "Undone") == [
@@ -80,9 +82,9 @@ def test_earlier_runs_are_folded_away(support, orchestrator):
     page = support.get(case_url(execution))
 
     told = text_of(page)
-    assert "Run 1, before this one The attempts of run 1" in told
-    assert "ana had it tried again. (command line) she says that it works" in told
-    assert "It went from “Failed” to “Pending”. Run 2 began." in told
+    assert "Run 1 The attempts of run 1" in told
+    assert "ana retried it. (command line) she says that it works" in told
+    assert "State: “Failed” → “Pending”. Run 2 started." in told
     assert len(marks(page)) == 1
 
 
@@ -98,7 +100,7 @@ def test_what_people_did_is_told_with_who_when_from_where_why_and_what_changed(s
     assert f"{at:%H:%M:%S} ana corrected the input. (command line) a discount" in told
     assert "Amount: 420.00 → 400.00" in told
     assert "Customer email: [customer_email] → [customer_email]" in told
-    assert "ana held it. (command line) [customer_email] called" in told
+    assert "ana put it on hold. (command line) [customer_email] called" in told
 
 
 def test_what_a_person_said_of_a_step_is_told_with_the_evidence(support, orchestrator):
@@ -109,8 +111,8 @@ def test_what_a_person_said_of_a_step_is_told_with_the_evidence(support, orchest
 
     told = text_of(support.get(case_url(execution)))
 
-    assert "ana says that “Invoice” is undone. (command line) the city did it Evidence: protocol 77" in told
-    assert "It went from “Partly undone” to “Failed”." in told
+    assert "ana recorded “Invoice” as undone. (command line) the city did it Evidence: protocol 77" in told
+    assert "State: “Partly undone” → “Failed”." in told
 
 
 def test_the_history_of_a_case_is_read_once(support, plant):
@@ -132,7 +134,7 @@ def test_an_event_that_cannot_be_read_keeps_from_acting_and_does_not_take_the_pa
 
     page = support.get(case_url(execution))
 
-    assert "Everything What is stored of it cannot be read: it was changed by hand, or damaged." in text_of(page)
+    assert "This execution cannot be read: its column “data” is damaged." in text_of(page)
 
 
 def test_a_note_stays_with_the_case(support, plant):
@@ -141,7 +143,7 @@ def test_a_note_stays_with_the_case(support, plant):
     answer = support.post(url(execution, "note"), {"text": "She calls again at 9"}, follow=True)
 
     assert answer.redirect_chain == [(case_url(execution), 302)]
-    assert "The note is kept." in answer.content.decode()
+    assert "Note added." in answer.content.decode()
     assert re.search(r"Notes She calls again at 9 [\d:]+ · sara", text_of(answer))
     assert execution.events.values_list("kind", "source", "reason").get() == ("note", "admin", "She calls again at 9")
 
@@ -160,9 +162,9 @@ def test_a_note_that_cannot_be_kept_is_told_so_at_its_field_and_is_not_lost(supp
     answer = support.post(url(execution, "note"), {"text": written})
 
     assert answer.status_code == 200
-    assert f"Add a note for whoever looks at this next {said}" in text_of(answer)
+    assert f"Add a note for your colleagues {said}" in text_of(answer)
     assert f"{written}</textarea>" in answer.content.decode()
-    assert re.search(r'<textarea name="text"[^>]* autofocus', answer.content.decode())
+    assert html.page_of(answer).xpath('//textarea[@name="text"]/@autofocus')
     assert not execution.events.exists()
 
 

@@ -1,15 +1,12 @@
 """How the page of a case follows what goes on, and how it bears very many attempts."""
 
-import html
-import re
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sagas.models import SagaExecution, StepRun
-from tests.support import new_id
+from tests.support import html, new_id
 from tests.support.bookings import BOOKING
 
 from .cases import ANA, book, case_url, marks, text_of, url, waiting
@@ -20,23 +17,22 @@ pytestmark = pytest.mark.django_db
 def test_the_live_part_tells_the_same_until_something_happens(support, plant, orchestrator):
     execution = waiting(plant)
     page = support.get(case_url(execution))
-    tag = re.search(r'data-tag="(.*?)"', page.content.decode()).group(1)
+    [tag] = html.page_of(page).xpath("//@data-tag")
 
-    first = support.get(url(execution, "live"), headers={"If-None-Match": html.unescape(tag)})
+    first = support.get(url(execution, "live"), headers={"If-None-Match": tag})
     orchestrator.cancel(execution.saga_id, by=ANA)
-    then = support.get(url(execution, "live"), headers={"If-None-Match": html.unescape(tag)})
+    then = support.get(url(execution, "live"), headers={"If-None-Match": tag})
 
     assert (first.status_code, first.content) == (304, b"")
     assert then.status_code == 200
-    assert "It was cancelled by ana; nothing of it stands." in html.unescape(then.content.decode())
-    assert then["ETag"] != html.unescape(tag)
+    assert "It was cancelled by ana; nothing of it stands." in html.text_of(then)
+    assert then["ETag"] != tag
     assert "<html" not in then.content.decode()
 
 
 def follows(client, execution):
     """Whether the page looks again by itself."""
-    [said] = re.findall(r'data-live="(\w+)"', client.get(url(execution, "live")).content.decode())
-    return said == "yes"
+    return html.page_of(client.get(url(execution, "live"))).xpath("//@data-live") == ["yes"]
 
 
 def test_the_page_follows_what_goes_on_soon_and_nothing_else(support, plant, orchestrator):
@@ -55,9 +51,9 @@ def test_the_page_follows_what_goes_on_soon_and_nothing_else(support, plant, orc
 
 
 def test_only_the_verdict_is_read_out(support):
-    page = support.get(case_url(book())).content.decode()
+    page = html.page_of(support.get(case_url(book())))
 
-    assert re.findall(r'id="([\w-]+)"[^>]* aria-live="polite"', page) == ["saga-state"]
+    assert page.xpath('//*[@aria-live="polite"]/@id') == ["saga-state"]
 
 
 def many_attempts(execution, number):
@@ -96,10 +92,10 @@ def test_of_very_many_attempts_the_newest_are_shown_and_the_older_ones_linked(su
 
     assert "300 of 701 attempts are shown. Older attempts" in text_of(page)
     assert len(marks(page)) == 300
-    [older] = re.findall(r'href="([^"]*\?before=\d+)"', page.content.decode())
+    [older] = html.page_of(page).xpath('//a[contains(@href, "?before=")]/@href')
     page = support.get(older)
     assert "300 of 701 attempts are shown." in text_of(page)
-    [older] = re.findall(r'href="([^"]*\?before=\d+)"', page.content.decode())
+    [older] = html.page_of(page).xpath('//a[contains(@href, "?before=")]/@href')
     page = support.get(older)
     assert "101 of 701 attempts are shown. Newest attempts" in text_of(page)
     assert 'data-live="no"' in page.content.decode()

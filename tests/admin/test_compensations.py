@@ -17,7 +17,7 @@ from sagas.models import MissingSaga, SagaExecution
 from sagas.operations import Actor, Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from tests.admin.conftest import words_of
-from tests.support import run_saga
+from tests.support import html, run_saga
 from tests.support.bookings import BOOKING, PAYMENT
 from tests.support.query_plans import rows_read, scans, statements_of
 
@@ -28,11 +28,11 @@ QUICK = (
     "sagas_execution USING COVERING INDEX sagas_execution_state (state=?",
     "sagas_execution USING INTEGER PRIMARY KEY (rowid=?)",
 )
-CANCEL_INVOICE = "What the undo would do: The invoice for R$ 420.00 is cancelled."
-REFUND = "What the undo would do: R$ 420.00 is given back to the customer."
+CANCEL_INVOICE = "Will do: The invoice for R$ 420.00 is cancelled."
+REFUND = "Will do: R$ 420.00 is given back to the customer."
 AGAIN_NOT_NOW = "Undo again: It can be retried only after it failed, and it is “Undoing”."
 RESOLVE_NOT_NOW = (
-    "Resolve a step by hand: A step can be marked as resolved only while the case is on hold or partly undone."
+    "Mark a step as resolved: A step can be marked as resolved only while the case is on hold or partly undone."
 )
 
 pytestmark = pytest.mark.django_db
@@ -59,12 +59,7 @@ def shown(client, query=""):
 
 def cards(response):
     """The open undos in order, each as it is told."""
-    parts = response.content.decode().split('<article class="saga-card">')[1:]
-    return [words_of_html(part.partition("</article>")[0]) for part in parts]
-
-
-def words_of_html(text):
-    return " ".join(re.sub(r"<[^>]*>", " ", text).split()).replace("&#x27;", "'")
+    return html.texts(response, '//article[@class="saga-card"]')
 
 
 def by_hand(execution):
@@ -80,7 +75,7 @@ def moment(at):
 
 
 def test_without_any_it_says_so(support):
-    assert words_of(shown(support)).endswith("No such undo is open.")
+    assert words_of(shown(support)).endswith("Nothing is waiting to be undone.")
 
 
 def test_an_undo_that_failed_for_good_is_told_with_the_providers_answer_and_the_ways_out(support, plant, no_calendar):
@@ -91,19 +86,19 @@ def test_an_undo_that_failed_for_good_is_told_with_the_providers_answer_and_the_
 
     (told,) = cards(response)
     assert told == (
-        f"{CANCEL_INVOICE} Failed for good It has failed for good; a person has to see to it. "
+        f"{CANCEL_INVOICE} Failed It failed. Someone must deal with it. "
         f"The provider's last answer {refused.error_message} "
-        f"What a person can do {by_hand(execution)} "
+        f"What you can do {by_hand(execution)} "
         "Customer name [customer_name] Sale id SALE-001 Customer email [customer_email] "
         f"Invoice ref {execution.context['invoice_ref']} Invoice number {execution.context['invoice_number']} "
         f"Attempts 1 Since {moment(first_undo(execution))} Kind Create booking, b-1 "
-        "Case file Undo again Resolve a step by hand"
+        "Open case Undo again Mark a step as resolved"
     )
     page = response.content.decode()
     case = f"/admin/sagas/sagaexecution/{execution.pk}/"
     assert f'href="{case}change/"' in page
-    assert f'href="{case}act/retry/"' in page
-    assert f'href="{case}act/resolve/?step=create_nf"' in page
+    assert f'href="{case}operation/retry/"' in page
+    assert f'href="{case}operation/resolve/"' in page
     number = execution.context["invoice_number"]
     assert f'<a href="https://portal.invoices.example/nfse/{number}"' in page
 
@@ -116,12 +111,12 @@ def test_an_undo_that_is_set_aside_is_told_with_when_it_is_tried_and_until_when(
 
     (told,) = cards(shown(support))
     assert told.startswith(
-        f"{CANCEL_INVOICE} Set aside It is set aside while the provider does not help; "
-        f"at {moment(again)} it is tried again, and until {moment(deferred + dt.timedelta(hours=24))} if need be. "
+        f"{CANCEL_INVOICE} Provider unavailable Provider unavailable. "
+        f"Next try at {moment(again)}; gives up at {moment(deferred + dt.timedelta(hours=24))}. "
         "The provider's last answer The provider asks for fewer requests (rate_limit) "
     )
     assert "Attempts 4 " in told
-    assert told.endswith(f"Case file {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
+    assert told.endswith(f"Open case {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
 
 
 def test_an_undo_that_nobody_answered_to_is_in_doubt(support, plant, clock, settings):
@@ -133,7 +128,7 @@ def test_an_undo_that_nobody_answered_to_is_in_doubt(support, plant, clock, sett
 
     (told,) = cards(shown(support))
     assert told.startswith(
-        f"{REFUND} In doubt Nobody knows whether it took effect; a person has to find out. "
+        f"{REFUND} In doubt Outcome unknown; someone must check. "
         "The provider's last answer The connection broke before the provider's answer came (reply_lost) "
     )
 
@@ -146,7 +141,7 @@ def test_an_undo_whose_answer_was_lost_is_not_told_as_one_that_has_not_worked(su
 
     (told,) = cards(shown(support))
     assert told.startswith(
-        f"{REFUND} Tried again At {moment(again)} it is tried again. "
+        f"{REFUND} Retrying At {moment(again)} it will be retried. "
         "It is not certain yet whether R$ 420.00 was given back. The provider's last answer "
     )
 
@@ -160,12 +155,9 @@ def test_an_undo_that_has_not_worked_yet_is_tried_again_and_the_others_wait_for_
 
     mail, invoice = cards(shown(support))
     assert mail.startswith(
-        f"What the undo would do: A cancellation is sent to [customer_email]. Tried again "
-        f"At {moment(again)} it is tried again. "
+        f"Will do: A cancellation is sent to [customer_email]. Retrying At {moment(again)} it will be retried. "
     )
-    assert invoice.startswith(
-        f"{CANCEL_INVOICE} Waiting for its turn It waits for its turn; nobody has to do anything. Customer name"
-    )
+    assert invoice.startswith(f"{CANCEL_INVOICE} Waiting Waiting for its turn. You need not do anything. Customer name")
     assert "Attempts 0 " in invoice
 
 
@@ -180,7 +172,7 @@ def test_an_undo_is_told_as_being_made_while_it_is(support, no_calendar, monkeyp
     booking()
 
     (told,) = seen
-    assert told.startswith(f"{CANCEL_INVOICE} Being made It is being made now. ")
+    assert told.startswith(f"{CANCEL_INVOICE} Running Being undone now. ")
 
 
 def test_an_undo_that_the_provider_has_accepted_is_told_so(support, plant, clock):
@@ -193,7 +185,7 @@ def test_an_undo_that_the_provider_has_accepted_is_told_so(support, plant, clock
     (told,) = cards(shown(support))
     assert told.startswith(
         f"{CANCEL_INVOICE} Accepted, not finished "
-        f"The provider has accepted it and has not finished; at {moment(asked)} it is asked again. "
+        f"The provider has accepted it but not finished. Next check at {moment(asked)}. "
         "It is not certain yet whether the invoice for R$ 420.00 was issued. "
     )
 
@@ -206,10 +198,10 @@ def test_an_undo_of_a_held_saga_waits_for_a_person_and_says_why(support, plant, 
 
     (told,) = cards(shown(support))
     assert told.startswith(
-        f"{CANCEL_INVOICE} Held It waits for a person, because the case is held. "
-        "Held by Bia: [customer_name] called &lt;b&gt;again&lt;/b&gt; The provider's last answer "
+        f"{CANCEL_INVOICE} On hold Waiting, because the case is on hold. "
+        "Held by Bia: [customer_name] called <b>again</b> The provider's last answer "
     )
-    assert told.endswith(f"{AGAIN_NOT_NOW} Resolve a step by hand")
+    assert told.endswith(f"{AGAIN_NOT_NOW} Mark a step as resolved")
 
 
 def test_an_auditor_sees_personal_values_and_is_told_that_acts_are_not_theirs(auditor, plant, no_calendar):
@@ -219,8 +211,8 @@ def test_an_auditor_sees_personal_values_and_is_told_that_acts_are_not_theirs(au
     (told,) = cards(shown(auditor))
     assert "Customer name Ana Souza" in told
     assert "Customer email customer@example.com" in told
-    no = "Your role may not do this: ask a supervisor."
-    assert told.endswith(f"Case file Undo again: {no} Resolve a step by hand: {no}")
+    no = "Your role does not allow this. Ask a supervisor."
+    assert told.endswith(f"Open case Undo again: {no} Mark a step as resolved: {no}")
 
 
 def test_who_may_not_see_executions_does_not_see_it(client, django_user_model):
@@ -283,18 +275,17 @@ def test_a_saga_that_is_not_registered_any_more_is_shown_by_its_step_runs(
 
     waiting, failed = cards(shown(support, "?saga=gone"))
     assert waiting.startswith(
-        "What the undo would do: Ship will be undone. Not known here Nothing here knows what “gone” is; "
-        "call whoever looks after the system. "
-        "The provider's last answer is hidden: what is personal in it is not known here. Attempts 4 "
+        "Will do: Ship will be undone. Not registered The saga “gone” is not registered here. "
+        "Ask an administrator. "
+        "The provider's last answer is hidden, because it may contain personal data. Attempts 4 "
     )
-    assert waiting.endswith(f"Kind Gone, g-1 Case file {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
+    assert waiting.endswith(f"Kind Gone, g-1 Open case {AGAIN_NOT_NOW} {RESOLVE_NOT_NOW}")
     assert failed.startswith(
-        "What the undo would do: Ship will be undone. Failed for good "
-        "It has failed for good; a person has to see to it. "
+        "Will do: Ship will be undone. Failed for good It has failed for good; a person has to see to it. "
     )
     nobody_knows = "No saga named 'gone' is registered here."
     assert failed.endswith(
-        f"Kind Gone, g-2 Case file Undo again: {nobody_knows} Resolve a step by hand: {nobody_knows}"
+        f"Kind Gone, g-2 Open case Undo again: {nobody_knows} Mark a step as resolved: {nobody_knows}"
     )
     assert "the courier of Ana sleeps" in cards(shown(supervisor))[0]
 
@@ -306,7 +297,7 @@ def test_a_row_that_cannot_be_read_takes_nothing_with_it(support, plant, no_cale
     SagaExecution.objects.filter(pk=broken.pk).update(context=RawSQL("%s", ["{"]))
 
     said = words_of(shown(support))
-    assert "The row of broken (Create booking) cannot be read; a technician has to look at it. Case file" in said
+    assert "broken (Create booking) cannot be read: its row is damaged. Ask an administrator. Open case" in said
     assert "Kind Create booking, fine" in said
 
 
@@ -351,7 +342,7 @@ def test_pages_follow_one_another_the_oldest_first_in_a_constant_number_of_queri
     for number in range(1, 30):
         run_saga(saga, f"s-{number:02}")
     first = shown(support, "?kind=failed")
-    following = re.search(r'href="(\?[^"]*after=\d+)" rel="next"', first.content.decode())[1].replace("&amp;", "&")
+    [following] = html.page_of(first).xpath('//a[@rel="next"]/@href')
     second = shown(support, following)
 
     assert [re.search(r"s-\d\d", card)[0] for card in cards(first)] == [f"s-{number:02}" for number in range(25)]

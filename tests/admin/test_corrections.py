@@ -1,8 +1,5 @@
 """The input is corrected on a form made from the saga's schema, and the saga goes on with it."""
 
-import html
-import re
-
 import pytest
 from django.contrib.auth.models import Permission
 from rest_framework import serializers
@@ -11,27 +8,19 @@ from sagas import SagaState, StepFailed
 from sagas.models import SagaExecution
 from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
+from tests.support import html
 
-from .cases import act_url, case_url, items, scene, text_of, told
+from .cases import act_url, case_url, items, message, scene, text_of
 from .conftest import logged_in
 
-MOVED = "It has moved since you looked, and nothing was done. Look again, and decide then."
+MOVED = "The case has changed since you opened this page, so nothing was done. Check it, then decide again."
 
 
 def filled(page):
-    """The form of a page as a browser would send it back."""
-    content = page.content.decode()
-    sent = {}
-    for tag in re.findall(r"<input[^>]*>", content):
-        name, value = re.search(r'name="(input-[\w:]+)"', tag), re.search(r' value="([^"]*)"', tag)
-        if name:
-            sent[name[1]] = html.unescape(value[1]) if value else ""
-    for name, inner in re.findall(r'<textarea name="(input-[\w:]+)"[^>]*>\n?(.*?)</textarea>', content, re.DOTALL):
-        sent[name] = html.unescape(inner)
-    for name, inner in re.findall(r'<select name="(input-[\w:]+)"[^>]*>(.*?)</select>', content, re.DOTALL):
-        chosen = re.search(r'<option value="([^"]*)" selected', inner)
-        sent[name] = chosen[1] if chosen else ""
-    return sent
+    """The fields of a page's form as a browser would send them back."""
+    [form] = html.page_of(page).xpath('//form[.//*[starts-with(@name, "input-")]]')
+    fields = form.xpath('.//*[starts-with(@name, "input-")]')
+    return {field.name: (field.value or "").removeprefix("\n") for field in fields}
 
 
 def correct(client, execution, **values):
@@ -48,10 +37,7 @@ def confirm(client, execution, page, reason="a typo"):
 
 def changes(page):
     """The rows of the difference: field, before, after."""
-    rows = re.findall(
-        r'<tr><th scope="row">(.*?)</th><td><del>(.*?)</del></td><td><ins>(.*?)</ins>', page.content.decode()
-    )
-    return [tuple(html.unescape(cell) for cell in row) for row in rows]
+    return [tuple(html.texts(row, "*")) for row in html.page_of(page).xpath("//tr[td/del]")]
 
 
 @pytest.fixture
@@ -72,13 +58,13 @@ def test_a_wrong_address_is_corrected_and_the_payment_tried_again(supervisor):
 
     assert changes(page) == [("Customer email", "refuse@example.com", "ana.souza@example.com")]
     assert items(page, "Money") == ["R$ 420.00 will be charged to the customer."]
-    assert "A receipt is sent to ana.souza@example.com." in items(page, "What happens, in this order")
+    assert "A receipt is sent to ana.souza@example.com." in items(page, "What will happen, in this order")
     assert not execution.events.exists()
 
     assert confirm(supervisor, execution, page)["Location"] == case_url(execution)
 
-    said = "The input is corrected, and it starts again from the first step now; this page shows how."
-    assert told(supervisor, execution) == said
+    said = "The input is corrected. Retrying from the first step; this page updates itself."
+    assert message(supervisor, execution) == said
     corrected, retried = execution.events.order_by("pk")
     assert (corrected.kind, retried.kind) == ("correct", "retry")
     assert {(e.actor_name, e.source, e.reason) for e in (corrected, retried)} == {("vera", "admin", "a typo")}
@@ -98,7 +84,7 @@ def test_what_is_held_before_a_step_is_corrected_and_released(supervisor, stage,
     assert changes(page) == [("mail", "wrong", "right")]
     confirm(supervisor, execution, page)
 
-    assert told(supervisor, execution) == "The input is corrected, and it goes on now; this page shows how."
+    assert message(supervisor, execution) == "The input is corrected, and the case continues. This page updates itself."
     assert [event.kind for event in execution.events.order_by("pk")] == ["hold", "held", "correct", "release"]
     get_saga_orchestrator().resume("x")
     assert stage.calls[-1].context == {"mail": "right", "id": 7}
@@ -119,11 +105,9 @@ def test_what_the_schema_refuses_is_said_beside_the_field(supervisor):
         supervisor, execution, customer_document="1", customer_email="no address", amount="", ends_at="2030-12-01T09:00"
     )
 
-    content = page.content.decode()
     beside = {
-        name: html.unescape(re.sub("<[^>]+>", "", found[1])).strip()
+        name: " ".join(html.texts(page, f'//ul[@id="id_input-{name}_error"]'))
         for name in ("customer_document", "customer_email", "amount")
-        if (found := re.search(rf'<ul class="errorlist" id="id_input-{name}_error">(.*?)</ul>', content, re.DOTALL))
     }
     assert beside["customer_email"] == "Enter a valid email address."
     assert beside["amount"] == "A valid number is required."
@@ -259,7 +243,7 @@ def test_who_may_not_see_what_is_personal_keeps_it_or_writes_it_anew(clerk):
 
     page = correct(clerk, execution, customer_email="new@example.com")
     assert changes(page) == [("Customer email", "[customer_email]", "new@example.com")]
-    assert "A receipt is sent to [customer_email]." in items(page, "What happens, in this order")
+    assert "A receipt is sent to [customer_email]." in items(page, "What will happen, in this order")
     confirm(clerk, execution, page)
 
     former = execution.input
@@ -273,7 +257,7 @@ def test_what_quotes_something_personal_is_kept_too(clerk, execute):
     form = clerk.get(act_url(execution, "correct"))
 
     assert "Ana Souza" not in form.content.decode()
-    assert "Values that your role may not see are left out here, and kept." in text_of(form)
+    assert "Values that are hidden from your role are not shown, and are kept." in text_of(form)
     page = correct(clerk, execution, json='{"city": "Recife"}')
     confirm(clerk, execution, page)
 
@@ -335,7 +319,7 @@ def test_where_only_the_correction_went_through_that_is_said(supervisor, execute
 
     assert confirm(supervisor, execution, page)["Location"] == case_url(execution)
 
-    assert told(supervisor, execution) == (
+    assert message(supervisor, execution) == (
         "The input is corrected, but the case does not go on with it: "
         "nothing was changed, because on_change raised an error: ValueError: no seat for Recife"
     )

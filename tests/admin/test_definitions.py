@@ -23,8 +23,10 @@ QUICK = (
     "sagas_execution USING INTEGER PRIMARY KEY (rowid=?)",
     "U0 USING COVERING INDEX sagas_execution_state (state=?)",
 )
-ALL_FIT = "Today's code can go on with all of them."
-NOT_REGISTERED = "This saga is not registered here: deploy a version that has it, or its executions cannot go on."
+ALL_FIT = "Compatible with the current code."
+NOT_REGISTERED = (
+    "This saga is not registered here. Deploy a version that has it; until then its executions cannot continue."
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -56,17 +58,18 @@ def test_each_saga_is_told_in_words(support):
     assert list(told) == ["Collect payment", "Create booking"]
     assert told["Collect payment"].startswith(
         "Collect payment Charges a customer and enters the payment into the books. "
-        f"No execution is unfinished. {ALL_FIT} "
+        f"No unfinished executions. {ALL_FIT} "
     )
-    table = told["Collect payment"].partition("Step Calls Time limit Retries Undo Remarks ")[2]
+    table = told["Collect payment"].partition("Step Calls Time limit Retries Undo Notes ")[2]
     assert table.startswith(
         "Charge process_payment – 15 s 3 Can be undone; at most 15 s, 3 retries "
-        "It takes money from the customer; its undo gives it back. "
-        "In doubt, its provider is asked what really happened. "
+        "Charges the customer; undoing it refunds them. "
+        "If in doubt, its provider is asked what really happened. "
         "Entry in the books create_invoice our own database 5 s 2 Can be undone; at most 5 s, 3 retries "
         "Receipt by e-mail send_receipt – 5 s 2 Cannot be undone "
-        "Entry in the statistics log_analytics – 2 s 1 Cannot be undone Optional: the saga goes on without it. "
-        "What it takes Field Kind Required Personal "
+        "Entry in the statistics log_analytics – 2 s 1 Cannot be undone "
+        "Optional: if it fails, the saga continues. "
+        "Input Field Kind Required Personal "
         "Sale id sale_id text of at most 64 characters yes no "
         "Customer name customer_name text of at most 200 characters yes yes "
         "Customer email customer_email e-mail address yes yes "
@@ -104,10 +107,10 @@ def test_what_is_special_about_a_step_is_told(support, registered, stage):
     )
 
     told = sections(support)["Quest"]
-    assert "Write write – 0.5 s 3 Cannot be undone In doubt, it is never called again. " in told
+    assert "Write write – 0.5 s 3 Cannot be undone If in doubt, it is never called again. " in told
     assert (
-        "Pay pay – 30 s 3 Cannot be undone Point of no return: once it is done, nothing is undone any more. "
-        "It takes money from the customer."
+        "Pay pay – 30 s 3 Cannot be undone Point of no return: once it is done, nothing can be undone. "
+        "Charges the customer."
     ) in told
     assert "What it takes" not in told
 
@@ -167,7 +170,8 @@ def test_executions_that_todays_code_would_strand_are_named(support, registered,
     told = sections(support)["Quest"]
     assert told.startswith(
         "Quest 3 unfinished executions "
-        "2 of them were planned with the step pack, which is not defined any more: they will be held. Show the list "
+        "2 of them were planned with the step pack, which is not defined any more. "
+        "They will be put on hold. Show the list "
     )
     assert ALL_FIT not in told
     url = f"{LIST}?saga=quest&stranded=pack"
@@ -192,8 +196,10 @@ def test_a_saga_that_no_running_worker_knows_is_named_whether_it_is_registered_h
         MissingSaga.objects.create(name=name, since=now, seen_at=now)
 
     told = sections(support)
-    assert re.search(r"No running worker knows this saga, since .*; what is due of it waits\.", told["Create booking"])
-    assert told["quest"].startswith(f"quest {NOT_REGISTERED} No execution is unfinished. No running worker knows")
+    assert re.search(
+        r"No running worker has known this saga since .*\. Its due executions wait\.", told["Create booking"]
+    )
+    assert told["quest"].startswith(f"quest {NOT_REGISTERED} No unfinished executions. No running worker has known")
 
 
 def test_a_plan_that_cannot_be_read_takes_nothing_with_it(support):

@@ -98,7 +98,7 @@ def test_what_an_act_would_do_tells_of_no_former_value(clerk, corrected):
     cancel, release = (clerk.get(act_url(execution, operation)) for operation in ("cancel", "release"))
 
     assert OLD not in cancel.content.decode() + release.content.decode()
-    assert items(cancel, "What happens, in this order") == ["The letter to [customer_email] is taken back."]
+    assert items(cancel, "What will happen, in this order") == ["The letter to [customer_email] is taken back."]
     assert "A letter went to [customer_email]." in text_of(release)
 
 

@@ -48,14 +48,16 @@ def test_what_is_personal_is_not_on_the_page_of_who_may_not_see_it(support, supe
 def test_each_line_tells_how_far_it_is_and_when_it_goes_on(supervisor):
     response = supervisor.get(LIST)
 
-    lines = {saga_id: line_of(response, saga_id) for saga_id in ("failed", "waiting", "held", "in-hand", "undoing")}
+    lines = {
+        saga_id: line_of(response, saga_id) for saga_id in ("failed", "waiting", "held", "in-hand", "compensating")
+    }
     told = {saga_id: [line[1], line[3]] for saga_id, line in lines.items()}
     assert told == {
         "failed": ["Failed 1 of 2 done Failed: B", "0 minutes ago"],
         "waiting": ["In progress step 1 of 1", "0 minutes ago Next attempt in 59 minutes"],
         "held": ["Held Needs attention step 1 of 1", "0 minutes ago"],
         "in-hand": ["In progress step 1 of 1", "0 minutes ago Under way"],
-        "undoing": ["Undoing 1 of 2 done Failed: B", "0 minutes ago Next attempt in 59 minutes"],
+        "compensating": ["Undoing 1 of 2 done Failed: B", "0 minutes ago Next attempt in 59 minutes"],
     }
 
 
@@ -63,16 +65,16 @@ FILTERS = {
     "state=failed": {"failed", "failed-unexpectedly"},
     "state=failed&state=partially_compensated": {"failed", "failed-unexpectedly", "undone-in-part"},
     "needs_attention=yes": {"failed-unexpectedly", "undone-in-part", "held"},
-    "needs_attention=no": {"succeeded", "old", "failed", "waiting", "undoing", "in-hand"},
-    "now=compensating": {"undoing"},
+    "needs_attention=no": {"succeeded", "old", "failed", "waiting", "compensating", "in-hand"},
+    "now=compensating": {"compensating"},
     "now=waiting": {"waiting"},
     "now=running": {"in-hand"},
     "now=in_doubt": set(),
     "saga=tour": {"failed-unexpectedly"},
     "saga=no_such_saga": set(),
-    "failed_step=b": {"failed", "undone-in-part", "undoing"},
+    "failed_step=b": {"failed", "undone-in-part", "compensating"},
     "failed_step=b&state=failed": {"failed"},
-    "error=StepFailed": {"failed", "undone-in-part", "undoing"},
+    "error=StepFailed": {"failed", "undone-in-part", "compensating"},
     "error=KeyError": {"failed-unexpectedly"},
     "error=NoSuchError": set(),
     "held=yes": {"held"},

@@ -10,12 +10,12 @@ from tests.support import let_wait_pass, lost
 
 from .cases import act_url, case_url, do, items, scene, text_of
 
-CALLS = "What happens, in this order"
-KEPT = "What is not done again"
+CALLS = "What will happen, in this order"
+KEPT = "What will not be repeated"
 MONEY = "Money"
-IRREVERSIBLE = "What cannot be taken back"
-IN_DOUBT = "What nobody knows yet"
-POSSIBLE = "What may follow, as the answer is"
+IRREVERSIBLE = "What can't be reversed"
+IN_DOUBT = "What is in doubt"
+POSSIBLE = "What may follow, depending on the answer"
 UNDO_IS_FINAL = "What is undone can't be restored."
 
 
@@ -24,7 +24,7 @@ def test_a_retry_after_a_refund_charges_again(supervisor):
 
     page = supervisor.get(act_url(execution, "retry"))
 
-    assert "Try again from the start" in text_of(page)
+    assert "Retry" in text_of(page)
     assert "Runs every step again." in text_of(page)
     assert "Technical view" in text_of(page)
     assert "Starts run 2 from the first step, with new idempotency keys." in text_of(page)
@@ -286,7 +286,7 @@ def test_a_check_that_certainly_refunds_asks_for_the_amount(support, stage, regi
     assert items(page, CALLS) == ["The provider will be asked whether Book was done.", "Deposit will be undone."]
     assert items(page, POSSIBLE) == ["Book will be undone."]
     assert items(page, MONEY) == ["R$ 10.00 will be refunded to the customer."]
-    asked = "This is not the amount that goes back: R$ 10.00."
+    asked = "The refund is R$ 10.00. Type this amount."
     assert asked in text_of(do(support, execution, "verify", amount="1.00"))
     assert not execution.events.filter(kind="verify").exists()
     do(support, execution, "verify", amount="10.00")

@@ -20,7 +20,7 @@ MAY = {
     "Auditor": set(),
     "": set(),
 }
-ASK_A_SUPERVISOR = "Your role may not do this: ask a supervisor."
+ASK_A_SUPERVISOR = "Your role does not allow this. Ask a supervisor."
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def offers(user, execution):
     }
 
 
-WORDS = {"word": "a:undone", "evidence": "seen", "input-json": '{"n": 1}'}
+WORDS = {"resolution": "a:undone", "evidence": "seen", "input-json": '{"n": 1}'}
 
 
 @pytest.mark.parametrize("operation", [operation.value for operation in Operation])
@@ -103,15 +103,15 @@ def test_each_act_is_a_button_or_a_sentence(support, ready):
     buttons, blocked_reasons = offers(support.user, ready["retry"]())
 
     assert {operation: button.label for operation, button in buttons.items()} == {
-        "retry": "Try again from the start",
+        "retry": "Retry",
         "acknowledge": "Acknowledge",
     }
     assert blocked_reasons == {
         "Check with the provider": "It has no step in doubt that a provider can be asked about.",
         "Release": "It is not on hold.",
-        "Correct the input and try again": ASK_A_SUPERVISOR,
-        "Resolve a step by hand": "A step can be marked as resolved only while the case is on hold or partly undone.",
-        "Hold": "It has ended.",
+        "Correct the input and retry": ASK_A_SUPERVISOR,
+        "Mark a step as resolved": "A step can be marked as resolved only while the case is on hold or partly undone.",
+        "Put on hold": "It has ended.",
         "Cancel and undo": "It is too late to cancel: it is “Failed”.",
         "Undo everything": "It can be undone only after it succeeded, and it is “Failed”.",
     }
@@ -122,8 +122,8 @@ def test_each_act_is_a_button_or_a_sentence(support, ready):
     [
         ("verify", "Check with the provider", "verify"),
         ("release", "Release", "release"),
-        ("retry", "Try again from the start", "retry"),
-        ("resolve", "Resolve a step by hand", "retry"),
+        ("retry", "Retry", "retry"),
+        ("resolve", "Mark a step as resolved", "retry"),
         ("compensate", "Undo everything", None),
     ],
 )

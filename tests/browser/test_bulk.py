@@ -34,7 +34,7 @@ def failed(transactional_db):
 def desk(open_page, transactional_db):
     """Opens the list of executions for somebody of the support, who logs in first."""
     call_command("saga_roles", verbosity=0)
-    user = get_user_model().objects.create_user("sara", password="sara", is_staff=True)
+    user = get_user_model().objects.create_user("sara", passresolution="sara", is_staff=True)
     user.groups.add(Group.objects.get(name="Support"))
 
     def opened(path=LIST, **options):
@@ -63,26 +63,26 @@ def flaws(page: Page) -> list[str]:
 def test_a_bulk_retry_is_confirmed_once_and_its_page_goes_on_by_itself(failed, desk, width, scheme):
     page = desk(width=width, color_scheme=scheme)
     choose_all(page)
-    expect(page.get_by_text("12 executions are tried again.")).to_be_visible()
+    expect(page.get_by_text("12 executions will be retried.")).to_be_visible()
     assert flaws(page) == []
 
     page.get_by_label("Reason").fill("the ship is back")
-    page.get_by_label("How many executions are these?").fill("12")
+    page.get_by_label("Number of executions").fill("12")
     page.get_by_role("button", name="Try again").dblclick()
-    expect(page.get_by_text("0 of 12 have ended")).to_be_visible()
+    expect(page.get_by_text("0 of 12 finished")).to_be_visible()
     assert flaws(page) == []
     page.get_by_role("link", name="f-3", exact=True).focus()
     while bulk.advance_all():
         drain()
 
-    expect(page.get_by_text("12 of 12 have ended")).to_be_visible()
-    expect(page.get_by_role("status")).to_have_text("It is finished.")
+    expect(page.get_by_text("12 of 12 finished")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("Finished.")
     expect(page.get_by_role("link", name="f-3", exact=True)).to_be_focused()
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert BulkOperation.objects.count() == 1
 
     page.go_back()
-    expect(page.get_by_text("12 of 12 have ended")).to_be_visible()
+    expect(page.get_by_text("12 of 12 finished")).to_be_visible()
     assert SagaEvent.objects.filter(kind="retry").count() == 12
 
 
@@ -92,10 +92,10 @@ def test_without_javascript_a_link_shows_how_far_it_is(failed, desk):
         uuid.uuid4(), Operation.RETRY, rows, reason="again", by=Actor(name="sara", source="cli")
     )
     page = desk(f"{LIST}bulk/{bulk_operation.pk}/", java_script_enabled=False)
-    expect(page.get_by_text("0 of 12 have ended")).to_be_visible()
+    expect(page.get_by_text("0 of 12 finished")).to_be_visible()
     while bulk.advance_all():
         drain()
 
     page.get_by_role("link", name="Refresh").click()
 
-    expect(page.get_by_text("12 of 12 have ended")).to_be_visible()
+    expect(page.get_by_text("12 of 12 finished")).to_be_visible()

@@ -31,7 +31,7 @@ def open_case(open_page, case):
     """Opens the case's page for somebody who may do everything."""
 
     def opened(**options):
-        get_user_model().objects.create_superuser("ana", password="a password")
+        get_user_model().objects.create_superuser("ana", passresolution="a password")
         page = open_page(path=f"/admin/login/?next=/admin/sagas/sagaexecution/{case.pk}/change/", **options)
         page.get_by_label("Username:").fill("ana")
         page.get_by_label("Password:").fill("a password")
@@ -92,8 +92,8 @@ def test_what_waits_says_until_when_and_does_not_keep_asking(agent):
 
     expect(headline(page)).to_have_text(re.compile(r"^It waits: the next attempt of “Invoice” is at [0-9:]+\.$"))
     assert groups(page) == {
-        "Under way": ["The invoice for R$ 420.00 is being issued."],
-        "To come": [
+        "Running": ["The invoice for R$ 420.00 is being issued."],
+        "To do": [
             f"{step} has not begun yet."
             for step in ("Confirmation by e-mail", "Confirmation by WhatsApp", "Calendar entry")
         ],
@@ -112,7 +112,7 @@ def test_what_runs_is_followed_to_its_end_and_then_left_alone(agent, workers):
     page.goto(case_url(execution))
 
     expect(headline(page)).to_have_text("It is running: 3 of 4 steps are done.")
-    assert groups(page)["Under way"] == ["City tour on Dec. 1, 2026, 10 a.m. is being put into the calendar."]
+    assert groups(page)["Running"] == ["City tour on Dec. 1, 2026, 10 a.m. is being put into the calendar."]
     expect(page.locator("#saga-live [data-live]")).to_have_attribute("data-live", "yes")
     expect(headline(page)).to_have_text("Everything has been done.")
     assert list(groups(page)) == ["Done"]

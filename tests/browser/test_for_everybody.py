@@ -52,7 +52,7 @@ def test_a_preview_and_its_errors(agent):
     page.get_by_label("Type R$").fill("42")
     press(page)
 
-    expect(page.get_by_text("This is not the amount that goes back: R$ 420.00.")).to_be_visible()
+    expect(page.get_by_text("The refund is R$ 420.00. Type this amount.")).to_be_visible()
     assert flaws(page) == []
 
 
@@ -97,7 +97,7 @@ def test_a_bulk_act_its_errors_and_its_progress(agent):
     page.locator("button[name=index]").click()
     page.get_by_label("How many").fill("4")
     page.locator("form button.default").click()
-    expect(page.get_by_text("These are 3, not 4.")).to_be_visible()
+    expect(page.get_by_text("There are 3, not 4.")).to_be_visible()
     assert flaws(page) == []
 
     page.get_by_label("Reason").fill("the gateway gives back again")
@@ -105,7 +105,7 @@ def test_a_bulk_act_its_errors_and_its_progress(agent):
     page.locator("form button.default").click()
     while bulk.advance_all():
         drain()
-    expect(page.get_by_text("3 of 3 have ended")).to_be_visible()
+    expect(page.get_by_text("3 of 3 finished")).to_be_visible()
     assert flaws(page) == []
 
 

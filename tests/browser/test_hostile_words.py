@@ -76,12 +76,12 @@ def test_on_a_case_and_where_something_is_done_about_it(agent, evil):
     page.locator("form summary", has_text="Technical view").click()
     page.get_by_label("What the step would have reported").fill(EVIL)
     page.get_by_label("What happened?").fill(EVIL)
-    page.locator("input[name=word]").first.check()
-    page.get_by_role("button", name="Resolve a step by hand").click()
+    page.locator("input[name=resolution]").first.check()
+    page.get_by_role("button", name="Mark a step as resolved").click()
     expect(page.get_by_text("This is not JSON.")).to_be_visible()
     assert_inert(page)
     page.get_by_label("What the step would have reported").fill("")
-    page.get_by_role("button", name="Resolve a step by hand").click()
+    page.get_by_role("button", name="Mark a step as resolved").click()
     expect(page.locator(".saga-events")).to_contain_text(f"Evidence: {EVIL}")
     assert_inert(page)
 
@@ -99,7 +99,7 @@ def test_where_input_is_corrected(agent, evil):
     expect(page.locator("del", has_text=EVIL)).to_be_visible()
     assert_inert(page)
     page.get_by_label("Reason").fill(EVIL)
-    page.get_by_role("button", name="Correct the input and try again").click()
+    page.get_by_role("button", name="Correct the input and retry").click()
     expect(page.locator(".saga-events")).to_contain_text(f"Customer name: {EVIL} → {EVIL} II")
     assert_inert(page)
 
@@ -118,7 +118,7 @@ def test_on_lists_and_desks_and_in_bulk(agent, evil):
     page.locator("form button.default").click()
     while bulk.advance_all():
         drain()
-    expect(page.get_by_text("3 of 3 have ended")).to_be_visible()
+    expect(page.get_by_text("3 of 3 finished")).to_be_visible()
     expect(page.locator("#content-main")).to_contain_text(f"confirmed by {EVIL}")
     expect(page.locator("#content-main")).to_contain_text(f"Reason: {EVIL}")
     assert_inert(page)

@@ -23,9 +23,9 @@ REASON = re.compile("^(Reason|What happened)")
 A_LOOK = 5_000
 HANDS = [Mouse(), Keyboard()]
 
-CALLS, KEPT, MONEY = "What happens, in this order", "What is not done again", "Money"
+CALLS, KEPT, MONEY = "What will happen, in this order", "What will not be repeated", "Money"
 LEFT = "“Receipt by e-mail”, “Entry in the statistics”"
-FOR_GOOD = "What cannot be taken back"
+FOR_GOOD = "What can't be reversed"
 AN_UNDO = "What is undone can't be restored."
 BACK = "R$ 420.00 will be refunded to the customer."
 CONFIRM = "Type R$ 420.00 to confirm that it goes back to the customer"
@@ -67,9 +67,9 @@ RESCUES = [
         "retry",
         "Support",
         lambda: begun("collect_payment", Fault("email", "send", REFUSED)),
-        "Try again from the start",
+        "Retry",
         {CALLS: CHARGE_ANEW, MONEY: CHARGE_ANEW[:1], FOR_GOOD: CHARGE_ANEW[2:]},
-        "It starts again from the first step now; this page shows how.",
+        "Retrying from the first step. This page updates itself.",
         "Everything has been done.",
         ["sara had it tried again.", "It went from “Failed” to “Pending”.", "Run 2 began."],
         "payments",
@@ -81,7 +81,7 @@ RESCUES = [
         lambda: begun("collect_payment", Fault("email", "send", AWAY, AN_HOUR)),
         "Cancel and undo",
         {CALLS: TAKE_BACK, MONEY: [BACK], FOR_GOOD: [AN_UNDO]},
-        "It is cancelled, and what was done is being undone now; this page shows how.",
+        "Cancelled. What was done is being undone; this page updates itself.",
         "It was cancelled by sara; nothing of it stands.",
         ["sara cancelled it.", "It went from “In progress” to “Undoing”."],
         "payments",
@@ -99,7 +99,7 @@ RESCUES = [
             MONEY: [BACK],
             FOR_GOOD: [AN_UNDO],
         },
-        "It is being undone now, last step first; this page shows how.",
+        "Undoing everything, last step first. This page updates itself.",
         f"It was undone, as sara asked; this has no undo and stays as it is: {LEFT}.",
         ["sara had it undone.", "It went from “Succeeded” to “Undoing”."],
         "payments",
@@ -112,7 +112,7 @@ RESCUES = [
         lambda: begun("collect_payment", Fault("email", "send", REFUSED), Fault("payments", "refund", REFUSED)),
         "Undo again",
         {CALLS: TAKE_BACK[1:], KEPT: ["The entry INV-# in the books was voided."], MONEY: [BACK], FOR_GOOD: [AN_UNDO]},
-        "What is not undone yet is tried again now; this page shows how.",
+        "Undoing again. This page updates itself.",
         "It failed at “Receipt by e-mail”; everything that was done before is undone.",
         ["sara had it tried again.", "It went from “Partly undone” to “Undoing”."],
         "payments",
@@ -123,14 +123,14 @@ RESCUES = [
         "correct",
         "Supervisor",
         lambda: begun("collect_payment", customer_email="refuse@example.com"),
-        "Correct the input and try again",
+        "Correct the input and retry",
         {
             "What changes": [],
             CALLS: [call.replace("[customer_email]", "ana@example.com") for call in CHARGE_ANEW],
             MONEY: CHARGE_ANEW[:1],
             FOR_GOOD: ["A receipt is sent to ana@example.com.", CHARGE_ANEW[3]],
         },
-        "The input is corrected, and it starts again from the first step now; this page shows how.",
+        "The input is corrected. Retrying from the first step; this page updates itself.",
         "Everything has been done.",
         ["sara corrected the input.", "Customer email: refuse@example.com → ana@example.com"],
         "payments",
@@ -141,9 +141,9 @@ RESCUES = [
         "resolve",
         "Support",
         lambda: begun("create_booking", Fault("calendar", "add", REFUSED), description="Boat trip, past-window"),
-        "Resolve a step by hand",
+        "Mark a step as resolved",
         {},
-        "Your word is put down, and nothing is left to be undone.",
+        "Recorded. Nothing is left to undo.",
         "It failed at “Calendar entry”; everything that was done before is undone.",
         ["sara says that “Invoice” is undone.", "Evidence: protocol <i>77</i> of the city hall"],
         "invoices",
@@ -157,7 +157,7 @@ RESCUES = [
         lambda: begun("create_booking", Fault("invoices", "issue", AWAY, AN_HOUR)),
         "Hold",
         {},
-        "It is held: nothing goes on until somebody releases it.",
+        "On hold. Nothing continues until someone releases it.",
         "It is held by sara: nothing goes on until a person releases it.",
         ["sara held it."],
         "invoices",
@@ -176,7 +176,7 @@ RESCUES = [
                 "City tour of Sao Paulo on Dec. 1, 2030, 10 a.m. is put into the calendar.",
             ]
         },
-        "It is released, and goes on from where it stood; this page shows how.",
+        "Released. It continues from where it stopped; this page updates itself.",
         "Everything has been done.",
         ["sara released it."],
         "invoices",
@@ -188,7 +188,7 @@ RESCUES = [
         lambda: ended("create_booking", Fault("invoices", "issue", DOWN, remaining=ALWAYS)),
         "Acknowledge",
         {},
-        "It is off the list of those that need attention.",
+        "Acknowledged. It no longer needs attention.",
         "It failed at “Invoice”; there was nothing to undo.",
         ["sara acknowledged it."],
         "invoices",

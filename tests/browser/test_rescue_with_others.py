@@ -19,10 +19,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 AN_HOUR = 3_600_000
 A_LOOK = 5_000
-MOVED = "It has moved since you looked, and nothing was done. Look again, and decide then."
+MOVED = "The case has changed since you opened this page, so nothing was done. Check it, then decide again."
 CONFIRM = "Type R$ 420.00 to confirm that it goes back to the customer"
 REASON = "she changed her mind"
-IS_ASKED = "The provider is asked now what really happened; this page shows the answer when it is there."
+IS_ASKED = "Checking with the provider. This page updates itself."
 HANDS = pytest.mark.parametrize("hand", [Mouse(), Keyboard()], ids=["mouse", "keyboard"])
 
 
@@ -62,9 +62,9 @@ def test_what_failed_after_the_point_of_no_return_is_continued(agent, registered
     hand.press(page.get_by_role("link", name="Continue from the failed step"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Continue from the failed step")
     assert foretold(page) == {
-        "What happens, in this order": ["Ship will be done.", "Mail will be done."],
-        "What is not done again": ["Pay is done."],
-        "What cannot be taken back": ["Ship will be done.", "Mail will be done."],
+        "What will happen, in this order": ["Ship will be done.", "Mail will be done."],
+        "What will not be repeated": ["Pay is done."],
+        "What can't be reversed": ["Ship will be done.", "Mail will be done."],
     }
     hand.write(page.get_by_label("Reason"), "it is open again")
     hand.press(page.get_by_role("button", name="Continue from the failed step"))
@@ -115,7 +115,7 @@ def test_of_two_who_press_at_once_one_wins_and_the_other_is_told(agent):
     for one in told:
         expect(one).to_have_text(re.compile("now|moved"))
     [winner] = SagaEvent.objects.filter(kind="compensate")
-    done = "It is being undone now, last step first; this page shows how."
+    done = "Undoing everything, last step first. This page updates itself."
     said = {"vera": done, "ines": done} | {name: MOVED for name in ("vera", "ines") if name != winner.actor_name}
     assert {name: one.inner_text() for name, one in zip(("vera", "ines"), told, strict=True)} == said
     work_on()

@@ -46,7 +46,7 @@ VOIDED = "The entry INV-# in the books was voided."
 UNPAID = ["The payment of R$ 420.00 was reversed; nothing stays charged.", VOIDED]
 NO_RECEIPT = {
     "Not done": ["The receipt could not be sent to [customer_email]."],
-    "Not begun": ["Entry in the statistics was not begun."],
+    "Not started": ["Entry in the statistics was not begun."],
 }
 LEFT = "“Receipt by e-mail”, “Entry in the statistics”"
 STEPS = {
@@ -96,7 +96,7 @@ def test_what_is_in_doubt_is_told_as_that(agent, saga, call, step, doubt, done):
     found = groups(page)
     assert found.pop("In doubt") == [f"It is not certain yet whether {doubt}."]
     assert found.pop("Done", []) == done
-    assert found == ({"To come": to_come} if to_come else {})
+    assert found == ({"To do": to_come} if to_come else {})
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ SITUATIONS = [
         "It could not be undone altogether. This stands, or may stand: “Charge”.",
         "bad",
         {
-            "Not undone": ["R$ 420.00 could not be given back."],
+            "Could not be undone": ["R$ 420.00 could not be given back."],
             "Undone": [VOIDED],
             **NO_RECEIPT,
         },
@@ -206,7 +206,7 @@ SITUATIONS = [
         "Held",
         "It is held by ana: nothing goes on until a person releases it.",
         "bad",
-        {"To come": ["Invoice waits for a person to look at it.", *unbegun(STEPS["create_booking"][1:])]},
+        {"To do": ["Invoice waits for a person to look at it.", *unbegun(STEPS["create_booking"][1:])]},
     ),
 ]
 
@@ -230,11 +230,11 @@ def test_an_invoice_past_its_window_comes_with_its_number_the_portal_and_the_dea
     stands = "It could not be undone altogether. This stands, or may stand: “Invoice”."
     assert headline(page).inner_text() == stands
     assert groups(page) == {
-        "Not undone": ["Invoice # for R$ 420.00 could not be cancelled and is still valid."],
+        "Could not be undone": ["Invoice # for R$ 420.00 could not be cancelled and is still valid."],
         "Undone": TOLD_OTHERWISE,
         "Not done": ["Boat trip, past-window could not be put into the calendar."],
     }
-    group = page.locator("#saga-groups section", has=page.get_by_role("heading", name="Not undone"))
+    group = page.locator("#saga-groups section", has=page.get_by_role("heading", name="Could not be undone"))
     expect(group.locator(".saga-reference", has_text=number)).to_be_visible()
     expect(group).to_contain_text(f"The city's tax office can still cancel invoice {number} until ")
     portal = f"https://portal.invoices.example/nfse/{number}"
