@@ -60,11 +60,11 @@ LABELS = {
 SENTENCES = {
     Status.WAITING: _("Waiting for its turn. You need not do anything."),
     Status.RUNNING: _("Being undone now."),
-    Status.RETRYING: _("Next try at %(at)s."),
-    Status.ACCEPTED: _("The provider has accepted it but not finished. Next check at %(at)s."),
+    Status.RETRYING: _("Next try: %(at)s"),
+    Status.ACCEPTED: _("The provider has accepted it but not finished. Next check: %(at)s"),
     Status.UNREGISTERED: _("The saga “%(saga)s” is not registered here. Ask an administrator."),
     Status.HELD: _("Waiting, because the case is on hold."),
-    Status.DEFERRED: _("Provider unavailable. Next try at %(at)s; gives up at %(until)s."),
+    Status.DEFERRED: _("Provider unavailable. Next try: %(at)s; gives up: %(until)s"),
     Status.FAILED: _("It failed. Someone must deal with it."),
     Status.IN_DOUBT: _("Outcome unknown; someone must check."),
 }
