@@ -13,9 +13,9 @@ from integrations.registry import get_port
 from integrations.sandbox import Sandbox, probes
 from sagaproject.bookings.demo.scenes import BOOKING, PAYMENT
 from sagaproject.bookings.models import Invoice, InvoiceStatus
-from sagas.definition.saga import uuid_of
+from sagas.definition.context import uuid_of
 from sagas.models import SagaExecution
-from sagas.testing import Call, Effect, Tell
+from sagas.testing import Call, CallListener, Effect
 
 STANDS = {"authorized", "processing", "confirmed", "succeeded", "done"}
 # A payment that was cancelled was never charged; an invoice or an event that was cancelled had been there.
@@ -34,9 +34,9 @@ class SandboxProviders:
                 "Take them out of INTEGRATIONS first."
             )
 
-    def watch(self, tell: Tell) -> None:
+    def watch(self, listener: CallListener) -> None:
         """Tell of each call to a sandbox, before it and after its effect's commit."""
-        probes.append(lambda moment, port, operation, key: tell(Call(moment, f"{port}.{operation}", key)))
+        probes.append(lambda moment, port, operation, key: listener(Call(moment, f"{port}.{operation}", key)))
 
     def input_for(self, saga_name: str, saga_id: str) -> Mapping[str, Any]:
         """An input for an execution of this saga, of a sale of its own."""
@@ -62,21 +62,21 @@ class SandboxProviders:
 def _entry(entries: Iterable[Invoice]) -> Effect:
     """An entry in our own books."""
     voided = [entry.status == InvoiceStatus.VOIDED for entry in entries]
-    return Effect(len(voided), sum(voided), stands=not all(voided))
+    return Effect(len(voided), sum(voided), remains=not all(voided))
 
 
 def _message(rows: Iterable[SandboxEffect], key: str) -> Effect:
     """A message stands until its apology, which goes by the undo's key, has gone out."""
     done = len(list(rows))
     undone = ledger.effects().filter(idempotency_key__in=[f"{key}:undo", str(uuid_of(f"{key}:undo"))]).count()
-    return Effect(done, undone, stands=not undone, repeats=True)
+    return Effect(done, undone, remains=not undone, repeats=True)
 
 
 def _thing(rows: Iterable[SandboxEffect], *, due: bool) -> Effect:
     """One row a key; what the undo left of it is its state, and an event's tombstone was never an event."""
     undone = [row for row in rows if row.request and row.state in UNDONE.get(row.port, ())]
     stands = [row for row in rows if row.state in STANDS]
-    return Effect(len(undone) + len(stands), len(undone), stands=bool(stands), due=due)
+    return Effect(len(undone) + len(stands), len(undone), remains=bool(stands), due=due)
 
 
 def _ever_called(step: str) -> bool:

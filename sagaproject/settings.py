@@ -190,7 +190,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # lease of two seconds. What a deployment needs belongs here.
 SAGAS: dict[str, Any] = {
     "CURRENCY": "BRL",
-    "WORLD": "sagaproject.proof.SandboxProviders",
+    "PROOF_PROVIDERS": "sagaproject.proof.SandboxProviders",
     **read_object("SAGAS_SETTINGS", example='{"LEASE": 2}'),
 }
 # A provider that is not named here is its sandbox.

@@ -1,8 +1,9 @@
 """Durable sagas for Django: steps with compensations that survive any crash.
 
-This module is free of models and of Django, so it may be imported early.
+This module imports no models, so it can be imported before the app registry is ready.
 """
 
+from .definition.context import StepContext
 from .definition.exceptions import (
     ActRefused,
     DefinitionError,
@@ -19,7 +20,7 @@ from .definition.exceptions import (
     UnknownSaga,
 )
 from .definition.registry import register
-from .definition.saga import Saga, SagaStep, StepContext
+from .definition.saga import Saga, SagaStep
 from .definition.states import Priority, SagaState
 
 __all__ = [

@@ -44,7 +44,7 @@ def _flag(value: Any) -> str:
 
 def _class(value: Any) -> str:
     dotted = value is None or (isinstance(value, str) and "." in value)
-    return "" if dotted else "must be a dotted class name such as 'shop.proof.World' or None"
+    return "" if dotted else "must be a dotted class name such as 'shop.Providers' or None"
 
 
 def _dsn(value: Any) -> str:
@@ -77,7 +77,7 @@ class Settings:
     UNCERTAIN_EXCEPTIONS: tuple[str, ...] = _key((), _names)
     LISTEN_DSN: str | None = _key(None, _dsn)
     NOTIFY: bool = _key(True, _flag)
-    WORLD: str | None = _key(None, _class)
+    PROOF_PROVIDERS: str | None = _key(None, _class)
     CURRENCY: str = _key("USD", _currency)
     API_WAITERS: int = _key(4, _count(at_least=0))
     BULK_AT_ONCE: int = _key(10, _count(at_least=1))

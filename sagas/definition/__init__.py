@@ -1,1 +1,1 @@
-"""What a saga is: steps, context, states, exceptions. Imports no Django."""
+"""The definition of sagas: steps, context, states, exceptions. It imports no Django."""

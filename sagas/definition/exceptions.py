@@ -1,29 +1,29 @@
-"""Everything that is raised, in one tree.
+"""Every exception, in one tree.
 
-What a step may raise to say how its attempt ended (`StepSignal`)::
+Raised by a step, to say how its attempt ended (`StepSignal`)::
 
     StepSignal
-    ├── StepFailed        it certainly did not happen, and trying again is useless
-    ├── RetryLater        it certainly did not happen; try again in `after` seconds
-    ├── StillPending      the provider has accepted it and not finished; ask again in `after` seconds
-    └── OutcomeUnknown    it may have happened
+    ├── StepFailed        it certainly had no effect, and a retry is useless
+    ├── RetryLater        it certainly had no effect; retry in `after` seconds
+    ├── StillPending      the provider accepted it and has not finished; ask again in `after` seconds
+    └── OutcomeUnknown    it may have taken effect
 
-What we raise at callers (`SagaError`)::
+Raised by this library (`SagaError`)::
 
     SagaError
-    ├── DefinitionError   (ValueError)   a Saga or SagaStep that cannot work
-    ├── InvalidInput      (ValueError)   a context or argument that cannot be stored or does not validate
+    ├── DefinitionError   (ValueError)   a Saga or SagaStep has a bad value
+    ├── InvalidInput      (ValueError)   a context or argument is not valid or cannot be stored
     ├── UnknownSaga       (LookupError)  no saga of that name is registered
     ├── UnknownExecution  (LookupError)  no execution has that id
-    ├── SagaConflict                     the id is taken by a saga with another name or input
-    ├── ActRefused                       the execution's state does not allow the act
-    │   ├── ActOutdated              it was meant for a version that is behind it
-    │   └── ActHalfDone              the first of two acts went through, and this one, the second, did not
-    ├── UnreadableRow     (ValueError)   a stored value is not what we write
-    ├── InsideTransaction                an inline run was asked for inside an open transaction
-    └── SettingsError                    settings.SAGAS has a key or value that we do not know
+    ├── SagaConflict                     the id belongs to an execution with another saga or input
+    ├── ActRefused                       the execution's state does not allow the operation
+    │   ├── VersionMoved                 the execution has changed since the operation was prepared
+    │   └── CorrectionOnly               the input was corrected, but the retry after it was refused
+    ├── UnreadableRow     (ValueError)   a column holds a value that this code does not write
+    ├── InsideTransaction                an inline run was requested inside an open transaction
+    └── SettingsError                    settings.SAGAS has an unknown key or a bad value
 
-`StepTimeout` stands apart: a BaseException, so that a step's `except Exception` cannot swallow it.
+`StepTimeout` is a BaseException, so that a step's `except Exception` does not swallow it.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ LONGEST_WAIT = 366 * 86400.0
 
 
 class StepSignal(Exception):
-    """A step's own word on how its attempt ended."""
+    """Base of what a step raises to say how its attempt ended."""
 
 
 class StepFailed(StepSignal):
-    """The step certainly did not take effect, and trying again is useless (a declined card).
+    """The step certainly had no effect, and a retry is useless (a declined card).
 
-    `output` is what a person may need to know of it, such as a deadline; the step's wording can be filled from it.
+    `output` is what people may need to know, such as a deadline; the step's templates can use it.
     """
 
     def __init__(self, *args: object, output: Mapping[str, Any] | None = None) -> None:
@@ -51,31 +51,31 @@ class StepFailed(StepSignal):
 
 
 class RetryLater(StepSignal):
-    """The step certainly did not take effect; try again in `after` seconds. It spends a retry."""
+    """The step certainly had no effect; retry in `after` seconds. This spends a retry."""
 
     def __init__(self, after: float, message: str = "") -> None:
         self.after = _seconds(after)
-        super().__init__(message or f"not possible now, to be tried again in {self.after:g} s")
+        super().__init__(message or f"not possible now, retry in {self.after:g} s")
 
 
 class StillPending(StepSignal):
-    """The provider has accepted the step and not finished; ask again in `after` seconds.
+    """The provider accepted the step and has not finished; ask again in `after` seconds.
 
-    `output` is what is known so far; the next attempt finds it in `context.output`.
+    `output` is what is known so far; the next attempt reads it from `context.output`.
     """
 
     def __init__(self, after: float, output: Mapping[str, Any] | None = None) -> None:
         self.after = _seconds(after)
-        super().__init__(f"accepted and not finished, to be asked again in {self.after:g} s")
+        super().__init__(f"accepted and not finished, ask again in {self.after:g} s")
         self.output = output
 
 
 class OutcomeUnknown(StepSignal):
-    """The step may have taken effect: raise it for whatever goes wrong after the effect was asked for."""
+    """The step may have taken effect: raise this for any error after the request was sent."""
 
 
 class StepTimeout(BaseException):
-    """The attempt's time is over. May be caught for clean-up, must be re-raised."""
+    """The attempt has reached its timeout. It may be caught for clean-up and must be re-raised."""
 
     def __init__(self, message: str = "the attempt took longer than its timeout", deadline: object = None) -> None:
         super().__init__(message)
@@ -83,15 +83,15 @@ class StepTimeout(BaseException):
 
 
 class SagaError(Exception):
-    """Base of what this library raises at its callers."""
+    """Base of what this library raises."""
 
 
 class DefinitionError(SagaError, ValueError):
-    """A Saga or a SagaStep that cannot work; the text names the field and the cure."""
+    """A Saga or SagaStep has a bad value; the message names the field and the cure."""
 
 
 class InvalidInput(SagaError, ValueError):
-    """Input that does not validate or cannot be stored; `errors` maps a dotted key to a sentence."""
+    """Input is not valid or cannot be stored; `errors` maps dotted keys to sentences."""
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{key}: {sentence}" if key else sentence for key, sentence in errors.items()))
@@ -116,16 +116,16 @@ class UnknownExecution(SagaError, LookupError):
 
 
 class SagaConflict(SagaError):
-    """The id is taken by a saga that was started with another name or input."""
+    """The id belongs to an execution that was started with another saga or input."""
 
     def __init__(self, saga_id: str, saga_name: str) -> None:
-        super().__init__(f"{saga_id!r} already names a {saga_name} saga started with other input; use a new id.")
+        super().__init__(f"{saga_id!r} is already a {saga_name} execution with other input; use a new id.")
         self.saga_id = saga_id
         self.saga_name = saga_name
 
 
 class ActRefused(SagaError):
-    """The execution's state does not allow the act; `allowed` names the acts that it does allow."""
+    """The execution's state does not allow the operation; `allowed` names the operations that it allows."""
 
     def __init__(self, operation: str, saga_id: str, sentence: str, allowed: Iterable[str] = ()) -> None:
         self.operation, self.saga_id, self.sentence, self.allowed = operation, saga_id, sentence, tuple(allowed)
@@ -134,15 +134,15 @@ class ActRefused(SagaError):
 
 
 class VersionMoved(ActRefused):
-    """The act was meant for a version that the execution has left behind."""
+    """The execution has changed since the operation was prepared."""
 
 
 class CorrectionOnly(ActRefused):
-    """The first of two acts went through, and the second did not; the sentence says both."""
+    """The input was corrected, but the retry after it was refused; the sentence says both."""
 
 
 class UnreadableRow(SagaError, ValueError):
-    """A column holds what we do not write: it was changed by hand, or damaged. Its text is not repeated."""
+    """A column holds a value that this code does not write. The value is left out: it may be personal."""
 
     def __init__(self, column: str, problem: str) -> None:
         super().__init__(f"The column {column} cannot be read: {problem}.")
@@ -150,7 +150,7 @@ class UnreadableRow(SagaError, ValueError):
 
 
 class InsideTransaction(SagaError):
-    """An inline run would hold a transaction open while providers are called."""
+    """An inline run would keep a transaction open while it calls providers."""
 
     def __init__(self, call: str) -> None:
         super().__init__(
@@ -160,11 +160,11 @@ class InsideTransaction(SagaError):
 
 
 class SettingsError(SagaError):
-    """settings.SAGAS has a key or a value that we do not know; the text names it and the cure."""
+    """settings.SAGAS has an unknown key or a bad value; the message names it and the cure."""
 
 
 def _seconds(after: float) -> float:
-    """A wait that a step asks for; at most LONGEST_WAIT, never below 0."""
+    """Check a wait that a step asks for, and clamp it to 0 … LONGEST_WAIT."""
     if not math.isfinite(after):
         raise ValueError(f"after must be a number of seconds, not {after!r}")
     return min(max(0.0, float(after)), LONGEST_WAIT)

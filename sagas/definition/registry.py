@@ -1,4 +1,4 @@
-"""Every saga that this process knows, by name."""
+"""The registered sagas of this process, by name."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _sagas: dict[str, Saga] = {}
 
 
 def register(saga: Saga) -> Saga:
-    """Make a saga known by its name, and return it; another saga of the same name is an error."""
+    """Register a saga under its name and return it; DefinitionError if another saga has the name."""
     if not isinstance(saga, Saga):
-        raise DefinitionError(f"register() takes a Saga, not a {type(saga).__name__}")
+        raise DefinitionError(f"register() requires a Saga, not a {type(saga).__name__}")
     if _sagas.setdefault(saga.name, saga) is not saga:
-        raise DefinitionError(f"saga {saga.name!r} is registered already; names must be unique")
+        raise DefinitionError(f"saga {saga.name!r} is already registered; names must be unique")
     return saga
 
 
 def unregister(name: str) -> None:
-    """Forget a saga; executions of it that are in flight stay where they are until it is registered again."""
+    """Remove a saga; its unfinished executions wait until it is registered again."""
     _sagas.pop(name, None)
 
 
 def get_saga(name: str) -> Saga:
-    """The registered saga of that name; raises UnknownSaga."""
+    """Return the registered saga of that name; raises UnknownSaga."""
     try:
         return _sagas[name]
     except KeyError:
@@ -34,5 +34,5 @@ def get_saga(name: str) -> Saga:
 
 
 def all_sagas() -> Mapping[str, Saga]:
-    """All registered sagas by name, read-only."""
+    """Return a read-only view of all registered sagas, by name."""
     return MappingProxyType(_sagas)

@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 
 
 class SagaState(StrEnum):
-    """Where an execution stands; the values are what the database and the API carry."""
+    """The state of an execution; the values are those of the database and the API."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -17,7 +17,7 @@ class SagaState(StrEnum):
 
 
 class StateEvent(StrEnum):
-    """What moves an execution from one state to another."""
+    """An event that moves an execution from one state to another."""
 
     BEGIN = "begin"
     CANCEL = "cancel"
@@ -33,7 +33,7 @@ class StateEvent(StrEnum):
 
 
 class Direction(StrEnum):
-    """What kind of attempt a step run records."""
+    """What an attempt called; RESOLVED if a person recorded the outcome."""
 
     ACTION = "action"
     COMPENSATION = "compensation"
@@ -42,7 +42,7 @@ class Direction(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an attempt ended: FAILED certainly had no effect, UNCERTAIN and PENDING may have had one."""
+    """How an attempt ended. FAILED certainly had no effect; UNCERTAIN (in doubt) and PENDING may have had one."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -51,7 +51,7 @@ class Outcome(StrEnum):
 
 
 class Ending(StrEnum):
-    """Why no further attempt of the same kind follows a step run; NONE while one may."""
+    """Why a step run was the last attempt of its kind; NONE if another may follow."""
 
     NONE = ""
     REFUSED = "refused"
@@ -61,7 +61,7 @@ class Ending(StrEnum):
 
 
 class Resolution(StrEnum):
-    """What a person says has become of a step."""
+    """What a person found out about a step."""
 
     DONE = "done"
     NOT_DONE = "not_done"
@@ -69,7 +69,7 @@ class Resolution(StrEnum):
 
 
 class EventKind(StrEnum):
-    """What a saga event records: an operation of a person, or what the engine did by itself."""
+    """What a saga event records: an operator's operation, or something that the engine did."""
 
     RETRY = "retry"
     CANCEL = "cancel"
@@ -88,7 +88,7 @@ class EventKind(StrEnum):
 
 
 class CustomerState(StrEnum):
-    """What the customer is told of an execution; the values are the API's words."""
+    """The state of an execution as its customer sees it; the values are those of the API."""
 
     PROCESSING = "processing"
     CONFIRMED = "confirmed"
@@ -97,7 +97,7 @@ class CustomerState(StrEnum):
 
 
 class Priority(IntEnum):
-    """Which of two due executions goes first; a whole AGEING apart for each rank."""
+    """Which due execution is claimed first. Each rank is worth one SAGAS["AGEING"] of waiting."""
 
     LOW = 0
     NORMAL = 1
@@ -123,5 +123,5 @@ UNFINISHED = frozenset(SagaState) - TERMINAL
 
 
 def state_after(state: SagaState, event: StateEvent) -> SagaState:
-    """The state that `event` leads to; an event that `state` does not know is a programming error (KeyError)."""
+    """Return the state that `event` leads to; KeyError if `state` has no such arrow."""
     return ARROWS[state, event]

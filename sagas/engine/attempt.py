@@ -12,8 +12,9 @@ from typing import Any
 
 from sagas.conf import get_settings
 from sagas.definition import json_values
+from sagas.definition.context import StepContext
 from sagas.definition.exceptions import InvalidInput, OutcomeUnknown, StepFailed, StepTimeout, StillPending
-from sagas.definition.saga import StepCall, StepContext
+from sagas.definition.saga import StepCall
 from sagas.definition.states import Direction, Outcome
 from sagas.models import StepRun, time_ordered_uuid
 from sagas.storage import database

@@ -11,6 +11,7 @@ from typing import Any
 from sagas import storage
 from sagas.conf import get_settings
 from sagas.definition import json_values, redaction
+from sagas.definition.card_numbers import refuse_card_numbers
 from sagas.definition.exceptions import DefinitionError, InvalidInput
 from sagas.definition.registry import all_sagas, get_saga
 from sagas.definition.saga import Saga, SagaStep
@@ -97,7 +98,9 @@ def given_text(context: Mapping[str, Any] | None) -> str:
     given: Any = {} if context is None else context
     if not isinstance(given, Mapping):
         raise InvalidInput({"": f"the context must be a mapping, not a {type(given).__name__}"})
-    return json_values.to_json(given, limit=get_settings().MAX_CONTEXT_BYTES)
+    text = json_values.to_json(given, limit=get_settings().MAX_CONTEXT_BYTES)
+    refuse_card_numbers(json.loads(text))
+    return text
 
 
 def _validated_text(saga: Saga, text: str) -> str:

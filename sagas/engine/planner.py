@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sagas.definition.saga import Saga, SagaStep, StepContext
+from sagas.definition.context import StepContext
+from sagas.definition.saga import Saga, SagaStep
 from sagas.definition.states import TERMINAL, Direction, Ending, SagaState, StateEvent
 
 from .history import History, StepFacts, deferred_since, facts_of, in_doubt, key_of, past_pivot, roll_back, settled_at

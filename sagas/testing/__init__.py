@@ -1,30 +1,30 @@
-"""For the tests of those who write sagas: a world that objects, a clock, workers on demand, crash points, proofs.
+"""Test tools for authors of sagas: a strict fake provider, a fake clock, workers on demand, crash tests and proofs.
 
-For development only: parts of it fork, kill what they forked, and make leases run out. The fixtures are in
+For development only: parts of it fork processes, kill them and expire leases. The pytest fixtures are in
 `sagas.testing.fixtures`.
 """
 
-from .calls import Call, Tell
-from .clocks import FakeClock, drain
-from .crash_points import Boundaries, CrashPoints, Outside, Trial, assert_survives_crashes
-from .invariants import Effect, violations_of
-from .ledger import Happened
-from .proof import Shown, prove
-from .world import World, WorldObjects
+from .crash_points import CrashPointCounter, CrashTest, Trial, assert_survives_crashes
+from .fake_clock import FakeClock, drain
+from .fake_provider import FakeProvider, InvalidCall
+from .invariants import violations_of
+from .ledger import LedgerEntry
+from .proof import ScenarioResult, prove
+from .providers import Call, CallListener, Effect, Providers
 
 __all__ = [
-    "Boundaries",
     "Call",
-    "CrashPoints",
+    "CallListener",
+    "CrashPointCounter",
+    "CrashTest",
     "Effect",
     "FakeClock",
-    "Happened",
-    "Outside",
-    "Shown",
-    "Tell",
+    "FakeProvider",
+    "InvalidCall",
+    "LedgerEntry",
+    "Providers",
+    "ScenarioResult",
     "Trial",
-    "World",
-    "WorldObjects",
     "assert_survives_crashes",
     "drain",
     "prove",

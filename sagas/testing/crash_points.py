@@ -1,7 +1,7 @@
-"""Runs a saga once for each moment at which its process can die, lets it die there, recovers it and looks.
+"""Crash tests: run a saga once for each crash point, kill its process there, recover it and check the result.
 
-The moments, boundaries, are: before and after each commit to the executions' database, and whatever a `World`
-tells of, such as the moment before a provider's effect and the moment after it.
+Crash points are the moments before and after each commit to the executions' database, and before and after each call
+that the providers report.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -23,204 +23,199 @@ from sagas.models.clock import CLOCK
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.storage import database
 
-from .calls import Call, Tell
-from .children import Ended, run_in_child
-from .clocks import FakeClock
-from .invariants import Effect, violations_of
+from .child_process import ChildResult, run_in_child
+from .fake_clock import FakeClock
+from .invariants import violations_of
+from .providers import Call, CallListener, Providers
 
-DIED = 86
+CRASHED = 86
 WRITES = ("INSERT", "UPDATE", "DELETE", "WITH")
 
 Context = Mapping[str, Any] | Callable[[str], Mapping[str, Any]]
 
 
-class Outside(Protocol):
-    """The outside world, as the runner needs to know it; `World` is one."""
-
-    def watch(self, tell: Tell) -> None:
-        """From now on, in this process, tell of each call to a provider, before its effect and after it."""
-
-    def effects(self, execution: SagaExecution) -> Mapping[str, Effect]:
-        """What the world's own ledger says of the steps of the execution's current run, by their names."""
-
-
 @dataclass
-class Boundaries:
-    """Notes the boundaries that this process comes to, and dies at number `fatal`, from 1."""
+class CrashPointCounter:
+    """Counts the crash points that this process reaches, and exits at number `fatal`, from 1."""
 
     fatal: int | None = None
     passed: list[str] = field(default_factory=list)
 
-    def tell(self, boundary: Call | str) -> None:
-        """The process has come to this boundary."""
-        self.passed.append(str(boundary))
+    def reach(self, point: Call | str) -> None:
+        """Count a crash point; exit there if it is the fatal one."""
+        self.passed.append(str(point))
         if len(self.passed) == self.fatal:
-            os._exit(DIED)
+            os._exit(CRASHED)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A saga that died at the `deaths` (boundary numbers, one for each process) and was then brought to its end."""
+    """An execution that crashed at the numbered points, one for each process, and then ran to its end."""
 
     saga_id: str
-    deaths: tuple[int, ...]
+    crashes: tuple[int, ...]
     where: str
     state: SagaState
     violations: tuple[str, ...]
 
     def __str__(self) -> str:
-        deaths = ", then ".join(str(death) for death in self.deaths) or "none"
-        return f"{self.saga_id}, deaths at {deaths} ({self.where}): {self.state}; {'; '.join(self.violations)}"
+        crashes = ", then ".join(str(crash) for crash in self.crashes) or "none"
+        return f"{self.saga_id}, crashes at {crashes} ({self.where}): {self.state}; {'; '.join(self.violations)}"
 
 
 @dataclass(frozen=True)
-class CrashPoints:
-    """A saga, the input of its executions, or a function that makes one from an id, and the world that it acts upon.
+class CrashTest:
+    """Crashes a saga at its crash points.
 
-    `patience` is how many seconds a child may take; waits of the saga's take none, for its clock jumps. Call it with
-    no transaction open, and with no other thread of this process using a database.
+    `context` is the input of each execution, or a function that makes it from the execution's id. `patience` is the
+    seconds that a child process may take; the saga's own waits are skipped. `listener` hears each call to a provider.
+    Use it with no transaction open, and with no other thread of this process using a database.
     """
 
     saga: Saga
     context: Context
-    world: Outside
+    providers: Providers
     patience: float = 30.0
-    hear: Tell | None = None
+    listener: CallListener | None = None
 
-    def boundaries(self) -> list[str]:
-        """The boundaries of an undisturbed run, in order; AssertionError if that run breaks an invariant."""
+    def crash_points(self) -> list[str]:
+        """Return the crash points of an undisturbed run, in order; AssertionError if that run breaks an invariant."""
         trial, passed = self.undisturbed()
         if trial.violations:
             raise AssertionError(str(trial))
         return passed
 
     def undisturbed(self) -> tuple[Trial, list[str]]:
-        """A run in which nothing dies, and the boundaries that it came to, in order."""
+        """Run without a crash; return the trial and the crash points that it passed, in order."""
         saga_id = self._new_id()
-        # Refused here and not in a child; and what validation loads and caches, no child has to do again.
+        # Validate here: an error is raised in this process, and children inherit what validation loads and caches.
         new_execution.new_execution(self.saga, saga_id, self._input(saga_id), None)
         passed: list[str] = self._run(saga_id).returned
-        return self._judged(saga_id, (), ""), passed
+        return self._trial(saga_id, (), ""), passed
 
     def trials(self) -> Iterator[Trial]:
-        """Die at each boundary, once, and recover."""
-        for death, where in enumerate(self.boundaries(), start=1):
-            yield self.trial(death, where=where)
+        """Crash once at each point, and recover."""
+        for crash, where in enumerate(self.crash_points(), start=1):
+            yield self.trial(crash, where=where)
 
-    def pairs(self, deaths: Iterable[int], *, every: int = 1) -> Iterator[Trial]:
-        """Die at each of these boundaries, at each (or every so many) of the recovery's too, and recover from both."""
-        for first in deaths:
+    def pairs(self, crashes: Iterable[int], *, every: int = 1) -> Iterator[Trial]:
+        """Crash at each of these points and at every n-th point of the recovery, and recover from both."""
+        for first in crashes:
             second = 1
             while (trial := self._pair(first, second)) is not None:
                 yield trial
                 second += every
 
-    def trial(self, *deaths: int, where: str = "") -> Trial:
-        """Die at these boundaries, each in a process of its own; then recover in one that lives."""
+    def trial(self, *crashes: int, where: str = "") -> Trial:
+        """Crash at these points, each in its own process; then run to the end."""
         saga_id = self._new_id()
-        for death in deaths:
-            self._die(saga_id, death, where)
+        for crash in crashes:
+            self._crash(saga_id, crash, where)
         self._run(saga_id)
-        return self._judged(saga_id, deaths, where)
+        return self._trial(saga_id, crashes, where)
 
     def _pair(self, first: int, second: int) -> Trial | None:
-        """None when the recovery ended before it came to the second boundary."""
+        """Return None when the recovery ended before it reached the second point."""
         saga_id = self._new_id()
-        self._die(saga_id, first, "")
-        if self._run(saga_id, second).code != DIED:
+        self._crash(saga_id, first, "")
+        if self._run(saga_id, second).code != CRASHED:
             return None
         self._run(saga_id)
-        return self._judged(saga_id, (first, second), "the second in the recovery")
+        return self._trial(saga_id, (first, second), "the second in the recovery")
 
-    def _die(self, saga_id: str, death: int, where: str) -> None:
-        if self._run(saga_id, death).code != DIED:
-            raise AssertionError(f"{saga_id} ended before it came to boundary {death} {where}")
+    def _crash(self, saga_id: str, crash: int, where: str) -> None:
+        if self._run(saga_id, crash).code != CRASHED:
+            raise AssertionError(f"{saga_id} ended before it reached crash point {crash} {where}")
 
-    def _run(self, saga_id: str, death: int | None = None) -> Ended:
-        """Execute, or go on with, the saga in a child; the child returns the boundaries that it passed."""
+    def _run(self, saga_id: str, crash: int | None = None) -> ChildResult:
+        """Start or resume the execution in a child, which returns the crash points that it passed."""
 
         def execute() -> list[str]:
-            boundaries = Boundaries(death)
-            let_the_lease_run_out(saga_id)
-            watch_commits(boundaries.tell)
-            if self.hear:
-                self.world.watch(self.hear)
-            self.world.watch(boundaries.tell)
+            counter = CrashPointCounter(crash)
+            expire_lease(saga_id)
+            watch_commits(counter.reach)
+            if self.listener:
+                self.providers.watch(self.listener)
+            self.providers.watch(counter.reach)
             with FakeClock():
                 get_saga_orchestrator().execute(saga_id, self.saga.name, self.saga, self._input(saga_id))
-            return boundaries.passed
+            return counter.passed
 
-        return run_in_child(execute, dies_with=DIED, patience=self.patience)
+        return run_in_child(execute, expected_exit=CRASHED, patience=self.patience)
 
     def _input(self, saga_id: str) -> Mapping[str, Any]:
         return self.context(saga_id) if callable(self.context) else self.context
 
-    def _judged(self, saga_id: str, deaths: tuple[int, ...], where: str) -> Trial:
+    def _trial(self, saga_id: str, crashes: tuple[int, ...], where: str) -> Trial:
         execution = SagaExecution.objects.using(database.alias()).get(saga_id=saga_id)
-        found = violations_of(self.saga, saga_id, self.world.effects(execution))
+        found = violations_of(self.saga, saga_id, self.providers.effects(execution))
         if execution.leased or execution.due_at is not None:
             found.append(f"I9: it was left {execution.state}, {'leased' if execution.leased else 'due'}")
-        return Trial(saga_id, deaths, where, execution.state, tuple(found))
+        return Trial(saga_id, crashes, where, execution.state, tuple(found))
 
     def _new_id(self) -> str:
         return f"crash-{uuid.uuid4().hex[:12]}"
 
 
-def assert_survives_crashes(saga: Saga, context: Context, world: Outside) -> list[Trial]:
-    """Every trial, none of which broke an invariant; AssertionError lists those that did.
+def assert_survives_crashes(saga: Saga, context: Context, providers: Providers) -> list[Trial]:
+    """Crash the saga once at each crash point; return the trials.
 
-    `context` is the input of each execution, or a function that makes it from the execution's id.
+    `context` is the input of each execution, or a function that makes it from the execution's id. AssertionError
+    lists the trials that broke an invariant.
     """
-    trials = list(CrashPoints(saga, context, world).trials())
+    trials = list(CrashTest(saga, context, providers).trials())
     broken = [str(trial) for trial in trials if trial.violations]
     if broken:
         raise AssertionError(f"{len(broken)} of {len(trials)} crashes broke an invariant:\n" + "\n".join(broken))
     return trials
 
 
-def let_the_lease_run_out(saga_id: str) -> None:
-    """Time passes for the execution's lease, and for nothing else: its end is now."""
+def expire_lease(saga_id: str) -> None:
+    """End the execution's lease now, without turning the clock for anything else."""
     SagaExecution.objects.using(database.alias()).filter(saga_id=saga_id, leased=True).update(due_at=CLOCK.now())
 
 
-def watch_commits(tell: Callable[[str], None]) -> None:
-    """Tell of each commit, before and after it, that this thread makes on the executions' database.
+def watch_commits(reach: Callable[[str], None]) -> None:
+    """Call `reach` before and after each commit that this thread makes on the executions' database.
 
-    Django offers no hook for COMMIT, so the connection's own methods are wrapped. The wrapping stays: do it in
-    a process that is about to end.
+    Django has no hook for COMMIT, so this wraps the connection's own methods, for good: call it only in a process
+    that is about to end.
     """
     here = database.connection()
-    commit = here._commit  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public one
+    commit = here._commit  # type: ignore[attr-defined]  # noqa: SLF001  (there is no public method)
 
     def watched_commit() -> None:
-        tell("before commit")
+        reach("before commit")
         commit()
-        tell("after commit")
+        reach("after commit")
 
     def make_cursor(cursor: Any) -> CursorWrapper:
-        return _WatchedCursor(cursor, here, tell)
+        return _WatchedCursor(cursor, here, reach)
 
     vars(here).update(_commit=watched_commit, make_cursor=make_cursor)
 
 
 class _WatchedCursor(CursorWrapper):
-    """A statement outside a transaction commits by itself: on SQLite once its rows are read, at the latest here."""
+    """A cursor that reports statements outside a transaction, which commit by themselves.
 
-    def __init__(self, cursor: Any, here: BaseDatabaseWrapper, tell: Callable[[str], None]) -> None:
+    SQLite commits such a statement when its rows are read, at the latest when the cursor is closed.
+    """
+
+    def __init__(self, cursor: Any, here: BaseDatabaseWrapper, reach: Callable[[str], None]) -> None:
         super().__init__(cursor, here)
-        self._tell, self._commits = tell, False
+        self._reach, self._commits = reach, False
 
     def execute(self, sql: Any, params: Any = None) -> Any:
-        """Run the statement; tell of it first, if it commits."""
+        """Run the statement; report it first if it commits."""
         writes = str(sql).lstrip().upper().startswith(WRITES)
         if writes and not self.db.in_atomic_block and self.db.get_autocommit():
-            self._tell("before statement")
+            self._reach("before statement")
             self._commits = True
         return super().execute(sql, params)
 
     def close(self) -> None:
-        """Close it, and with it the statement."""
+        """Close the cursor, which ends the statement."""
         self.cursor.close()
         if self._commits:
             self._commits = False
-            self._tell("after statement")
+            self._reach("after statement")

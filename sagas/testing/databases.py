@@ -1,4 +1,4 @@
-"""Databases for one proof: made beside the real ones, migrated, and dropped when it is over."""
+"""Temporary databases for a proof, created beside the real ones."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from django.test.utils import setup_databases, teardown_databases
 
 
 @contextmanager
-def databases_of_our_own() -> Iterator[Path]:
-    """While it lasts, every alias leads to an empty database of this process; gives a folder that ends with them."""
+def temporary_databases() -> Iterator[Path]:
+    """Point every alias to an empty, migrated database of this process; yield a folder that is deleted with them."""
     with tempfile.TemporaryDirectory(prefix="saga-prove-") as folder:
         for alias in connections:
-            _name(connections[alias].settings_dict, alias, Path(folder))
-        former = setup_databases(verbosity=0, interactive=False, serialized_aliases=[])
+            _set_test_name(connections[alias].settings_dict, alias, Path(folder))
+        created = setup_databases(verbosity=0, interactive=False, serialized_aliases=[])
         try:
             yield Path(folder)
         finally:
             connections.close_all()
-            teardown_databases(former, verbosity=0)
+            teardown_databases(created, verbosity=0)
 
 
-def _name(settings: dict[str, Any], alias: str, folder: Path) -> None:
-    """Aliases that share a database go on sharing one. SQLite's usual test database, in memory, outlives no fork."""
+def _set_test_name(settings: dict[str, Any], alias: str, folder: Path) -> None:
+    """Name the test database so that aliases of one database still share one.
+
+    SQLite's default test database is in memory, which does not survive a fork, so it becomes a file.
+    """
     if settings["TEST"].get("MIRROR"):
         return
     if settings["ENGINE"].endswith("sqlite3"):

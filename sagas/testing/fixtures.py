@@ -1,4 +1,4 @@
-"""pytest's fixtures for sagas: `pytest_plugins = ["sagas.testing.fixtures"]` in the topmost conftest.py."""
+"""pytest fixtures for sagas. Add `pytest_plugins = ["sagas.testing.fixtures"]` to the topmost conftest.py."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from .clocks import FakeClock, drain
-from .world import World
+from .fake_clock import FakeClock, drain
+from .fake_provider import FakeProvider
 
 
 @pytest.fixture
-def saga_world(tmp_path: Path) -> Iterator[World]:
-    """A world of the test's own; the test fails if anything was done to it that no saga may do."""
-    world = World(tmp_path / "world.sqlite3")
-    yield world
-    assert world.objections == []  # noqa: S101  (what tests do)
+def fake_provider(tmp_path: Path) -> Iterator[FakeProvider]:
+    """A strict fake provider; the test fails if a step called it in a way that no saga may."""
+    provider = FakeProvider(tmp_path / "fake_provider.sqlite3")
+    yield provider
+    assert provider.violations == []  # noqa: S101  (a fixture asserts like a test)
 
 
 @pytest.fixture
 def saga_clock() -> Iterator[FakeClock]:
-    """A clock that jumps over whatever a saga waits for."""
+    """A clock that skips the waits of sagas."""
     with FakeClock() as clock:
         yield clock
 
 
 @pytest.fixture
 def drain_sagas(saga_clock: FakeClock) -> Callable[[], int]:
-    """Run all that is due or waits, as workers would; gives how many times an execution was taken up."""
+    """A function that runs all due and waiting executions as workers would, and returns how many it claimed."""
     return partial(drain, saga_clock)

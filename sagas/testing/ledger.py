@@ -1,4 +1,4 @@
-"""What has happened in a test's world: rows in a file that outlives a process which dies, and its rollbacks."""
+"""The fake provider's database: an SQLite file that survives a killed process and its rollbacks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS effect (
     id INTEGER PRIMARY KEY, operation TEXT, key TEXT, request TEXT, reply TEXT, state TEXT, repeats INTEGER
 );
-CREATE TABLE IF NOT EXISTS undo (id INTEGER PRIMARY KEY, effect INTEGER, key TEXT, run TEXT);
+CREATE TABLE IF NOT EXISTS reversal (id INTEGER PRIMARY KEY, effect INTEGER, key TEXT, run TEXT);
 CREATE TABLE IF NOT EXISTS fault (id INTEGER PRIMARY KEY, operation TEXT, mode TEXT, remaining INTEGER);
-CREATE TABLE IF NOT EXISTS objection (sentence TEXT);
+CREATE TABLE IF NOT EXISTS violation (sentence TEXT);
 """
-STANDING, UNDONE, DEAD = "standing", "undone", "dead"
+ACTIVE, REVERSED, CANCELLED = "active", "reversed", "cancelled"
 
 
 @dataclass(frozen=True)
-class Happened:
-    """One effect. Its state is standing, undone, or dead: undone before it could happen."""
+class LedgerEntry:
+    """One effect. `state` is "active", "reversed", or "cancelled" (reversed before it happened)."""
 
     id: int
     operation: str
@@ -35,7 +35,7 @@ class Happened:
 
 
 class Ledger:
-    """The rows, by their own connection each time: it outlives no fork."""
+    """Access to the file. Each transaction opens its own connection, because a connection does not survive a fork."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -44,56 +44,60 @@ class Ledger:
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """A transaction, alone."""
+        """Open an exclusive transaction."""
         with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as rows:
             rows.execute("BEGIN IMMEDIATE")
             with rows:
                 yield rows
 
-    def effects(self) -> list[Happened]:
-        """All effects, in order."""
+    def entries(self) -> list[LedgerEntry]:
+        """Return all effects, in order."""
         with self.open() as rows:
             found = rows.execute("SELECT * FROM effect ORDER BY id").fetchall()
-        return [_happened(row) for row in found]
+        return [_entry(row) for row in found]
 
-    def find(self, rows: sqlite3.Connection, operation: str, key: str) -> Happened | None:
-        """The last effect of that operation under that key."""
+    def find(self, rows: sqlite3.Connection, operation: str, key: str) -> LedgerEntry | None:
+        """Return the last effect of the operation under the key."""
         found = rows.execute(
             "SELECT * FROM effect WHERE operation = ? AND key = ? ORDER BY id DESC", [operation, key]
         ).fetchone()
-        return _happened(found) if found else None
+        return _entry(found) if found else None
 
     def add(
         self, rows: sqlite3.Connection, operation: str, key: str, request: str, state: str, *, repeats: bool
     ) -> Mapping[str, Any]:
-        """One more effect; the provider's reply to it."""
+        """Add an effect and return the provider's reply to it."""
         number = rows.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM effect").fetchone()[0]
         reply = {"id": f"{operation}-{number}"}
         values = [number, operation, key, request, json.dumps(reply), state, repeats]
         rows.execute("INSERT INTO effect VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         return reply
 
-    def undo(self, rows: sqlite3.Connection, effect: Happened, key: str, run: str) -> str:
-        """Take it back; the operation of an earlier effect of the run whose undo had begun before, "" if in order."""
-        again = rows.execute("SELECT 1 FROM undo WHERE effect = ?", [effect.id]).fetchone()
+    def reverse(self, rows: sqlite3.Connection, effect: LedgerEntry, key: str, run: str) -> str:
+        """Reverse an effect.
+
+        Returns the operation of an earlier effect of the run that was reversed first, "" if the order is right.
+        """
+        again = rows.execute("SELECT 1 FROM reversal WHERE effect = ?", [effect.id]).fetchone()
         overtaken = rows.execute(
-            "SELECT operation FROM effect JOIN undo ON undo.effect = effect.id WHERE undo.run = ? AND effect.id < ?",
+            "SELECT operation FROM effect JOIN reversal ON reversal.effect = effect.id"
+            " WHERE reversal.run = ? AND effect.id < ?",
             [run, effect.id],
         ).fetchone()
-        rows.execute("UPDATE effect SET state = ? WHERE id = ? AND state = ?", [UNDONE, effect.id, STANDING])
-        rows.execute("INSERT INTO undo (effect, key, run) VALUES (?, ?, ?)", [effect.id, key, run])
+        rows.execute("UPDATE effect SET state = ? WHERE id = ? AND state = ?", [REVERSED, effect.id, ACTIVE])
+        rows.execute("INSERT INTO reversal (effect, key, run) VALUES (?, ?, ?)", [effect.id, key, run])
         return overtaken[0] if overtaken and not again else ""
 
-    def order_fault(self, operation: str, mode: str, times: int) -> int:
-        """Have the next calls of that operation go wrong; the fault's number."""
+    def plan_fault(self, operation: str, mode: str, times: int) -> int:
+        """Make the next calls of the operation go wrong and return the fault's number."""
         with self.open() as rows:
             values = [operation, mode, times]
             rows.execute("INSERT INTO fault (operation, mode, remaining) VALUES (?, ?, ?)", values)
             number: int = rows.execute("SELECT MAX(id) FROM fault").fetchone()[0]
         return number
 
-    def take_fault(self, operation: str) -> tuple[int, str]:
-        """The number and the mode of the oldest fault that is left for it; 0 and "" if there is none."""
+    def next_fault(self, operation: str) -> tuple[int, str]:
+        """Use up the oldest fault planned for the operation; return its number and mode, or 0 and ""."""
         with self.open() as rows:
             found: tuple[int, str] | None = rows.execute(
                 "SELECT id, mode FROM fault WHERE operation = ? AND remaining > 0 ORDER BY id", [operation]
@@ -102,17 +106,17 @@ class Ledger:
                 rows.execute("UPDATE fault SET remaining = remaining - 1 WHERE id = ?", [found[0]])
         return found or (0, "")
 
-    def object(self, sentence: str) -> None:
-        """Keep an objection."""
+    def add_violation(self, sentence: str) -> None:
+        """Store a violation."""
         with self.open() as rows:
-            rows.execute("INSERT INTO objection VALUES (?)", [sentence])
+            rows.execute("INSERT INTO violation VALUES (?)", [sentence])
 
-    def objections(self) -> list[str]:
-        """All objections, in order."""
+    def violations(self) -> list[str]:
+        """Return all violations, in order."""
         with self.open() as rows:
-            return [sentence for (sentence,) in rows.execute("SELECT sentence FROM objection ORDER BY rowid")]
+            return [sentence for (sentence,) in rows.execute("SELECT sentence FROM violation ORDER BY rowid")]
 
 
-def _happened(row: tuple[int, str, str, str, str, str, int]) -> Happened:
+def _entry(row: tuple[int, str, str, str, str, str, int]) -> LedgerEntry:
     number, operation, key, request, reply, state, repeats = row
-    return Happened(number, operation, key, json.loads(request), json.loads(reply), state, bool(repeats))
+    return LedgerEntry(number, operation, key, json.loads(request), json.loads(reply), state, bool(repeats))

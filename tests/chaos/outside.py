@@ -114,10 +114,10 @@ class World:
         if step == "record":
             status = self._books.get(key)
             voided = status == InvoiceStatus.VOIDED
-            return Effect(int(status is not None), int(voided), stands=status is not None and not voided)
+            return Effect(int(status is not None), int(voided), remains=status is not None and not voided)
         rows = self._rows[execution.saga_id, step]
         if step == "tell":
             done, undone = [sum(row["key"] == sent for row in rows) for sent in (key, f"{key}:undo")]
-            return Effect(done, undone, stands=bool(done and not undone), repeats=True)
+            return Effect(done, undone, remains=bool(done and not undone), repeats=True)
         done, undone = [sum(row["state"] in states for row in rows) for states in (DONE, UNDONE)]
-        return Effect(done, undone, stands=done > undone)
+        return Effect(done, undone, remains=done > undone)

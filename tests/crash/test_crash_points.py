@@ -8,7 +8,7 @@ from integrations.models import SandboxFault
 from sagaproject.bookings.models import Booking
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
 from sagas import SagaState
-from sagas.testing import CrashPoints, assert_survives_crashes
+from sagas.testing import CrashTest, assert_survives_crashes
 from tests.support.bookings import SandboxProviders, booking_input, payment_input
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -80,8 +80,8 @@ def test_a_declined_card_is_charged_nothing_wherever_the_process_dies():
 
 @pytest.mark.prove
 def test_a_recovery_may_die_as_well():
-    points = CrashPoints(COLLECT_PAYMENT_SAGA, partial(payment_input, **TO_REFUSE), SandboxProviders())
-    deaths = range(4, len(points.boundaries()) + 1, 7)
+    points = CrashTest(COLLECT_PAYMENT_SAGA, partial(payment_input, **TO_REFUSE), SandboxProviders())
+    deaths = range(4, len(points.crash_points()) + 1, 7)
 
     trials = list(points.pairs(deaths, every=3))
 

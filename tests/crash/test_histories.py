@@ -190,8 +190,8 @@ def test_the_checker_compares_what_is_reported_as_remaining_with_what_remains(re
     saga = registered(stage.step("a", undo=[NO]), stage.step("b"), stage.step("c", NO))
     does.execute("s1", "trip")
 
-    assert violations_of(saga, "s1", {"a": Effect(1, 0, stands=True), "b": Effect(1, 1)}) == []
-    assert violations_of(saga, "s1", {"a": Effect(1, 1), "b": Effect(1, 0, stands=True)}) == [
+    assert violations_of(saga, "s1", {"a": Effect(1, 0, remains=True), "b": Effect(1, 1)}) == []
+    assert violations_of(saga, "s1", {"a": Effect(1, 1), "b": Effect(1, 0, remains=True)}) == [
         "I3: a is reported as remaining, which it does not",
         "I3: the effect of b remains, which is not reported",
     ]

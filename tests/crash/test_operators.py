@@ -11,8 +11,8 @@ from sagas.models import SagaExecution
 from sagas.operations import Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from sagas.testing.children import run_in_child
-from sagas.testing.crash_points import DIED
+from sagas.testing.child_process import run_in_child
+from sagas.testing.crash_points import CRASHED
 from tests.support.bookings import SandboxProviders, booking_input, payment_input
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,7 +38,7 @@ def execute_and_act(saga, given, saga_id, operation, place):
 
 
 def in_child(function, *arguments):
-    run_in_child(partial(function, *arguments), dies_with=DIED, patience=30)
+    run_in_child(partial(function, *arguments), expected_exit=CRASHED, patience=30)
 
 
 def found(saga, saga_id):

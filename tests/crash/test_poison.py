@@ -9,8 +9,8 @@ from sagas import SagaState
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
-from sagas.testing.children import run_in_child
-from sagas.testing.crash_points import let_the_lease_run_out
+from sagas.testing.child_process import run_in_child
+from sagas.testing.crash_points import expire_lease
 from tests.support.toys import ToyWorld, act_once, refuse, step, toy
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,10 +30,10 @@ def kill_in_undo(context):
 def executions_until_it_lives(saga):
     """How many processes the saga kills before one of them ends."""
     killed = 0
-    while run_in_child(partial(execute, saga), dies_with=KILLED, patience=30).code == KILLED:
+    while run_in_child(partial(execute, saga), expected_exit=KILLED, patience=30).code == KILLED:
         killed += 1
         assert killed < 10, "it goes on killing"
-        let_the_lease_run_out("poison")
+        expire_lease("poison")
     return killed
 
 

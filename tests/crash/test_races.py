@@ -66,7 +66,7 @@ class Track:
         """What the steps of this run did; nothing here is done once only because its key is known."""
         keys = {name: f"{execution.saga_id}:{execution.run}:{name}" for name in execution.plan}
         counts = {name: (self.took_effect[key], self.took_effect[f"{key}:undo"]) for name, key in keys.items()}
-        return {name: Effect(done, undone, stands=done > undone) for name, (done, undone) in counts.items()}
+        return {name: Effect(done, undone, remains=done > undone) for name, (done, undone) in counts.items()}
 
     def ends(self, saga_id, state, *events):
         """The execution, which has ended so, all in order, with these events."""

@@ -7,7 +7,7 @@ import pytest
 from sagas import SagaState
 from sagas.definition.states import Outcome
 from sagas.models import SagaExecution, StepRun
-from sagas.testing import CrashPoints, Effect, assert_survives_crashes
+from sagas.testing import CrashTest, Effect, assert_survives_crashes
 from tests.support.toys import ToyWorld, act_slowly, look, nothing, operation, refuse, step, toy
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,8 +83,8 @@ def test_an_undo_that_is_refused_leaves_what_it_reports():
 @pytest.mark.prove
 def test_a_saga_of_all_kinds_survives_two_deaths():
     kinds = [step("first"), step("launch", operation, idempotent=False), step("slow", act_slowly)]
-    points = CrashPoints(toy(*kinds, step("last", refuse)), nothing, ToyWorld())
-    deaths = range(2, len(points.boundaries()) + 1, 9)
+    points = CrashTest(toy(*kinds, step("last", refuse)), nothing, ToyWorld())
+    deaths = range(2, len(points.crash_points()) + 1, 9)
 
     assert [str(trial) for trial in points.pairs(deaths, every=5) if trial.violations] == []
 
@@ -101,12 +101,12 @@ class Forgetful(ToyWorld):
     """A world in which nothing that was undone is gone."""
 
     def effect(self, key):
-        return replace(super().effect(key), undone=0, stands=True)
+        return replace(super().effect(key), undone=0, remains=True)
 
 
 def test_the_proof_notices_what_remains_after_a_failure():
     with pytest.raises(AssertionError) as caught:
-        CrashPoints(toy(step("first"), step("last", refuse)), nothing, Forgetful()).boundaries()
+        CrashTest(toy(step("first"), step("last", refuse)), nothing, Forgetful()).crash_points()
 
     assert "I2: the effect of first remains" in str(caught.value)
 
@@ -120,6 +120,6 @@ class Doubling(ToyWorld):
 
 def test_the_proof_notices_an_undo_that_takes_effect_twice():
     with pytest.raises(AssertionError) as caught:
-        CrashPoints(toy(step("first"), step("last", refuse)), nothing, Doubling()).boundaries()
+        CrashTest(toy(step("first"), step("last", refuse)), nothing, Doubling()).crash_points()
 
     assert "I5: first was undone 2 times" in str(caught.value)

@@ -46,7 +46,7 @@ def test_the_example_of_a_test_passes(db, fake_provider, saga_clock):
 
     names["test_a_refused_parcel_refunds_the_charge"](db, fake_provider, saga_clock)
 
-    assert [effect.state for effect in fake_provider.effects_of("charge")] == ["undone"]
+    assert [effect.state for effect in fake_provider.effects_of("charge")] == ["reversed"]
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""A proof passes a saga that keeps the rules and names the flaw of one that does not."""
+"""A proof passes a correct saga and names the flaws of others."""
 
 import uuid
 
@@ -6,103 +6,106 @@ import pytest
 from django.db import transaction
 
 from sagas import Saga, SagaStep, StepFailed
-from sagas.testing import World, prove
+from sagas.testing import FakeProvider, prove
 from sagas.testing.proof import scenarios
 
 pytestmark = [pytest.mark.prove, pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def world(tmp_path):
-    return World(tmp_path / "world.sqlite3")
+def provider(tmp_path):
+    """A fake provider that may have violations at the end of the test."""
+    return FakeProvider(tmp_path / "ledger.sqlite3")
 
 
 @pytest.fixture
-def proved(world, tmp_path):
-    """Prove a saga whose first step, or its undo, is the given function; what was shown, by scenario."""
+def proved(provider, tmp_path):
+    """Prove a saga whose first action or compensation is the given function; return the results by scenario."""
 
     def proved(action=None, compensation=None):
         def do(context):
-            world.do(context.step, context.idempotency_key)
+            provider.do(context.step, context.idempotency_key)
 
-        def undo(context):
-            world.undo(context.step, context.action_key, key=context.idempotency_key)
+        def reverse(context):
+            provider.reverse(context.step, context.action_key, key=context.idempotency_key)
 
         steps = [
-            SagaStep("charge", action or do, compensation or undo),
-            SagaStep("ship", do, undo),
+            SagaStep("charge", action or do, compensation or reverse),
+            SagaStep("ship", do, reverse),
         ]
-        return {shown.scenario: shown for shown in prove(Saga("order", steps), {}, world, tmp_path / "notes")}
+        return {one.scenario: one for one in prove(Saga("order", steps), {}, provider, tmp_path / "trace")}
 
     return proved
 
 
-def violations(shown):
-    return {sentence for one in shown.values() for sentence in one.violations}
+def violations(results):
+    return {sentence for one in results.values() for sentence in one.violations}
 
 
-def test_a_saga_that_keeps_the_rules_is_killed_everywhere_and_passes(proved):
-    shown = proved()
+def test_a_correct_saga_is_killed_at_every_crash_point_and_passes(proved):
+    results = proved()
 
-    assert violations(shown) == set()
-    assert list(shown) == [
-        "all goes well",
+    assert violations(results) == set()
+    assert list(results) == [
+        "success",
         "charge is refused",
         "ship is refused",
-        "the undo of charge is refused",
-        "the undo of ship is refused",
+        "the compensation of charge is refused",
+        "the compensation of ship is refused",
         "a reply to charge is lost",
-        "no reply to charge comes",
+        "no reply to charge arrives",
         "a reply to ship is lost",
-        "no reply to ship comes",
+        "no reply to ship arrives",
     ]
-    assert set(shown["all goes well"].outcomes) == {"succeeded"}
-    assert set(shown["ship is refused"].outcomes) == {"failed"}
-    assert set(shown["the undo of charge is refused"].outcomes) == {"partially_compensated"}
+    assert set(results["success"].outcomes) == {"succeeded"}
+    assert set(results["ship is refused"].outcomes) == {"failed"}
+    assert set(results["the compensation of charge is refused"].outcomes) == {"partially_compensated"}
     # Each step: before and after its call, its checkpoint on SQLite by a transaction, on PostgreSQL by a statement.
-    assert shown["all goes well"].points >= 2 * 4
+    assert results["success"].points >= 2 * 4
 
 
-def test_an_undo_that_cannot_be_told_twice_is_named(world, proved):
+def test_a_compensation_that_cannot_be_repeated_is_named(provider, proved):
     def refund_once(context):
-        if world.find("charge", context.action_key) is None:
+        if provider.find("charge", context.action_key) is None:
             raise StepFailed("there is no charge")
-        world.undo("charge", context.action_key, key=context.idempotency_key)
+        provider.reverse("charge", context.action_key, key=context.idempotency_key)
 
     found = violations(proved(compensation=refund_once))
 
     assert any(
         sentence.startswith(
-            "The compensation of charge is not idempotent: called again after a crash (after charge.undo)"
+            "The compensation of charge is not idempotent: called again after a crash (after charge.reverse)"
         )
         and sentence.endswith("the saga ended partially_compensated instead of failed.")
         for sentence in found
     )
 
 
-def test_an_action_without_its_key_is_named(world, proved):
-    found = violations(proved(lambda context: world.do("charge", uuid.uuid5(uuid.uuid4(), "charge"))))
+def test_an_action_without_its_key_is_named(provider, proved):
+    found = violations(proved(lambda context: provider.do("charge", uuid.uuid5(uuid.uuid4(), "charge"))))
 
     assert (
-        "The action of charge calls charge without its idempotency key: an attempt that is repeated has its effect "
-        "twice."
+        "The action of charge calls charge without its idempotency key: a repeated attempt has its effect twice."
     ) in found
 
 
-def test_an_effect_inside_an_open_transaction_is_named(world, proved):
+def test_an_effect_inside_an_open_transaction_is_named(provider, proved):
     def charge(context):
         with transaction.atomic():
-            world.do("charge", context.idempotency_key)
+            provider.do("charge", context.idempotency_key)
 
     found = violations(proved(charge))
 
-    assert "The action of charge calls charge inside an open transaction, which cannot take it back." in found
-    assert "The world objects: charge was called while a transaction was open, which cannot take it back." in found
+    assert "The action of charge calls charge inside an open transaction, whose rollback cannot undo it." in found
+    assert (
+        "The fake provider rejected a call: charge was called inside an open transaction, whose rollback cannot "
+        "undo it."
+    ) in found
 
 
-def test_an_exception_after_the_effect_is_named(world, proved):
+def test_an_exception_after_the_effect_is_named(provider, proved):
     def charge(context):
-        world.do("charge", context.idempotency_key)
+        provider.do("charge", context.idempotency_key)
         raise ValueError("the reply makes no sense")
 
     found = violations(proved(charge))
@@ -114,21 +117,21 @@ def test_an_exception_after_the_effect_is_named(world, proved):
     assert "I2: the effect of charge remains" in found
 
 
-def test_an_undo_that_undoes_nothing_is_found(world, proved):
+def test_a_compensation_without_an_effect_is_found(provider, proved):
     found = violations(proved(compensation=lambda context: None))
 
     assert "I2: the effect of charge remains" in found
 
 
-def test_every_saga_has_a_scenario_for_each_step_and_each_undo():
+def test_each_step_has_its_scenarios():
     saga = Saga(
         "one", [SagaStep("only", lambda context: None), SagaStep("books", lambda context: None, transactional=True)]
     )
 
     assert [scenario.name for scenario in scenarios(saga)] == [
-        "all goes well",
+        "success",
         "only is refused",
         "books is refused",
         "a reply to only is lost",
-        "no reply to only comes",
+        "no reply to only arrives",
     ]

@@ -1,4 +1,4 @@
-"""manage.py saga_prove, in a process of its own, on databases of its own."""
+"""manage.py saga_prove, in its own process and on its own databases."""
 
 import json
 import os
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def saga_prove(*words):
-    """The exit code and the two streams."""
+    """Return the exit code, stdout and stderr."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.proving.settings",
         "DATABASE_URL": url_of("default"),
@@ -27,8 +27,7 @@ def saga_prove(*words):
 
 @pytest.mark.prove
 @pytest.mark.parametrize(("saga", "scenarios"), [("create_booking", 17), ("collect_payment", 13)])
-def test_the_projects_sagas_are_proved(saga, scenarios):
-    """Each action refused, each undo refused, each reply lost; killed at every commit and every provider's call."""
+def test_the_sagas_of_the_project_pass(saga, scenarios):
     code, out, err = saga_prove(saga, "--json")
     print(err)
 
@@ -50,12 +49,12 @@ def test_the_projects_sagas_are_proved(saga, scenarios):
             marks=[pytest.mark.prove, pytest.mark.once],
         ),
         pytest.param(
-            "stumbles_after_the_effect",
+            "fails_after_the_effect",
             "The action of send raises KeyError after email.send took effect",
             marks=[pytest.mark.prove, pytest.mark.once],
         ),
         pytest.param(
-            "undoes_once",
+            "compensates_once",
             "The compensation of send is not idempotent: called again after a crash (after email.send)",
             marks=[pytest.mark.prove, pytest.mark.once],
         ),
@@ -70,7 +69,7 @@ def test_a_planted_flaw_is_named(saga, sentence):
     assert not out.splitlines()[-1].endswith(", 0 violations.")
 
 
-def test_what_cannot_be_proved_is_refused_before_anything_is_made():
+def test_bad_arguments_are_refused_before_databases_are_created():
     unknown, no_input = saga_prove("nothing_like_it"), saga_prove("create_booking", "--context", "{}")
 
     assert (unknown[0], unknown[1]) == (2, "")

@@ -1,4 +1,6 @@
-"""Every field of a step and of a saga refuses what it cannot mean, and says what it can."""
+"""Bad values of steps and sagas are refused with a message that says what is allowed."""
+
+from functools import partial
 
 import pytest
 from django.utils.translation import gettext_lazy, ngettext_lazy, pgettext_lazy
@@ -15,7 +17,7 @@ def does_nothing(context):
 
 
 def why(make, *arguments, **fields):
-    """The message with which it is refused."""
+    """Return the message of the DefinitionError."""
     with pytest.raises(DefinitionError) as error:
         make(*arguments, **fields)
     assert isinstance(error.value, ValueError)
@@ -68,17 +70,18 @@ def test_a_name_may_have_64_characters():
         ("transactional", "yes", "must be True or False"),
         ("pivot", 0, "must be True or False"),
         ("optional", 1, "must be True or False"),
-        ("wording", "done", "must map situations to templates"),
+        ("wording", "done", "must be a mapping of keys to templates"),
     ],
 )
-def test_a_step_says_which_field_and_what_it_may_be(field, value, cure):
+def test_a_bad_value_of_a_step_is_refused(field, value, cure):
     fields = {"action": does_nothing, field: value}
 
     assert why(SagaStep, "charge", **fields) == f"step 'charge': {field} {cure}"
 
 
-NO_PLAIN_NAME = "has a placeholder that is no plain name; write {key} or {key:format}"
-NO_TEXT = "must be a text or a lazy translation of one, without a plural"
+NO_PLAIN_NAME = "has a placeholder that is not a plain name; write {key} or {key:format}"
+KNOWN_FORMATS = "known formats: money, datetime, date, time"
+NO_TEXT = "must be a text or a lazy translation without a plural"
 BAD_TEMPLATES = [
     ("", "must not be empty"),
     (7, NO_TEXT),
@@ -87,56 +90,93 @@ BAD_TEMPLATES = [
     (gettext_lazy(""), "must not be empty"),
     (ngettext_lazy("one", "many", 1), NO_TEXT),
     (ngettext_lazy("one", "many", "n"), NO_TEXT),
-    ("{", "cannot be filled, '{': Single '{' encountered in format string"),
-    ("}", "cannot be filled, '}': Single '}' encountered in format string"),
-    ("{}", f"cannot be filled, '{{}}': {NO_PLAIN_NAME}"),
-    ("{0}", f"cannot be filled, '{{0}}': {NO_PLAIN_NAME}"),
-    ("{a.b}", f"cannot be filled, '{{a.b}}': {NO_PLAIN_NAME}"),
-    ("{a[b]}", f"cannot be filled, '{{a[b]}}': {NO_PLAIN_NAME}"),
-    ("{a!r}", f"cannot be filled, '{{a!r}}': {NO_PLAIN_NAME}"),
-    ("{a b}", f"cannot be filled, '{{a b}}': {NO_PLAIN_NAME}"),
-    ("{a:.2f}", "cannot be filled, '{a:.2f}': has the unknown format '.2f'; there are money, datetime, date, time"),
-    ("{a:{b}}", "cannot be filled, '{a:{b}}': has the unknown format '{b}'; there are money, datetime, date, time"),
-    (gettext_lazy("{a.b}"), f"cannot be filled, '{{a.b}}': {NO_PLAIN_NAME}"),
-    (pgettext_lazy("a step", "{a.b}"), f"cannot be filled, '{{a.b}}': {NO_PLAIN_NAME}"),
+    ("{", "cannot be parsed, '{': Single '{' encountered in format string"),
+    ("}", "cannot be parsed, '}': Single '}' encountered in format string"),
+    ("{}", f"cannot be parsed, '{{}}': {NO_PLAIN_NAME}"),
+    ("{0}", f"cannot be parsed, '{{0}}': {NO_PLAIN_NAME}"),
+    ("{a.b}", f"cannot be parsed, '{{a.b}}': {NO_PLAIN_NAME}"),
+    ("{a[b]}", f"cannot be parsed, '{{a[b]}}': {NO_PLAIN_NAME}"),
+    ("{a!r}", f"cannot be parsed, '{{a!r}}': {NO_PLAIN_NAME}"),
+    ("{a b}", f"cannot be parsed, '{{a b}}': {NO_PLAIN_NAME}"),
+    ("{a:.2f}", f"cannot be parsed, '{{a:.2f}}': has the unknown format '.2f'; {KNOWN_FORMATS}"),
+    ("{a:{b}}", f"cannot be parsed, '{{a:{{b}}}}': has the unknown format '{{b}}'; {KNOWN_FORMATS}"),
+    (gettext_lazy("{a.b}"), f"cannot be parsed, '{{a.b}}': {NO_PLAIN_NAME}"),
+    (pgettext_lazy("a step", "{a.b}"), f"cannot be parsed, '{{a.b}}': {NO_PLAIN_NAME}"),
 ]
 
 
 @pytest.mark.parametrize(("template", "cure"), BAD_TEMPLATES)
-def test_a_template_of_a_step_says_what_is_wrong_with_it(template, cure):
+def test_a_bad_template_is_refused(template, cure):
     message = why(SagaStep, "charge", does_nothing, wording={"doing": "Charging.", "done": template})
 
     assert message == f"step 'charge': wording for 'done' {cure}"
 
 
-def test_a_step_knows_eleven_situations_and_a_name():
+def test_an_unknown_wording_key_is_refused_with_the_known_ones():
     message = why(SagaStep, "charge", does_nothing, wording={"failed": "Not charged."})
 
     known = (
         "doing, done, in_doubt, refused, compensating, compensated, compensation_in_doubt, not_compensated, by_hand, "
         "to_do, to_compensate, name"
     )
-    assert message == f"step 'charge': wording has no situation 'failed'; it knows {known}"
+    assert message == f"step 'charge': wording has the unknown key 'failed'; known keys: {known}"
 
 
-def test_the_name_of_a_step_is_the_same_in_each_context():
+def test_the_name_of_a_step_has_no_placeholder():
     message = why(SagaStep, "charge", does_nothing, wording={"name": gettext_lazy("Charge of {amount:money}")})
 
-    assert (
-        message == "step 'charge': wording for 'name' must have no placeholder: a step is also named without a context"
+    assert message == (
+        "step 'charge': wording for 'name' must not have a placeholder: names are also shown without a context"
     )
 
 
-def test_a_step_with_wording_is_as_hashable_as_one_without():
-    told = SagaStep("charge", does_nothing, wording={"done": gettext_lazy("Charged {amount:money}.")})
+def test_wording_does_not_change_the_hash_of_a_step():
+    worded = SagaStep("charge", does_nothing, wording={"done": gettext_lazy("Charged {amount:money}.")})
 
-    assert hash(told) == hash(SagaStep("charge", does_nothing))
+    assert hash(worded) == hash(SagaStep("charge", does_nothing))
+
+
+async def coroutine(context):
+    """An async step."""
+
+
+async def async_generator(context):
+    yield
+
+
+class AsyncCallable:
+    async def __call__(self, context):
+        """An async step."""
+
+    async def method(self, context):
+        """An async step."""
+
+
+@pytest.mark.parametrize("field", ["action", "compensation", "verify"])
+@pytest.mark.parametrize(
+    "function",
+    [coroutine, async_generator, AsyncCallable(), AsyncCallable().method, partial(coroutine), partial(AsyncCallable())],
+    ids=["function", "generator", "callable", "method", "partial", "partial of a callable"],
+)
+def test_an_async_function_is_refused(field, function):
+    message = why(SagaStep, "charge", **{"action": does_nothing, field: function})
+
+    assert message == (
+        f"step 'charge': {field} must not be async: steps run in threads. "
+        "Define it with `def`, and call async code with asyncio.run"
+    )
+
+
+@pytest.mark.parametrize("keyword", ["breaker", "provider"])
+def test_an_unknown_keyword_is_a_type_error(keyword):
+    with pytest.raises(TypeError, match=keyword):
+        SagaStep("charge", does_nothing, **{keyword: "payments"})
 
 
 def test_a_pivot_cannot_be_optional():
     message = why(SagaStep, "pay", does_nothing, pivot=True, optional=True)
 
-    assert message == "step 'pay': optional a pivot cannot be optional: the saga turns on its success"
+    assert message == "step 'pay': optional must be False for a pivot: the saga depends on its success"
 
 
 def test_a_step_is_frozen():
@@ -144,7 +184,7 @@ def test_a_step_is_frozen():
         SagaStep("a", does_nothing).timeout = 5
 
 
-def test_the_undo_has_the_steps_timeout_and_at_least_three_retries_unless_it_has_its_own():
+def test_a_compensation_inherits_the_timeout_and_at_least_three_retries():
     plain = SagaStep("a", does_nothing, timeout=5, retry_count=1)
     more = SagaStep("a", does_nothing, retry_count=7)
     own = SagaStep("a", does_nothing, compensation_timeout=60, compensation_retry_count=0)
@@ -160,7 +200,7 @@ A = SagaStep("a", does_nothing, does_nothing)
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ([], "needs at least one step"),
+        ([], "steps must hold at least one SagaStep"),
         (None, "steps must be a sequence of SagaStep"),
         ("abc", "steps must be a sequence of SagaStep"),
         (7, "steps must be a sequence of SagaStep"),
@@ -168,15 +208,15 @@ A = SagaStep("a", does_nothing, does_nothing)
         ([A, A], "two steps are named 'a'; names must be unique"),
         (
             [SagaStep("p", does_nothing, pivot=True), SagaStep("q", does_nothing, pivot=True)],
-            "has 2 pivots; one is the most",
+            "it has 2 pivots; at most one is allowed",
         ),
         (
             [SagaStep("p", does_nothing, pivot=True), A],
-            "step 'a' has a compensation, but it comes after the pivot, and after the pivot nothing is compensated",
+            "step 'a' has a compensation, but steps after the pivot are never compensated",
         ),
     ],
 )
-def test_a_saga_says_what_is_wrong_with_its_steps(steps, message):
+def test_bad_steps_of_a_saga_are_refused(steps, message):
     assert why(Saga, "trip", steps) == f"saga 'trip': {message}"
 
 
@@ -189,24 +229,24 @@ def test_a_saga_says_what_is_wrong_with_its_steps(steps, message):
         ("priority", "high", "priority must be a Priority, not 'high'"),
         ("references", "sale", "references must be a sequence of context keys"),
         ("references", 7, "references must be a sequence of context keys"),
-        ("references", [7], "references must be context keys, strings that are not empty"),
+        ("references", [7], "references must hold context keys: strings that are not empty"),
         ("personal", "name", "personal must be a sequence of context keys"),
-        ("personal", [""], "personal must be context keys, strings that are not empty"),
+        ("personal", [""], "personal must hold context keys: strings that are not empty"),
         ("on_change", "follow", "on_change must be a function (execution, old, new)"),
-        ("wording", "booked", "wording must map situations to templates"),
-        ("wording", {"confirmed": "{}"}, f"wording for 'confirmed' cannot be filled, '{{}}': {NO_PLAIN_NAME}"),
+        ("wording", "booked", "wording must be a mapping of keys to templates"),
+        ("wording", {"confirmed": "{}"}, f"wording for 'confirmed' cannot be parsed, '{{}}': {NO_PLAIN_NAME}"),
         (
             "wording",
             {"gone": "Not booked."},
-            "wording has no situation 'gone'; it knows processing, confirmed, failed, checking",
+            "wording has the unknown key 'gone'; known keys: processing, confirmed, failed, checking",
         ),
     ],
 )
-def test_a_saga_says_which_field_and_what_it_may_be(field, value, message):
+def test_a_bad_value_of_a_saga_is_refused(field, value, message):
     assert why(Saga, "trip", [A], **{field: value}) == f"saga 'trip': {message}"
 
 
-def test_a_saga_passes_wherever_a_list_of_steps_is_expected():
+def test_a_saga_is_a_sequence_of_steps():
     other = SagaStep("b", does_nothing)
     saga = Saga("trip", (step for step in [A, other]), priority=2)
 
@@ -217,12 +257,12 @@ def test_a_saga_passes_wherever_a_list_of_steps_is_expected():
     assert repr(saga) == "Saga('trip', ['a', 'b'])"
 
 
-def test_only_sagas_are_registered_and_each_name_once():
+def test_only_sagas_with_unique_names_are_registered():
     saga = Saga("trip", [A])
     try:
         assert register(saga) is saga
         assert register(saga) is saga
-        assert why(register, Saga("trip", [A])) == "saga 'trip' is registered already; names must be unique"
-        assert why(register, [A]) == "register() takes a Saga, not a list"
+        assert why(register, Saga("trip", [A])) == "saga 'trip' is already registered; names must be unique"
+        assert why(register, [A]) == "register() requires a Saga, not a list"
     finally:
         unregister("trip")

@@ -17,7 +17,7 @@ from tests.support import run
 
 KNOWN = (
     "LEASE, HEARTBEAT, GRACE, WORKER_THREADS, MAX_RECOVERIES, DRAIN_SECONDS, POLL, AGEING, COMPENSATION_PATIENCE, "
-    "MAX_CONTEXT_BYTES, UNCERTAIN_EXCEPTIONS, LISTEN_DSN, NOTIFY, WORLD, CURRENCY, API_WAITERS, "
+    "MAX_CONTEXT_BYTES, UNCERTAIN_EXCEPTIONS, LISTEN_DSN, NOTIFY, PROOF_PROVIDERS, CURRENCY, API_WAITERS, "
     "BULK_AT_ONCE"
 )
 NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
@@ -49,8 +49,8 @@ NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
         ({"CURRENCY": "R$"}, "SAGAS['CURRENCY'] must be the ISO 4217 code of a currency, such as 'USD', not 'R$'."),
         ({"NOTIFY": 1}, "SAGAS['NOTIFY'] must be True or False, not 1."),
         (
-            {"WORLD": "World"},
-            "SAGAS['WORLD'] must be a dotted class name such as 'shop.proof.World' or None, not 'World'.",
+            {"PROOF_PROVIDERS": "Providers"},
+            "SAGAS['PROOF_PROVIDERS'] must be a dotted class name such as 'shop.Providers' or None, not 'Providers'.",
         ),
         ([("LEASE", 5)], "SAGAS must be a dictionary, not list."),
     ],

@@ -17,8 +17,8 @@ from sagas.definition.states import Direction
 from sagas.models import BulkItem, BulkOperation, SagaEvent, SagaExecution
 from sagas.operations import Actor, Operation, bulk, perform
 from sagas.testing import drain
-from sagas.testing.children import run_in_child
-from sagas.testing.crash_points import DIED, Boundaries, watch_commits
+from sagas.testing.child_process import run_in_child
+from sagas.testing.crash_points import CRASHED, CrashPointCounter, watch_commits
 from tests.support import run
 
 BY = Actor(name="ana", source="cli")
@@ -306,12 +306,12 @@ def test_a_crash_at_any_commit_repeats_nothing_and_loses_nothing(failed):
     bulk_operation = confirmed(Operation.RETRY, pks)
 
     def go_on(crash_at):
-        boundaries = Boundaries(crash_at)
-        watch_commits(boundaries.tell)
+        counter = CrashPointCounter(crash_at)
+        watch_commits(counter.reach)
         bulk.advance(bulk_operation)
 
     crashes = 0
-    while run_in_child(partial(go_on, crashes + 1), dies_with=DIED, patience=30).code == DIED:
+    while run_in_child(partial(go_on, crashes + 1), expected_exit=CRASHED, patience=30).code == CRASHED:
         crashes += 1
         assert retries().total() == bulk_operation.items.filter(status="done").count()
 

@@ -69,7 +69,7 @@ class ToyWorld:
         rows = ledger.effects().filter(operation="act", idempotency_key=key)
         states = list(rows.values_list("state", flat=True))
         undone = states.count(EffectState.CANCELED)
-        return Effect(len(states), undone, stands=len(states) > undone)
+        return Effect(len(states), undone, remains=len(states) > undone)
 
 
 def nothing(_: str) -> dict[str, Any]:

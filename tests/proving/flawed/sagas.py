@@ -1,4 +1,4 @@
-"""Sagas that send a mail, each with one flaw that saga_prove is to name."""
+"""Sagas that send a mail, each with one flaw for saga_prove to name."""
 
 import uuid
 
@@ -36,7 +36,7 @@ def send_in_a_transaction(context):
         send(context)
 
 
-def send_and_stumble(context):
+def send_and_fail(context):
     send(context)
     return {"message": {}["id"]}
 
@@ -46,11 +46,11 @@ def nothing(context):
 
 
 def flawed(name, action=send, compensation=apologise):
-    """Send a mail, then do one thing more."""
+    """Register a saga of two steps: send a mail, then finish."""
     return register(Saga(name, [SagaStep("send", action, compensation), SagaStep("finish", nothing)]))
 
 
 FORGETS_ITS_KEY = flawed("forgets_its_key", send_under_another_key)
 SENDS_IN_A_TRANSACTION = flawed("sends_in_a_transaction", send_in_a_transaction)
-STUMBLES_AFTER_THE_EFFECT = flawed("stumbles_after_the_effect", send_and_stumble)
-UNDOES_ONCE = flawed("undoes_once", compensation=apologise_once)
+FAILS_AFTER_THE_EFFECT = flawed("fails_after_the_effect", send_and_fail)
+COMPENSATES_ONCE = flawed("compensates_once", compensation=apologise_once)

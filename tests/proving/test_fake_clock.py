@@ -1,4 +1,4 @@
-"""A clock that jumps, and workers on demand."""
+"""The fake clock, and workers on demand."""
 
 import datetime as dt
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 DAY = 86400.0
 
 
-def wait_a_day_for_it(context):
+def retry_after_half_a_day(context):
     if context.attempt == 1:
         raise RetryLater(DAY / 2)
 
@@ -27,8 +27,8 @@ def never_finish(context):
 
 @pytest.fixture
 def slow():
-    """A saga that waits for half a day, registered for as long as the test takes."""
-    yield register(Saga("slow", [SagaStep("wait", wait_a_day_for_it), SagaStep("then", lambda context: None)]))
+    """A registered saga that waits for half a day."""
+    yield register(Saga("slow", [SagaStep("wait", retry_after_half_a_day), SagaStep("then", lambda context: None)]))
     registry.unregister("slow")
 
 
@@ -40,7 +40,7 @@ def state_of(saga_id):
     return SagaExecution.objects.get(saga_id=saga_id).state
 
 
-def test_execute_waits_for_nothing_while_the_clock_jumps(saga_clock):
+def test_execute_skips_waits(saga_clock):
     before = saga_clock.now
 
     execution = get_saga_orchestrator().execute("p", "p", [SagaStep("pend", never_finish, lambda context: None)])
@@ -50,7 +50,7 @@ def test_execute_waits_for_nothing_while_the_clock_jumps(saga_clock):
     assert execution.finished_at - execution.created_at >= dt.timedelta(days=1)
 
 
-def test_what_is_due_is_run_and_what_waits_is_left(slow):
+def test_drain_runs_what_is_due_and_leaves_what_waits(slow):
     start("s")
 
     assert drain() == 1
@@ -58,7 +58,7 @@ def test_what_is_due_is_run_and_what_waits_is_left(slow):
     assert drain() == 0
 
 
-def test_once_its_time_has_come_it_goes_on(slow):
+def test_a_waiting_saga_goes_on_when_it_is_due(slow):
     with FakeClock() as clock:
         start("s")
         drain()
@@ -71,7 +71,7 @@ def test_once_its_time_has_come_it_goes_on(slow):
     assert state_of("s") is SagaState.SUCCEEDED
 
 
-def test_with_the_clock_it_runs_until_nothing_waits(slow, drain_sagas):
+def test_drain_with_a_clock_runs_until_nothing_waits(slow, drain_sagas):
     start("s")
     start("t", priority=Priority.LOW)
 
@@ -79,7 +79,7 @@ def test_with_the_clock_it_runs_until_nothing_waits(slow, drain_sagas):
     assert [state_of("s"), state_of("t")] == [SagaState.SUCCEEDED, SagaState.SUCCEEDED]
 
 
-def test_when_it_is_put_away_time_is_real_again():
+def test_time_is_real_again_after_the_block():
     with FakeClock() as clock:
         clock.advance(days=400)
         assert clock.now > dt.datetime.now(dt.UTC) + dt.timedelta(days=399)

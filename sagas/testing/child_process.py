@@ -1,4 +1,4 @@
-"""Runs functions in forked children that may die, each with database connections of its own."""
+"""Run functions in forked child processes that may be killed, each with its own database connections."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ NAP = 0.002
 
 
 class ChildFailed(AssertionError):
-    """A child raised, hung, or died in a way that nobody planned."""
+    """A child raised, hung, or exited in an unexpected way."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a child ended: its exit code (minus the number of the signal that killed it) and what it returned."""
+class ChildResult:
+    """The exit code of a child (minus the signal number if it was killed) and what its function returned."""
 
     code: int
     returned: Any = None
 
 
-def run_in_child(function: Callable[[], Any], *, dies_with: int, patience: float) -> Ended:
-    """Fork, call `function` there and give what it returned, which must be JSON, or how the child died.
+def run_in_child(function: Callable[[], Any], *, expected_exit: int, patience: float) -> ChildResult:
+    """Fork and call `function`, which must return JSON.
 
-    ChildFailed, with the child's traceback, when it raised; also when it runs for more than `patience` seconds.
-    No other thread of this process may be using a database meanwhile.
+    The child may also exit with `expected_exit`. Raises ChildFailed, with the child's traceback, if it ends otherwise
+    or runs for more than `patience` seconds. No other thread of this process may use a database meanwhile.
     """
-    connections.close_all()  # a connection that lives on both sides of a fork serves neither
+    connections.close_all()  # a connection cannot be shared by both sides of a fork
     reader, writer = os.pipe()
     child = _fork()
     if child == 0:
         os.close(reader)
-        _be_the_child(function, writer)
+        _run_child(function, writer)
     os.close(writer)
     with os.fdopen(reader) as report, _reaped(child):
         text = _report(report, patience)
         code = _exit_code(child, patience)
     if code == 0:
-        return Ended(code, json.loads(text))
-    if code != dies_with:
-        raise ChildFailed(f"The child ended with {code} instead of {dies_with}:\n{text}")
-    return Ended(code)
+        return ChildResult(code, json.loads(text))
+    if code != expected_exit:
+        raise ChildFailed(f"The child exited with {code} instead of {expected_exit}:\n{text}")
+    return ChildResult(code)
 
 
 def _fork() -> int:
     with warnings.catch_warnings():
-        # Python 3.12 and later warn of other threads, such as a test runner's, which the child does not need.
+        # Python 3.12 and later warn about other threads, such as the test runner's. The child does not need them.
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
 
 
-def _be_the_child(function: Callable[[], Any], writer: int) -> None:
-    """Never returns: whatever happens, a child must not go on as a second test runner."""
+def _run_child(function: Callable[[], Any], writer: int) -> None:
+    """Call the function and exit. Never returns: the child must not continue as a second test runner."""
     code, text = RAISED, ""
     try:
         text = json.dumps(function())
         code = 0
-    except BaseException:  # noqa: BLE001 - KeyboardInterrupt too must not leave this function
+    except BaseException:  # noqa: BLE001  (KeyboardInterrupt, too, must not leave this function)
         text = traceback.format_exc()
     finally:
         with os.fdopen(writer, "w") as report:
@@ -77,7 +77,7 @@ def _be_the_child(function: Callable[[], Any], writer: int) -> None:
 
 
 def _report(report: TextIO, patience: float) -> str:
-    """What the child says before it closes its end of the pipe, be it by dying."""
+    """Read until the child closes its end of the pipe, which its exit does, too."""
     ready, _, _ = select.select([report], [], [], patience)
     if not ready:
         raise ChildFailed(f"A child was still running after {patience} s.")
@@ -86,6 +86,7 @@ def _report(report: TextIO, patience: float) -> str:
 
 @contextmanager
 def _reaped(child: int) -> Iterator[None]:
+    """Kill and reap the child if the block raises."""
     try:
         yield
     except BaseException:

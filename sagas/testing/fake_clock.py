@@ -1,4 +1,4 @@
-"""Time that passes when it is told to, and workers that work when they are told to."""
+"""A clock that tests turn forward, and workers that run on demand."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ A_YEAR = 366 * 86400.0
 
 
 class FakeClock:
-    """While it is in use, sagas of this process wait for nothing: `execute` and `wait` turn it forward instead.
+    """A context manager in which the sagas of this process do not wait: `execute` and `wait` turn the clock forward.
 
-    Use it in a `with` statement, in a process without workers. What an attempt may take stays real time, and so does
-    the time at which Django's own clock creates rows.
+    Use it in a process without workers. Timeouts of attempts, and the times that Django itself stores, stay real.
     """
 
     def __enter__(self) -> Self:
@@ -36,28 +35,28 @@ class FakeClock:
 
     @property
     def now(self) -> dt.datetime:
-        """The time it shows, aware, UTC."""
+        """The time that it shows, aware, in UTC."""
         return CLOCK.by_host()
 
     def advance(self, seconds: float = 0.0, **more: float) -> None:
-        """Turn it forward by so many seconds and whatever else timedelta takes: advance(hours=25)."""
+        """Turn it forward; takes seconds and the arguments of timedelta: advance(hours=25)."""
         CLOCK.ahead += dt.timedelta(seconds=seconds, **more).total_seconds()
 
 
 def drain(clock: FakeClock | None = None) -> int:
-    """Run all that is due, in this process, as workers would; with a clock, what waits too, one moment after another.
+    """Run all due executions in this process, as workers would; with a clock, also those that wait.
 
-    Returns how many times an execution was taken up. It works in a test's transaction, too.
+    Returns the number of claims. It also works inside a test's transaction.
     """
-    taken = 0
+    claims = 0
     while True:
         sent = time.monotonic()
         claimed = storage.claim_due(1, list(all_sagas()), worker=worker_name(), lease=get_settings().LEASE)
         if claimed:
             _advance(claimed[0], sent)
-            taken += 1
+            claims += 1
         elif clock is None or not _turn_to_next(clock):
-            return taken
+            return claims
 
 
 def _advance(execution: SagaExecution, sent: float) -> None:
@@ -65,11 +64,11 @@ def _advance(execution: SagaExecution, sent: float) -> None:
     try:
         runner.run(LeasedExecution(execution, saga, sent=sent, moment=execution.claimed_at))
     except LeaseLost:
-        return  # somebody else goes on with it
+        return  # another worker goes on with it
 
 
 def _turn_to_next(clock: FakeClock) -> bool:
-    """Turn the clock to when the next execution is due; False when none waits."""
+    """Turn the clock to the time at which the next execution is due; return False when none waits."""
     left = storage.due_in(A_YEAR, list(all_sagas()))
     if left < A_YEAR:
         clock.advance(left + 0.001)

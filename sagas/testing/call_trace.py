@@ -1,4 +1,4 @@
-"""Looks over the shoulder of each step: what it called, under which key, and how it ended."""
+"""A trace of each step function's calls: what it called, under which key, and how it ended."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from sagas.conf import get_settings
-from sagas.definition.saga import Saga, SagaStep, StepCall, StepContext
+from sagas.definition.context import StepContext
+from sagas.definition.saga import Saga, SagaStep, StepCall
 from sagas.definition.states import Direction, Outcome
 from sagas.engine.error_classification import classify
 from sagas.storage import database
 
-from .calls import Call
+from .providers import Call
 
 BEGUN, CALLED, RETURNED, RAISED = "begun", "called", "returned", "raised"
 
 
 @dataclass(frozen=True)
-class Note:
+class TraceEvent:
     """Something that happened in a call of a step's function.
 
-    `what` is begun, called (a provider), returned or raised. `own_key` tells that a provider's call came with the
-    step's idempotency key or one made of it, `taken_for_failed` that what was raised counts as "it did not happen".
+    `what` is begun, called (a provider), returned or raised. `own_key` says whether a call to a provider used the
+    step's idempotency key or one derived from it. `counts_as_failed` says whether the exception means "no effect".
     """
 
     saga_id: str
@@ -38,16 +39,16 @@ class Note:
     own_key: bool = True
     in_transaction: bool = False
     error_type: str = ""
-    taken_for_failed: bool = False
+    counts_as_failed: bool = False
 
     @property
     def function(self) -> str:
-        """How people call it: "action of charge"."""
+        """The function in words: "action of charge"."""
         return f"{self.direction} of {self.step}"
 
 
-class Witness:
-    """Writes its notes to a file, line by line, which outlives a process that dies."""
+class CallTrace:
+    """Writes its events to a file, one line each, so that they survive a killed process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -55,12 +56,12 @@ class Witness:
         self._context: StepContext | None = None
         self._direction = Direction.ACTION
 
-    def watched(self, saga: Saga) -> Saga:
-        """The same saga, with each function under watch."""
-        return saga.with_steps(self._watched_step(step) for step in saga)
+    def traced(self, saga: Saga) -> Saga:
+        """Return the saga with each of its functions traced."""
+        return saga.with_steps(self._traced_step(step) for step in saga)
 
-    def hear(self, call: Call) -> None:
-        """A provider is called by the function that runs just now."""
+    def add_call(self, call: Call) -> None:
+        """Add a provider's call to the function that runs now."""
         if self._context is None:
             return
         own = _keys_of(self._context)
@@ -73,17 +74,17 @@ class Witness:
             in_transaction=database.in_transaction(),
         )
 
-    def notes(self, saga_id: str) -> list[Note]:
-        """What was noted of this execution, in order."""
-        notes = (Note(**json.loads(line)) for line in self._path.read_text().splitlines())
-        return [note for note in notes if note.saga_id == saga_id]
+    def events(self, saga_id: str) -> list[TraceEvent]:
+        """Return the events of the execution, in order."""
+        events = (TraceEvent(**json.loads(line)) for line in self._path.read_text().splitlines())
+        return [event for event in events if event.saga_id == saga_id]
 
-    def _watched_step(self, step: SagaStep) -> SagaStep:
+    def _traced_step(self, step: SagaStep) -> SagaStep:
         functions = {"action": step.action, "compensation": step.compensation, "verify": step.verify}
-        watched = {
+        traced = {
             name: partial(self._call, Direction(name), function) for name, function in functions.items() if function
         }
-        return replace(step, **watched)  # type: ignore[arg-type]  # (each is a StepCall)
+        return replace(step, **traced)  # type: ignore[arg-type]  # (each is a StepCall)
 
     def _call(self, direction: Direction, function: StepCall, context: StepContext) -> Any:
         self._context, self._direction = context, direction
@@ -92,8 +93,8 @@ class Witness:
             returned = function(context)
         except BaseException as error:
             ended = classify(error, get_settings().UNCERTAIN_EXCEPTIONS)
-            plain = ended.outcome is Outcome.FAILED and not ended.refused and not ended.unavailable
-            self._write(RAISED, error_type=type(error).__name__, taken_for_failed=plain)
+            failed = ended.outcome is Outcome.FAILED and not ended.refused and not ended.unavailable
+            self._write(RAISED, error_type=type(error).__name__, counts_as_failed=failed)
             raise
         else:
             self._write(RETURNED)
@@ -104,11 +105,11 @@ class Witness:
     def _write(self, what: str, **details: Any) -> None:
         if self._context is None:
             return
-        note = Note(self._context.saga_id, self._context.step, self._direction.value, what, **details)
-        # One write, so that nothing of it is lost with the process.
+        event = TraceEvent(self._context.saga_id, self._context.step, self._direction.value, what, **details)
+        # One write, so that a killed process leaves no half line.
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND)
         try:
-            os.write(handle, (json.dumps(asdict(note)) + "\n").encode())
+            os.write(handle, (json.dumps(asdict(event)) + "\n").encode())
         finally:
             os.close(handle)
 
