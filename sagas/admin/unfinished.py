@@ -52,7 +52,7 @@ def unfinished_of(name: str, found: Sequence[InFlight], unregistered_since: dt.d
     mine = [each for each in found if each.saga_name == name]
     counts: Counter[str] = Counter()
     for each in mine:
-        counts[each.gone] += each.count
+        counts[each.missing_step] += each.count
     url = _list(saga=name, state=sorted(UNFINISHED))
     stranded = [Stranded(step, n, _list(saga=name, stranded=step)) for step, n in sorted(counts.items()) if step]
     return Unfinished(name, counts.total(), url, stranded, unregistered_since)
@@ -62,7 +62,7 @@ def stranded_without(step: str, executions: ExecutionQuerySet) -> ExecutionQuery
     """Filter the examined ones whose first planned step without a definition is this one."""
     stranded = Q(pk__in=[])
     for each in sampled():
-        if each.gone == step:
+        if each.missing_step == step:
             stranded |= Q(saga_name=each.saga_name, plan_as_text=each.plan)
     return executions.alias(plan_as_text=Cast("plan", TextField())).filter(stranded, pk__in=_first())
 

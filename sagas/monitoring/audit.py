@@ -1,4 +1,4 @@
-"""Whether an execution's row is what its history gives (promise 15), a sentence for each place where it is not."""
+"""Audit of a history: does the row of an execution follow from its history?"""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from sagas.presentation.execution_view import ExecutionView
 from sagas.storage import database
 
 Kind = SagaEvent.Kind
-BATCH = 50  # rows of a quarter of a megabyte, at worst
+CHUNK = 50  # a row has at most a quarter of a megabyte
 TRIES = 20
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look at one execution brought: its violations and, where it could not be folded, why."""
+    """The audit of one execution: what is wrong, one sentence each, and why it could not be replayed, if so."""
 
     saga_id: str
     saga_name: str
@@ -39,17 +39,17 @@ class Finding:
 
 
 def examine(executions: ExecutionQuerySet) -> Iterator[Finding]:
-    """A finding for each of them, in the order of their ids; what moves or is deleted meanwhile is borne."""
-    for keys in _batches(executions):
-        sound = _sound_at_first_sight(keys)
+    """Audit the executions, in the order of their primary keys; they may change or disappear meanwhile."""
+    for keys in _chunks(executions):
+        clean = _clean_findings(keys)
         for key in keys:
-            finding = sound.get(key) or _look_closely(key)
+            finding = clean.get(key) or _examine_again(key)
             if finding:
                 yield finding
 
 
 def load_whole(keys: Sequence[int]) -> list[ExecutionView]:
-    """Load these executions, by primary key, with the step runs and events of all runs; each row before its history."""
+    """Load executions with the step runs and events of all their runs; each row is read before its history."""
     rows = list(_executions().filter(pk__in=keys))
     runs, events = defaultdict(list), defaultdict(list)
     for run in StepRun.objects.using(database.alias()).filter(execution_id__in=keys).order_by("sequence"):
@@ -60,52 +60,51 @@ def load_whole(keys: Sequence[int]) -> list[ExecutionView]:
 
 
 def violations_of(saga: Saga, view: ExecutionView) -> list[str]:
-    """Where row and history disagree by this definition, and what in the history cannot have happened."""
-    found = [*_violations_of_order(view), *_order_of_undos(view)]
+    """Return where row and history disagree under this definition, and what is impossible in the history."""
+    found = [*_violations_of_order(view), *_order_of_compensations(view)]
     try:
-        return [*found, *_violations_of_fold(saga, view)]
-    except Exception as error:  # noqa: BLE001  (falsified rows may raise anything; the text may be personal)
-        return [*found, f"its history cannot be folded ({type(error).__name__})"]
+        return [*found, *_violations_of_replay(saga, view)]
+    except Exception as error:  # noqa: BLE001  (tampered rows may raise anything; the message may be personal)
+        return [*found, f"its history cannot be replayed ({type(error).__name__})"]
 
 
-def _batches(executions: ExecutionQuerySet) -> Iterator[list[int]]:
+def _chunks(executions: ExecutionQuerySet) -> Iterator[list[int]]:
     last = 0
-    while keys := list(executions.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH]):
+    while keys := list(executions.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         yield keys
         last = keys[-1]
 
 
-def _sound_at_first_sight(keys: Sequence[int]) -> dict[int, Finding]:
-    """Findings of those without violations; rows and histories are not read in the same moment."""
+def _clean_findings(keys: Sequence[int]) -> dict[int, Finding]:
+    """Return the findings without violations; the others may only have changed between row and history."""
     try:
         findings = {view.execution.pk: _finding(view) for view in load_whole(keys)}
     except DatabaseError:
         raise
-    except Exception:  # noqa: BLE001  (what is wrong with one row must not hide the others)
+    except Exception:  # noqa: BLE001  (one unreadable row must not hide the others)
         return {}
     return {key: finding for key, finding in findings.items() if not finding.violations}
 
 
-def _look_closely(key: int) -> Finding | None:
-    """The finding on one whose row and history were read while it stood still; None when it is gone."""
+def _examine_again(key: int) -> Finding | None:
+    """Audit one execution whose row did not change while its history was read; None if it is gone."""
     names = _executions().filter(pk=key).values_list("saga_id", "saga_name").first()
     if names is None:
         return None
     try:
         for _ in range(TRIES):
             views = load_whole([key])
-            if all(map(_stood_still, views)):
+            if all(map(_is_unchanged, views)):
                 return _finding(views[0]) if views else None
     except DatabaseError:
         raise
     except Exception as error:  # noqa: BLE001  (as above)
         return Finding(*names, [f"its row or its history cannot be read ({type(error).__name__})"])
-    return Finding(*names, unverifiable="it moves too fast to be read")
+    return Finding(*names, unverifiable="it changes too fast to be read")
 
 
-def _stood_still(view: ExecutionView) -> bool:
-    """Whether row and history are of one moment: whatever is added to the history, but for remarks, raises the row's
-    version."""
+def _is_unchanged(view: ExecutionView) -> bool:
+    """Whether row and history belong together: every new entry of the history, but for notes, raises the version."""
     return _executions().filter(pk=view.execution.pk, version=view.execution.version).exists()
 
 
@@ -120,64 +119,64 @@ def _executions() -> models.QuerySet[SagaExecution]:
 
 
 def _finding(view: ExecutionView) -> Finding:
-    """What today's definitions say of it; without its own, only what holds for every saga is looked at."""
-    execution = view.execution
-    saga = all_sagas().get(execution.saga_name)
-    unverifiable = _why_not(saga, execution)
-    known = saga is not None and not unverifiable
-    violations = violations_of(saga, view) if saga and known else list(_violations_of_order(view))
-    return Finding(execution.saga_id, execution.saga_name, violations, unverifiable)
+    """Audit with the registered definition; without one, check only what holds for every saga."""
+    execution, saga = view.execution, view.saga
+    unverifiable = _why_unverifiable(saga, execution)
+    if saga is None or unverifiable:
+        return Finding(execution.saga_id, execution.saga_name, list(_violations_of_order(view)), unverifiable)
+    return Finding(execution.saga_id, execution.saga_name, violations_of(saga, view))
 
 
-def _why_not(saga: Saga | None, execution: SagaExecution) -> str:
+def _why_unverifiable(saga: Saga | None, execution: SagaExecution) -> str:
     if saga is None:
         return f"no saga named {execution.saga_name!r} is registered here"
-    gone = next((name for name in execution.plan if saga.step(name) is None), "")
-    return f"it was planned with the step {gone!r}, which {saga.name} does not define any more" if gone else ""
+    missing = next((name for name in execution.plan if saga.step(name) is None), "")
+    return f"its plan has the step {missing!r}, which {saga.name} no longer defines" if missing else ""
 
 
 def _violations_of_order(view: ExecutionView) -> Iterator[str]:
-    """What holds for each run of each saga, whatever its definition."""
-    yield from _runs_that_never_began(view)
+    """Yield violations of what holds for every saga, whatever its definition."""
+    yield from _runs_without_start(view)
     yield from _order_of_versions(view)
     for key in dict.fromkeys((run.run, run.step, run.direction) for run in view.step_runs):
         attempts = [run.attempt for run in view.step_runs if (run.run, run.step, run.direction) == key]
         if attempts != list(range(1, len(attempts) + 1)):
             yield f"the attempts of {key[1]} ({key[2]}) in run {key[0]} are numbered {attempts}"
-    strange = [run.step for run in view.current_step_runs if run.step not in view.execution.plan]
-    if strange:
-        yield f"there are attempts of what was never planned: {', '.join(dict.fromkeys(strange))}"
+    unplanned = [run.step for run in view.current_step_runs if run.step not in view.execution.plan]
+    if unplanned:
+        yield f"there are attempts of steps that are not in the plan: {', '.join(dict.fromkeys(unplanned))}"
 
 
-def _runs_that_never_began(view: ExecutionView) -> Iterator[str]:
-    """Each run after the first begins with a retry, and nothing belongs to any other."""
-    began = [event.data["run"] for event in (view.events or ()) if event.kind == Kind.RETRY and "run" in event.data]
+def _runs_without_start(view: ExecutionView) -> Iterator[str]:
+    """Check that each run after the first began with a retry, and that no entry belongs to another run."""
+    events = view.events or ()
+    began = [event.data["run"] for event in events if event.kind == Kind.RETRY and "run" in event.data]
     if began != list(range(2, view.execution.run + 1)):
-        yield f"the row is in run {view.execution.run}, the retries began the runs {began}"
-    known = {1, *began}
-    lost = sorted(({run.run for run in view.step_runs} | {event.run for event in view.events or ()}) - known)
-    if lost:
-        yield f"the history has entries of the runs {lost}, which never began"
+        yield f"the row is in run {view.execution.run}, but the retries began the runs {began}"
+    strays = sorted(({run.run for run in view.step_runs} | {event.run for event in events}) - {1, *began})
+    if strays:
+        yield f"the history has entries of the runs {strays}, which never began"
 
 
 def _order_of_versions(view: ExecutionView) -> Iterator[str]:
-    """Versions go on, and runs with them; a lost lease is put down by its finder, who may be late.
+    """Check that versions and runs only grow.
 
-    A remark has the version that its writer saw, which may be behind by then.
+    Two kinds of events may be late: a lost lease, which its finder writes, and a note, which has the version that its
+    author saw.
     """
-    moves = [event for event in (view.events or ()) if event.kind not in NOTES]
-    events = [event for event in moves if event.kind != Kind.LOST_LEASE]
+    events = [event for event in view.events or () if event.kind not in NOTES and event.kind != Kind.LOST_LEASE]
     if any(before > after for before, after in pairwise(event.version for event in events)):
-        yield f"the events' versions {[event.version for event in events]} go back"
+        yield f"the versions of the events decrease: {[event.version for event in events]}"
     rows = [(run.sequence, run.run) for run in view.step_runs] + [(event.version, event.run) for event in events]
     if any(before[1] > after[1] for before, after in pairwise(sorted(rows))):
-        yield "what happened in one run has a later version than what happened in the next"
+        yield "an entry of one run has a later version than an entry of the next run"
     last = max([version for version, _ in rows], default=0)
     if last > view.execution.version:
-        yield f"the history has version {last}, the row only {view.execution.version}"
+        yield f"the history has version {last}, but the row has {view.execution.version}"
 
 
-def _violations_of_fold(saga: Saga, view: ExecutionView) -> Iterator[str]:
+def _violations_of_replay(saga: Saga, view: ExecutionView) -> Iterator[str]:
+    """Compare the row with what a replay of the history gives."""
     execution = view.execution
     replayed = replay(saga, execution, view.current_step_runs, view.current_events)
     yield from replayed.objections
@@ -193,22 +192,22 @@ def _violations_of_fold(saga: Saga, view: ExecutionView) -> Iterator[str]:
 
 
 def _difference(column: str, value: Any, stored: Any) -> str:
-    """The reason for a hold is in people's words, which may be personal."""
+    """Describe a difference; the reason of a hold is left out, because it may be personal."""
     if column != "held":
         return f"the history gives {column} {_plain(value)}, the row has {_plain(stored)}"
     if value and stored:
-        return "the history gives another reason to hold it than the row"
-    return f"by the history it is {'held' if value else 'not held'}, by the row it is{' held' if stored else ' not'}"
+        return "the history gives another reason for the hold than the row"
+    return f"the history says that it is {'held' if value else 'not held'}, the row does not"
 
 
 def _plain(value: Any) -> str:
     return repr(str(value)) if isinstance(value, str) else repr(value)
 
 
-def _order_of_undos(view: ExecutionView) -> Iterator[str]:
-    """The undos of a run begin in strict reverse order."""
+def _order_of_compensations(view: ExecutionView) -> Iterator[str]:
+    """Check that the compensations of a run began in reverse order."""
     runs, plan = view.current_step_runs, list(view.execution.plan)
     firsts = list(dict.fromkeys(run.step for run in runs if run.direction == Direction.COMPENSATION))
     places = [plan.index(name) for name in firsts if name in plan]
     if any(before <= after for before, after in pairwise(places)):
-        yield f"the undos began in the order {', '.join(firsts)}"
+        yield f"the compensations began in the order {', '.join(firsts)}"

@@ -1,4 +1,4 @@
-"""System checks: settings that cannot work, and those that will hurt."""
+"""System checks: errors for settings that cannot work, warnings for settings that will cause trouble."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ OLDEST_SQLITE = (3, 35)
 
 @register("sagas")
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """settings.SAGAS holds what we know, and nothing else."""
+    """Check the keys and values of settings.SAGAS."""
     return [Error(problem, hint="See Settings in docs/REFERENCE.md.", id="sagas.E001") for problem in conf.problems()]
 
 
 @register("sagas")
 def check_time_zones(**_: Any) -> list[CheckMessage]:
-    """Leases are compared with UTC, on SQLite as text."""
+    """Check that times are stored in UTC: leases are compared with it, on SQLite as text."""
     if settings.USE_TZ and not connections[database.alias()].settings_dict.get("TIME_ZONE"):
         return []
-    hint = f"Set USE_TZ = True, and no TIME_ZONE in DATABASES[{database.alias()!r}]."
-    return [Error("Times of sagas are stored in UTC, which these settings rule out.", hint=hint, id="sagas.E004")]
+    hint = f"Set USE_TZ = True and remove TIME_ZONE from DATABASES[{database.alias()!r}]."
+    return [Error("Sagas store times in UTC, but these settings use another time zone.", hint=hint, id="sagas.E004")]
 
 
 @register("sagas")
 def check_steps_fit_the_lease(**_: Any) -> list[CheckMessage]:
-    """Transactional steps are cut off at a third of the lease, which nobody can renew for them."""
+    """Check the timeouts of transactional steps, which end at a third of the lease."""
     if conf.problems():
         return []
     most = conf.get_settings().LEASE / 3
@@ -60,14 +60,14 @@ def check_steps_fit_the_lease(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_cluster(**_: Any) -> list[CheckMessage]:
-    """Where django-q2 is installed, one of its clusters runs sagas, and in a way that it can."""
+    """Check that a django-q2 cluster, if django-q2 is installed, runs sagas, and can run them."""
     if not apps.is_installed("django_q") or conf.problems():
         return []
     if conf.saga_cluster() is None:
         return [
             checks.Warning(
-                "No cluster in Q_CLUSTER has the broker of sagas, so no worker will run any.",
-                hint=f"Set Q_CLUSTER['broker_class'] = {conf.BROKER!r}, or do so for one of its ALT_CLUSTERS.",
+                "No cluster in Q_CLUSTER has the broker of sagas, so no worker runs sagas.",
+                hint=f"Set Q_CLUSTER['broker_class'] = {conf.BROKER!r} there or in one of its ALT_CLUSTERS.",
                 id="sagas.W005",
             )
         ]
@@ -75,12 +75,12 @@ def check_cluster(**_: Any) -> list[CheckMessage]:
 
 
 def _check_pool() -> list[CheckMessage]:
-    """Verified: 3 of 200 tasks ran, and answers came back on another process's connection."""
+    """Check for a connection pool. With one, 3 of 200 tasks ran, and replies arrived in other processes."""
     if not connections[database.alias()].settings_dict.get("OPTIONS", {}).get("pool"):
         return []
-    problem = "A connection pool of psycopg does not survive the fork by which django-q2 makes its workers."
+    problem = "django-q2 forks its workers, and the connection pool of psycopg does not survive a fork."
     hint = (
-        f"Take 'pool' out of DATABASES[{database.alias()!r}]['OPTIONS'] where workers run, and set CONN_MAX_AGE = None."
+        f"Remove 'pool' from DATABASES[{database.alias()!r}]['OPTIONS'] where workers run, and set CONN_MAX_AGE = None."
     )
     return [Error(problem, hint=hint, id="sagas.E005")]
 
@@ -89,18 +89,18 @@ def _check_lease() -> list[CheckMessage]:
     lease = conf.get_settings().LEASE
     if lease >= SHORTEST_LEASE:
         return []
-    problem = f"SAGAS['LEASE'] is {lease:g} s: a pause of a worker, such as a slow commit, costs it its sagas."
+    problem = f"SAGAS['LEASE'] is {lease:g} s: a worker that pauses in a slow commit may lose its leases."
     return [checks.Warning(problem, hint=f"Set it to {SHORTEST_LEASE:g} or more.", id="sagas.W006")]
 
 
 @register(Tags.database)
 def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """The database of the executions can keep the promises, and today's code can go on with what is in it."""
+    """Check the executions' database, and that the code can continue the unfinished executions."""
     if not databases or database.alias() not in databases:
         return []
     here = connections[database.alias()]
     if here.vendor not in ("sqlite", "postgresql"):
-        problem = f"Sagas run on SQLite or PostgreSQL, not on {here.vendor}."
+        problem = f"Sagas require SQLite or PostgreSQL, not {here.vendor}."
         return [Error(problem, hint=f"Change DATABASES[{database.alias()!r}].", id="sagas.E003")]
     found = _check_sqlite(here) if here.vendor == "sqlite" else []
     return [*found, *_check_connections_are_kept(here), *_check_enough_connections(here), *_check_stranded(here)]
@@ -126,7 +126,7 @@ def _check_connections_are_kept(here: Any) -> list[CheckMessage]:
         return []
     return [
         checks.Warning(
-            "CONN_MAX_AGE is 0, so connections are opened again and again, which doubles the cost of a saga.",
+            "CONN_MAX_AGE is 0, so every request opens a new connection, which doubles the cost of a saga.",
             hint=f"Set DATABASES[{database.alias()!r}]['CONN_MAX_AGE'] = None.",
             id="sagas.W003",
         )
@@ -134,7 +134,7 @@ def _check_connections_are_kept(here: Any) -> list[CheckMessage]:
 
 
 def _check_enough_connections(here: Any) -> list[CheckMessage]:
-    """A connection for each thread of each worker and for three more, the pusher's three, and a few for people."""
+    """Check that PostgreSQL allows a connection for each thread, three more for each worker, and six for others."""
     cluster = conf.saga_cluster() if apps.is_installed("django_q") and not conf.problems() else None
     if cluster is None or here.vendor != "postgresql":
         return []
@@ -153,16 +153,16 @@ def _check_enough_connections(here: Any) -> list[CheckMessage]:
 
 
 def _check_stranded(here: Any) -> list[CheckMessage]:
-    """Executions in flight that were planned with a step which today's definitions do not have (promise 14)."""
+    """Check for unfinished executions whose plan has a step that is not defined any more."""
     if SagaExecution._meta.db_table not in here.introspection.table_names():
         return []
     found = health.in_flight(SagaExecution.objects.using(here.alias).unfinished())
-    return [_stranded(each.saga_name, each.gone, each.count) for each in found if each.gone]
+    return [_stranded(each.saga_name, each.missing_step, each.count) for each in found if each.missing_step]
 
 
 def _stranded(saga_name: str, step: str, count: int) -> CheckMessage:
     return checks.Warning(
-        f"{count} unfinished executions of {saga_name!r} were planned with step {step!r}, which is not defined here.",
-        hint="They will be held. Define the step until they have ended.",
+        f"{count} unfinished executions of {saga_name!r} have the step {step!r}, which is not defined here.",
+        hint="They will be held. Keep the step defined until they have ended.",
         id="sagas.W004",
     )

@@ -1,4 +1,4 @@
-"""Whether the installation is fit to run sagas: what a person on call would look at, in order."""
+"""Health of the installation: the checks of `saga_doctor`, in order."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sagas.models import SagaExecution, SagaWorker
 from sagas.models.querysets import ago
 from sagas.storage import database
 
-CLOCKS_APART = 5.0
-WAITS_TOO_LONG = 10.0
-NO_NEWS = 3600.0
+MAX_CLOCK_DIFFERENCE = 5.0
+OVERDUE_AFTER = 10.0
+FORGOTTEN_AFTER = 3600.0
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -34,7 +34,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: how it is, in a sentence, and what to do about it."""
+    """Result of one check: a sentence, and the cure if there is a problem."""
 
     subject: str
     level: Level
@@ -44,36 +44,36 @@ class Finding:
 
 @dataclass(frozen=True)
 class InFlight:
-    """Unfinished executions of a saga with one plan, as its JSON, and the first step of it that today's code lacks."""
+    """Unfinished executions of one saga and plan (JSON); `missing_step` is not defined any more."""
 
     saga_name: str
     plan: str
     count: int
-    gone: str
+    missing_step: str
 
 
 def in_flight(executions: models.QuerySet[SagaExecution]) -> list[InFlight]:
-    """These unfinished executions, by saga and plan; those with a step that is gone will be held (promise 14)."""
-    # As text, for one plan that cannot be read would hide the others.
+    """Group unfinished executions by saga and plan; those with a missing step will be held."""
+    # As text: parsing would fail for all of them if one plan is unreadable.
     plan = Cast("plan", models.TextField())
     rows = executions.order_by("saga_name").values_list("saga_name", plan).annotate(count=models.Count("id"))
-    return [InFlight(name, plan, count, _gone(name, plan)) for name, plan, count in rows]
+    return [InFlight(name, plan, count, _missing_step(name, plan)) for name, plan, count in rows]
 
 
 def examine() -> list[Finding]:
-    """All findings; a database that cannot be asked is the last of them."""
+    """Run all checks and return their findings; stop when the database is not available."""
     found: list[Finding] = []
-    for look in LOOKS:
+    for check in CHECKS:
         try:
-            found.extend(look())
+            found.extend(check())
         except DatabaseError as error:
-            sentence = f"The database cannot be asked: {_first_line(error)}."
-            return [*found, Finding("database", Level.BROKEN, sentence, "Bring it up, and run the migrations.")]
+            sentence = f"The database is not available: {_first_line(error)}."
+            return [*found, Finding("database", Level.BROKEN, sentence, "Start it and run the migrations.")]
     return found
 
 
-def _gone(saga_name: str, plan: str) -> str:
-    """The first planned step that is not defined any more, "" if there is none."""
+def _missing_step(saga_name: str, plan: str) -> str:
+    """Return the plan's first step that is not defined, or ""."""
     saga = all_sagas().get(saga_name)
     return next((step for step in _steps(plan) if saga is None or saga.step(step) is None), "")
 
@@ -91,14 +91,14 @@ def _first_line(error: Exception) -> str:
 
 
 def _settings() -> Iterator[Finding]:
-    """What `manage.py check` finds, with the database; what the project has silenced it does not want to hear."""
+    """Report what `manage.py check --database` finds, without the checks that the project silenced."""
     ours = [found for found in checks.run_checks(databases=[database.alias()]) if str(found.id).startswith("sagas.")]
     messages = [message for message in ours if not message.is_silenced()]
     for message in messages:
         level = Level.BROKEN if message.level >= checks.ERROR else Level.WARNING
         yield Finding("settings", level, f"{message.msg} ({message.id})", str(message.hint or ""))
     if not messages:
-        yield Finding("settings", Level.OK, "The system checks of sagas find nothing.")
+        yield Finding("settings", Level.OK, "The system checks find no problems.")
 
 
 def _database() -> Iterator[Finding]:
@@ -109,16 +109,16 @@ def _database() -> Iterator[Finding]:
 
 
 def _clocks() -> Iterator[Finding]:
-    # One row, also where there is no execution.
+    # An aggregate returns one row, even if there is no execution.
     nothing = SagaExecution.objects.using(database.alias()).filter(pk=0)
     before = timezone.now()
     now = nothing.aggregate(now=Coalesce(models.Max("created_at"), Now(output_field=models.DateTimeField())))["now"]
     apart = abs((now - before).total_seconds())
-    if apart > CLOCKS_APART:
-        sentence = f"This host's clock and the database's are {apart:.0f} s apart; leases go by the database's."
-        yield Finding("clocks", Level.WARNING, sentence, "Let both follow the same time server.")
+    if apart > MAX_CLOCK_DIFFERENCE:
+        sentence = f"The clocks of this host and of the database differ by {apart:.0f} s; leases use the database's."
+        yield Finding("clocks", Level.WARNING, sentence, "Synchronize both with the same time server.")
     else:
-        yield Finding("clocks", Level.OK, "This host's clock and the database's agree.")
+        yield Finding("clocks", Level.OK, "The clocks of this host and of the database agree.")
 
 
 def _workers() -> Iterator[Finding]:
@@ -126,36 +126,36 @@ def _workers() -> Iterator[Finding]:
     alive = workers.filter(seen_at__gte=ago(SagaWorker.UNSEEN))
     count = alive.count()
     if count:
-        yield from _living(alive, count)
+        yield from _running(alive, count)
     else:
         level = Level.BROKEN if _late() else Level.WARNING
-        yield Finding("workers", level, "No worker is alive.", "Start manage.py saga_workers.")
-    gone = workers.filter(seen_at__gte=ago(NO_NEWS)).count() - count
+        yield Finding("workers", level, "No worker is running.", "Start manage.py saga_workers.")
+    gone = workers.filter(seen_at__gte=ago(FORGOTTEN_AFTER)).count() - count
     if gone > 0:
         words = ngettext(
-            "%(count)d worker has not been seen for %(seconds)d s.",
-            "%(count)d workers have not been seen for %(seconds)d s.",
+            "%(count)d worker has not reported for %(seconds)d s.",
+            "%(count)d workers have not reported for %(seconds)d s.",
             gone,
         )
         sentence = words % {"count": gone, "seconds": SagaWorker.UNSEEN}
-        yield Finding("workers", Level.WARNING, sentence, "Were they killed, or do they not reach the database?")
+        yield Finding("workers", Level.WARNING, sentence, "Check whether they run and reach the database.")
 
 
-def _living(alive: models.QuerySet[SagaWorker], count: int) -> Iterator[Finding]:
+def _running(alive: models.QuerySet[SagaWorker], count: int) -> Iterator[Finding]:
     of = alive.aggregate(running=models.Sum("running"), free=models.Sum("free"), stuck=models.Sum("stuck"))
     words = ngettext(
-        "%(count)d worker is alive; sagas in hand: %(running)d, free threads: %(free)d.",
-        "%(count)d workers are alive; sagas in hand: %(running)d, free threads: %(free)d.",
+        "%(count)d worker is running; sagas: %(running)d, free threads: %(free)d.",
+        "%(count)d workers are running; sagas: %(running)d, free threads: %(free)d.",
         count,
     )
     yield Finding("workers", Level.OK, words % {"count": count, **of})
     if of["stuck"]:
         words = ngettext(
-            "%(stuck)d thread is stuck in a step that does not come back.",
-            "%(stuck)d threads are stuck in steps that do not come back.",
+            "%(stuck)d thread is stuck in a step that does not return.",
+            "%(stuck)d threads are stuck in steps that do not return.",
             of["stuck"],
         )
-        yield Finding("workers", Level.WARNING, words % of, "Give what such a step calls a time-out of its own.")
+        yield Finding("workers", Level.WARNING, words % of, "Set a timeout on the calls that the step makes.")
 
 
 def _work() -> Iterator[Finding]:
@@ -166,39 +166,39 @@ def _work() -> Iterator[Finding]:
             "%(count)d sagas have been due for more than %(seconds)d s.",
             late,
         )
-        sentence = words % {"count": late, "seconds": WAITS_TOO_LONG}
-        yield Finding("work", Level.WARNING, sentence, "Add workers or threads, or look why they do not take them.")
+        sentence = words % {"count": late, "seconds": OVERDUE_AFTER}
+        yield Finding("work", Level.WARNING, sentence, "Add workers or threads, or check why none claims them.")
     else:
-        yield Finding("work", Level.OK, "Nothing that is due waits.")
+        yield Finding("work", Level.OK, "No saga is overdue.")
 
 
 def _late() -> int:
-    return SagaExecution.objects.using(database.alias()).of_sagas(all_sagas()).due(WAITS_TOO_LONG).count()
+    return SagaExecution.objects.using(database.alias()).of_sagas(all_sagas()).due(OVERDUE_AFTER).count()
 
 
 def _leases() -> Iterator[Finding]:
     executions = SagaExecution.objects.using(database.alias())
-    lost = executions.leased_rows().filter(due_at__lt=ago(WAITS_TOO_LONG)).count()
+    lost = executions.leased_rows().filter(due_at__lt=ago(OVERDUE_AFTER)).count()
     if lost:
         words = ngettext(
-            "%(count)d saga was in the hands of a process that died, and nobody has gone on with it.",
-            "%(count)d sagas were in the hands of processes that died, and nobody has gone on with them.",
+            "%(count)d saga has lost its worker and has not been recovered.",
+            "%(count)d sagas have lost their workers and have not been recovered.",
             lost,
         )
-        cure = "A worker that knows the saga takes it over by itself."
+        cure = "A running worker that has the saga registered recovers it."
         yield Finding("leases", Level.WARNING, words % {"count": lost}, cure)
     else:
-        yield Finding("leases", Level.OK, "No lease has run out unnoticed.")
+        yield Finding("leases", Level.OK, "No lease has expired.")
 
 
 def _attention() -> Iterator[Finding]:
-    """Sagas that wait for a person are the business's news, not the installation's."""
+    """Report how many sagas need attention; that is no fault of the installation, so the level is OK."""
     count = SagaExecution.objects.using(database.alias()).needing_attention().count()
-    words = ngettext("%(count)d saga waits for a person.", "%(count)d sagas wait for a person.", count)
-    yield Finding("attention", Level.OK, words % {"count": count} if count else "No saga waits for a person.")
+    words = ngettext("%(count)d saga needs attention.", "%(count)d sagas need attention.", count)
+    yield Finding("attention", Level.OK, words % {"count": count} if count else "No saga needs attention.")
 
 
-LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _database,
     _settings,
     _clocks,

@@ -1,4 +1,4 @@
-"""saga_doctor tells whether the installation is fit to run sagas, and exits with 0, 1 or 2."""
+"""saga_doctor reports problems of the installation and exits with 0, 1 or 2."""
 
 import json
 import re
@@ -15,25 +15,25 @@ from tests.commands.conftest import BOOKING
 pytestmark = pytest.mark.django_db
 
 VERSION = re.compile(r"(SQLite|PostgreSQL) [\d.]+ answers\.")
-NO_WORKER = "! workers: No worker is alive. Start manage.py saga_workers."
+NO_WORKER = "! workers: No worker is running. Start manage.py saga_workers."
 HEALTHY = [
     "✓ database: DATABASE VERSION answers.",
-    "✓ settings: The system checks of sagas find nothing.",
-    "✓ clocks: This host's clock and the database's agree.",
-    "✓ workers: 1 worker is alive; sagas in hand: 3, free threads: 5.",
-    "✓ work: Nothing that is due waits.",
-    "✓ leases: No lease has run out unnoticed.",
-    "✓ attention: No saga waits for a person.",
+    "✓ settings: The system checks find no problems.",
+    "✓ clocks: The clocks of this host and of the database agree.",
+    "✓ workers: 1 worker is running; sagas: 3, free threads: 5.",
+    "✓ work: No saga is overdue.",
+    "✓ leases: No lease has expired.",
+    "✓ attention: No saga needs attention.",
 ]
 
 
-def plainly(lines):
+def without_version(lines):
     return [VERSION.sub("DATABASE VERSION answers.", line) for line in lines]
 
 
 @pytest.fixture
 def worker():
-    """Put down a worker as it reports itself: worker(seen=90, stuck=1)."""
+    """Store a worker's report: worker(seen=90, stuck=1)."""
 
     def report(seen=0.0, **values):
         number = SagaWorker.objects.count() + 1
@@ -47,7 +47,7 @@ def worker():
 
 @pytest.fixture
 def overdue():
-    """Queue a saga that has been due for so many seconds."""
+    """Queue a saga that has been due for some seconds."""
 
     def queue(saga_id="b-1", seconds=30.0, **values):
         get_saga_orchestrator().start(saga_id, "create_booking", context=BOOKING)
@@ -58,7 +58,7 @@ def overdue():
 
 
 def warnings(said):
-    """The lines that are not about something healthy."""
+    """Return the lines about problems."""
     return [line for line in said.lines if not line.startswith("✓")]
 
 
@@ -67,11 +67,11 @@ def test_a_healthy_installation(command, worker):
 
     said = command("saga_doctor")
 
-    assert plainly(said.lines) == HEALTHY
+    assert without_version(said.lines) == HEALTHY
     assert said.code == 0
 
 
-def test_an_installation_without_workers_gets_a_warning(command):
+def test_an_installation_without_workers_is_a_warning(command):
     said = command("saga_doctor")
 
     assert warnings(said) == [NO_WORKER]
@@ -85,60 +85,57 @@ def test_no_worker_while_work_is_due_is_broken(command, overdue):
     said = command("saga_doctor")
 
     assert warnings(said) == [
-        "✗ workers: No worker is alive. Start manage.py saga_workers.",
-        "! work: 1 saga has been due for more than 10 s. Add workers or threads, or look why they do not take them.",
+        "✗ workers: No worker is running. Start manage.py saga_workers.",
+        "! work: 1 saga has been due for more than 10 s. Add workers or threads, or check why none claims them.",
     ]
     assert said.code == 2
 
 
-def test_a_worker_that_was_not_seen_for_a_minute_counts_for_nothing(command, worker):
+def test_a_worker_that_has_not_reported_for_a_minute_is_a_warning(command, worker):
     worker(seen=90)
 
     said = command("saga_doctor")
 
     assert warnings(said) == [
         NO_WORKER,
-        "! workers: 1 worker has not been seen for 60 s. Were they killed, or do they not reach the database?",
+        "! workers: 1 worker has not reported for 60 s. Check whether they run and reach the database.",
     ]
     assert said.code == 1
 
 
-def test_of_several_workers_some_may_be_gone(command, worker):
+def test_running_and_missing_workers_are_counted(command, worker):
     for seen in (0, 0, 90, 120):
         worker(seen=seen)
 
     said = command("saga_doctor")
 
-    assert said.lines[3] == "✓ workers: 2 workers are alive; sagas in hand: 6, free threads: 10."
+    assert said.lines[3] == "✓ workers: 2 workers are running; sagas: 6, free threads: 10."
     assert warnings(said) == [
-        "! workers: 2 workers have not been seen for 60 s. Were they killed, or do they not reach the database?"
+        "! workers: 2 workers have not reported for 60 s. Check whether they run and reach the database."
     ]
     assert said.code == 1
 
 
-def test_a_worker_that_has_been_gone_for_an_hour_is_no_news(command, worker):
+def test_a_worker_missing_for_an_hour_is_not_reported(command, worker):
     worker()
     worker(seen=3700)
 
-    assert plainly(command("saga_doctor").lines) == HEALTHY
+    assert without_version(command("saga_doctor").lines) == HEALTHY
 
 
-def test_threads_that_are_stuck_are_a_warning(command, worker):
+def test_stuck_threads_are_a_warning(command, worker):
     worker(stuck=1)
     worker()
 
     said = command("saga_doctor")
 
     assert warnings(said) == [
-        (
-            "! workers: 1 thread is stuck in a step that does not come back. "
-            "Give what such a step calls a time-out of its own."
-        )
+        ("! workers: 1 thread is stuck in a step that does not return. Set a timeout on the calls that the step makes.")
     ]
     assert said.code == 1
 
 
-def test_work_that_waits_although_workers_are_alive_is_a_warning(command, worker, overdue):
+def test_overdue_sagas_are_a_warning(command, worker, overdue):
     worker()
     overdue("b-1")
     overdue("b-2")
@@ -147,12 +144,12 @@ def test_work_that_waits_although_workers_are_alive_is_a_warning(command, worker
     said = command("saga_doctor")
 
     assert warnings(said) == [
-        "! work: 2 sagas have been due for more than 10 s. Add workers or threads, or look why they do not take them."
+        "! work: 2 sagas have been due for more than 10 s. Add workers or threads, or check why none claims them."
     ]
     assert said.code == 1
 
 
-def test_a_lease_that_ran_out_and_that_nobody_took_over_is_a_warning(command, worker, overdue):
+def test_an_expired_lease_is_a_warning(command, worker, overdue):
     worker()
     overdue(leased=True, state="in_progress")
 
@@ -160,14 +157,14 @@ def test_a_lease_that_ran_out_and_that_nobody_took_over_is_a_warning(command, wo
 
     assert warnings(said)[1:] == [
         (
-            "! leases: 1 saga was in the hands of a process that died, and nobody has gone on with it. "
-            "A worker that knows the saga takes it over by itself."
+            "! leases: 1 saga has lost its worker and has not been recovered. "
+            "A running worker that has the saga registered recovers it."
         )
     ]
     assert said.code == 1
 
 
-def test_clocks_that_differ_are_a_warning_also_before_the_first_saga(command, worker, monkeypatch):
+def test_clocks_that_differ_are_a_warning(command, worker, monkeypatch):
     worker()
     now = timezone.now
     monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(seconds=30))
@@ -176,35 +173,35 @@ def test_clocks_that_differ_are_a_warning_also_before_the_first_saga(command, wo
 
     assert warnings(said) == [
         (
-            "! clocks: This host's clock and the database's are 30 s apart; leases go by the database's. "
-            "Let both follow the same time server."
+            "! clocks: The clocks of this host and of the database differ by 30 s; leases use the database's. "
+            "Synchronize both with the same time server."
         )
     ]
     assert said.code == 1
 
 
-def test_a_setting_that_will_hurt_is_a_warning(command, worker, settings):
+def test_a_setting_with_a_check_warning_is_a_warning(command, worker, settings):
     worker()
     settings.SAGAS = {"LEASE": 14}
 
     said = command("saga_doctor")
 
     assert (
-        "! settings: SAGAS['LEASE'] is 14 s: a pause of a worker, such as a slow commit, costs it its sagas. "
+        "! settings: SAGAS['LEASE'] is 14 s: a worker that pauses in a slow commit may lose its leases. "
         "(sagas.W006) Set it to 15 or more."
     ) in warnings(said)
     assert said.code == 1
 
 
-def test_what_the_project_has_silenced_is_not_told(command, worker, settings):
+def test_a_silenced_check_is_not_reported(command, worker, settings):
     worker()
     settings.SAGAS = {"LEASE": 14}
     settings.SILENCED_SYSTEM_CHECKS = ["sagas.W006", "sagas.W001"]
 
-    assert plainly(command("saga_doctor").lines) == HEALTHY
+    assert without_version(command("saga_doctor").lines) == HEALTHY
 
 
-def test_a_setting_that_cannot_work_is_broken(shell):
+def test_a_setting_with_a_check_error_is_broken(shell):
     said = shell("saga_doctor", SAGAS_SETTINGS='{"LEASE": 0}')
 
     assert said.out.splitlines()[1] == (
@@ -213,11 +210,11 @@ def test_a_setting_that_cannot_work_is_broken(shell):
     assert (said.err, said.code) == ("", 2)
 
 
-def test_a_database_that_cannot_be_asked_is_broken(shell, tmp_path):
+def test_an_unavailable_database_is_broken(shell, tmp_path):
     said = shell("saga_doctor", DATABASE_URL=f"sqlite:///{tmp_path}/nowhere/db.sqlite3")
 
     assert said.out == (
-        "✗ database: The database cannot be asked: unable to open database file. Bring it up, and run the migrations.\n"
+        "✗ database: The database is not available: unable to open database file. Start it and run the migrations.\n"
     )
     assert (said.err, said.code) == ("", 2)
 
@@ -228,22 +225,22 @@ def test_a_database_without_its_tables_is_broken(shell, tmp_path):
     assert said.document["findings"][-1] == {
         "subject": "database",
         "level": "broken",
-        "sentence": "The database cannot be asked: no such table: sagas_execution.",
-        "cure": "Bring it up, and run the migrations.",
+        "sentence": "The database is not available: no such table: sagas_execution.",
+        "cure": "Start it and run the migrations.",
     }
     assert said.code == 2
 
 
-def test_sagas_that_wait_for_a_person_do_not_make_it_ill(command, worker, partially_compensated):
+def test_sagas_that_need_attention_are_no_problem(command, worker, partially_compensated):
     worker()
 
     said = command("saga_doctor")
 
-    assert said.lines[-1] == "✓ attention: 1 saga waits for a person."
+    assert said.lines[-1] == "✓ attention: 1 saga needs attention."
     assert said.code == 0
 
 
-def test_all_of_it_as_one_document(command, worker, overdue):
+def test_the_report_as_json(command, worker, overdue):
     overdue()
 
     said = command("saga_doctor", "--json")
@@ -256,7 +253,7 @@ def test_all_of_it_as_one_document(command, worker, overdue):
     assert findings[3] == {
         "subject": "workers",
         "level": "broken",
-        "sentence": "No worker is alive.",
+        "sentence": "No worker is running.",
         "cure": "Start manage.py saga_workers.",
     }
     assert json.loads(said.out) == said.document

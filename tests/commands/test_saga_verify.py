@@ -1,4 +1,4 @@
-"""saga_verify compares each row with its history and names what somebody has falsified."""
+"""saga_verify compares each row with its history and reports what was tampered with."""
 
 import itertools
 import threading
@@ -23,15 +23,15 @@ FAILED_STEP = "the history gives failed_step '', the row has 'a'."
 
 
 @pytest.fixture
-def undone(stage, registered, orchestrator):
-    """A saga that has failed at its third step, after a retry of the second; all is undone."""
+def failed(stage, registered, orchestrator):
+    """A failed saga: its third step was refused, its second was retried, and all steps are compensated."""
     saga = registered(stage.step("a", {"x": 1}), stage.step("b", ValueError("once"), {"y": 1}), stage.step("c", NO))
     return orchestrator.execute("s1", "trip", saga, context={"city": "Rio"})
 
 
 @pytest.fixture
-def rerun(undone, orchestrator):
-    """The same, corrected and run a second time."""
+def rerun(failed, orchestrator):
+    """The same saga in its second run, with corrected input."""
     orchestrator.correct_input("s1", {"city": "Recife"})
     return orchestrator.retry_failed("s1")
 
@@ -44,7 +44,7 @@ def held(stage, registered, orchestrator):
 
 
 @pytest.fixture
-def in_every_state(stage, registered, orchestrator, undone, held):
+def in_every_state(stage, registered, orchestrator, failed, held):
     orchestrator.start("p", "trip")
     registered(stage.step("a", undo=[NO]), stage.step("b", NO), name="stuck")
     orchestrator.execute("g", "stuck")
@@ -54,13 +54,13 @@ def in_every_state(stage, registered, orchestrator, undone, held):
     orchestrator.execute("w", "well")
 
 
-def wrong(said):
-    """The sentences on what is wrong, without the name of the execution."""
+def violations(said):
+    """Return the violations without the name of the execution."""
     assert said.code == (1 if any(line.startswith("✗") for line in said.lines) else 0)
     return [line.partition(": ")[2] for line in said.lines if line.startswith("✗")]
 
 
-def test_all_is_right_in_every_state(command, in_every_state):
+def test_executions_in_every_state_pass(command, in_every_state):
     assert set(SagaExecution.objects.values_list("state", flat=True)) == set(SagaState)
 
     said = command("saga_verify")
@@ -69,7 +69,7 @@ def test_all_is_right_in_every_state(command, in_every_state):
     assert (said.err, said.code) == ("", 0)
 
 
-def test_with_no_executions_all_is_right(command):
+def test_no_executions_pass(command):
     said = command("saga_verify")
 
     assert (said.lines, said.code) == (["0 executions looked at; not right: 0; not verifiable: 0."], 0)
@@ -88,7 +88,7 @@ COLUMNS = [
     ),
     ("UPDATE sagas_execution SET budget_since = 3", ["the history gives budget_since 0, the row has 3."]),
     ("UPDATE sagas_execution SET keys_since = 3", ["the history gives keys_since 0, the row has 3."]),
-    ("UPDATE sagas_execution SET held = 'why'", ["by the history it is not held, by the row it is held."]),
+    ("UPDATE sagas_execution SET held = 'why'", ["the history says that it is not held, the row does not."]),
     (
         'UPDATE sagas_execution SET context = \'{"city":"Rio","x":2,"z":null}\'',
         ["the history gives other values of x, y, z than the row's context."],
@@ -97,22 +97,22 @@ COLUMNS = [
         'UPDATE sagas_execution SET input = \'{"city":"Salvador"}\'',
         ["the history gives other values of city than the row's context."],
     ),
-    ("UPDATE sagas_execution SET version = 2", ["the history has version 7, the row only 2."]),
+    ("UPDATE sagas_execution SET version = 2", ["the history has version 7, but the row has 2."]),
 ]
 
 
 @pytest.mark.parametrize(("sql", "sentences"), COLUMNS, ids=[sql.split()[3] for sql, _ in COLUMNS])
-def test_a_row_that_was_falsified_is_named(command, undone, sql, sentences):
+def test_a_tampered_row_is_reported(command, failed, sql, sentences):
     tamper(sql)
 
-    found = wrong(command("saga_verify"))
+    found = violations(command("saga_verify"))
 
     assert found == sentences
 
 
 HISTORY = [
-    ("UPDATE sagas_execution SET run = 2", "the row is in run 2, the retries began the runs []."),
-    ("UPDATE sagas_execution SET plan = '[]'", "there are attempts of what was never planned: a, b, c."),
+    ("UPDATE sagas_execution SET run = 2", "the row is in run 2, but the retries began the runs []."),
+    ("UPDATE sagas_execution SET plan = '[]'", "there are attempts of steps that are not in the plan: a, b, c."),
     (
         "DELETE FROM sagas_steprun WHERE step = 'b' AND attempt = 1",
         "the attempts of b (action) in run 1 are numbered [2].",
@@ -132,17 +132,17 @@ HISTORY = [
     ),
     (
         "UPDATE sagas_steprun SET step = 'z' WHERE step = 'b'",
-        "there are attempts of what was never planned: z.",
+        "there are attempts of steps that are not in the plan: z.",
     ),
     ("UPDATE sagas_steprun SET attempt = 7 WHERE step = 'c'", "the attempts of c (action) in run 1 are numbered [7]."),
     (
         "UPDATE sagas_steprun SET run = 3 WHERE step = 'c'",
         "the history has entries of the runs [3], which never began.",
     ),
-    ("UPDATE sagas_steprun SET sequence = 100 WHERE step = 'c'", "the history has version 100, the row only 7."),
+    ("UPDATE sagas_steprun SET sequence = 100 WHERE step = 'c'", "the history has version 100, but the row has 7."),
     (
         "UPDATE sagas_steprun SET sequence = 100 - sequence WHERE direction = 'compensation'",
-        "the undos began in the order a, b.",
+        "the compensations began in the order a, b.",
     ),
     ("UPDATE sagas_steprun SET outcome = 'gone'", "its row or its history cannot be read (UnreadableRow)."),
     ("UPDATE sagas_steprun SET changes = '{'", "its row or its history cannot be read (UnreadableRow)."),
@@ -152,15 +152,15 @@ HISTORY = [
 
 
 @pytest.mark.parametrize(("sql", "sentence"), HISTORY, ids=[sql for sql, _ in HISTORY])
-def test_a_history_that_was_falsified_is_named(command, undone, sql, sentence):
+def test_a_tampered_history_is_reported(command, failed, sql, sentence):
     tamper(sql)
 
-    assert sentence in wrong(command("saga_verify"))
+    assert sentence in violations(command("saga_verify"))
 
 
-def test_attempts_cannot_be_swapped(command, undone):
+def test_swapped_attempts_are_reported(command, failed):
     """The sequences are unique, so a swap takes a detour."""
-    first, second = undone.step_runs.filter(step="b", direction="action").order_by("sequence")
+    first, second = failed.step_runs.filter(step="b", direction="action").order_by("sequence")
     for run, sequence in ((first, 0), (second, first.sequence), (first, second.sequence)):
         tamper(
             "UPDATE sagas_steprun SET sequence = %s WHERE attempt = %s AND step = 'b' AND direction = 'action'",
@@ -168,28 +168,28 @@ def test_attempts_cannot_be_swapped(command, undone):
             run.attempt,
         )
 
-    assert wrong(command("saga_verify"))[0] == "the attempts of b (action) in run 1 are numbered [2, 1]."
+    assert violations(command("saga_verify"))[0] == "the attempts of b (action) in run 1 are numbered [2, 1]."
 
 
 RUNS = [
-    ("UPDATE sagas_execution SET run = 1", "the row is in run 1, the retries began the runs [2]."),
-    ("UPDATE sagas_execution SET run = 3", "the row is in run 3, the retries began the runs [2]."),
-    ("DELETE FROM sagas_event WHERE kind = 'retry'", "the row is in run 2, the retries began the runs []."),
+    ("UPDATE sagas_execution SET run = 1", "the row is in run 1, but the retries began the runs [2]."),
+    ("UPDATE sagas_execution SET run = 3", "the row is in run 3, but the retries began the runs [2]."),
+    ("DELETE FROM sagas_event WHERE kind = 'retry'", "the row is in run 2, but the retries began the runs []."),
     (
         "DELETE FROM sagas_steprun WHERE run = 1 AND step = 'b' AND attempt = 1 AND direction = 'action'",
         "the attempts of b (action) in run 1 are numbered [2].",
     ),
     (
         "UPDATE sagas_steprun SET run = 1 WHERE run = 2 AND step = 'c'",
-        "what happened in one run has a later version than what happened in the next.",
+        "an entry of one run has a later version than an entry of the next run.",
     ),
     (
         "UPDATE sagas_event SET version = 1 WHERE kind = 'retry'",
-        "the events' versions [8, 1] go back.",
+        "the versions of the events decrease: [8, 1].",
     ),
     (
         "UPDATE sagas_event SET data = '{}' WHERE kind = 'retry'",
-        "the row is in run 2, the retries began the runs [].",
+        "the row is in run 2, but the retries began the runs [].",
     ),
     (
         'UPDATE sagas_execution SET plan = \'["a","b","c","c"]\'',
@@ -199,22 +199,22 @@ RUNS = [
 
 
 @pytest.mark.parametrize(("sql", "sentence"), RUNS, ids=[sql for sql, _ in RUNS])
-def test_former_runs_are_verified_as_far_as_that_is_possible(command, rerun, sql, sentence):
-    assert wrong(command("saga_verify")) == []
+def test_a_tampered_earlier_run_is_reported(command, rerun, sql, sentence):
+    assert violations(command("saga_verify")) == []
     tamper(sql)
 
-    assert sentence in wrong(command("saga_verify"))
+    assert sentence in violations(command("saga_verify"))
 
 
-def test_a_hold_that_was_falsified_is_named_without_its_reason(command, held):
+def test_a_tampered_hold_is_reported_without_its_reason(command, held):
     tamper("UPDATE sagas_execution SET held = 'nothing'")
-    assert wrong(command("saga_verify")) == ["the history gives another reason to hold it than the row."]
+    assert violations(command("saga_verify")) == ["the history gives another reason for the hold than the row."]
 
     tamper("UPDATE sagas_execution SET held = ''")
-    assert wrong(command("saga_verify")) == ["by the history it is held, by the row it is not."]
+    assert violations(command("saga_verify")) == ["the history says that it is held, the row does not."]
 
 
-def test_one_that_cannot_be_read_does_not_hide_the_others(command, in_every_state):
+def test_an_unreadable_row_does_not_hide_the_others(command, in_every_state):
     tamper("UPDATE sagas_execution SET context = '{' WHERE saga_id = 'g'")
     tamper("UPDATE sagas_execution SET failed_step = 'a' WHERE saga_id = 'w'")
 
@@ -229,18 +229,18 @@ def test_one_that_cannot_be_read_does_not_hide_the_others(command, in_every_stat
     assert said.code == 1
 
 
-def test_only_those_named_or_those_in_a_state_are_looked_at(command, in_every_state):
+def test_executions_are_selected_by_id_or_state(command, in_every_state):
     tamper("UPDATE sagas_execution SET failed_step = 'a' WHERE saga_id = 'w'")
 
     assert command("saga_verify", "s1", "s2").lines == ["2 executions looked at; not right: 0; not verifiable: 0."]
     assert command("saga_verify", "s1", "w").code == 1
     assert command("saga_verify", "--state", "failed").code == 0
-    assert wrong(command("saga_verify", "--state", "succeeded")) == [
+    assert violations(command("saga_verify", "--state", "succeeded")) == [
         "the history gives failed_step '', the row has 'a'."
     ]
 
 
-def test_a_saga_that_nobody_knows_is_not_verifiable_and_not_wrong(command, undone):
+def test_an_unregistered_saga_is_not_verifiable(command, failed):
     registry.unregister("trip")
 
     said = command("saga_verify")
@@ -252,31 +252,29 @@ def test_a_saga_that_nobody_knows_is_not_verifiable_and_not_wrong(command, undon
     assert said.code == 0
 
 
-def test_neither_is_a_plan_that_todays_code_would_strand(command, stage, registered, undone):
+def test_a_plan_with_an_undefined_step_is_not_verifiable(command, stage, registered, failed):
     registered(stage.step("a"), stage.step("c"))
 
     said = command("saga_verify")
 
-    assert said.lines[0] == (
-        "? trip s1: not verifiable, it was planned with the step 'b', which trip does not define any more."
-    )
+    assert said.lines[0] == ("? trip s1: not verifiable, its plan has the step 'b', which trip no longer defines.")
     assert said.code == 0
 
 
-def test_what_holds_for_every_saga_is_verified_without_its_definition(command, undone):
+def test_general_rules_are_checked_without_a_definition(command, failed):
     tamper("UPDATE sagas_steprun SET attempt = 7 WHERE step = 'c'")
     registry.unregister("trip")
 
-    assert wrong(command("saga_verify")) == ["the attempts of c (action) in run 1 are numbered [7]."]
+    assert violations(command("saga_verify")) == ["the attempts of c (action) in run 1 are numbered [7]."]
 
 
-def test_a_step_that_was_added_since_the_start_makes_no_difference(command, stage, registered, undone):
+def test_a_step_added_after_the_start_is_no_violation(command, stage, registered, failed):
     registered(stage.step("a"), stage.step("new"), stage.step("b"), stage.step("c"), stage.step("last"))
 
     assert command("saga_verify").code == 0
 
 
-def test_a_lost_worker_a_doubt_and_an_obeyed_request_are_no_violations(command, stage, registered, orchestrator):
+def test_a_lost_lease_and_a_cancel_request_are_no_violations(command, stage, registered, orchestrator):
     def dies(context):
         orchestrator.cancel("s1")
         raise lost()
@@ -288,8 +286,7 @@ def test_a_lost_worker_a_doubt_and_an_obeyed_request_are_no_violations(command, 
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "sandbox"])
-def test_what_moves_meanwhile_is_not_accused(command):
-    """Sagas in the hands of another thread."""
+def test_executions_that_change_meanwhile_are_no_violations(command):
     done = []
 
     def work():
@@ -311,22 +308,22 @@ def test_what_moves_meanwhile_is_not_accused(command):
 
 
 class Moving:
-    """Lets an execution move whenever its events are about to be read."""
+    """Changes an execution just before its events are read."""
 
     def __init__(self, times):
-        self.acts = iter(list(itertools.islice(itertools.cycle([Operation.HOLD, Operation.RELEASE]), times)))
+        self.operations = iter(list(itertools.islice(itertools.cycle([Operation.HOLD, Operation.RELEASE]), times)))
         self.moving = False
 
     def __call__(self, execute, sql, params, many, context):
         if not self.moving and sql.startswith("SELECT") and "sagas_event" in sql:
             self.moving = True
-            for operation in itertools.islice(self.acts, 1):
+            for operation in itertools.islice(self.operations, 1):
                 perform(operation, "s2", reason="once more")
             self.moving = False
         return execute(sql, params, many, context)
 
 
-def test_one_that_moves_between_two_looks_is_read_again(command, held):
+def test_an_execution_that_changes_is_read_again(command, held):
     perform(Operation.RELEASE, "s2")
     with connection.execute_wrapper(Moving(3)):
         said = command("saga_verify")
@@ -334,18 +331,18 @@ def test_one_that_moves_between_two_looks_is_read_again(command, held):
     assert (said.lines, said.code) == (["1 execution looked at; not right: 0; not verifiable: 0."], 0)
 
 
-def test_one_that_never_stands_still_is_not_verifiable(command, held):
+def test_an_execution_that_keeps_changing_is_not_verifiable(command, held):
     perform(Operation.RELEASE, "s2")
     with connection.execute_wrapper(Moving(10 * audit.TRIES)):
         said = command("saga_verify")
 
-    assert said.lines[0] == "? waiting s2: not verifiable, it moves too fast to be read."
+    assert said.lines[0] == "? waiting s2: not verifiable, it changes too fast to be read."
     assert said.code == 0
 
 
-def test_many_are_looked_at_in_batches(command, stage, registered, orchestrator):
+def test_many_executions_are_audited_in_chunks(command, stage, registered, orchestrator):
     registered(stage.step("a"))
-    many = 2 * audit.BATCH + 1
+    many = 2 * audit.CHUNK + 1
     for number in range(many):
         orchestrator.start(f"s{number}", "trip")
     tamper("UPDATE sagas_execution SET failed_step = 'a' WHERE saga_id = %s", f"s{many - 1}")
@@ -358,7 +355,7 @@ def test_many_are_looked_at_in_batches(command, stage, registered, orchestrator)
     ]
 
 
-def test_all_of_it_as_one_document(command, in_every_state):
+def test_the_report_as_json(command, in_every_state):
     registry.unregister("stuck")
     tamper("UPDATE sagas_execution SET failed_step = 'a' WHERE saga_id = 'w'")
 
@@ -383,13 +380,13 @@ def test_all_of_it_as_one_document(command, in_every_state):
         (["s1", "--state", "failed"], "Name the executions or give --state, not both."),
     ],
 )
-def test_what_it_cannot_look_for_is_refused(command, undone, words, sentence):
+def test_bad_arguments_are_refused(command, failed, words, sentence):
     said = command("saga_verify", *words)
 
     assert (said.sentence, said.code) == (sentence, 2)
 
 
-def test_a_state_that_is_none_is_refused(command):
+def test_an_unknown_state_is_refused(command):
     said = command("saga_verify", "--state", "gone")
 
     assert said.code == 2

@@ -164,7 +164,7 @@ def test_the_checker_notices_a_row_that_its_history_does_not_give(registered, st
         "the history gives state 'succeeded', the row has 'compensating'",
         "the history gives steps_completed ['a', 'b'], the row has ['b']",
         "the history gives failed_step '', the row has 'b'",
-        "by the history it is not held, by the row it is held",
+        "the history says that it is not held, the row does not",
         "the history gives other values of x than the row's context",
     ]
 
@@ -182,7 +182,7 @@ def test_the_checker_notices_step_runs_that_cannot_have_been(registered, stage, 
 
     assert violations_of(saga, "s1") == [
         "the attempts of c (action) in run 1 are numbered [7]",
-        "the undos began in the order a, b",
+        "the compensations began in the order a, b",
     ]
 
 
@@ -192,8 +192,8 @@ def test_the_checker_compares_what_is_reported_as_remaining_with_what_remains(re
 
     assert violations_of(saga, "s1", {"a": Effect(1, 0, remains=True), "b": Effect(1, 1)}) == []
     assert violations_of(saga, "s1", {"a": Effect(1, 1), "b": Effect(1, 0, remains=True)}) == [
-        "I3: a is reported as remaining, which it does not",
-        "I3: the effect of b remains, which is not reported",
+        "I3: a is reported as remaining, but is not there",
+        "I3: the effect of b remains, but is not reported",
     ]
 
 
@@ -203,5 +203,5 @@ def test_the_checker_minds_what_people_were_told(registered, stage, does):
     assert execution.step_runs.filter(outcome=Outcome.UNCERTAIN).count() == 0
 
     assert violations_of(saga, "s1", {"mail": Effect(0, 1, repeats=True)}) == [
-        "I2: mail never happened, and yet it was undone"
+        "I2: mail never happened, but it was compensated"
     ]

@@ -11,7 +11,7 @@ from sagas.orchestrator import get_saga_orchestrator
 from sagas.testing import violations_of
 from sagas.testing.child_process import run_in_child
 from sagas.testing.crash_points import expire_lease
-from tests.support.toys import ToyWorld, act_once, refuse, step, toy
+from tests.support.toys import ToyProviders, act_once, refuse, step, toy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,7 +42,7 @@ def execute(saga):
 
 
 def wrong(saga):
-    return violations_of(saga, "poison", ToyWorld().effects(SagaExecution.objects.get(saga_id="poison")))
+    return violations_of(saga, "poison", ToyProviders().effects(SagaExecution.objects.get(saga_id="poison")))
 
 
 def test_a_step_that_kills_its_process_is_undone_after_max_recoveries():

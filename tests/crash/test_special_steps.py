@@ -8,13 +8,13 @@ from sagas import SagaState
 from sagas.definition.states import Outcome
 from sagas.models import SagaExecution, StepRun
 from sagas.testing import CrashTest, Effect, assert_survives_crashes
-from tests.support.toys import ToyWorld, act_slowly, look, nothing, operation, refuse, step, toy
+from tests.support.toys import ToyProviders, act_slowly, look, nothing, operation, refuse, step, toy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def survives(*steps, world=None):
-    return assert_survives_crashes(toy(*steps), nothing, world or ToyWorld())
+    return assert_survives_crashes(toy(*steps), nothing, world or ToyProviders())
 
 
 def states_of(trials):
@@ -83,7 +83,7 @@ def test_an_undo_that_is_refused_leaves_what_it_reports():
 @pytest.mark.prove
 def test_a_saga_of_all_kinds_survives_two_deaths():
     kinds = [step("first"), step("launch", operation, idempotent=False), step("slow", act_slowly)]
-    points = CrashTest(toy(*kinds, step("last", refuse)), nothing, ToyWorld())
+    points = CrashTest(toy(*kinds, step("last", refuse)), nothing, ToyProviders())
     deaths = range(2, len(points.crash_points()) + 1, 9)
 
     assert [str(trial) for trial in points.pairs(deaths, every=5) if trial.violations] == []
@@ -97,11 +97,11 @@ def test_the_proof_notices_an_effect_that_a_crash_doubles():
     assert "I1: careless took effect 2 times, not 1 to 1 times" in str(caught.value)
 
 
-class Forgetful(ToyWorld):
-    """A world in which nothing that was undone is gone."""
+class Forgetful(ToyProviders):
+    """Providers whose compensated effects remain."""
 
     def effect(self, key):
-        return replace(super().effect(key), undone=0, remains=True)
+        return replace(super().effect(key), compensated=0, remains=True)
 
 
 def test_the_proof_notices_what_remains_after_a_failure():
@@ -111,15 +111,15 @@ def test_the_proof_notices_what_remains_after_a_failure():
     assert "I2: the effect of first remains" in str(caught.value)
 
 
-class Doubling(ToyWorld):
-    """A world in which each undo takes effect twice."""
+class Doubling(ToyProviders):
+    """Providers at which each compensation takes effect twice."""
 
     def effect(self, key):
-        return Effect(done=1, undone=2)
+        return Effect(done=1, compensated=2)
 
 
 def test_the_proof_notices_an_undo_that_takes_effect_twice():
     with pytest.raises(AssertionError) as caught:
         CrashTest(toy(step("first"), step("last", refuse)), nothing, Doubling()).crash_points()
 
-    assert "I5: first was undone 2 times" in str(caught.value)
+    assert "I5: first was compensated 2 times" in str(caught.value)

@@ -55,7 +55,7 @@ NAMES = "must be a list of dotted class names such as 'provider.errors.Lost'"
         ([("LEASE", 5)], "SAGAS must be a dictionary, not list."),
     ],
 )
-def test_a_setting_that_cannot_work_is_an_error_that_names_it(settings, given, sentence):
+def test_a_bad_setting_is_refused(settings, given, sentence):
     settings.SAGAS = given
 
     with pytest.raises(SettingsError) as error:
@@ -67,7 +67,7 @@ def test_a_setting_that_cannot_work_is_an_error_that_names_it(settings, given, s
     assert found[0].hint == "See Settings in docs/REFERENCE.md."
 
 
-def test_all_that_is_wrong_is_said_at_once(settings):
+def test_all_bad_settings_are_reported_at_once(settings):
     settings.SAGAS = {"LEASE": 0, "GRACE": 0}
 
     with pytest.raises(SettingsError) as error:
@@ -79,7 +79,7 @@ def test_all_that_is_wrong_is_said_at_once(settings):
 
 
 @pytest.mark.django_db
-def test_nothing_is_started_with_settings_that_cannot_work(settings, stage):
+def test_nothing_starts_with_bad_settings(settings, stage):
     from sagas.models import SagaExecution
 
     settings.SAGAS = {"LEASES": 5}
@@ -118,11 +118,11 @@ def test_settings_are_read_late(settings, stage):
 # System checks.
 
 
-def test_a_project_as_it_should_be_has_nothing_to_complain_of():
+def test_the_project_passes_its_checks():
     assert run_checks(tags=["sagas"]) == []
 
 
-def test_a_transactional_step_longer_than_a_third_of_the_lease_is_a_warning(settings, stage, registered):
+def test_a_long_transactional_step_is_a_warning(settings, stage, registered):
     registered(stage.step("enter", transactional=True, timeout=30))
     settings.SAGAS = {"LEASE": 60}
 
@@ -140,7 +140,7 @@ def test_a_transactional_step_longer_than_a_third_of_the_lease_is_a_warning(sett
     ]
 
 
-def test_the_time_that_a_transactional_step_is_told_to_take_fits(settings, stage, registered):
+def test_the_suggested_timeout_of_a_transactional_step_passes(settings, stage, registered):
     settings.SAGAS = {"LEASE": 20}
     registered(stage.step("enter", transactional=True, timeout=7))
 
@@ -156,58 +156,58 @@ def test_the_time_that_a_transactional_step_is_told_to_take_fits(settings, stage
 
 NO_CLUSTER = (
     "sagas.W005",
-    "No cluster in Q_CLUSTER has the broker of sagas, so no worker will run any.",
-    "Set Q_CLUSTER['broker_class'] = 'sagas.worker.SagaBroker', or do so for one of its ALT_CLUSTERS.",
+    "No cluster in Q_CLUSTER has the broker of sagas, so no worker runs sagas.",
+    "Set Q_CLUSTER['broker_class'] = 'sagas.worker.SagaBroker' there or in one of its ALT_CLUSTERS.",
 )
 OTHER_TASKS = {"name": "mails", "orm": "default"}
 
 
 @pytest.mark.parametrize("clusters", [OTHER_TASKS, {**OTHER_TASKS, "ALT_CLUSTERS": {"reports": {"workers": 1}}}, None])
-def test_a_project_whose_clusters_run_other_tasks_only_gets_a_warning(settings, clusters):
+def test_clusters_that_do_not_run_sagas_are_a_warning(settings, clusters):
     settings.Q_CLUSTER = clusters
 
     assert told(run_checks(tags=["sagas"])) == [NO_CLUSTER]
 
 
-def test_a_cluster_for_sagas_beside_one_for_other_tasks_will_do(settings):
+def test_one_cluster_for_sagas_is_enough(settings):
     settings.Q_CLUSTER = {**OTHER_TASKS, "ALT_CLUSTERS": {"sagas": {"broker_class": "sagas.worker.SagaBroker"}}}
 
     assert run_checks(tags=["sagas"]) == []
 
 
-def test_a_project_without_django_q_is_not_asked_for_a_cluster(settings):
+def test_a_project_without_django_q_needs_no_cluster(settings):
     settings.Q_CLUSTER = OTHER_TASKS
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_q"]
 
     assert run_checks(tags=["sagas"]) == []
 
 
-def test_a_connection_pool_under_workers_is_an_error(monkeypatch):
+def test_a_connection_pool_in_workers_is_an_error(monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"pool": True})
 
     assert told(run_checks(tags=["sagas"])) == [
         (
             "sagas.E005",
-            "A connection pool of psycopg does not survive the fork by which django-q2 makes its workers.",
-            "Take 'pool' out of DATABASES['default']['OPTIONS'] where workers run, and set CONN_MAX_AGE = None.",
+            "django-q2 forks its workers, and the connection pool of psycopg does not survive a fork.",
+            "Remove 'pool' from DATABASES['default']['OPTIONS'] where workers run, and set CONN_MAX_AGE = None.",
         )
     ]
 
 
-def test_a_connection_pool_without_workers_is_none_of_our_business(monkeypatch, settings):
+def test_a_connection_pool_without_workers_is_allowed(monkeypatch, settings):
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"pool": True})
     settings.Q_CLUSTER = OTHER_TASKS
 
     assert told(run_checks(tags=["sagas"])) == [NO_CLUSTER]
 
 
-def test_a_lease_that_a_slow_commit_outlasts_is_a_warning(settings):
+def test_a_short_lease_is_a_warning(settings):
     settings.SAGAS = {"LEASE": 14.5}
 
     assert [check for check in told(run_checks(tags=["sagas"])) if check[0] == "sagas.W006"] == [
         (
             "sagas.W006",
-            "SAGAS['LEASE'] is 14.5 s: a pause of a worker, such as a slow commit, costs it its sagas.",
+            "SAGAS['LEASE'] is 14.5 s: a worker that pauses in a slow commit may lose its leases.",
             "Set it to 15 or more.",
         )
     ]
@@ -217,7 +217,7 @@ def test_a_lease_that_a_slow_commit_outlasts_is_a_warning(settings):
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite counts no connections")
-def test_more_threads_than_postgresql_has_connections_are_a_warning(settings):
+def test_more_threads_than_connections_are_a_warning(settings):
     settings.Q_CLUSTER = {"broker_class": "sagas.worker.SagaBroker", "workers": 1000}
     settings.SAGAS = {"WORKER_THREADS": 4}
     with connection.cursor() as cursor:
@@ -240,7 +240,7 @@ def test_more_threads_than_postgresql_has_connections_are_a_warning(settings):
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite counts no connections")
-def test_as_many_threads_as_there_are_connections_are_fine(settings):
+def test_as_many_threads_as_connections_are_allowed(settings):
     settings.Q_CLUSTER = {"broker_class": "sagas.worker.SagaBroker", "workers": 2}
 
     assert run_checks(tags=["database"], databases=["default"]) == []
@@ -251,7 +251,7 @@ def told(found):
 
 
 @pytest.mark.django_db
-def test_executions_that_todays_code_would_strand_are_a_warning(stage, registered, orchestrator):
+def test_executions_with_an_undefined_step_are_a_warning(stage, registered, orchestrator):
     registered(stage.step("a"), stage.step("b"))
     orchestrator.start("stranded", "trip")
     registered(stage.step("a"))
@@ -261,8 +261,8 @@ def test_executions_that_todays_code_would_strand_are_a_warning(stage, registere
     assert [(check.id, check.msg, check.hint) for check in found if check.id == "sagas.W004"] == [
         (
             "sagas.W004",
-            "1 unfinished executions of 'trip' were planned with step 'b', which is not defined here.",
-            "They will be held. Define the step until they have ended.",
+            "1 unfinished executions of 'trip' have the step 'b', which is not defined here.",
+            "They will be held. Keep the step defined until they have ended.",
         )
     ]
 
@@ -275,7 +275,7 @@ def test_connections_that_are_not_kept_are_a_warning(monkeypatch):
 
     assert [(check.msg, check.hint) for check in found if check.id == "sagas.W003"] == [
         (
-            "CONN_MAX_AGE is 0, so connections are opened again and again, which doubles the cost of a saga.",
+            "CONN_MAX_AGE is 0, so every request opens a new connection, which doubles the cost of a saga.",
             "Set DATABASES['default']['CONN_MAX_AGE'] = None.",
         )
     ]
@@ -283,7 +283,7 @@ def test_connections_that_are_not_kept_are_a_warning(monkeypatch):
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="an option of SQLite")
-def test_transactions_of_sqlite_that_begin_deferred_are_a_warning(monkeypatch):
+def test_deferred_transactions_on_sqlite_are_a_warning(monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
 
     found = run_checks(tags=["database"], databases=["default"])
@@ -298,8 +298,8 @@ def test_transactions_of_sqlite_that_begin_deferred_are_a_warning(monkeypatch):
 
 NOT_UTC = (
     "sagas.E004",
-    "Times of sagas are stored in UTC, which these settings rule out.",
-    "Set USE_TZ = True, and no TIME_ZONE in DATABASES['default'].",
+    "Sagas store times in UTC, but these settings use another time zone.",
+    "Set USE_TZ = True and remove TIME_ZONE from DATABASES['default'].",
 )
 
 
@@ -311,7 +311,7 @@ def test_times_without_a_zone_are_an_error(settings):
     ]
 
 
-def test_a_database_whose_times_are_of_another_zone_is_an_error(monkeypatch):
+def test_a_database_in_another_time_zone_is_an_error(monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "TIME_ZONE", "America/Sao_Paulo")
 
     assert [(check.id, check.msg, check.hint) for check in run_checks(tags=["sagas"]) if check.id == NOT_UTC[0]] == [
@@ -321,7 +321,7 @@ def test_a_database_whose_times_are_of_another_zone_is_an_error(monkeypatch):
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="a version of SQLite")
-def test_an_sqlite_that_is_too_old_is_an_error(monkeypatch):
+def test_an_old_sqlite_is_an_error(monkeypatch):
     monkeypatch.setattr(sqlite3.dbapi2, "sqlite_version_info", (3, 34, 1))
 
     found = run_checks(tags=["database"], databases=["default"])
@@ -340,7 +340,7 @@ class Elsewhere:
     db_for_write = db_for_read
 
 
-def test_a_database_that_is_neither_sqlite_nor_postgresql_is_an_error(settings, monkeypatch):
+def test_another_kind_of_database_is_an_error(settings, monkeypatch):
     strange = connections.databases["default"] | {"ENGINE": "django.db.backends.dummy", "OPTIONS": {}}
     monkeypatch.setitem(connections.databases, "elsewhere", strange)
     settings.DATABASE_ROUTERS = [Elsewhere()]
@@ -348,12 +348,12 @@ def test_a_database_that_is_neither_sqlite_nor_postgresql_is_an_error(settings, 
     found = run_checks(tags=["database"], databases=["elsewhere"])
 
     assert [(check.id, check.msg, check.hint) for check in found] == [
-        ("sagas.E003", "Sagas run on SQLite or PostgreSQL, not on unknown.", "Change DATABASES['elsewhere'].")
+        ("sagas.E003", "Sagas require SQLite or PostgreSQL, not unknown.", "Change DATABASES['elsewhere'].")
     ]
 
 
 @pytest.mark.django_db
-def test_databases_that_nobody_asked_about_are_left_alone(monkeypatch):
+def test_only_the_requested_databases_are_checked(monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
 
     assert run_checks(tags=["database"], databases=[]) == []

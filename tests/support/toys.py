@@ -56,7 +56,7 @@ def refuse(context):
 
 
 @dataclass(frozen=True)
-class ToyWorld:
+class ToyProviders:
     """The rows that the toys have written."""
 
     def watch(self, tell: Any) -> None:

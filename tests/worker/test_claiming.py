@@ -19,7 +19,7 @@ from sagas.testing import violations_of
 from tests.support.bookings import SandboxProviders, booking_input, payment_input
 from tests.support.clusters import LEASE, stays
 from tests.support.processes import wait_for
-from tests.support.toys import ToyWorld
+from tests.support.toys import ToyProviders
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -263,4 +263,4 @@ def test_a_compensation_without_its_provider_is_deferred(cluster):
     execution = get_saga_orchestrator().wait("a", 30)
 
     assert execution.state is SagaState.FAILED
-    assert violations_of(registry.get_saga("away"), "a", ToyWorld().effects(execution)) == []
+    assert violations_of(registry.get_saga("away"), "a", ToyProviders().effects(execution)) == []
