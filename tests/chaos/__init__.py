@@ -1,6 +1,6 @@
-"""A soak in which processes, databases and a provider fail at random, and no promise may break.
+"""A soak test: processes, databases and a provider fail at random, and every promise must hold.
 
-`python -m tests.chaos` runs it and prints a table. The provider (provider/) is a process of its own with a ledger that
-objects; the sagas (shop/) call it over HTTP from the workers of supervised clusters; a monkey kills, pauses and
-restarts; and in the end every saga is judged by its tables and by the provider's ledger.
+`python -m tests.chaos` runs it and prints a table. The provider (provider/) is a separate process, a strict fake with a
+ledger. The sagas (shop/) call it over HTTP from the workers of supervised clusters. A chaos monkey kills, pauses and
+restarts processes. In the end promises.py checks the saga tables and the provider's ledger.
 """

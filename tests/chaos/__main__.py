@@ -1,10 +1,10 @@
-"""Runs the soak and prints its table; exits with 1 when a promise was broken or somebody would have had to help.
+"""Run the soak test and print its report; exit with 1 if a promise was broken or an operator had to act.
 
     python -m tests.chaos [--sagas N] [--seconds S] [--kills N] [--pauses N] [--restarts N] [--faults PART]
                           [--seed WORD] [--database postgresql|sqlite] [--deadline S] [--logs FOLDER]
 
-It starts all it needs, on loopback and on a unix socket, and takes it with it. The seed makes the plan and the faults
-anew, not the order in which threads get there.
+It starts and ends all processes that it needs, on loopback and on a unix socket. The same seed repeats the plan and
+the faults, but not the order of threads.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from .database import own_database
 
 
 def main() -> int:
-    """Run it within the deadline; the exit code."""
+    """Run within the deadline; return the exit code."""
     options = _options()
-    _end_by(options.deadline)
+    _end_at(options.deadline)
     with (
         tempfile.TemporaryDirectory(prefix="sagas-chaos-") as folder,
         own_database(options.database, Path(folder)) as database,
@@ -35,25 +35,27 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kills everything; nothing may break.")
-    parser.add_argument("--sagas", type=int, default=10_000, help="how many are started")
-    parser.add_argument("--seconds", type=float, default=1800.0, help="for how long, and for how long things happen")
-    parser.add_argument("--kills", type=int, default=300, help="SIGKILL to any process")
-    parser.add_argument("--pauses", type=int, default=100, help="SIGSTOP past the lease, then SIGCONT")
-    parser.add_argument("--restarts", type=int, default=10, help="of the database, where it has a server")
-    parser.add_argument("--faults", type=float, default=0.1, help="part of the provider's calls that go wrong")
-    parser.add_argument("--seed", default=secrets.token_hex(4), help="any word; a random one is printed")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description="Run sagas while everything fails at random."
+    )
+    parser.add_argument("--sagas", type=int, default=10_000, help="how many to start")
+    parser.add_argument("--seconds", type=float, default=1800.0, help="how long sagas are started and faults happen")
+    parser.add_argument("--kills", type=int, default=300, help="how many times to send SIGKILL")
+    parser.add_argument("--pauses", type=int, default=100, help="how many processes to stop for longer than a lease")
+    parser.add_argument("--restarts", type=int, default=10, help="how many restarts of the database server")
+    parser.add_argument("--faults", type=float, default=0.1, help="part of the provider's calls that fail")
+    parser.add_argument("--seed", default=secrets.token_hex(4), help="any text; a random one is printed")
     parser.add_argument("--database", choices=["postgresql", "sqlite"], default="postgresql")
-    parser.add_argument("--deadline", type=float, default=2700.0, help="seconds after which it gives up")
-    parser.add_argument("--logs", metavar="FOLDER", help="where the clusters' logs go if a promise was broken")
+    parser.add_argument("--deadline", type=float, default=2700.0, help="seconds after which the run is ended")
+    parser.add_argument("--logs", metavar="FOLDER", help="where to write the clusters' logs if a promise was broken")
     return parser.parse_args()
 
 
-def _end_by(deadline: float) -> None:
-    """Whatever hangs: the alarm ends the run through all its `finally`."""
+def _end_at(deadline: float) -> None:
+    """End the run with an alarm, through all its `finally` blocks."""
 
     def end(number: int, _: object) -> None:
-        raise SystemExit(f"It ends here, by {signal.Signals(number).name}; the deadline is {deadline:g} s.")
+        raise SystemExit(f"Ended by {signal.Signals(number).name}; the deadline is {deadline:g} s.")
 
     for number in (signal.SIGALRM, signal.SIGTERM):
         signal.signal(number, end)
@@ -74,9 +76,9 @@ def _run(options: argparse.Namespace, database: object, folder: Path) -> int:
     chosen = Options(**{name: getattr(options, name) for name in names})
     print(f"seed {chosen.seed}", flush=True)
     logs = Path(options.logs) if options.logs else None
-    verdict = soak(chosen, database, folder, logs, lambda line: print(line, flush=True))
-    print("\n" + table(verdict), flush=True)
-    return int(bool(verdict.violations or verdict.by_hand))
+    result = soak(chosen, database, folder, logs, lambda line: print(line, flush=True))
+    print("\n" + table(result), flush=True)
+    return int(bool(result.violations or result.needs_operator))
 
 
 if __name__ == "__main__":

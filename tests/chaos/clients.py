@@ -1,4 +1,4 @@
-"""The customers: they start sagas all the time, whatever is down, and some of them ask twice."""
+"""Clients that start sagas all the time, whatever is down; some repeat a start."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from django.db import connections
 from sagas import SagaConflict
 from sagas.orchestrator import get_saga_orchestrator
 
-from .database import insist
+from .database import retry
 from .shop.sagas import REFUSABLE, SHAPES
 
 AT_ONCE = 4
-ASK_TWICE = 0.05
-ASK_FOR_ANOTHER = 0.01
-TO_BE_REFUSED = 0.15
+REPEATED = 0.05
+CONFLICTING = 0.01
+REFUSED = 0.15
 
 
 @dataclass(frozen=True)
 class Order:
-    """A saga to be started, so many seconds after the beginning."""
+    """A saga to start, `at` seconds after the beginning."""
 
     at: float
     saga_id: str
     saga: str
     refused: str
-    twice: bool = False
-    another: bool = False
+    repeated: bool = False
+    conflicting: bool = False
 
     @property
     def input(self) -> dict[str, Any]:
@@ -42,26 +42,24 @@ class Order:
         return {"saga": self.saga, "refused": self.refused}
 
 
-def orders(count: int, seconds: float, luck: random.Random) -> list[Order]:
-    """So many orders, spread over the time."""
-    return [
-        _order(number, at, luck) for number, at in enumerate(sorted(luck.uniform(0, seconds) for _ in range(count)))
-    ]
+def orders(count: int, seconds: float, rng: random.Random) -> list[Order]:
+    """Return `count` orders, spread over the time."""
+    return [_order(number, at, rng) for number, at in enumerate(sorted(rng.uniform(0, seconds) for _ in range(count)))]
 
 
-def _order(number: int, at: float, luck: random.Random) -> Order:
-    saga = luck.choice(SHAPES).name
-    refused = luck.choice(REFUSABLE[saga]) if luck.random() < TO_BE_REFUSED else ""
-    twice, another = luck.random() < ASK_TWICE, luck.random() < ASK_FOR_ANOTHER
-    return Order(at, f"{saga}-{number}", saga, refused, twice, another)
+def _order(number: int, at: float, rng: random.Random) -> Order:
+    saga = rng.choice(SHAPES).name
+    refused = rng.choice(REFUSABLE[saga]) if rng.random() < REFUSED else ""
+    repeated, conflicting = rng.random() < REPEATED, rng.random() < CONFLICTING
+    return Order(at, f"{saga}-{number}", saga, refused, repeated, conflicting)
 
 
 class Clients:
-    """Threads that start what is due; what they were told is kept for the judge."""
+    """Threads that start the orders and keep the responses."""
 
     def __init__(self, todo: Sequence[Order]) -> None:
         self.started: dict[str, set[int]] = defaultdict(set)
-        self.objections: list[str] = []
+        self.errors: list[str] = []
         self._todo = todo
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="clients", daemon=True)
@@ -73,7 +71,7 @@ class Clients:
         return not self._thread.is_alive()
 
     def leave(self) -> None:
-        """Start nothing more."""
+        """Stop starting."""
         self._over.set()
 
     def _work(self) -> None:
@@ -82,30 +80,30 @@ class Clients:
             for order in self._todo:
                 if self._over.wait(max(0.0, began + order.at - time.monotonic())):
                     return
-                threads.submit(self._kept, self._start, order)
-                if order.twice:
-                    threads.submit(self._kept, self._start, order)
-        self._kept(self._ask_for_others, [order for order in self._todo if order.another])
+                threads.submit(self._guarded, self._start, order)
+                if order.repeated:
+                    threads.submit(self._guarded, self._start, order)
+        self._guarded(self._start_conflicting, [order for order in self._todo if order.conflicting])
 
-    def _kept(self, act: Callable[[Any], None], given: Any) -> None:
+    def _guarded(self, function: Callable[[Any], None], argument: Any) -> None:
         try:
-            act(given)
-        except Exception as error:  # noqa: BLE001  (nothing that a client meets may get lost in its thread)
-            self.objections.append(f"{given}: {type(error).__name__}: {error}")
+            function(argument)
+        except Exception as error:  # noqa: BLE001  (a thread must not lose an exception)
+            self.errors.append(f"{argument}: {type(error).__name__}: {error}")
         finally:
             connections.close_all()
 
     def _start(self, order: Order) -> None:
-        """The answer may get lost with the database: then the same is asked again."""
+        """Start the order; repeat it if the database fails."""
         start = get_saga_orchestrator().start
-        pk = insist(lambda: start(order.saga_id, order.saga, context=order.input).pk)
+        pk = retry(lambda: start(order.saga_id, order.saga, context=order.input).pk)
         self.started[order.saga_id].add(pk)
 
-    def _ask_for_others(self, others: Sequence[Order]) -> None:
+    def _start_conflicting(self, others: Sequence[Order]) -> None:
         start = get_saga_orchestrator().start
         for order in others:
             try:
-                insist(lambda order=order: start(order.saga_id, order.saga, context={**order.input, "refused": "?"}))
+                retry(lambda order=order: start(order.saga_id, order.saga, context={**order.input, "refused": "?"}))
             except SagaConflict:
                 continue
-            self.objections.append(f"I8: {order.saga_id} was given to one with other input")
+            self.errors.append(f"I8: {order.saga_id} was also started with different input")

@@ -1,4 +1,4 @@
-"""The soak's own database: a PostgreSQL that may be shut down at any moment, or a file."""
+"""The soak's own database: a PostgreSQL server that can be restarted, or an SQLite file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Database:
-    """Where the executions are; `restart` shuts the server down, if there is one, and starts it again."""
+    """The URLs of the database; `restart` restarts the server, if there is one."""
 
     urls: dict[str, str]
     restart: Callable[[int], None] | None = None
@@ -31,7 +31,7 @@ class Database:
 
 @contextmanager
 def own_database(kind: str, folder: Path) -> Iterator[Database]:
-    """A database that nobody else uses, gone when the block is left."""
+    """Yield a new database, which is deleted when the block is left."""
     if kind == "sqlite":
         files = {"DATABASE_URL": "sagas.sqlite3", "SANDBOX_DATABASE_URL": "sandbox.sqlite3"}
         yield Database({name: f"sqlite:///{quote(str(folder / file))}" for name, file in files.items()})
@@ -46,23 +46,23 @@ def own_database(kind: str, folder: Path) -> Iterator[Database]:
         yield Database(dict.fromkeys(("DATABASE_URL", "SANDBOX_DATABASE_URL"), url), lambda n: _restart(running, n))
 
 
-def insist(question: Callable[[], T]) -> T:
-    """What the database says, once it can be asked; one that does not come back is an error."""
+def retry(query: Callable[[], T]) -> T:
+    """Return the result of the query; repeat it while the database is down, at most for PATIENCE seconds."""
     from django.db import InterfaceError, OperationalError, connections
 
-    give_up = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return question()
+            return query()
         except (OperationalError, InterfaceError):
             connections.close_all()
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(PAUSE)
 
 
 def _restart(running: Any, number: int) -> None:
-    """In turn the fast shutdown, which rolls back what is open, and the immediate one, which is as good as a crash."""
+    """Restart the server, in turn by a fast shutdown, which rolls back, and by an immediate one, like a crash."""
     if number % 2:
         running.stop()
     else:

@@ -1,6 +1,6 @@
-"""The times that provider, sagas and harness must agree on, in seconds."""
+"""Times in seconds that the provider, the sagas and the soak share."""
 
 LEASE = 3.0
 POLL = 1.0
-# More than a lease, so that a call may outlast it; the heartbeat has to keep the saga.
+# Longer than a lease, so that the heartbeat must renew it during a call.
 TIMEOUT = 5.0

@@ -1,4 +1,4 @@
-"""Kills and pauses processes of the clusters, and nothing else; kills the provider and restarts the database."""
+"""A chaos monkey: it kills and pauses processes of the clusters, kills the provider and restarts the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tests.support.clusters import signal_to
 
-from .clusters import KeptCluster
+from .clusters import RestartedCluster
 from .limits import LEASE
 from .outside import Provider
 from .recoveries import Loss, held_by
@@ -21,13 +21,13 @@ PROVIDER = "provider"
 KILLS = {"worker": 50, "pusher": 8, "monitor": 8, "sentinel": 10, "parent": 10, "supervisor": 10, PROVIDER: 4}
 PAUSES = {"worker": 80, "pusher": 5, "monitor": 5, "sentinel": 5, "supervisor": 5}
 PAUSE_LASTS = (1.2 * LEASE, 3 * LEASE)
-# The first acts come when the clusters have something in hand, the last while they still have.
-ACTS_BETWEEN = (0.03, 0.97)
+# Faults happen while the clusters have work.
+FAULTS_BETWEEN = (0.03, 0.97)
 
 
 @dataclass(order=True)
-class Act:
-    """Something to be done, so many seconds after the beginning."""
+class Fault:
+    """A fault to cause, `at` seconds after the beginning."""
 
     at: float
     what: str
@@ -36,58 +36,58 @@ class Act:
 
 @dataclass
 class Paused:
-    """A process that was stopped, until when."""
+    """A stopped process, and when it continues."""
 
-    cluster: KeptCluster
+    cluster: RestartedCluster
     pid: int
     until: float
 
 
 @dataclass
 class Monkey:
-    """What it has done is counted: kills by kind, pauses, restarts."""
+    """Causes faults and counts them by kind."""
 
-    clusters: Sequence[KeptCluster]
+    clusters: Sequence[RestartedCluster]
     provider: Provider
     restart: Callable[[int], None] | None
-    luck: random.Random
+    rng: random.Random
     ordered: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
     killed: list[Loss] = field(default_factory=list)
     stopped: list[Loss] = field(default_factory=list)
     paused: list[Paused] = field(default_factory=list)
 
-    def plan(self, seconds: float, *, kills: int, pauses: int, restarts: int) -> list[Act]:
-        """So many acts, spread over the time, as the luck has it."""
-        first, last = (part * seconds for part in ACTS_BETWEEN)
-        kinds = self.luck.choices(list(KILLS), list(KILLS.values()), k=kills)
-        acts = [Act(self.luck.uniform(first, last), "kill", kind) for kind in kinds]
-        kinds = self.luck.choices(list(PAUSES), list(PAUSES.values()), k=pauses)
-        acts += [Act(self.luck.uniform(first, last), "pause", kind) for kind in kinds]
+    def plan(self, seconds: float, *, kills: int, pauses: int, restarts: int) -> list[Fault]:
+        """Return random faults, spread over the time."""
+        first, last = (part * seconds for part in FAULTS_BETWEEN)
+        kinds = self.rng.choices(list(KILLS), list(KILLS.values()), k=kills)
+        faults = [Fault(self.rng.uniform(first, last), "kill", kind) for kind in kinds]
+        kinds = self.rng.choices(list(PAUSES), list(PAUSES.values()), k=pauses)
+        faults += [Fault(self.rng.uniform(first, last), "pause", kind) for kind in kinds]
         if self.restart:
-            acts += [Act(self.luck.uniform(first, last), "restart") for _ in range(restarts)]
-        self.ordered.update(_name(act) for act in acts)
-        return sorted(acts)
+            faults += [Fault(self.rng.uniform(first, last), "restart") for _ in range(restarts)]
+        self.ordered.update(_name(fault) for fault in faults)
+        return sorted(faults)
 
-    def do(self, act: Act) -> bool:
-        """Whether it could be done now: only a cluster that works has victims."""
-        done = {"kill": self._kill, "pause": self._pause, "restart": self._restart}[act.what](act.kind)
-        self.done[_name(act)] += done
+    def do(self, fault: Fault) -> bool:
+        """Cause the fault; return whether that was possible: only a working cluster has victims."""
+        done = {"kill": self._kill, "pause": self._pause, "restart": self._restart}[fault.what](fault.kind)
+        self.done[_name(fault)] += done
         return done
 
     def pause_to_the_end(self) -> None:
-        """One worker of each cluster that works, until `let_go`."""
+        """Pause one worker of each working cluster until `resume`."""
         for cluster in self.clusters:
             self._stop(cluster, "worker", float("inf"))
 
-    def let_go(self, *, all_of_them: bool = False) -> list[int]:
-        """Those whose pause is over; the process ids of those that still live."""
-        over = [paused for paused in self.paused if all_of_them or paused.until <= time.monotonic()]
+    def resume(self, *, everything: bool = False) -> list[int]:
+        """Continue the processes whose pause is over; return the ids of those that still run."""
+        over = [paused for paused in self.paused if everything or paused.until <= time.monotonic()]
         self.paused = [paused for paused in self.paused if paused not in over]
         alive = [paused.pid for paused in over if paused.cluster.is_alive(paused.pid)]
         for pid in alive:
             signal_to(pid, signal.SIGCONT)
-        self.done["let go alive"] += len(alive)
+        self.done["resumed"] += len(alive)
         return alive
 
     def _kill(self, kind: str) -> bool:
@@ -96,23 +96,23 @@ class Monkey:
             return True
         for cluster in self._shuffled():
             if victims := cluster.victims():
-                pid = victims.of_kind(kind, self.luck)
+                pid = victims.of_kind(kind, self.rng)
                 at = dt.datetime.now(dt.UTC)
                 signal_to(pid, signal.SIGKILL)
                 self.killed += held_by(pid, at)
-                cluster.keep()
+                cluster.restart_if_ended()
                 return True
         return False
 
     def _pause(self, kind: str) -> bool:
-        until = time.monotonic() + self.luck.uniform(*PAUSE_LASTS)
+        until = time.monotonic() + self.rng.uniform(*PAUSE_LASTS)
         return any(self._stop(cluster, kind, until) for cluster in self._shuffled())
 
-    def _stop(self, cluster: KeptCluster, kind: str, until: float) -> bool:
+    def _stop(self, cluster: RestartedCluster, kind: str, until: float) -> bool:
         victims = cluster.victims()
         if victims is None:
             return False
-        pid = victims.of_kind(kind, self.luck)
+        pid = victims.of_kind(kind, self.rng)
         at = dt.datetime.now(dt.UTC)
         signal_to(pid, signal.SIGSTOP)
         self.stopped += held_by(pid, at)
@@ -123,9 +123,9 @@ class Monkey:
         self.restart(self.done["restart"])
         return True
 
-    def _shuffled(self) -> list[KeptCluster]:
-        return self.luck.sample(list(self.clusters), len(self.clusters))
+    def _shuffled(self) -> list[RestartedCluster]:
+        return self.rng.sample(list(self.clusters), len(self.clusters))
 
 
-def _name(act: Act) -> str:
-    return f"{act.what} {act.kind}".strip()
+def _name(fault: Fault) -> str:
+    return f"{fault.what} {fault.kind}".strip()

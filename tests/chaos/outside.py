@@ -1,4 +1,4 @@
-"""The provider as the harness sees it: a process to be killed and started again, a few orders, and its ledger."""
+"""The provider as the soak sees it: a process that it restarts and controls, and its ledger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Rows = list[sqlite3.Row]
 
 
 class Provider:
-    """`python -m tests.chaos.provider`, on one port and one ledger all the time."""
+    """`python -m tests.chaos.provider`, always on the same port and ledger."""
 
     def __init__(self, folder: Path, seed: str, rate: float) -> None:
         self.port = 0
@@ -31,7 +31,7 @@ class Provider:
         self._start()
 
     def kill(self) -> None:
-        """SIGKILL, and another one in its place."""
+        """Kill it and start another one."""
         self.leave()
         self.killed += 1
         self._start()
@@ -42,35 +42,35 @@ class Provider:
         self._process.communicate()
 
     def calm(self) -> None:
-        """No more faults."""
+        """Stop the faults."""
         self._rate = 0.0
-        self._order("calm")
+        self._control("calm")
 
     def deliver(self) -> None:
-        """Whatever is still on its way arrives now."""
-        self._order("deliver")
+        """Deliver delayed requests now."""
+        self._control("deliver")
 
     def is_answering(self) -> bool:
-        """Whether a request is in hand, be it of somebody who is dead by now."""
-        return bool(self._order("look")["in_hand"])
+        """Return whether it handles a request, also one of a killed client."""
+        return bool(self._control("look")["running"])
 
     def is_idle(self) -> bool:
-        """Whether no request is in hand or on its way."""
-        return not any(self._order("look").values())
+        """Return whether no request is handled or delayed."""
+        return not any(self._control("look").values())
 
     def faults(self) -> dict[str, tuple[int, int]]:
-        """Kind -> how many were ordered and how many done."""
+        """Return the planned and actual number of faults by kind."""
         return {row["kind"]: (row["ordered"], row["done"]) for row in self._read("SELECT * FROM faults ORDER BY kind")}
 
     def objections(self) -> dict[str, list[str]]:
-        """Saga -> what the ledger objected to."""
+        """Return the ledger's objections by saga."""
         found = defaultdict(list)
         for row in self._read("SELECT * FROM objections"):
             found[row["saga"]].append(row["sentence"])
         return found
 
     def effects(self) -> Rows:
-        """All rows of the ledger."""
+        """Return all rows of the ledger."""
         return self._read("SELECT * FROM effects ORDER BY id")
 
     def _start(self) -> None:
@@ -81,9 +81,9 @@ class Provider:
         )
         self.port = int(self._process.stdout.readline())
 
-    def _order(self, order: str) -> dict[str, Any]:
+    def _control(self, command: str) -> dict[str, Any]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request("POST", f"/control/{order}", "{}")
+        connection.request("POST", f"/control/{command}", "{}")
         with connection.getresponse() as response:
             return json.loads(response.read())
 
@@ -93,8 +93,8 @@ class Provider:
             return file.execute(sql).fetchall()
 
 
-class World:
-    """What the provider's ledger and our own books say, read once, for every step of every saga."""
+class AllEffects:
+    """The effects of every step of every saga, from the provider's ledger and our own invoices."""
 
     def __init__(self, provider: Provider) -> None:
         self._rows: dict[tuple[str, str], Rows] = defaultdict(list)
@@ -103,16 +103,16 @@ class World:
             self.late_letters += row["late"]
             if not row["late"]:
                 self._rows[row["saga"], row["step"]].append(row)
-        self._books = dict(Invoice.objects.values_list("idempotency_key", "status"))
+        self._invoices = dict(Invoice.objects.values_list("idempotency_key", "status"))
 
-    def effects(self, execution: SagaExecution) -> dict[str, Effect]:
-        """The effects of each step."""
+    def of(self, execution: SagaExecution) -> dict[str, Effect]:
+        """Return the effects of each step of an execution."""
         return {step: self._effect(execution, step) for step in execution.plan}
 
     def _effect(self, execution: SagaExecution, step: str) -> Effect:
         key = f"{execution.saga_id}:{execution.run}:{step}"
         if step == "record":
-            status = self._books.get(key)
+            status = self._invoices.get(key)
             voided = status == InvoiceStatus.VOIDED
             return Effect(int(status is not None), int(voided), remains=status is not None and not voided)
         rows = self._rows[execution.saga_id, step]

@@ -1,8 +1,7 @@
-"""How long an execution lay still after whoever held it was killed or paused.
+"""The time from a kill or pause of a worker until another one has recovered its executions.
 
-The time runs from the signal to the end of the next attempt that is put down for the execution, or to the event that
-tells of its lost worker, whichever came first: the moment at which somebody else has it for certain. It holds the rest
-of the lease, the claim, and no part of a step, for the attempt that was lost is put down at once.
+It ends when the next attempt of the execution is recorded, or the event of its lost lease, whichever is earlier. It
+consists of the rest of the lease and the claim; the lost attempt is recorded at once, so no step is part of it.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from dataclasses import dataclass
 from sagas.engine.leased_execution import HOST
 from sagas.models import SagaEvent, SagaExecution, StepRun
 
-from .database import insist
+from .database import retry
 
 
 @dataclass(frozen=True)
 class Loss:
-    """An execution at the version at which its owner was stopped."""
+    """An execution, with its version when its worker was killed or paused."""
 
     execution: int
     version: int
@@ -29,19 +28,19 @@ class Loss:
 
 
 def held_by(pid: int, at: dt.datetime) -> list[Loss]:
-    """The executions that the process has in hand; it got a signal at that time, and can write no more."""
+    """Return the executions that a process has leased, after it got a signal at that time."""
     held = SagaExecution.objects.filter(leased=True, worker__startswith=f"{HOST}:{pid}:")
-    rows = insist(lambda: list(held.values_list("pk", "version", "worker")))
+    rows = retry(lambda: list(held.values_list("pk", "version", "worker")))
     return [Loss(*row, at) for row in rows]
 
 
 def recovery_times(losses: list[Loss]) -> list[float]:
-    """Seconds for each loss, in order; one that its owner ended after all, once it was let go, is none."""
+    """Return the seconds of each loss, sorted, without those that a resumed worker finished itself."""
     return sorted(seconds for loss in losses for seconds in _recovery_time(loss))
 
 
 def percentile(times: list[float], part: float) -> float:
-    """The least time within which this part of them was over, 0.0 when there are none."""
+    """Return the percentile of the times, or 0.0 if there are none."""
     if len(times) < 2:
         return sum(times)
     return statistics.quantiles(times, n=100, method="inclusive")[round(part * 100) - 1]

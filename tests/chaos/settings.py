@@ -1,4 +1,4 @@
-"""The settings of clusters under test, with the shop whose provider fails."""
+"""The settings of tests/worker with the shop."""
 
 from tests.worker.settings import *  # noqa: F403
 from tests.worker.settings import INSTALLED_APPS

@@ -1,4 +1,4 @@
-"""The soak from its first start to its verdict; Django is set up, and the database is ours."""
+"""The soak test, from the first start to its result. Django is set up."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from django.db.models import Count, Sum
 from sagas.models import SagaExecution, SagaWorker
 from sagas.models.querysets import ago
 
-from . import judge
+from . import promises
 from .clients import Clients, orders
-from .clusters import KeptCluster
-from .database import Database, insist
+from .clusters import RestartedCluster
+from .database import Database, retry
 from .limits import LEASE, POLL, TIMEOUT
-from .monkey import Act, Monkey
+from .monkey import Fault, Monkey
 from .outside import Provider
 from .recoveries import recovery_times
 
-Tell = Callable[[str], None]
+Print = Callable[[str], None]
 
 CLUSTERS = 3
 TICK = 0.05
 PROGRESS_EVERY = 15.0
-# No wait that the faults leave behind is longer than a lease, or than the two time-outs after which a doubt is looked
-# into; the rest is for clusters that are just being started, on a machine that may have other things to do.
+# After the last fault nothing waits longer than a lease, or than the two timeouts after which an outcome in doubt is
+# verified; the rest is for clusters that are being started on a busy machine.
 STANDSTILL = 2 * (LEASE + 2 * POLL + 2 * TIMEOUT) + 30
 
 
 @dataclass(frozen=True)
 class Options:
-    """How much, how long and how bad; `seconds` is how long sagas are started and things happen."""
+    """The options of the command; `seconds` is how long sagas are started and faults happen."""
 
     sagas: int
     seconds: float
@@ -50,8 +50,8 @@ class Options:
 
 
 @dataclass
-class Verdict:
-    """What the table tells."""
+class Result:
+    """The figures of the report."""
 
     options: Options
     states: Counter[str] = field(default_factory=Counter)
@@ -59,37 +59,37 @@ class Verdict:
     faults: dict[str, tuple[int, int]] = field(default_factory=dict)
     recovered: dict[str, list[float]] = field(default_factory=dict)
     attention: Counter[str] = field(default_factory=Counter)
-    by_hand: list[str] = field(default_factory=list)
+    needs_operator: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
-    started_again: int = 0
+    restarts: int = 0
     late_letters: int = 0
     settled_in: float = 0.0
     seconds: float = 0.0
 
 
-def soak(options: Options, database: Database, folder: Path, logs: Path | None, tell: Tell) -> Verdict:
-    """Run it all, judge it, and leave nothing behind but the clusters' logs, if somebody wants them."""
+def soak(options: Options, database: Database, folder: Path, logs: Path | None, print_line: Print) -> Result:
+    """Run the sagas and the faults, check the promises, and write the clusters' logs on failure if `logs` is given."""
     began = time.monotonic()
-    verdict = Verdict(options)
-    with _stage(options, folder) as (provider, clusters):
+    result = Result(options)
+    with _running(options, folder) as (provider, clusters):
         monkey = Monkey(clusters, provider, database.restart, random.Random(f"{options.seed}:monkey"))
-        Run(options, monkey, verdict, tell).all()
-        _judge(verdict, monkey)
-        if logs and (verdict.violations or verdict.by_hand):
+        Run(options, monkey, result, print_line).all()
+        _check(result, monkey)
+        if logs and (result.violations or result.needs_operator):
             for cluster in clusters:
                 cluster.write_logs(logs)
-    verdict.seconds = time.monotonic() - began
-    return verdict
+    result.seconds = time.monotonic() - began
+    return result
 
 
 @contextmanager
-def _stage(options: Options, folder: Path) -> Iterator[tuple[Provider, list[KeptCluster]]]:
+def _running(options: Options, folder: Path) -> Iterator[tuple[Provider, list[RestartedCluster]]]:
     provider = Provider(folder, options.seed, options.faults)
-    clusters: list[KeptCluster] = []
+    clusters: list[RestartedCluster] = []
     try:
-        clusters += [KeptCluster(f"chaos-{number}", provider.port) for number in range(CLUSTERS)]
+        clusters += [RestartedCluster(f"chaos-{number}", provider.port) for number in range(CLUSTERS)]
         for cluster in clusters:
-            cluster.now.wait_until_it_works()
+            cluster.current.wait_until_it_works()
         yield provider, clusters
     finally:
         for cluster in clusters:
@@ -98,70 +98,72 @@ def _stage(options: Options, folder: Path) -> Iterator[tuple[Provider, list[Kept
 
 
 class Run:
-    """The time in which things happen, and the time in which all must end by itself."""
+    """The phase of faults, and the phase in which all executions must end by themselves."""
 
-    def __init__(self, options: Options, monkey: Monkey, verdict: Verdict, tell: Tell) -> None:
-        self.options, self.monkey, self.verdict, self.tell = options, monkey, verdict, tell
+    def __init__(self, options: Options, monkey: Monkey, result: Result, print_line: Print) -> None:
+        self.options, self.monkey, self.result, self.print_line = options, monkey, result, print_line
         self._progress_at = 0.0
         self._began = time.monotonic()
-        luck = random.Random(f"{options.seed}:clients")
-        self._clients = Clients(orders(options.sagas, options.seconds, luck))
+        rng = random.Random(f"{options.seed}:clients")
+        self._clients = Clients(orders(options.sagas, options.seconds, rng))
 
     def all(self) -> None:
-        """Faults; calm; then those that were paused are let go, and what was on its way arrives."""
+        """Cause faults, wait for the end of all executions, resume paused processes, deliver delayed requests."""
         try:
-            self._cause_havoc()
-            # On SQLite a process that is paused in a transaction keeps all others waiting.
+            self._cause_faults()
+            # On SQLite a process that is paused in a transaction blocks all others.
             if connection.vendor != "sqlite":
                 self.monkey.pause_to_the_end()
             self.monkey.provider.calm()
             self._settle()
-            # A letter of somebody who was killed may still be in hand: the window that letters leave open.
+            # The provider may still handle a letter of a killed worker: the residual window of letters.
             self._wait_for(lambda: not self.monkey.provider.is_answering())
-            before = judge.snapshot(self.monkey.provider)
-            self._wake_everybody()
-            self.verdict.violations += judge.changes(before, judge.snapshot(self.monkey.provider))
-            self.verdict.violations += [*self._clients.objections, *judge.double_starts(self._clients.started)]
+            before = promises.snapshot(self.monkey.provider)
+            self._resume_all()
+            self.result.violations += promises.changes(before, promises.snapshot(self.monkey.provider))
+            self.result.violations += [*self._clients.errors, *promises.double_starts(self._clients.started)]
         finally:
             self._clients.leave()
 
-    def _cause_havoc(self) -> None:
+    def _cause_faults(self) -> None:
         options = self.options
-        acts = self.monkey.plan(options.seconds, kills=options.kills, pauses=options.pauses, restarts=options.restarts)
-        while acts or not self._clients.done:
+        faults = self.monkey.plan(
+            options.seconds, kills=options.kills, pauses=options.pauses, restarts=options.restarts
+        )
+        while faults or not self._clients.done:
             now = time.monotonic() - self._began
-            acts = self._do_what_is_due(acts, now)
+            faults = self._cause_due(faults, now)
             self._tick()
 
-    def _do_what_is_due(self, acts: list[Act], now: float) -> list[Act]:
-        """What is still to be done: one act at a time, and later what could not be done now."""
-        due = next((act for act in acts if act.at <= now), None)
+    def _cause_due(self, faults: list[Fault], now: float) -> list[Fault]:
+        """Cause one fault that is due; return the rest, with the fault again if it was not possible now."""
+        due = next((fault for fault in faults if fault.at <= now), None)
         if due is None:
-            return acts
-        rest = [act for act in acts if act is not due]
+            return faults
+        rest = [fault for fault in faults if fault is not due]
         if not self.monkey.do(due):
-            rest.append(Act(now + POLL, due.what, due.kind))
+            rest.append(Fault(now + POLL, due.what, due.kind))
         return sorted(rest)
 
     def _settle(self) -> None:
-        """I9: from now on all ends by itself; what does not, while nothing moves any more, the judge will find."""
+        """I9: wait until all executions have ended, or nothing changes any more, which promises.py reports."""
         calm = moved_at = time.monotonic()
         seen: Any = None
         while time.monotonic() < moved_at + STANDSTILL:
-            now = insist(_where_all_stand)
+            now = retry(_progress_of_unfinished)
             if not now["unfinished"]:
                 break
             if now != seen:
                 seen, moved_at = now, time.monotonic()
             self._tick()
-        self.verdict.settled_in = time.monotonic() - calm
+        self.result.settled_in = time.monotonic() - calm
 
-    def _wake_everybody(self) -> None:
-        """Until those that had been paused have told that they have nothing in hand, and no request is on its way."""
-        woken = self.monkey.let_go(all_of_them=True)
-        at = insist(lambda: SagaExecution.objects.annotate(now=ago(0)).values_list("now", flat=True).first())
-        heard = SagaWorker.objects.filter(pid__in=woken, seen_at__gt=at, running=0)
-        self._wait_for(lambda: len({*heard.values_list("pid", flat=True)}) >= len(self._alive(woken)))
+    def _resume_all(self) -> None:
+        """Resume paused processes; wait until they report no running executions and no request is delayed."""
+        resumed = self.monkey.resume(everything=True)
+        at = retry(lambda: SagaExecution.objects.annotate(now=ago(0)).values_list("now", flat=True).first())
+        idle = SagaWorker.objects.filter(pid__in=resumed, seen_at__gt=at, running=0)
+        self._wait_for(lambda: len({*idle.values_list("pid", flat=True)}) >= len(self._alive(resumed)))
         self.monkey.provider.deliver()
         self._wait_for(self.monkey.provider.is_idle)
 
@@ -169,47 +171,47 @@ class Run:
         return [pid for pid in pids if any(cluster.is_alive(pid) for cluster in self.monkey.clusters)]
 
     def _wait_for(self, condition: Callable[[], Any]) -> None:
-        while not insist(condition):
+        while not retry(condition):
             self._tick()
 
     def _tick(self) -> None:
         for cluster in self.monkey.clusters:
-            cluster.keep()
-        self.monkey.let_go()
+            cluster.restart_if_ended()
+        self.monkey.resume()
         if time.monotonic() >= self._progress_at:
             self._progress_at = time.monotonic() + PROGRESS_EVERY
-            self.tell(insist(self._progress))
+            self.print_line(retry(self._progress))
         time.sleep(TICK)
 
     def _progress(self) -> str:
-        ended, all_of_them = SagaExecution.objects.finished().count(), SagaExecution.objects.count()
+        ended, total = SagaExecution.objects.finished().count(), SagaExecution.objects.count()
         done = self.monkey.done
         kills = sum(count for name, count in done.items() if name.startswith("kill"))
         pauses = sum(count for name, count in done.items() if name.startswith("pause"))
         seconds = time.monotonic() - self._began
         return (
-            f"{seconds:6.0f} s  {all_of_them} started, {ended} ended  {kills} kills, {pauses} pauses, "
+            f"{seconds:6.0f} s  {total} started, {ended} ended  {kills} kills, {pauses} pauses, "
             f"{done['restart']} restarts"
         )
 
 
-def _where_all_stand() -> dict[str, Any]:
+def _progress_of_unfinished() -> dict[str, Any]:
     unfinished = SagaExecution.objects.unfinished().filter(held="")
     return unfinished.aggregate(unfinished=Count("pk"), versions=Sum("version"))
 
 
-def _judge(verdict: Verdict, monkey: Monkey) -> None:
+def _check(result: Result, monkey: Monkey) -> None:
     codes = [cluster.stop() for cluster in monkey.clusters]
-    verdict.violations += [f"a supervisor that was told to stop ended with {code}" for code in codes if code]
-    verdict.violations += judge.violations(monkey.provider)
-    verdict.attention, verdict.by_hand = judge.attention()
+    result.violations += [f"a supervisor ended with {code} after SIGTERM" for code in codes if code]
+    result.violations += promises.violations(monkey.provider)
+    result.attention, result.needs_operator = promises.attention()
     for execution in SagaExecution.objects.all().iterator():
-        verdict.states[execution.state.value] += 1
-        verdict.sagas[execution.saga_name] += 1
-    verdict.late_letters = judge.World(monkey.provider).late_letters
-    verdict.faults = monkey.provider.faults()
-    verdict.faults |= {name: (ordered, monkey.done[name]) for name, ordered in sorted(monkey.ordered.items())}
-    verdict.recovered = {"killed": recovery_times(monkey.killed), "paused": recovery_times(monkey.stopped)}
-    verdict.started_again = sum(cluster.started_again for cluster in monkey.clusters)
+        result.states[execution.state.value] += 1
+        result.sagas[execution.saga_name] += 1
+    result.late_letters = promises.AllEffects(monkey.provider).late_letters
+    result.faults = monkey.provider.faults()
+    result.faults |= {name: (ordered, monkey.done[name]) for name, ordered in sorted(monkey.ordered.items())}
+    result.recovered = {"killed": recovery_times(monkey.killed), "paused": recovery_times(monkey.stopped)}
+    result.restarts = sum(cluster.restarts for cluster in monkey.clusters)
     gave_up = [code for cluster in monkey.clusters for code in cluster.gave_up]
-    verdict.by_hand += [f"a supervisor that gave up with {code}" for code in gave_up]
+    result.needs_operator += [f"a supervisor gave up with {code}" for code in gave_up]

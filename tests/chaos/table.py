@@ -1,42 +1,42 @@
-"""The soak's verdict for people."""
+"""The printed report of the soak."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from .recoveries import percentile
-from .soak import Verdict
+from .soak import Result
 
 LINE = "{:<44} {:>9} {:>9} {:>9}"
 MOST = 50
 
 
-def table(verdict: Verdict) -> str:
-    """All of it, a line each."""
-    return "\n".join(line.rstrip() for line in _lines(verdict))
+def table(result: Result) -> str:
+    """Return the report as lines of text."""
+    return "\n".join(line.rstrip() for line in _lines(result))
 
 
-def _lines(verdict: Verdict) -> Iterator[str]:
-    options = verdict.options
+def _lines(result: Result) -> Iterator[str]:
+    options = result.options
     yield f"{options.sagas} sagas, seed {options.seed}, {options.faults:.0%} of the provider's calls faulty"
     yield _head("sagas by final state", "count")
-    yield from (_line(state, count) for state, count in sorted(verdict.states.items()))
-    yield _head("faults", "ordered", "done")
-    yield from (_line(kind, ordered, done) for kind, (ordered, done) in verdict.faults.items())
-    yield _line("supervisors started again", "", verdict.started_again)
+    yield from (_line(state, count) for state, count in sorted(result.states.items()))
+    yield _head("faults", "planned", "done")
+    yield from (_line(kind, ordered, done) for kind, (ordered, done) in result.faults.items())
+    yield _line("supervisors restarted", "", result.restarts)
     yield _head("seconds to recovery", "p50", "p99", "max")
-    for whose, times in verdict.recovered.items():
+    for whose, times in result.recovered.items():
         figures = (percentile(times, 0.5), percentile(times, 0.99), max(times, default=0.0))
         yield _line(f"{len(times)} whose worker was {whose}", *(f"{seconds:.2f}" for seconds in figures))
-    yield _line("from the last fault to the end of all", f"{verdict.settled_in:.2f}")
-    yield _head("what is left for people")
-    yield from (_line(f"failed and undone, budget spent: {step}", count) for step, count in verdict.attention.items())
-    yield _line("letters that came after the window", verdict.late_letters)
-    yield _line("manual steps", len(verdict.by_hand))
-    yield from (f"  {what}" for what in verdict.by_hand[:MOST])
-    yield _line("violations", len(verdict.violations))
-    yield from (f"  {what}" for what in verdict.violations[:MOST])
-    yield _line("seconds in all", f"{verdict.seconds:.0f}")
+    yield _line("from the last fault to the end of all sagas", f"{result.settled_in:.2f}")
+    yield _head("what needs attention")
+    yield from (_line(f"compensated, all attempts used: {step}", count) for step, count in result.attention.items())
+    yield _line("letters after the residual window", result.late_letters)
+    yield _line("sagas that need an operator", len(result.needs_operator))
+    yield from (f"  {what}" for what in result.needs_operator[:MOST])
+    yield _line("violations", len(result.violations))
+    yield from (f"  {what}" for what in result.violations[:MOST])
+    yield _line("total seconds", f"{result.seconds:.0f}")
 
 
 def _head(*cells: str) -> str:

@@ -1,4 +1,4 @@
-"""The provider objects: a judge that cannot say no proves nothing."""
+"""The provider is a strict fake: it objects to what no saga may do."""
 
 import time
 
@@ -34,7 +34,7 @@ def pay(ledger, **more):
     return payment["id"], ask(ledger, "payments.confirm", id=payment["id"], **more)[0]
 
 
-def test_a_payment_is_one_however_often_it_is_asked_for_under_its_key(ledger):
+def test_a_repeated_payment_with_the_same_key_is_one_payment(ledger):
     assert pay(ledger) == pay(ledger)
     assert objections(ledger) == []
 
@@ -43,7 +43,7 @@ def test_a_second_charge_under_another_key_is_objected_to(ledger):
     pay(ledger)
     pay(ledger, key="order-1:1:charge:again")
 
-    assert objections(ledger) == ["the effect is there already"]
+    assert objections(ledger) == ["the step has an effect already"]
 
 
 def test_a_late_confirm_of_a_cancelled_payment_is_refused(ledger):
@@ -54,36 +54,36 @@ def test_a_late_confirm_of_a_cancelled_payment_is_refused(ledger):
     assert objections(ledger) == []
 
 
-def test_a_second_undo_under_another_key_is_objected_to(ledger):
+def test_a_second_compensation_under_another_key_is_objected_to(ledger):
     payment, _ = pay(ledger)
     for key in (f"{KEY}:undo", f"{KEY}:undo", f"{KEY}:undo:2"):
         ask(ledger, "payments.refund", key=key, id=payment)
 
-    assert objections(ledger) == [f"it was undone under {KEY}:undo already"]
+    assert objections(ledger) == [f"it was compensated under {KEY}:undo already"]
 
 
 @pytest.mark.parametrize("asks", ["payments.refund", "payments.cancel", "calendar.delete", "invoices.take_back"])
-def test_an_undo_of_what_nobody_knows_is_objected_to(ledger, asks):
+def test_a_compensation_of_something_unknown_is_objected_to(ledger, asks):
     assert ask(ledger, asks, id=7)[0] == 409
     assert len(objections(ledger)) == 1
 
 
-def test_an_undo_out_of_order_is_objected_to(ledger):
+def test_a_compensation_out_of_order_is_objected_to(ledger):
     payment, _ = pay(ledger)
     ask(ledger, "calendar.put", place=1, step="book", key="order-1:1:book", id="event")
     ask(ledger, "payments.refund", key=f"{KEY}:undo", id=payment)
 
-    assert objections(ledger) == ["out of order, for the effect of book still stands"]
+    assert objections(ledger) == ["out of order: book is not compensated yet"]
 
 
-def test_an_id_that_was_deleted_in_doubt_is_dead(ledger):
+def test_an_id_that_was_deleted_in_doubt_is_never_used(ledger):
     ask(ledger, "calendar.delete", id="event", in_doubt=True)
 
     assert ask(ledger, "calendar.put", id="event")[0] == 422
     assert objections(ledger) == []
 
 
-def test_a_letter_that_nobody_can_have_waited_for_is_told_from_one_that_came_in_time(ledger):
+def test_a_letter_after_its_deadline_is_marked_as_late(ledger):
     ask(ledger, "messages.post", age=TIMEOUT)
     ask(ledger, "messages.post", age=3 * TIMEOUT)
     ask(ledger, "calendar.put", age=3 * TIMEOUT, id="event")
@@ -97,14 +97,14 @@ def fates(seed, rate=0.1):
     return [(request.asks, dice.throw(request, TIMEOUT).kind) for request in requests]
 
 
-def test_a_tenth_of_the_calls_goes_wrong_and_the_same_ones_for_the_same_seed():
+def test_a_tenth_of_the_calls_fail_and_a_seed_repeats_them():
     thrown = fates("a")
 
     assert thrown == fates("a") != fates("b")
     assert 0.08 < sum(kind != NONE for _, kind in thrown) / len(thrown) < 0.12
 
 
-def test_no_fault_befalls_a_call_that_could_not_bear_it():
+def test_each_call_gets_only_faults_that_it_can_have():
     thrown = fates("a", rate=1.0)
 
     assert {asks for asks, kind in thrown if kind == REFUSED} == REFUSABLE

@@ -1,4 +1,4 @@
-"""The soak on a small scale; `make chaos` runs it on a large one."""
+"""A small soak test; `make chaos` runs a large one."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ SMALL = ["--sagas=300", "--seconds=40", "--kills=10", "--pauses=4", "--restarts=
 
 @pytest.fixture
 def soak():
-    """Run it on a database of its own, of the kind that is tested; it takes what it started with it, if it must end."""
+    """Start the soak on its own database, of the tested kind; SIGTERM makes it end all its processes."""
     command = [sys.executable, "-m", "tests.chaos", *SMALL, f"--database={connection.vendor}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     yield process
@@ -24,6 +24,6 @@ def soak():
 
 @pytest.mark.prove
 def test_no_crash_pause_restart_or_fault_breaks_a_promise(soak):
-    said, _ = soak.communicate()
+    output, _ = soak.communicate()
 
-    assert soak.returncode == 0, said
+    assert soak.returncode == 0, output

@@ -1,1 +1,1 @@
-"""The shop's provider: an HTTP server on loopback, in a process of its own, whose ledger outlives it."""
+"""The shop's provider: an HTTP server in a separate process, whose ledger is kept when it is killed."""

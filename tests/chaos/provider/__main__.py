@@ -1,8 +1,8 @@
-"""The provider's server: it answers, or lets happen to a call what the dice say.
+"""The provider's server, which fails at random.
 
     python -m tests.chaos.provider PORT LEDGER SEED RATE
 
-It prints the port once it listens, and ends with whoever holds the other end of its standard input.
+It prints the port when it listens, and ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -33,40 +33,40 @@ class Provider(ThreadingHTTPServer):
     def __init__(self, port: int, ledger: Ledger, dice: Dice) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.ledger, self.dice = ledger, dice
-        self._in_hand = 0
+        self._running = 0
         self._lock = threading.Lock()
         threading.Thread(target=self._deliver_always, daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone is no news; anything else is."""
+        """Ignore clients that closed their connection; print other errors."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
-    def control(self, order: str) -> dict[str, Any]:
-        """What the harness may ask for: an end to the faults, all that is on its way, whether all is done."""
-        if order == "calm":
+    def control(self, command: str) -> dict[str, Any]:
+        """Run a command of the soak (calm, deliver or look); return how many requests are handled and delayed."""
+        if command == "calm":
             self.dice.rate = 0.0
-        if order == "deliver":
+        if command == "deliver":
             self.ledger.execute("UPDATE held SET due = 0")
-        on_the_way = self.ledger.execute("SELECT count(*) FROM held")[0][0]
-        return {"in_hand": self._in_hand, "on_the_way": on_the_way}
+        delayed = self.ledger.execute("SELECT count(*) FROM held")[0][0]
+        return {"running": self._running, "delayed": delayed}
 
     def take(self, request: Request, remaining: float) -> Reply | None:
-        """The reply to a call; None when its connection is to be cut."""
+        """Return the reply, or None to close the connection without one."""
         with self._lock:
-            self._in_hand += 1
+            self._running += 1
             fate = self.dice.throw(request, remaining)
         self.ledger.count(fate.kind, ordered=1)
         try:
-            return self._befall(fate, request)
+            return self._apply(fate, request)
         finally:
             with self._lock:
-                self._in_hand -= 1
+                self._running -= 1
 
-    def _befall(self, fate: Fate, request: Request) -> Reply | None:
+    def _apply(self, fate: Fate, request: Request) -> Reply | None:
         kind = fate.kind
         if kind in (faults.TWICE, faults.LOST_REQUEST):
-            self._hold(fate, request)
+            self._delay_request(fate, request)
             return self.ledger.answer(request) if kind == faults.TWICE else None
         time.sleep(fate.delay)
         if kind == faults.REFUSED:
@@ -77,8 +77,8 @@ class Provider(ThreadingHTTPServer):
             return 500, {"error": kind}
         return None if kind in (faults.LOST_REPLY, faults.LATE) else reply
 
-    def _hold(self, fate: Fate, request: Request) -> None:
-        """Keep it on its way; a letter whose connection was cut is lost for good, for nobody could stop it later."""
+    def _delay_request(self, fate: Fate, request: Request) -> None:
+        """Delay the request; drop a letter whose connection was cut, because a late letter cannot be prevented."""
         if fate.kind == faults.LOST_REQUEST and request.asks in faults.NEVER_TWICE:
             self.ledger.count(fate.kind, done=1)
             return
@@ -95,12 +95,12 @@ class Provider(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """POST /port/operation from the sagas, POST /control/order from the harness; JSON both ways."""
+    """POST /port/operation from the sagas and POST /control/command from the soak, with JSON."""
 
     server: Provider
 
     def do_POST(self) -> None:
-        """Answer, or hang up."""
+        """Reply, or close the connection."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         _, port, operation = self.path.split("/")
         if port == "control":
@@ -119,18 +119,18 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    def log_message(self, *said: Any) -> None:
-        """Nobody reads one line a call."""
+    def log_message(self, *_: Any) -> None:
+        """Write no access log."""
 
 
 def end_with_parent() -> None:
-    """Standard input is a pipe whose other end nobody writes to: reading it returns when it is closed."""
+    """Exit when the parent closes standard input, to which it writes nothing."""
     sys.stdin.buffer.read()
     os._exit(0)
 
 
 def main(port: str, path: str, seed: str, rate: str) -> None:
-    """Serve until killed, or until the harness is gone."""
+    """Serve until killed, or until the parent ends."""
     provider = Provider(int(port), Ledger(Path(path)), Dice(seed, float(rate)))
     threading.Thread(target=end_with_parent, daemon=True).start()
     print(provider.server_port, flush=True)

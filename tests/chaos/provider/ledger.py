@@ -1,9 +1,9 @@
-"""What the provider has done, in a file of its own; it objects to whatever no client may ask for.
+"""The provider's ledger, in a file. As a strict fake, it records an objection to what no client may do.
 
-Payments are created, then confirmed; only the second has an effect, and one that was cancelled is never confirmed.
-A refusal leaves no trace: the same request, come late, may have its effect.
-Events, jobs and points are documents whose ids the client chooses: an id is used once, and a deleted one stays dead.
-Invoices and messages are letters: each call makes one more, and they are found by the key that they were sent under.
+Payments are created, then confirmed. Only the confirmation has an effect, and a cancelled payment is never confirmed.
+A refusal is not stored: the same request, delivered late, may take effect.
+Events, jobs and points are documents whose ids the client chooses. An id is used once, also after its deletion.
+Invoices and messages are letters. Each call sends one more, and they are found by their key.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CREATE TABLE IF NOT EXISTS held (id INTEGER PRIMARY KEY, due REAL, kind TEXT, re
 ADD = """
 INSERT INTO effects (port, name, key, saga, step, place, state, ready, late) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-# What is to be gone before an earlier step is undone.
-STANDING_LATER = """
+# Effects of later steps, which must be compensated before an earlier step is.
+LATER_EFFECTS = """
 SELECT step FROM effects WHERE saga = ? AND place > ? AND state IN ('standing', 'confirmed') AND NOT late
 AND port IN ('payments', 'calendar', 'jobs', 'invoices')
 """
@@ -47,7 +47,7 @@ Reply = tuple[int, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Request:
-    """One call: what is asked, for which step of which saga, under which key."""
+    """A call, with its step, saga and idempotency key."""
 
     port: str
     operation: str
@@ -62,16 +62,16 @@ class Request:
 
     @property
     def asks(self) -> str:
-        """Such as "payments.create"."""
+        """Port and operation, such as "payments.create"."""
         return f"{self.port}.{self.operation}"
 
 
 class Ledger:
-    """One file, one connection, one request at a time: each is answered in one transaction."""
+    """One file, one connection, one transaction per request."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        # The transactions are BEGIN and COMMIT as written here; the lock keeps the threads apart.
+        # Autocommit mode: the transactions are explicit, and the lock serializes the threads.
         self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         self._file.row_factory = sqlite3.Row
         self._file.executescript(SCHEMA)
@@ -81,18 +81,18 @@ class Ledger:
         self._file.close()
 
     def answer(self, request: Request) -> Reply:
-        """Do what is asked, if it may be done; HTTP's status and the reply."""
+        """Carry out the request if it is allowed; return HTTP status and reply."""
         with self._lock, self._file:
             self._file.execute("BEGIN IMMEDIATE")
             return OPERATIONS[request.asks](self, request)
 
     def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        """One statement in a transaction of its own; its rows."""
+        """Execute a statement and return its rows."""
         with self._lock:
             return self._file.execute(sql, parameters).fetchall()
 
     def count(self, kind: str, *, ordered: int = 0, done: int = 0) -> None:
-        """Put a fault down, ordered or done."""
+        """Count a planned or actual fault."""
         self.execute(
             "INSERT INTO faults VALUES (?, ?, ?) ON CONFLICT (kind)"
             " DO UPDATE SET ordered = ordered + excluded.ordered, done = done + excluded.done",
@@ -100,20 +100,20 @@ class Ledger:
         )
 
     def find(self, port: str, name: Any) -> Any:
-        """The document of that name, or the payment made under that key."""
+        """Return the document of that name, or the payment with that key."""
         return self._one("SELECT * FROM effects WHERE port = ? AND name = ?", port, str(name))
 
     def get(self, port: str, number: Any) -> Any:
-        """The row of that number."""
+        """Return the row with that id."""
         return self._one("SELECT * FROM effects WHERE port = ? AND id = ?", port, number)
 
     def found(self, port: str, key: str) -> list[int]:
-        """The numbers of the letters that were sent under the key and stand."""
+        """Return the ids of the letters with this key that were not taken back."""
         sql = "SELECT id FROM effects WHERE port = ? AND key = ? AND state = 'standing'"
         return [row["id"] for row in self._file.execute(sql, (port, key))]
 
     def add(self, request: Request, name: Any, state: str) -> int:
-        """A new row; one that takes effect a second time is objected to."""
+        """Add a row and return its id; record an objection to a second effect."""
         if state == "standing":
             self.object_if_doubled(request)
         ready = time.time() + (JOB_TAKES if request.port == "jobs" else 0.0)
@@ -121,30 +121,30 @@ class Ledger:
         return int(self._file.execute(ADD, row).lastrowid or 0)
 
     def move(self, row: Any, state: str, undo_key: str | None = None) -> None:
-        """Another state for a row."""
+        """Set the state of a row."""
         self._file.execute("UPDATE effects SET state = ?, undo_key = ? WHERE id = ?", (state, undo_key, row["id"]))
 
-    def undo(self, request: Request, row: Any, state: str) -> Reply:
-        """Take back what stands, unless a later step's effect still does; once, under one key."""
+    def compensate(self, request: Request, row: Any, state: str) -> Reply:
+        """Compensate an effect; record an objection to a second key and to a wrong order."""
         if row["state"] == state:
             if row["undo_key"] != request.key:
-                self.object_to(request, f"it was undone under {row['undo_key']} already")
+                self.object_to(request, f"it was compensated under {row['undo_key']} already")
             return 200, {}
-        later = self._one(STANDING_LATER, request.saga, row["place"])
+        later = self._one(LATER_EFFECTS, request.saga, row["place"])
         if later:
-            self.object_to(request, f"out of order, for the effect of {later['step']} still stands")
+            self.object_to(request, f"out of order: {later['step']} is not compensated yet")
         self.move(row, state, request.key)
         return 200, {}
 
     def object_if_doubled(self, request: Request) -> None:
-        """The same step of the same saga may have one effect; messages nobody can tell apart."""
+        """Record an objection to a second effect of a step; repeated messages are allowed."""
         sql = "SELECT id FROM effects WHERE saga = ? AND step = ? AND port = ? AND state IN ('standing', 'confirmed')"
         if request.port != "messages" and self._one(sql, request.saga, request.step, request.port):
-            self.object_to(request, "the effect is there already")
+            self.object_to(request, "the step has an effect already")
 
-    def object_to(self, request: Request, why: str) -> Reply:
-        """Put an objection down, which the judge will read."""
-        sentence = f"{request.asks} for {request.step} under {request.key}: {why}"
+    def object_to(self, request: Request, reason: str) -> Reply:
+        """Record an objection, which promises.py reads."""
+        sentence = f"{request.asks} for {request.step} under {request.key}: {reason}"
         self._file.execute("INSERT INTO objections VALUES (?, ?)", (request.saga, sentence))
         return 409, {"error": sentence}
 
@@ -160,7 +160,7 @@ def _create(ledger: Ledger, request: Request) -> Reply:
 def _confirm(ledger: Ledger, request: Request) -> Reply:
     row = ledger.get("payments", request.id)
     if row is None:
-        return ledger.object_to(request, "there is no such payment")
+        return ledger.object_to(request, "unknown payment")
     if row["state"] == "created":
         if request.refuse:
             return 422, {"error": "declined"}
@@ -173,7 +173,7 @@ def _confirm(ledger: Ledger, request: Request) -> Reply:
 def _cancel(ledger: Ledger, request: Request) -> Reply:
     row = ledger.get("payments", request.id)
     if row is None:
-        return ledger.object_to(request, "there is no such payment")
+        return ledger.object_to(request, "unknown payment")
     if row["state"] == "created":
         ledger.move(row, "voided")
     return 200, {"charged": row["state"] in ("confirmed", "refunded")}
@@ -182,14 +182,14 @@ def _cancel(ledger: Ledger, request: Request) -> Reply:
 def _refund(ledger: Ledger, request: Request) -> Reply:
     row = ledger.get("payments", request.id)
     if row is None or row["state"] not in ("confirmed", "refunded"):
-        return ledger.object_to(request, "there is no such charge")
-    return ledger.undo(request, row, "refunded")
+        return ledger.object_to(request, "unknown charge")
+    return ledger.compensate(request, row, "refunded")
 
 
 def _put(ledger: Ledger, request: Request) -> Reply:
     row = ledger.find(request.port, request.id)
     if row is None and request.refuse:
-        if request.port in NEVER_UNDONE:
+        if request.port in NEVER_COMPENSATED:
             ledger.add(request, request.id, "refused")
         return 422, {"error": "refused"}
     if row is None:
@@ -203,11 +203,11 @@ def _put(ledger: Ledger, request: Request) -> Reply:
 def _delete(ledger: Ledger, request: Request) -> Reply:
     row = ledger.find(request.port, request.id)
     if row is None and not request.in_doubt:
-        return ledger.object_to(request, "there is no such document")
+        return ledger.object_to(request, "unknown document")
     if row is None:
-        ledger.add(request, request.id, "dead")
+        ledger.add(request, request.id, "deleted")
     elif row["state"] in ("standing", "removed"):
-        return ledger.undo(request, row, "removed")
+        return ledger.compensate(request, row, "removed")
     return 200, {}
 
 
@@ -224,12 +224,12 @@ def _find(ledger: Ledger, request: Request) -> Reply:
 def _take_back(ledger: Ledger, request: Request) -> Reply:
     row = ledger.get("invoices", request.id)
     if row is None:
-        return ledger.object_to(request, "there is no such invoice")
-    return ledger.undo(request, row, "removed")
+        return ledger.object_to(request, "unknown invoice")
+    return ledger.compensate(request, row, "removed")
 
 
 def _late(request: Request) -> bool:
-    """Whether a letter came so late that nobody can have waited for it: the window that letters leave open."""
+    """Return whether a letter came after its caller's deadline: the documented residual window of letters."""
     return request.asks in NEVER_TWICE and time.time() > request.deadline + TIMEOUT
 
 
@@ -247,8 +247,8 @@ OPERATIONS: dict[str, Callable[[Ledger, Request], Reply]] = DOCUMENTS | {
     "messages.post": _post,
     "messages.find": _find,
 }
-# Nobody could make their ids dead after a refusal, so the provider remembers it.
-NEVER_UNDONE = {"points"}
+# No compensation deletes their ids after a refusal, so the provider stores the refusal.
+NEVER_COMPENSATED = {"points"}
 REFUSABLE = {"payments.confirm", "calendar.put", "jobs.put", "points.put", "invoices.post", "messages.post"}
-# A second delivery of these is a second letter, which is the network's doing and nobody's fault.
+# A second delivery of these would be a second letter, without a fault of the client.
 NEVER_TWICE = {"invoices.post", "messages.post"}

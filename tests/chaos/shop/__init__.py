@@ -1,1 +1,1 @@
-"""An app whose sagas call the provider; clusters under test have it installed."""
+"""An app whose sagas call the provider."""

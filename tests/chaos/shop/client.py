@@ -1,4 +1,4 @@
-"""Calls to the provider, by the standard library's HTTP client, and what its answers mean for a step."""
+"""HTTP calls to the provider, and the classification of its replies."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Answer = dict[str, Any]
 
 
 def call(context: StepContext, asks: str, *, key: str | None = None, **asked: Any) -> Answer:
-    """Ask the provider within the time that the attempt has left.
+    """Call the provider within the remaining time of the attempt.
 
-    What a broken connection means is left to the engine: refused, it was not sent; cut, nobody knows.
+    The engine classifies connection errors: refused means failed, reset means in doubt.
     """
     remaining = context.remaining
     if not remaining:
-        raise RetryLater(0, "no time was left to ask")
+        raise RetryLater(0, "no time left for the call")
     connection = HTTPConnection("127.0.0.1", int(os.environ["CHAOS_PROVIDER"]), timeout=remaining)
     try:
         key = key or context.idempotency_key
-        body = json.dumps(_who_asks(context, key) | {"remaining": remaining} | asked)
+        body = json.dumps(_identity(context, key) | {"remaining": remaining} | asked)
         connection.request("POST", "/" + asks.replace(".", "/"), body, {"Idempotency-Key": key})
         response = connection.getresponse()
         return _answer(response.status, json.loads(response.read()))
@@ -34,9 +34,9 @@ def call(context: StepContext, asks: str, *, key: str | None = None, **asked: An
         connection.close()
 
 
-def _who_asks(context: StepContext, key: str) -> Answer:
+def _identity(context: StepContext, key: str) -> Answer:
     place = get_saga(context["saga"]).names.index(context.step)
-    # What is to be refused is the action; an apology goes out.
+    # Only actions are refused, not the compensation that sends an apology.
     refuse = context["refused"] == context.step and not key.endswith(":undo")
     who = {"saga": context.saga_id, "step": context.step, "place": place}
     return who | {"deadline": context.deadline.timestamp(), "refuse": refuse}

@@ -1,4 +1,4 @@
-"""Sagas of every kind of step: what they call can fail in every way, and all of them end."""
+"""Sagas with every kind of step, all of which end although their calls fail in every way."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from .client import call
 Output = Mapping[str, Any]
 
 ASK_AGAIN = 0.3
-# Faults are frequent and short here: many quick retries outlast them, and nobody has to help.
+# Faults are frequent and short here: with many quick retries no operator is needed.
 PATIENT: dict[str, Any] = {"retry_count": 10, "retry_delay": 0.2, "max_delay": 2.0, "timeout": TIMEOUT}
 # A transaction must not outlive its lease.
 OURS = PATIENT | {"timeout": LEASE / 3, "transactional": True}
 
 
 def charge(context: StepContext) -> Output:
-    """Two calls, of which only the second takes money."""
+    """Create a payment, then confirm it, which takes the money."""
     payment = call(context, "payments.create")["id"]
     call(context, "payments.confirm", id=payment)
     return {"payment": payment}
 
 
-def give_back(context: StepContext) -> Output:
-    """In doubt, by making sure that there is a payment and that it will never be confirmed."""
+def refund(context: StepContext) -> Output:
+    """Refund the payment; in doubt, first create it under its key, so that a late confirmation fails."""
     payment = (context.output or {}).get("payment")
     if payment is None:
         payment = call(context, "payments.create", key=context.action_key)["id"]
@@ -41,7 +41,7 @@ def give_back(context: StepContext) -> Output:
 
 
 def put(context: StepContext, port: str) -> Output:
-    """Under an id of our own, which the provider takes once."""
+    """Create a document under an id that is used once."""
     answer = call(context, f"{port}.put", id=str(context.idempotency_uuid))
     if not answer["ready"]:
         raise StillPending(ASK_AGAIN, output={"accepted": True})
@@ -49,38 +49,38 @@ def put(context: StepContext, port: str) -> Output:
 
 
 def delete(context: StepContext, port: str) -> Output:
-    """In doubt too: an id that was never used is dead from now on."""
+    """Delete the document; in doubt, this also prevents a late creation."""
     call(context, f"{port}.delete", id=str(context.action_uuid), in_doubt=context.uncertain)
     return {}
 
 
 def post(context: StepContext, port: str) -> Output:
-    """One more each time it gets through."""
+    """Send a letter; each call sends one more."""
     return {"id": call(context, f"{port}.post")["id"]}
 
 
 def find_invoice(context: StepContext) -> Output | None:
-    """What the provider knows under the key."""
+    """Return the invoice with the action's key."""
     found = call(context, "invoices.find", id=context.action_key)["found"]
     return {"id": found[0]} if found else None
 
 
 def cancel_invoice(context: StepContext) -> Output:
-    """All that there are under the key."""
+    """Take back all invoices with the action's key."""
     for number in _letters(context, "invoices"):
         call(context, "invoices.take_back", id=number)
     return {}
 
 
 def apologise(context: StepContext) -> Output:
-    """To whoever got the message."""
+    """Send an apology if the message was sent."""
     if _letters(context, "messages"):
         call(context, "messages.post")
     return {}
 
 
 def record(context: StepContext) -> Output:
-    """In our own database, in the transaction of the checkpoint."""
+    """Create a row in the transaction of the checkpoint."""
     invoice = Invoice.objects.create(
         idempotency_key=context.idempotency_key,
         saga_id=context.saga_id,
@@ -94,13 +94,13 @@ def record(context: StepContext) -> Output:
 
 
 def void(context: StepContext) -> Output:
-    """Likewise; what did not commit is not there."""
-    standing = Invoice.objects.filter(idempotency_key=context.action_key, status=InvoiceStatus.ISSUED)
-    return {"voided": standing.update(status=InvoiceStatus.VOIDED, voided_at=timezone.now())}
+    """Void the row; if its transaction was rolled back, there is none."""
+    issued = Invoice.objects.filter(idempotency_key=context.action_key, status=InvoiceStatus.ISSUED)
+    return {"voided": issued.update(status=InvoiceStatus.VOIDED, voided_at=timezone.now())}
 
 
 def _letters(context: StepContext, port: str) -> list[int]:
-    """Those under the action's key; if none is there, once more when none can be on its way any longer."""
+    """Return the letters with the action's key; if there are none, look again when none can be delayed any longer."""
     found: list[int] = call(context, f"{port}.find", id=context.action_key)["found"]
     looked = bool((context.output or {}).get("looked"))
     if not found and context.uncertain and not looked:
@@ -109,12 +109,12 @@ def _letters(context: StepContext, port: str) -> list[int]:
 
 
 def _document(name: str, port: str) -> SagaStep:
-    action, undo = functools.partial(put, port=port), functools.partial(delete, port=port)
-    return SagaStep(name, action, undo, **PATIENT)
+    action, compensation = functools.partial(put, port=port), functools.partial(delete, port=port)
+    return SagaStep(name, action, compensation, **PATIENT)
 
 
-CHARGE = SagaStep("charge", charge, give_back, **PATIENT)
-PIVOT = SagaStep("charge", charge, give_back, pivot=True, **PATIENT)
+CHARGE = SagaStep("charge", charge, refund, **PATIENT)
+PIVOT = SagaStep("charge", charge, refund, pivot=True, **PATIENT)
 BOOK = _document("book", "calendar")
 APPROVE = _document("approve", "calendar")
 SHIP = _document("ship", "jobs")
@@ -131,10 +131,10 @@ SHAPES = [
     register(Saga("order", [RECORD, CHARGE, BOOK, TELL, REWARD, APPROVE])),
     register(Saga("delivery", [CHARGE, SHIP, BILL, APPROVE])),
     register(Saga("offer", [TELL, RECORD, SHIP, APPROVE])),
-    # With a point of no return, after which nothing can be refused.
+    # With a pivot, after which no step can be refused.
     register(Saga("sale", [BOOK, BILL, PIVOT, RECORD_LAST, TELL_LAST, REWARD])),
 ]
-# Which of their steps a provider may be told to refuse.
+# The steps that the provider may refuse.
 REFUSABLE = {
     "order": ("charge", "book", "tell", "reward", "approve", "approve"),
     "delivery": ("charge", "ship", "bill", "approve", "approve"),

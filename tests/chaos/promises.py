@@ -1,7 +1,7 @@
-"""What is wrong, a sentence each, by the saga tables and by the provider's ledger; read when nothing runs any more.
+"""Broken promises, according to the saga tables and the provider's ledger, after all executions have ended.
 
-I1 to I6 are those of sagas.testing. The rest: no worker that lost an execution wrote again (I7), an id is one execution
-(I8), and nothing changes once all has ended (I10). I9, that all ends by itself and soon, is the soak's own.
+sagas.testing checks I1 to I6. Here are: no worker that lost an execution writes to it again (I7), an id has one
+execution (I8), all executions end by themselves (I9), and nothing changes afterwards (I10).
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution, StepRun
 from sagas.testing import violations_of
 
-from .outside import Provider, World
+from .outside import AllEffects, Provider
 
 Snapshot = dict[tuple[str, str], Any]
 
 
 def violations(provider: Provider) -> list[str]:
-    """What is wrong with any of the sagas."""
-    world, objections = World(provider), provider.objections()
+    """Return every violation, with the saga's id."""
+    effects, objections = AllEffects(provider), provider.objections()
     found = []
     for execution in SagaExecution.objects.order_by("pk").iterator():
         saga = get_saga(execution.saga_name)
         wrong = [
-            *violations_of(saga, execution.saga_id, world.effects(execution)),
-            *_writes_of_losers(execution),
+            *violations_of(saga, execution.saga_id, effects.of(execution)),
+            *_writes_without_lease(execution),
             *objections.pop(execution.saga_id, ()),
             *_unfinished(execution),
         ]
@@ -43,28 +43,28 @@ def violations(provider: Provider) -> list[str]:
 
 
 def double_starts(started: Mapping[str, set[int]]) -> Iterator[str]:
-    """I8: each id is one execution, and each execution has been asked for."""
+    """I8: each id has one execution, and a client started each execution."""
     known = dict(SagaExecution.objects.values_list("saga_id", "pk"))
     for saga_id in known.keys() | started.keys():
         if started.get(saga_id) != {known.get(saga_id)}:
-            yield f"I8: {saga_id} is execution {known.get(saga_id)}, its starts gave {started.get(saga_id)}"
+            yield f"I8: {saga_id} is execution {known.get(saga_id)}, its starts returned {started.get(saga_id)}"
 
 
 def snapshot(provider: Provider) -> Snapshot:
-    """Where everything stands: rows, histories and effects."""
-    world = World(provider)
+    """Return the state of rows, histories and effects."""
+    effects = AllEffects(provider)
     counts = {"runs": Count("step_runs", distinct=True), "last_event": Max("events__id")}
     executions = SagaExecution.objects.annotate(**counts)
     seen: Snapshot = {}
     for execution in executions.iterator():
         row = execution.state, execution.version, execution.needs_attention, execution.runs, execution.last_event
         seen[execution.saga_id, ""] = row
-        seen |= {(execution.saga_id, step): effect for step, effect in world.effects(execution).items()}
+        seen |= {(execution.saga_id, step): effect for step, effect in effects.of(execution).items()}
     return seen
 
 
 def changes(before: Snapshot, after: Snapshot) -> list[str]:
-    """I10: what is different, although all had ended."""
+    """I10: return what changed after all executions had ended."""
     return [
         f"{saga_id}: I10: {step or 'its row'} was {before.get((saga_id, step))} and became {now}"
         for (saga_id, step), now in after.items()
@@ -73,39 +73,39 @@ def changes(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def attention() -> tuple[Counter[str], list[str]]:
-    """Why sagas that ended by themselves want to be looked at, and which others would need somebody's help.
+    """Return why compensated sagas need attention, and which other sagas need an operator.
 
-    A saga that ended FAILED because a step spent its budget was undone, and says so: an attempt in doubt of a step that
-    is not idempotent spends it at once. Everything else, such as a hold or an undo given up, is a person's work.
+    A saga that ended FAILED because a step used all its attempts was compensated; an attempt in doubt of a step that is
+    not idempotent uses them at once. Anything else, such as a hold or a failed compensation, needs an operator.
     """
     spent: Counter[str] = Counter()
-    unexplained = []
+    needs_operator = []
     for execution in SagaExecution.objects.filter(needs_attention=True):
-        view = history.facts_of(load_history(execution)).get(execution.failed_step)
-        if execution.state is SagaState.FAILED and view and _is_spent(execution, view):
+        facts = history.facts_of(load_history(execution)).get(execution.failed_step)
+        if execution.state is SagaState.FAILED and facts and _is_spent(execution, facts):
             spent[execution.failed_step] += 1
         else:
-            why = execution.held or f"{execution.failed_step} ended {view.ending if view else ''}"
-            unexplained.append(f"{execution.saga_id} is {execution.state}: {why}")
-    return spent, unexplained
+            reason = execution.held or f"{execution.failed_step} ended {facts.ending if facts else ''}"
+            needs_operator.append(f"{execution.saga_id} is {execution.state}: {reason}")
+    return spent, needs_operator
 
 
-def _is_spent(execution: SagaExecution, view: history.View) -> bool:
+def _is_spent(execution: SagaExecution, facts: history.StepFacts) -> bool:
     step = get_saga(execution.saga_name).step(execution.failed_step)
-    lost = step is not None and not step.idempotent and view.ending is Ending.NONE
-    return lost or view.ending is Ending.SPENT
+    lost = step is not None and not step.idempotent and facts.ending is Ending.NONE
+    return lost or facts.ending is Ending.SPENT
 
 
-def _writes_of_losers(execution: SagaExecution) -> Iterator[str]:
-    """I7: each claim has a name of its own; once another one has written, it never does again."""
+def _writes_without_lease(execution: SagaExecution) -> Iterator[str]:
+    """I7: each claim has a unique worker name, which writes no more once another name has written."""
     workers = StepRun.objects.filter(execution=execution).order_by("sequence").values_list("worker", flat=True)
     blocks = [worker for worker, _ in groupby(workers)]
     if len(blocks) > len(set(blocks)):
-        yield f"I7: a worker that had lost it wrote again: {', '.join(blocks)}"
+        yield f"I7: a worker that had lost its lease wrote again: {', '.join(blocks)}"
 
 
 def _unfinished(execution: SagaExecution) -> Iterator[str]:
     if execution.state not in (SagaState.SUCCEEDED, SagaState.FAILED):
         yield f"I9: it is {execution.state}{f', held: {execution.held}' if execution.held else ''}"
     if execution.leased or execution.due_at:
-        yield "I4: it has ended, and yet somebody has it or it is due"
+        yield "I4: it has ended, but it is leased or due"
