@@ -12,10 +12,9 @@ from django.db import transaction
 
 from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagas import SagaState
-from sagas.definition.registry import get_saga
-from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
-from sagas.presentation.step_status import StepStatus, case_of
+from sagas.presentation.execution_view import view_of
+from sagas.presentation.step_status import StepStatus, describe_step
 
 BOOKING_STATUS = {
     SagaState.PENDING: BookingStatus.PENDING,
@@ -146,8 +145,7 @@ def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
 
 def _charge_of(execution: SagaExecution) -> StepStatus:
     """How the step that charges the customer stands."""
-    saga, history = get_saga(execution.saga_name), load_history(execution)
-    return case_of(execution, saga, history, "process_payment").status
+    return describe_step(view_of(execution), "process_payment").status
 
 
 def _was_requested(execution: Any, new: SagaState) -> bool:

@@ -20,7 +20,7 @@ from sagas.presentation.execution_view import ExecutionView
 from sagas.presentation.labels import name_label
 from sagas.presentation.messages import by_hand, sentence_of
 from sagas.presentation.redactor import Redactor
-from sagas.presentation.step_status import IN_DOUBT, UNDO_UNCERTAIN
+from sagas.presentation.step_status import COMPENSATION_UNCERTAIN, IN_DOUBT
 
 
 class Kind(StrEnum):
@@ -154,7 +154,7 @@ def _open_compensation(view: ExecutionView, name: str, redactor: Redactor) -> Op
 
 def _in_doubt(view: ExecutionView, name: str, status: Status, redactor: Redactor) -> str:
     facts = view.facts[name]
-    status_text = IN_DOUBT if facts.in_doubt else UNDO_UNCERTAIN
+    status_text = IN_DOUBT if facts.in_doubt else COMPENSATION_UNCERTAIN
     if not facts.in_doubt and (not facts.compensation_uncertain or status is Status.IN_DOUBT):
         return ""
     return sentence_of(view, name, status_text.key, status_text.sentence, redactor)

@@ -94,7 +94,7 @@ def preview(found: operations.Preview) -> dict[str, Any]:
 
 def _detail(view: ExecutionView, reader: Reader) -> dict[str, Any]:
     redactor = redactor_for(view.execution, view.saga, personal=reader.sees_personal_data)
-    lines = messages.steps_told(view, redactor)
+    lines = messages.step_texts(view, redactor)
     steps = [{"name": line.name, "status": line.status.value, "sentence": line.sentence} for line in lines]
     summary = _summary(view.execution, redactor, {"history": view.history})
     return summary | {"steps": steps, "result": _result(view, redactor)}

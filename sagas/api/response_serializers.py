@@ -7,9 +7,9 @@ from typing import Any
 
 from rest_framework import serializers
 
-from sagas.definition.states import Direction, Ending, Outcome, SagaState
+from sagas.definition.states import CustomerState, Direction, Ending, Outcome, SagaState
 from sagas.operations.permissions import NEEDS
-from sagas.presentation.messages import CustomerState, StepStatus
+from sagas.presentation.step_status import StepStatus
 
 from .serializers import PRIORITIES, RESOLUTIONS
 

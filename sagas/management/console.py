@@ -18,10 +18,10 @@ from sagas.models import SagaExecution
 from sagas.presentation.execution_view import ExecutionView, find_view, load_view
 from sagas.storage import database
 
-from .exits import Exit, exit_of, worst
-from .following import Follower
-from .lines import one_line
-from .verdicts import code_of, diagnosis, document, how_to_go_on, words
+from .attempt_lines import one_line
+from .exit_codes import Exit, exit_of, worst
+from .progress import ProgressReporter
+from .report import code_of, diagnosis, document, how_to_go_on, state_label
 
 ASCII = str.maketrans({"✓": "ok", "✗": "x", "↶": "<-", "…": "...", "\N{REPLACEMENT CHARACTER}": "?"})
 
@@ -57,7 +57,7 @@ class SagaCommand(BaseCommand, ABC):
     """
 
     console: Console
-    leased_rows = ""
+    current_saga_id = ""
     # Django's, which its stubs do not know.
     _called_from_command_line = False
 
@@ -98,14 +98,14 @@ class SagaCommand(BaseCommand, ABC):
         self.console = Console(self.stdout, self.stderr, as_json=options["json"])
         code = self.run(options)
         if code:
-            raise Ended(self._last_words, returncode=code)
+            raise Ended(self._final_text, returncode=code)
 
     def follow(self, saga_id: str, work: Callable[[], object]) -> None:
         """Do `work` and tell, meanwhile, each attempt at the execution and who else has it in hand."""
-        self.leased_rows = saga_id
-        with Follower(saga_id, self.console.say, waiting=True):
+        self.current_saga_id = saga_id
+        with ProgressReporter(saga_id, self.console.say, waiting=True):
             work()
-        self.leased_rows = ""
+        self.current_saga_id = ""
 
     def conclude(self, saga_id: str, *, queued: bool = False) -> Exit:
         """The verdict on one execution, its document, and its code; that a queued one goes on is no failure."""
@@ -116,24 +116,24 @@ class SagaCommand(BaseCommand, ABC):
 
     def tell(self, found: list[ExecutionView], *, queued: bool = False) -> Exit:
         """The verdicts in words, and the worst of the codes."""
-        self._last_words = "\n".join(diagnosis(view) for view in found)
-        self.console.say(self._last_words)
+        self._final_text = "\n".join(diagnosis(view) for view in found)
+        self.console.say(self._final_text)
         return worst(code for code in map(code_of, found) if not (queued and code is Exit.GOES_ON))
 
     def interrupted(self) -> str:
         """What the command leaves behind when it is interrupted."""
         _leave_interrupted_connection()
         try:
-            view = find_view(self.leased_rows) if self.leased_rows else None
+            view = find_view(self.current_saga_id) if self.current_saga_id else None
         except DatabaseError:
             return "Interrupted; the saga goes on."
         if view is None:
             return "Interrupted; nothing was started."
         if view.execution.state in TERMINAL or view.execution.held:
             return f"Interrupted.\n{diagnosis(view)}"
-        return f"Interrupted; the saga goes on. {_where_it_stands(view.execution)}"
+        return f"Interrupted; the saga goes on. {_progress_of(view.execution)}"
 
-    _last_words = ""
+    _final_text = ""
 
     def _refuse_usage(self, parser: CommandParser, message: str) -> NoReturn:
         if self._called_from_command_line:
@@ -177,9 +177,9 @@ def _leave_interrupted_connection() -> None:
         here.close()
 
 
-def _where_it_stands(execution: SagaExecution) -> str:
+def _progress_of(execution: SagaExecution) -> str:
     done = f"{len(execution.steps_completed)} of {len(execution.plan)} steps done"
-    return f"It is {words(execution.state)}, {done}. {how_to_go_on(execution)}"
+    return f"It is {state_label(execution.state)}, {done}. {how_to_go_on(execution)}"
 
 
 def _write(stream: OutputWrapper, text: str) -> None:

@@ -85,7 +85,7 @@ def describe(preview: Preview, view: ExecutionView, redactor: Redactor) -> Previ
 
 def _not_repeated(preview: Preview, writer: _Writer, view: ExecutionView) -> tuple[str, ...]:
     kept = set(preview.not_repeated) - {call.step for call in writer.calls}
-    steps = messages.steps_told(view, writer.redactor)
+    steps = messages.step_texts(view, writer.redactor)
     return tuple(step.sentence for step in steps if step.name in kept)
 
 

@@ -104,7 +104,7 @@ def _compensating(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
         headline = _("It is being undone: the next attempt to undo “%(step)s” is at %(at)s.") % told
     else:
         headline = _("It is being undone: %(steps)s.") % {"steps": quoted_with(view, StepStatus.COMPENSATING)}
-    return Diagnosis(BUSY, headline, _why_undone(view))
+    return Diagnosis(BUSY, headline, _why_compensating(view))
 
 
 def _deferred_since(view: ExecutionView, step: SagaStep) -> dt.datetime | None:
@@ -125,7 +125,7 @@ def _deferred(view: ExecutionView, names: list[str], since: dt.datetime) -> Diag
     return Diagnosis(DOUBT, headline, advice % told)
 
 
-def _why_undone(view: ExecutionView) -> str:
+def _why_compensating(view: ExecutionView) -> str:
     if view.execution.failed_step:
         advice = _("“%(step)s” failed for good, so what was done before is undone, last step first.")
         return advice % {"step": step_label(view.execution.failed_step, view.saga)}
@@ -171,10 +171,10 @@ def _ended_by_a_person(view: ExecutionView, redactor: Redactor) -> Diagnosis:
     on_request = operation is not None and operation.kind == Kind.COMPENSATE
     reason = redactor(operation.reason) if operation else ""
     advice = _("The reason given: %(reason)s") % {"reason": reason} if reason else _("There is nothing to do.")
-    return Diagnosis(BAD, _end_in_words(on_request=on_request, left=bool(told["left"])) % told, advice)
+    return Diagnosis(BAD, _end_headline(on_request=on_request, left=bool(told["left"])) % told, advice)
 
 
-def _end_in_words(*, on_request: bool, left: bool) -> str:
+def _end_headline(*, on_request: bool, left: bool) -> str:
     if on_request and left:
         return _("It was undone, as %(who)s asked; this has no undo and stays as it is: %(left)s.")
     if on_request:

@@ -13,7 +13,7 @@ from sagas.storage import database
 
 from .execution_view import ExecutionView
 from .labels import step_label
-from .step_status import StepStatus, case_of
+from .step_status import StepStatus, describe_step
 
 GOOD, BUSY, BAD, DOUBT = "good", "busy", "bad", "doubt"
 EVENTS_READ = 20
@@ -29,7 +29,7 @@ class Diagnosis(NamedTuple):
 
 def names_with(view: ExecutionView, *statuses: StepStatus) -> list[str]:
     """The names of the steps that have one of these statuses."""
-    return [name for name in view.history.plan if case_of(view, name).status in statuses]
+    return [name for name in view.history.plan if describe_step(view, name).status in statuses]
 
 
 def quoted_with(view: ExecutionView, *statuses: StepStatus) -> str:

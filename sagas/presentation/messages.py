@@ -1,7 +1,7 @@
-"""What people are told of an execution: the customer in a sentence, support staff in one for each step.
+"""The sentences about an execution: one for its customer, and one for each step for support staff.
 
-Each surface asks here, so that all of them say the same. The words are the saga's own, where its wording has them and
-they can be filled from the context; else those of a table, with the step's name.
+All surfaces show these. A saga's own wording comes first, if it has a template that can be filled from the context;
+otherwise a general sentence with the step's label.
 """
 
 from __future__ import annotations
@@ -23,25 +23,13 @@ from sagas.storage import database
 from .execution_view import ExecutionView
 from .labels import step_label
 from .redactor import Redactor
-from .step_status import DONE, REFUSED, StepStatus, case_of
+from .step_status import DONE, REFUSED, StepStatus, describe_step
 from .templates import fill
-
-__all__ = [
-    "CustomerState",
-    "StepStatus",
-    "StepTold",
-    "by_hand",
-    "customer_state",
-    "message",
-    "sentence_of",
-    "settled_by_hand",
-    "steps_told",
-]
 
 
 @dataclass(frozen=True)
-class StepTold:
-    """A step as people are told of it."""
+class StepText:
+    """A step, its status and its sentence."""
 
     name: str
     status: StepStatus
@@ -67,7 +55,7 @@ PERSON = _("A person is looking into it.")
 
 
 def customer_state(execution: SagaExecution) -> CustomerState:
-    """What the customer is told of it in a word; what is held waits for a person, who checks it."""
+    """Return the state for the customer; a held execution is being checked."""
     return CustomerState.CHECKING if execution.held else CUSTOMER_STATES[execution.state]
 
 
@@ -79,15 +67,15 @@ def message(
     history: History | None = None,
     by_hand: bool = False,
 ) -> str:
-    """What the customer is told of it, in the active language; why it failed comes first, or what is not undone of it.
+    """Return the message to the customer in the active language: why it failed or what is not undone comes first.
 
-    The row alone is enough. But it cannot always tell a refusal from an effect that was in doubt and taken back, and
-    then the reason is left out; with the history it is told of each refusal, and of what a person has let stay. Without
-    it, and where a person has settled steps `by_hand`, the words are general.
+    Pass the history if it is loaded. A row alone does not always tell a refusal from an effect that was in doubt and
+    compensated; the reason is then left out. Without the history, and if an operator has resolved steps `by_hand`, the
+    message is general.
     """
     state = customer_state(execution)
     general = str(MESSAGES[state])
-    words = _own_words(saga.wording if saga else None, state, execution, redactor) or general
+    words = _own_text(saga.wording if saga else None, state, execution, redactor) or general
     view = ExecutionView(execution, saga, history) if history else None
     left = _left(view, redactor) if view else []
     if left:
@@ -101,23 +89,24 @@ def message(
 
 
 def settled_by_hand(executions: Iterable[SagaExecution]) -> frozenset[int]:
-    """Ids of those that have failed and of whose steps a person has said what became, for `message`; in one query."""
+    """Return the primary keys of failed executions with steps that an operator resolved, in one query."""
     failed = [execution.pk for execution in executions if execution.state is SagaState.FAILED]
     runs = StepRun.objects.using(database.alias()).filter(execution__in=failed, run=F("execution__run"))
     return frozenset(runs.filter(direction=Direction.RESOLVED).values_list("execution_id", flat=True))
 
 
-def steps_told(view: ExecutionView, redactor: Redactor) -> list[StepTold]:
-    """Each planned step in order, in the active language."""
-    told = []
-    for name in view.history.plan:
-        case = case_of(view, name)
-        told.append(StepTold(name, case.status, sentence_of(view, name, case.key, case.sentence, redactor)))
-    return told
+def step_texts(view: ExecutionView, redactor: Redactor) -> list[StepText]:
+    """Return each planned step in order, in the active language."""
+    return [_step_text(view, name, redactor) for name in view.history.plan]
+
+
+def _step_text(view: ExecutionView, name: str, redactor: Redactor) -> StepText:
+    found = describe_step(view, name)
+    return StepText(name, found.status, sentence_of(view, name, found.key, found.sentence, redactor))
 
 
 def by_hand(view: ExecutionView, name: str, redactor: Redactor) -> str:
-    """What a person can do where the step's undo was refused; "" where it was not, or its wording does not say."""
+    """Return what staff can do if the step's compensation was refused, from its wording; "" otherwise."""
     step, facts = view.step(name), view.facts[name]
     if (
         step is None
@@ -127,17 +116,17 @@ def by_hand(view: ExecutionView, name: str, redactor: Redactor) -> str:
     ):
         return ""
     reported = facts.last[Direction.COMPENSATION].output
-    return _own_words(step.wording, "by_hand", view.execution, redactor, reported) or ""
+    return _own_text(step.wording, "by_hand", view.execution, redactor, reported) or ""
 
 
-def sentence_of(view: ExecutionView, name: str, key: str, without: Promise, redactor: Redactor) -> str:
-    """What the step's own wording says under this key; the sentence `without`, with its name, where it says nothing."""
+def sentence_of(view: ExecutionView, name: str, key: str, default: Promise, redactor: Redactor) -> str:
+    """Return the step's own wording under this key, or the sentence `default` with the step's label."""
     step = view.step(name)
-    words = _own_words(step.wording if step else None, key, view.execution, redactor)
-    return words or str(without) % {"step": step_label(name, view.saga)}
+    words = _own_text(step.wording if step else None, key, view.execution, redactor)
+    return words or str(default) % {"step": step_label(name, view.saga)}
 
 
-def _own_words(
+def _own_text(
     wording: Mapping[str, Any] | None,
     key: str,
     execution: SagaExecution,
@@ -152,26 +141,26 @@ def _reason(execution: SagaExecution, saga: Saga | None, view: ExecutionView | N
     step = saga.step(execution.failed_step) if saga else None
     if step is None or not _was_refused(execution, step, view):
         return None
-    return _own_words(step.wording, REFUSED.key, execution, redactor)
+    return _own_text(step.wording, REFUSED.key, execution, redactor)
 
 
 def _left(view: ExecutionView, redactor: Redactor) -> list[str]:
-    """What stays of a saga that failed, by a person's word, or is not undone of one that a person looks into."""
-    told = []
+    """Return a sentence for each effect that an operator let stay, or that could not be undone."""
+    sentences = []
     for name in view.history.plan:
-        case = case_of(view, name)
-        stays = view.state is SagaState.FAILED and case is DONE and view.facts[name].compensated
-        stuck = view.state is SagaState.PARTIALLY_COMPENSATED and case.status is StepStatus.NOT_COMPENSATED
+        description = describe_step(view, name)
+        stays = view.state is SagaState.FAILED and description is DONE and view.facts[name].compensated
+        stuck = view.state is SagaState.PARTIALLY_COMPENSATED and description.status is StepStatus.NOT_COMPENSATED
         if stays or stuck:
-            told.append(sentence_of(view, name, case.key, case.sentence, redactor))
-    return told
+            sentences.append(sentence_of(view, name, description.key, description.sentence, redactor))
+    return sentences
 
 
 def _was_refused(execution: SagaExecution, step: SagaStep, view: ExecutionView | None) -> bool:
-    """Whether the failed step certainly has no effect.
+    """Whether the failed step certainly had no effect.
 
-    Without a history: had it been in doubt, its undo, if it has one, or a person would have taken it back.
+    Without a history: a step in doubt would have been compensated, or resolved by an operator.
     """
     if view is not None and step.name in view.history.plan:
-        return case_of(view, step.name) is REFUSED
+        return describe_step(view, step.name) is REFUSED
     return step.transactional or (step.compensation is not None and not execution.compensation_performed)

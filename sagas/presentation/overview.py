@@ -9,42 +9,42 @@ from dataclasses import dataclass
 
 from .diagnosis import diagnose
 from .execution_view import ExecutionView
-from .messages import StepStatus
 from .redactor import Redactor
-from .step_lines import Line, lines_of
+from .step_lines import StepLine, step_lines
+from .step_status import StepStatus
 
 APART = frozenset({StepStatus.DONE, StepStatus.COMPENSATED, StepStatus.IN_DOUBT, StepStatus.NOT_COMPENSATED})
 
 
 @dataclass(frozen=True)
-class Case:
+class Overview:
     """How it stands: the tone is good, busy, bad or doubt; `others` are refused, under way, or not begun."""
 
     tone: str
     headline: str
     advice: str
-    done: tuple[Line, ...]
-    undone: tuple[Line, ...]
-    in_doubt: tuple[Line, ...]
-    not_undone: tuple[Line, ...]
-    others: tuple[Line, ...]
+    done: tuple[StepLine, ...]
+    compensated: tuple[StepLine, ...]
+    in_doubt: tuple[StepLine, ...]
+    not_compensated: tuple[StepLine, ...]
+    others: tuple[StepLine, ...]
 
 
-def case_of(view: ExecutionView, redactor: Redactor) -> Case:
+def overview_of(view: ExecutionView, redactor: Redactor) -> Overview:
     """The case, in the active language."""
-    lines = lines_of(view, redactor)
+    lines = step_lines(view, redactor)
     diagnosis = diagnose(view, redactor)
 
-    def those(status: StepStatus) -> tuple[Line, ...]:
+    def those(status: StepStatus) -> tuple[StepLine, ...]:
         return tuple(line for line in lines if line.status is status)
 
-    return Case(
+    return Overview(
         tone=diagnosis.tone,
         headline=diagnosis.headline,
         advice=diagnosis.advice,
         done=those(StepStatus.DONE),
-        undone=those(StepStatus.COMPENSATED),
+        compensated=those(StepStatus.COMPENSATED),
         in_doubt=those(StepStatus.IN_DOUBT),
-        not_undone=those(StepStatus.NOT_COMPENSATED),
+        not_compensated=those(StepStatus.NOT_COMPENSATED),
         others=tuple(line for line in lines if line.status not in APART),
     )

@@ -16,8 +16,9 @@ from sagas.models import LOST_LEASE, SagaExecution
 from sagas.storage import database
 
 from .execution_view import ExecutionView
-from .messages import StepStatus, by_hand, steps_told
+from .messages import by_hand, step_texts
 from .redactor import Redactor
+from .step_status import StepStatus
 
 # Their messages are sentences; of other errors the type often says more than the message.
 SPOKEN = {kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout)}
@@ -25,7 +26,7 @@ SETTLED = frozenset({StepStatus.DONE, StepStatus.COMPENSATED})
 
 
 @dataclass(frozen=True)
-class Line:
+class StepLine:
     """A step: how it stands and since when, the references it reported, by key; where it is not done or not undone,
     the last answer, and what a person can do."""
 
@@ -38,14 +39,14 @@ class Line:
     by_hand: str
 
 
-def lines_of(view: ExecutionView, redactor: Redactor) -> tuple[Line, ...]:
+def step_lines(view: ExecutionView, redactor: Redactor) -> tuple[StepLine, ...]:
     """A line for each planned step, in order."""
-    told = steps_told(view, redactor)
+    texts = step_texts(view, redactor)
     last = {past.step: past for past in view.history.attempts}
-    open_ends = [last[step.name] for step in told if step.name in last and step.status not in SETTLED]
+    open_ends = [last[step.name] for step in texts if step.name in last and step.status not in SETTLED]
     answers = _answers(view.execution, [past for past in open_ends if past.outcome is not Outcome.SUCCEEDED])
     return tuple(
-        Line(
+        StepLine(
             step=step.name,
             status=step.status,
             sentence=step.sentence,
@@ -54,11 +55,11 @@ def lines_of(view: ExecutionView, redactor: Redactor) -> tuple[Line, ...]:
             why=redactor(answers.get(step.name, "")),
             by_hand=by_hand(view, step.name, redactor),
         )
-        for step in told
+        for step in texts
     )
 
 
-def error_in_words(error_type: str, message: str) -> str:
+def error_text(error_type: str, message: str) -> str:
     """An error as people read it: what a step itself has said without the name of its class."""
     if error_type == LOST_LEASE:
         return gettext("The system broke down during this attempt, or was cut off.")
@@ -74,7 +75,7 @@ def _answers(execution: SagaExecution, attempts: Iterable[PastAttempt]) -> dict[
         return {}
     runs = execution.step_runs.using(database.alias()).filter(sequence__in=sequences)
     errors = runs.values_list("step", "error_type", "error_message")
-    return {step: error_in_words(kind, message) for step, kind, message in errors}
+    return {step: error_text(kind, message) for step, kind, message in errors}
 
 
 def _references(view: ExecutionView, name: str, redactor: Redactor) -> Iterable[tuple[str, str]]:

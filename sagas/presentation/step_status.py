@@ -1,4 +1,4 @@
-"""How a step stands for people: what its history says, and which words go with that."""
+"""How each step stands, and the sentence that says so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from enum import StrEnum
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Ending, Outcome, Resolution, SagaState
 from sagas.engine.history import History, StepFacts
 from sagas.models import SagaExecution
@@ -17,7 +16,7 @@ from .execution_view import ExecutionView
 
 
 class StepStatus(StrEnum):
-    """How a step stands, for people; the values are the API's words."""
+    """How a step stands; the API returns these values."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -30,105 +29,107 @@ class StepStatus(StrEnum):
 
 
 @dataclass(frozen=True)
-class Case:
-    """A way in which a step can stand: its status, the key of its wording, if any, and the words without wording."""
+class StepDescription:
+    """A status, the sentence that describes it, and the key of the step's own wording for it, if there is one."""
 
     status: StepStatus
     sentence: Promise
     key: str = ""
 
 
-NOT_BEGUN = Case(StepStatus.WAITING, _("%(step)s has not begun yet."))
-NEVER_BEGUN = Case(StepStatus.WAITING, _("%(step)s was not begun."))
-PARKED = Case(StepStatus.WAITING, _("%(step)s waits for a person to look at it."))
-DOING = Case(StepStatus.RUNNING, _("%(step)s is under way."), "doing")
-DOING_AGAIN = Case(StepStatus.RUNNING, _("%(step)s has not worked yet and is tried again."), "doing")
-ACCEPTED = Case(StepStatus.RUNNING, _("%(step)s has been accepted and is not finished yet."), "doing")
-DONE = Case(StepStatus.DONE, _("%(step)s is done."), "done")
-SKIPPED = Case(StepStatus.DONE, _("%(step)s was not needed."))
-REFUSED = Case(StepStatus.REFUSED, _("%(step)s was not done."), "refused")
-IN_DOUBT = Case(StepStatus.IN_DOUBT, _("%(step)s may have been done or not; it is not known yet."), "in_doubt")
-TO_UNDO = Case(StepStatus.COMPENSATING, _("%(step)s is going to be undone."))
-UNDOING = Case(StepStatus.COMPENSATING, _("%(step)s is being undone."), "compensating")
-UNDO_UNCERTAIN = Case(
-    StepStatus.COMPENSATING, _("%(step)s may be undone or not; it is not known yet."), "compensation_in_doubt"
+NOT_STARTED = StepDescription(StepStatus.WAITING, _("%(step)s has not started yet."))
+NEVER_STARTED = StepDescription(StepStatus.WAITING, _("%(step)s was not started."))
+ON_HOLD = StepDescription(StepStatus.WAITING, _("%(step)s is on hold."))
+UNDER_WAY = StepDescription(StepStatus.RUNNING, _("%(step)s is under way."), "doing")
+RETRYING = StepDescription(StepStatus.RUNNING, _("%(step)s has not worked yet and will be tried again."), "doing")
+ACCEPTED = StepDescription(StepStatus.RUNNING, _("%(step)s has been accepted and is not finished yet."), "doing")
+DONE = StepDescription(StepStatus.DONE, _("%(step)s is done."), "done")
+SKIPPED = StepDescription(StepStatus.DONE, _("%(step)s was not needed."))
+REFUSED = StepDescription(StepStatus.REFUSED, _("%(step)s was not done."), "refused")
+IN_DOUBT = StepDescription(StepStatus.IN_DOUBT, _("We don't know yet whether %(step)s was done."), "in_doubt")
+TO_COMPENSATE = StepDescription(StepStatus.COMPENSATING, _("%(step)s will be undone."))
+COMPENSATING = StepDescription(StepStatus.COMPENSATING, _("%(step)s is being undone."), "compensating")
+COMPENSATION_UNCERTAIN = StepDescription(
+    StepStatus.COMPENSATING, _("We don't know yet whether %(step)s was undone."), "compensation_in_doubt"
 )
-UNDO_PARKED = Case(StepStatus.COMPENSATING, _("%(step)s is to be undone and waits for a person to look at it."))
-UNDONE = Case(StepStatus.COMPENSATED, _("%(step)s is undone."), "compensated")
-SKIPPED_UNDONE = Case(StepStatus.COMPENSATED, _("%(step)s was not needed."))
-NOT_UNDONE = Case(
-    StepStatus.NOT_COMPENSATED, _("%(step)s could not be undone; a person has to see to it."), "not_compensated"
+COMPENSATION_ON_HOLD = StepDescription(StepStatus.COMPENSATING, _("%(step)s should be undone; this is on hold."))
+COMPENSATED = StepDescription(StepStatus.COMPENSATED, _("%(step)s is undone."), "compensated")
+SKIPPED_COMPENSATED = StepDescription(StepStatus.COMPENSATED, _("%(step)s was not needed."))
+NOT_COMPENSATED = StepDescription(
+    StepStatus.NOT_COMPENSATED, _("%(step)s could not be undone. Someone must see to it."), "not_compensated"
 )
-UNDO_IN_DOUBT = Case(
-    StepStatus.NOT_COMPENSATED, _("%(step)s may be undone or not; a person has to find out."), "compensation_in_doubt"
+COMPENSATION_IN_DOUBT = StepDescription(
+    StepStatus.NOT_COMPENSATED,
+    _("We don't know whether %(step)s was undone. Someone must check."),
+    "compensation_in_doubt",
 )
 
-RUNNING = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
+BEFORE_ROLLBACK = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
 
 
-def case_of(view: ExecutionView, name: str) -> Case:
-    """How the step stands, from what is known of it and from where the saga goes."""
+def describe_step(view: ExecutionView, name: str) -> StepDescription:
+    """Return how the step stands, from its history and the state of the execution."""
     facts = view.facts[name]
     if facts.compensated:
-        return _case_of_undone(view.history, name, facts)
-    if view.rolling_back and facts.to_compensate and _has_undo(view.saga, name, facts):
-        being_made = _in_hand(view) == (name, Direction.COMPENSATION)
-        return _case_of_undo(view.execution, facts, being_made=being_made)
+        return _describe_compensated(view.history, name, facts)
+    if view.rolling_back and facts.to_compensate and _has_compensation(view, name, facts):
+        running = _current_attempt(view) == (name, Direction.COMPENSATION)
+        return _describe_compensation(view.execution, facts, running=running)
     if facts.done:
         return SKIPPED if _skipped(facts) else DONE
-    if view.state in RUNNING and _in_hand(view) == (name, Direction.ACTION):
-        return _case_of_turn(view.execution, facts)
+    if view.state in BEFORE_ROLLBACK and _current_attempt(view) == (name, Direction.ACTION):
+        return _describe_current(view.execution, facts)
     if facts.in_doubt:
         return IN_DOUBT
     if facts.resolved or Direction.ACTION in facts.last:
         return REFUSED
-    return NOT_BEGUN if view.state in RUNNING else NEVER_BEGUN
+    return NOT_STARTED if view.state in BEFORE_ROLLBACK else NEVER_STARTED
 
 
-def _case_of_undone(history: History, name: str, facts: StepFacts) -> Case:
-    """A person may have said of a failed undo that the step is done and may stay."""
+def _describe_compensated(history: History, name: str, facts: StepFacts) -> StepDescription:
+    """After a failed compensation, an operator may have resolved the step as done: its effect stays."""
     last = next(past for past in reversed(history.attempts) if past.step == name)
     if last.resolution is Resolution.DONE:
         return DONE
-    return SKIPPED_UNDONE if _skipped(facts) else UNDONE
+    return SKIPPED_COMPENSATED if _skipped(facts) else COMPENSATED
 
 
-def _has_undo(saga: Saga | None, name: str, facts: StepFacts) -> bool:
-    """Where the definition is not known here, an attempt to undo it tells."""
-    step = saga.step(name) if saga else None
+def _has_compensation(view: ExecutionView, name: str, facts: StepFacts) -> bool:
+    """Without the definition, an attempt to compensate the step shows that it has a compensation."""
+    step = view.step(name)
     return step.compensation is not None if step else Direction.COMPENSATION in facts.last
 
 
-def _case_of_undo(execution: SagaExecution, facts: StepFacts, *, being_made: bool) -> Case:
+def _describe_compensation(execution: SagaExecution, facts: StepFacts, *, running: bool) -> StepDescription:
     if facts.compensation_ending is not Ending.NONE or execution.state is SagaState.PARTIALLY_COMPENSATED:
-        return UNDO_IN_DOUBT if facts.compensation_in_doubt else NOT_UNDONE
+        return COMPENSATION_IN_DOUBT if facts.compensation_in_doubt else NOT_COMPENSATED
     if facts.compensation_uncertain:
-        return UNDO_UNCERTAIN
+        return COMPENSATION_UNCERTAIN
     if execution.held:
-        return UNDO_PARKED
-    return UNDOING if being_made else TO_UNDO
+        return COMPENSATION_ON_HOLD
+    return COMPENSATING if running else TO_COMPENSATE
 
 
 def _skipped(facts: StepFacts) -> bool:
-    """Whether the step has reported that it had nothing to do."""
+    """Whether the step reported that it had nothing to do."""
     return bool((facts.output or {}).get("skipped"))
 
 
-def _case_of_turn(execution: SagaExecution, facts: StepFacts) -> Case:
-    """The step that the saga is at, or would be if it were not held."""
+def _describe_current(execution: SagaExecution, facts: StepFacts) -> StepDescription:
+    """Describe the step whose turn it is, or would be if the execution were not held."""
     if facts.uncertain or (facts.in_doubt and execution.held):
         return IN_DOUBT
     if facts.in_doubt:
         return ACCEPTED
     if execution.held:
-        return PARKED
+        return ON_HOLD
     if Direction.ACTION in facts.last:
-        return DOING_AGAIN
-    return NOT_BEGUN if execution.state is SagaState.PENDING else DOING
+        return RETRYING
+    return NOT_STARTED if execution.state is SagaState.PENDING else UNDER_WAY
 
 
-def _in_hand(view: ExecutionView) -> tuple[str, Direction] | None:
-    """The attempt that is made or comes next; where the definition is not known here, the last one tells."""
+def _current_attempt(view: ExecutionView) -> tuple[str, Direction] | None:
+    """Return the attempt that is being made or comes next; without the definition, the last one if it goes on."""
     if view.saga:
         attempt = view.next_attempt
         return (attempt.step.name, attempt.direction) if attempt else None

@@ -25,7 +25,7 @@ def state_badge(execution: SagaExecution) -> dict[str, Any]:
 
 
 @register.filter
-def in_words(name: str) -> str:
+def label(name: str) -> str:
     """The name of a step, a saga or a key as people write it."""
     return name_label(name)
 

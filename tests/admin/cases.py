@@ -6,7 +6,7 @@ from sagas.models import SagaExecution
 from sagas.operations import Actor
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.presentation.execution_view import view_of
-from sagas.presentation.overview import case_of
+from sagas.presentation.overview import overview_of
 from sagas.presentation.redactor import redactor_for
 from tests.support import html, new_id, run_saga
 from tests.support.bookings import BOOKING, PAYMENT
@@ -39,7 +39,7 @@ def case(execution, *, personal=False):
     """What is said of the case, for who may see personal values or not."""
     execution = SagaExecution.objects.get(pk=execution.pk)
     view = view_of(execution)
-    return case_of(view, redactor_for(execution, view.saga, personal=personal))
+    return overview_of(view, redactor_for(execution, view.saga, personal=personal))
 
 
 def verdict(execution, **options):

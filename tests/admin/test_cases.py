@@ -10,7 +10,7 @@ from integrations.models import SandboxEffect
 from sagas import StepFailed
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import view_of
-from sagas.presentation.overview import case_of
+from sagas.presentation.overview import overview_of
 from sagas.presentation.redactor import redactor_for
 from tests.support import lost, new_id
 
@@ -34,7 +34,7 @@ def test_a_booking_that_stands():
     ]
     assert dict(found.done[0].references)["invoice_number"] == number
     assert found.done[3].references == (("event_id", event),)
-    assert (found.undone, found.in_doubt, found.not_undone, found.others) == ((), (), (), ())
+    assert (found.compensated, found.in_doubt, found.not_compensated, found.others) == ((), (), (), ())
     assert [line.at for line in found.done] == [run.finished_at for run in execution.step_executions]
 
 
@@ -65,7 +65,7 @@ def test_a_booking_that_failed_and_is_undone(plant):
 
     headline = "It failed at “Calendar entry”; everything that was done before is undone."
     assert verdict(execution) == ("bad", headline, NOTHING_TO_CLEAN_UP)
-    assert sentences(found.undone) == [
+    assert sentences(found.compensated) == [
         "There is no valid invoice for R$ 420.00 any more.",
         "A cancellation was sent to [customer_email].",
         "A cancellation was sent by WhatsApp to [customer_phone].",
@@ -174,13 +174,13 @@ def test_an_invoice_that_cannot_be_cancelled_comes_with_what_the_provider_answer
     headline = "It could not be undone altogether. This stands, or may stand: “Invoice”."
     assert verdict(execution) == ("bad", headline, advice)
     number = execution.context["invoice_number"]
-    [line] = found.not_undone
+    [line] = found.not_compensated
     assert line.sentence == f"Invoice {number} for R$ 420.00 could not be cancelled and is still valid."
     assert dict(line.references)["invoice_number"] == number
     assert f"It is too late to cancel invoice {number} by web service (E523)." in line.why
     asked = "Ask the city's tax office to cancel it, in its portal."
     assert line.why.endswith(f"{asked} https://portal.invoices.example/nfse/{number}")
-    assert sentences(found.undone) == [
+    assert sentences(found.compensated) == [
         "A cancellation was sent to [customer_email].",
         "A cancellation was sent by WhatsApp to [customer_phone].",
     ]
@@ -199,7 +199,7 @@ def test_a_deadline_is_told_as_the_readers_date_and_time_and_in_the_readers_lang
 
     with override(language), timezone.override("Asia/Tokyo"):
         until = formats.date_format(timezone.localtime(issued + dt.timedelta(days=5)), "DATETIME_FORMAT")
-        [line] = case(execution).not_undone
+        [line] = case(execution).not_compensated
 
     assert line.by_hand == BY_HAND[language].format(number=execution.context["invoice_number"], until=until)
 
@@ -213,7 +213,7 @@ def test_what_a_person_can_do_is_told_only_of_an_undo_that_was_refused(plant, or
     clock.advance(3600)
     orchestrator.resume(in_doubt.saga_id)
 
-    [doubtful], [line] = case(in_doubt).not_undone, case(refused).not_undone
+    [doubtful], [line] = case(in_doubt).not_compensated, case(refused).not_compensated
     assert doubtful.by_hand == ""
     assert line.by_hand == "Give R$ 420.00 back in the payment gateway's dashboard, or by bank transfer."
 
@@ -229,7 +229,7 @@ def test_a_saga_that_is_not_registered_here(stage, registered, orchestrator):
     assert verdict(waiting) == ("bad", "It cannot go on here: its saga, trip, is not registered.", advice)
     assert [line.why for line in case(execution).others] == [""]
     assert [line.why for line in case(execution, personal=True).others] == ["for ana@example.com"]
-    assert sentences(case(execution).undone) == ["A is undone."]
+    assert sentences(case(execution).compensated) == ["A is undone."]
 
 
 def test_what_can_be_said_in_full_takes_few_queries(plant, django_assert_max_num_queries):
@@ -238,4 +238,4 @@ def test_what_can_be_said_in_full_takes_few_queries(plant, django_assert_max_num
     view = view_of(execution)
 
     with django_assert_max_num_queries(3):
-        case_of(view, redactor_for(execution, view.saga, personal=False))
+        overview_of(view, redactor_for(execution, view.saga, personal=False))

@@ -120,7 +120,7 @@ def test_a_refund_of_a_charge_in_doubt_says_so(supervisor, stage, registered):
     page = supervisor.get(act_url(execution, "retry"))
 
     assert items(page, MONEY) == ["€ 1,234.50 will be refunded to the customer, if it was charged."]
-    assert items(page, IN_DOUBT) == ["Pay may have been done or not; it is not known yet."]
+    assert items(page, IN_DOUBT) == ["We don't know yet whether Pay was done."]
 
 
 def test_a_refund_of_a_charge_in_progress_says_so(supervisor, stage, registered):
@@ -256,7 +256,7 @@ def test_a_check_that_ends_a_hold_shows_what_may_follow(support, charge_in_doubt
         "If it is undone, what was charged will be refunded to the customer: at most R$ 20.00."
     ]
     assert items(page, IRREVERSIBLE) == ["Mail will be done.", UNDO_IS_FINAL]
-    assert items(page, IN_DOUBT) == ["Charge may have been done or not; it is not known yet."]
+    assert items(page, IN_DOUBT) == ["We don't know yet whether Charge was done."]
     assert "mail action x:1:mail" in text_of(page)
 
 

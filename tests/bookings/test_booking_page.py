@@ -15,7 +15,7 @@ from sagas import SagaState
 from sagas.models import SagaEvent, SagaExecution
 from sagas.operations import Actor, Operation, perform
 from sagas.orchestrator import get_saga_orchestrator
-from sagas.presentation.messages import StepStatus
+from sagas.presentation.step_status import StepStatus
 from sagas.testing import drain
 from tests.support.bookings import BOOKING
 

@@ -110,9 +110,9 @@ def test_a_card_that_is_declined_was_certainly_not_charged(ledger):
     assert ("charge", "succeeded") not in ledger("payments")
     assert sentences(execution, COLLECT_PAYMENT_SAGA) == [
         "The payment of R$ 420.00 did not go through; nothing is charged.",
-        "Entry in the books was not begun.",
-        "Receipt by e-mail was not begun.",
-        "Entry in the statistics was not begun.",
+        "Entry in the books was not started.",
+        "Receipt by e-mail was not started.",
+        "Entry in the statistics was not started.",
     ]
     assert message(execution, COLLECT_PAYMENT_SAGA) == (
         "The payment of R$ 420.00 did not go through; nothing is charged. "
@@ -132,9 +132,9 @@ def test_a_charge_whose_reply_was_lost_is_in_doubt_and_nobody_pays_twice(plant):
 
     assert sentences(execution, COLLECT_PAYMENT_SAGA) == [
         "It is not certain yet whether R$ 420.00 was charged.",
-        "Entry in the books has not begun yet.",
-        "Receipt by e-mail has not begun yet.",
-        "Entry in the statistics has not begun yet.",
+        "Entry in the books has not started yet.",
+        "Receipt by e-mail has not started yet.",
+        "Entry in the statistics has not started yet.",
     ]
     assert message(execution, COLLECT_PAYMENT_SAGA) == "Your payment of R$ 420.00 for City tour is being made."
 
@@ -149,7 +149,7 @@ def test_a_payment_without_a_receipt_is_given_back(plant):
         "The payment of R$ 420.00 was reversed; nothing stays charged.",
         f"The entry {number} in the books was voided.",
         "The receipt could not be sent to [customer_email].",
-        "Entry in the statistics was not begun.",
+        "Entry in the statistics was not started.",
     ]
     assert (
         message(execution, COLLECT_PAYMENT_SAGA)

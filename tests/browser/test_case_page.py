@@ -94,7 +94,7 @@ def test_what_waits_says_until_when_and_does_not_keep_asking(agent):
     assert groups(page) == {
         "Running": ["The invoice for R$ 420.00 is being issued."],
         "To do": [
-            f"{step} has not begun yet."
+            f"{step} has not started yet."
             for step in ("Confirmation by e-mail", "Confirmation by WhatsApp", "Calendar entry")
         ],
     }

@@ -46,7 +46,7 @@ VOIDED = "The entry INV-# in the books was voided."
 UNPAID = ["The payment of R$ 420.00 was reversed; nothing stays charged.", VOIDED]
 NO_RECEIPT = {
     "Not done": ["The receipt could not be sent to [customer_email]."],
-    "Not started": ["Entry in the statistics was not begun."],
+    "Not started": ["Entry in the statistics was not started."],
 }
 LEFT = "“Receipt by e-mail”, “Entry in the statistics”"
 STEPS = {
@@ -124,7 +124,7 @@ def undone_on_request() -> SagaExecution:
 
 def unbegun(names: list[str]) -> list[str]:
     """What is said of steps that are to come."""
-    return [f"{name} has not begun yet." for name in names]
+    return [f"{name} has not started yet." for name in names]
 
 
 SITUATIONS = [
@@ -206,7 +206,7 @@ SITUATIONS = [
         "Held",
         "It is held by ana: nothing goes on until a person releases it.",
         "bad",
-        {"To do": ["Invoice waits for a person to look at it.", *unbegun(STEPS["create_booking"][1:])]},
+        {"To do": ["Invoice is on hold.", *unbegun(STEPS["create_booking"][1:])]},
     ),
 ]
 

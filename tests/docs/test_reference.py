@@ -17,7 +17,7 @@ from sagas import Priority, Saga, SagaState, SagaStep, StepContext, conf, signal
 from sagas import orchestrator as orchestrator_module
 from sagas.definition import wording_templates
 from sagas.definition.states import Direction, EventKind, Outcome, Resolution
-from sagas.management.exits import Exit
+from sagas.management.exit_codes import Exit
 from sagas.monitoring import metrics
 from sagas.operations import Operation
 from sagas.orchestrator import SagaOrchestrator

@@ -5,10 +5,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy, override, pgettext_lazy
 
 from sagas import OutcomeUnknown, RetryLater, Saga, SagaState, StepFailed, StillPending
+from sagas.definition.states import CustomerState
 from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
 from sagas.presentation.labels import step_label_anywhere
-from sagas.presentation.messages import CustomerState, customer_state, settled_by_hand
+from sagas.presentation.messages import customer_state, settled_by_hand
 from tests.support import Registered, Stage, lost, new_id, run
 from tests.support.readers import message, steps
 
@@ -42,8 +43,8 @@ def test_before_it_begins_nothing_has_begun(stage: Stage, registered, orchestrat
     execution = orchestrator.start(new_id(), "trip")
 
     assert told(execution, saga) == [
-        ("waiting", "Process payment has not begun yet."),
-        ("waiting", "B has not begun yet."),
+        ("waiting", "Process payment has not started yet."),
+        ("waiting", "B has not started yet."),
     ]
 
 
@@ -56,15 +57,15 @@ def test_while_a_step_runs_it_is_under_way(stage: Stage, registered, orchestrato
     saga = registered(stage.step("a"), stage.step("b", look), stage.step("c"))
     orchestrator.execute(new_id(), "trip", saga)
 
-    assert seen == [("done", "A is done."), ("running", "B is under way."), ("waiting", "C has not begun yet.")]
+    assert seen == [("done", "A is done."), ("running", "B is under way."), ("waiting", "C has not started yet.")]
 
 
 @pytest.mark.parametrize(
     ("does", "status", "sentence"),
     [
-        (LATER, "running", "A has not worked yet and is tried again."),
+        (LATER, "running", "A has not worked yet and will be tried again."),
         (StillPending(60), "running", "A has been accepted and is not finished yet."),
-        (OutcomeUnknown("?"), "in_doubt", "A may have been done or not; it is not known yet."),
+        (OutcomeUnknown("?"), "in_doubt", "We don't know yet whether A was done."),
     ],
     ids=["refused for now", "pending", "in doubt"],
 )
@@ -72,14 +73,14 @@ def test_a_step_that_is_tried_again_tells_how_it_stands_meanwhile(stage: Stage, 
     execution, saga = execute(stage.step("a", does, **AGAIN), stage.step("b"))
 
     assert execution.state is SagaState.IN_PROGRESS
-    assert told(execution, saga) == [(status, sentence), ("waiting", "B has not begun yet.")]
+    assert told(execution, saga) == [(status, sentence), ("waiting", "B has not started yet.")]
 
 
 def test_a_step_that_its_provider_is_asked_about_is_in_doubt(stage: Stage, execute):
     execution, saga = execute(stage.step("a", lost(), retry_count=0, verify=[lost()]))
 
     assert execution.state is SagaState.IN_PROGRESS
-    assert told(execution, saga) == [("in_doubt", "A may have been done or not; it is not known yet.")]
+    assert told(execution, saga) == [("in_doubt", "We don't know yet whether A was done.")]
 
 
 def test_what_is_held_waits_for_a_person(stage: Stage, execute, orchestrator):
@@ -88,8 +89,8 @@ def test_what_is_held_waits_for_a_person(stage: Stage, execute, orchestrator):
     execution = orchestrator.hold(execution.saga_id, reason="look first")
 
     assert told(execution, saga) == [
-        ("waiting", "A waits for a person to look at it."),
-        ("waiting", "B has not begun yet."),
+        ("waiting", "A is on hold."),
+        ("waiting", "B has not started yet."),
     ]
 
 
@@ -98,7 +99,7 @@ def test_nobody_asks_what_became_of_a_held_step_so_it_is_in_doubt(stage: Stage, 
 
     execution = orchestrator.hold(execution.saga_id, reason="look first")
 
-    assert told(execution, saga) == [("in_doubt", "A may have been done or not; it is not known yet.")]
+    assert told(execution, saga) == [("in_doubt", "We don't know yet whether A was done.")]
 
 
 def test_a_failed_saga_tells_what_was_undone_refused_and_never_begun(stage: Stage, execute):
@@ -109,7 +110,7 @@ def test_a_failed_saga_tells_what_was_undone_refused_and_never_begun(stage: Stag
         ("compensated", "A is undone."),
         ("done", "Kept is done."),
         ("refused", "B was not done."),
-        ("waiting", "C was not begun."),
+        ("waiting", "C was not started."),
     ]
 
 
@@ -119,7 +120,7 @@ def test_a_failed_step_that_may_have_happened_is_not_told_as_refused(stage: Stag
 
     left, saga = execute(stage.step("a", lost(), retry_count=0, undo=None))
     assert left.state is SagaState.FAILED
-    assert told(left, saga) == [("in_doubt", "A may have been done or not; it is not known yet.")]
+    assert told(left, saga) == [("in_doubt", "We don't know yet whether A was done.")]
 
 
 def test_an_optional_step_may_be_refused_or_in_doubt_while_the_saga_succeeds(stage: Stage, execute):
@@ -132,7 +133,7 @@ def test_an_optional_step_may_be_refused_or_in_doubt_while_the_saga_succeeds(sta
     assert execution.state is SagaState.SUCCEEDED
     assert told(execution, saga) == [
         ("refused", "A was not done."),
-        ("in_doubt", "B may have been done or not; it is not known yet."),
+        ("in_doubt", "We don't know yet whether B was done."),
         ("done", "C is done."),
     ]
 
@@ -142,7 +143,7 @@ def test_the_step_after_a_refused_optional_one_is_under_way(stage: Stage, execut
 
     assert told(execution, saga) == [
         ("refused", "A was not done."),
-        ("running", "B has not worked yet and is tried again."),
+        ("running", "B has not worked yet and will be tried again."),
     ]
 
 
@@ -160,7 +161,7 @@ def test_while_it_is_undone_each_step_tells_whether_its_turn_has_come(stage: Sta
 
     assert execution.state is SagaState.COMPENSATING
     assert told(execution, saga) == [
-        ("compensating", "A is going to be undone."),
+        ("compensating", "A will be undone."),
         ("compensating", "B is being undone."),
         ("refused", "C was not done."),
     ]
@@ -171,13 +172,13 @@ def test_an_undo_that_is_held_waits_for_a_person(stage: Stage, execute, orchestr
 
     execution = orchestrator.hold(execution.saga_id, reason="look first")
 
-    assert told(execution, saga)[0] == ("compensating", "A is to be undone and waits for a person to look at it.")
+    assert told(execution, saga)[0] == ("compensating", "A should be undone; this is on hold.")
 
 
 def test_an_undo_whose_answer_was_lost_may_have_worked_while_it_is_tried_again_and_while_it_is_held(
     stage: Stage, execute, orchestrator
 ):
-    in_doubt = ("compensating", "A may be undone or not; it is not known yet.")
+    in_doubt = ("compensating", "We don't know yet whether A was undone.")
     execution, saga = execute(stage.step("a", undo=[lost(), LATER]), stage.step("b", NO))
     assert told(execution, saga)[0] == in_doubt
 
@@ -191,7 +192,7 @@ def test_an_undo_that_failed_for_good_says_so_even_while_others_run(stage: Stage
 
     assert told(execution, saga) == [
         ("compensating", "A is being undone."),
-        ("not_compensated", "B could not be undone; a person has to see to it."),
+        ("not_compensated", "B could not be undone. Someone must see to it."),
         ("refused", "C was not done."),
     ]
 
@@ -199,8 +200,8 @@ def test_an_undo_that_failed_for_good_says_so_even_while_others_run(stage: Stage
 @pytest.mark.parametrize(
     ("undo", "sentence"),
     [
-        ([NO], "A could not be undone; a person has to see to it."),
-        ([lost(), NO], "A may be undone or not; a person has to find out."),
+        ([NO], "A could not be undone. Someone must see to it."),
+        ([lost(), NO], "We don't know whether A was undone. Someone must check."),
     ],
     ids=["refused", "in doubt"],
 )
@@ -230,7 +231,7 @@ def test_a_persons_word_on_an_undo_that_failed_counts(stage: Stage, execute, orc
 )
 def test_a_persons_word_on_a_step_in_doubt_counts(stage: Stage, execute, orchestrator, word, expected):
     execution, saga = execute(stage.step("pay", lost(), pivot=True, idempotent=False, undo=None))
-    assert told(execution, saga)[0] == ("in_doubt", "Pay may have been done or not; it is not known yet.")
+    assert told(execution, saga)[0] == ("in_doubt", "We don't know yet whether Pay was done.")
 
     execution = orchestrator.resolve_step(execution.saga_id, "pay", word, evidence="their dashboard")
 
@@ -242,7 +243,7 @@ def test_what_is_cancelled_while_it_is_tried_again_was_not_done(stage: Stage, ex
 
     execution = orchestrator.cancel(execution.saga_id)
 
-    assert told(execution, saga) == [("refused", "A was not done."), ("waiting", "B was not begun.")]
+    assert told(execution, saga) == [("refused", "A was not done."), ("waiting", "B was not started.")]
 
 
 def test_a_finished_saga_that_is_undone_on_request_tells_it(stage: Stage, execute, orchestrator):
@@ -256,8 +257,8 @@ def test_a_finished_saga_that_is_undone_on_request_tells_it(stage: Stage, execut
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
-        ([["a", LATER]], [("running", "A has not worked yet and is tried again.")]),
-        ([["a"], ["b", LATER]], [("done", "A is done."), ("running", "B has not worked yet and is tried again.")]),
+        ([["a", LATER]], [("running", "A has not worked yet and will be tried again.")]),
+        ([["a"], ["b", LATER]], [("done", "A is done."), ("running", "B has not worked yet and will be tried again.")]),
         ([["a", NO]], [("refused", "A was not done.")]),
     ],
     ids=["tried again", "after another", "refused"],
@@ -298,7 +299,7 @@ def test_all_of_it_is_told_in_portuguese(stage: Stage, execute):
 def test_a_step_is_called_by_its_own_name(stage: Stage, execute):
     execution, saga = execute(stage.step("nf", NO), stage.step("cal", wording={"name": gettext_lazy("Calendar")}))
 
-    assert told(execution, saga) == [("refused", "Nf was not done."), ("waiting", "Calendar was not begun.")]
+    assert told(execution, saga) == [("refused", "Nf was not done."), ("waiting", "Calendar was not started.")]
     with override("pt-br"):
         assert told(execution, saga)[1][1] == "A etapa “Agenda” não chegou a começar."
 

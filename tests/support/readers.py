@@ -14,4 +14,4 @@ def message(execution, saga, *, personal=False, **options):
 def steps(execution, saga, *, personal=False):
     """The status and the sentence of each step."""
     view = ExecutionView(execution, saga, load_history(execution))
-    return messages.steps_told(view, redactor_for(execution, saga, personal=personal))
+    return messages.step_texts(view, redactor_for(execution, saga, personal=personal))

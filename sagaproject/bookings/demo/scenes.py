@@ -10,7 +10,7 @@ from integrations.models import FaultMode, SandboxFault
 from sagaproject.bookings.demo.workers import Workers
 from sagas import SagaState
 from sagas.definition.states import TERMINAL
-from sagas.management.verdicts import process_of
+from sagas.management.report import process_of
 from sagas.models import LOST_LEASE, SagaExecution
 from sagas.operations import Actor
 from sagas.orchestrator import get_saga_orchestrator

@@ -6,7 +6,7 @@ from enum import StrEnum
 from django.utils.translation import gettext_lazy as _
 
 from sagaproject.bookings.models import BookingStatus, PaymentStatus
-from sagas.presentation.messages import StepStatus
+from sagas.presentation.step_status import StepStatus
 
 
 class PageState(StrEnum):

@@ -18,8 +18,9 @@ from sagas.models import SagaExecution
 from sagas.operations import Operation
 from sagas.presentation.execution_view import view_of
 from sagas.presentation.labels import step_label
-from sagas.presentation.messages import StepStatus, StepTold, customer_state, message, steps_told
+from sagas.presentation.messages import StepText, customer_state, message, step_texts
 from sagas.presentation.redactor import redactor_for
+from sagas.presentation.step_status import StepStatus
 
 NOTHING_DONE = (StepStatus.WAITING, StepStatus.REFUSED)
 ACTIVE = frozenset({PageState.PROCESSING, PageState.CONFIRMED})
@@ -144,7 +145,7 @@ def _saga_progress(execution: SagaExecution, texts: Mapping[PageState, Any]) -> 
     view, state = view_of(execution), _page_state(execution)
     redactor = redactor_for(execution, view.saga, personal=True)
     asked = state in (PageState.CANCELLING, PageState.CANCELLED)
-    steps = steps_told(view, redactor)
+    steps = step_texts(view, redactor)
     return SagaProgress(
         state=state,
         headline=str(texts[state]),
@@ -155,7 +156,7 @@ def _saga_progress(execution: SagaExecution, texts: Mapping[PageState, Any]) -> 
     )
 
 
-def _relevant_steps(steps: list[StepTold], execution: SagaExecution) -> list[StepTold]:
+def _relevant_steps(steps: list[StepText], execution: SagaExecution) -> list[StepText]:
     """To the customer: not those that were never begun, nor a message to no telephone."""
     if not execution.input.get("customer_phone"):
         steps = [step for step in steps if step.name != "send_whatsapp"]
@@ -166,7 +167,7 @@ def _relevant_steps(steps: list[StepTold], execution: SagaExecution) -> list[Ste
     return [step for step in steps if step.status is not StepStatus.WAITING]
 
 
-def _line(step: StepTold, saga: Saga) -> Line:
+def _line(step: StepText, saga: Saga) -> Line:
     sentence = step_label(step.name, saga) if step.status in headlines.LABEL_ONLY else step.sentence
     return Line(step.status, str(headlines.STATUS_LABELS[step.status]), sentence)
 

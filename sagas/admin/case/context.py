@@ -16,10 +16,10 @@ from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.models.clock import CLOCK
 from sagas.presentation.execution_view import ExecutionView, view_of
 from sagas.presentation.labels import name_label
-from sagas.presentation.messages import StepStatus
-from sagas.presentation.overview import Case, case_of
+from sagas.presentation.overview import Overview, overview_of
 from sagas.presentation.redactor import Redactor
-from sagas.presentation.step_lines import Line
+from sagas.presentation.step_lines import StepLine
+from sagas.presentation.step_status import StepStatus
 from sagas.storage import database
 
 from .events import events_of
@@ -56,7 +56,7 @@ class Group:
 
     kind: str
     heading: str | Promise
-    lines: tuple[Line, ...]
+    lines: tuple[StepLine, ...]
 
 
 def load_details(pk: int, *, before: int | None = None) -> Details | None:
@@ -78,13 +78,13 @@ def load_details(pk: int, *, before: int | None = None) -> Details | None:
 def live_part(details: Details, redactor: Redactor) -> dict[str, Any]:
     """Return the context of the part that is updated while the execution runs."""
     view, execution = details.view, details.view.execution
-    case = case_of(view, redactor)
+    overview = overview_of(view, redactor)
     attempts = attempts_of(details.attempts, view.saga, redactor)
     runs = by_run(attempts)
     return {
         "execution": execution,
-        "case": case,
-        "groups": _groups(case, unfinished=execution.state in BEFORE_THE_END),
+        "overview": overview,
+        "groups": _groups(overview, unfinished=execution.state in BEFORE_THE_END),
         "facts": _facts(view, redactor),
         "timeline": timeline_of(view, attempts),
         "attempts": runs.pop(execution.run, []),
@@ -126,19 +126,19 @@ def _goes_on(execution: SagaExecution) -> bool:
     return execution.state in UNFINISHED and not execution.held
 
 
-def _groups(case: Case, *, unfinished: bool) -> list[Group]:
+def _groups(overview: Overview, *, unfinished: bool) -> list[Group]:
     """Return the groups, urgent ones first; "In doubt", "Done" and "Undone" are shown even if empty."""
-    waiting = tuple(line for line in case.others if line.status is StepStatus.WAITING)
+    waiting = tuple(line for line in overview.others if line.status is StepStatus.WAITING)
     others = [
-        Group("other", heading, tuple(line for line in case.others if line.status is status))
+        Group("other", heading, tuple(line for line in overview.others if line.status is status))
         for status, heading in OTHER_GROUPS.items()
     ]
     always = [
-        Group("in_doubt", _("In doubt"), case.in_doubt),
-        Group("good", _("Done"), case.done),
-        Group("compensated", _("Undone"), case.undone),
+        Group("in_doubt", _("In doubt"), overview.in_doubt),
+        Group("good", _("Done"), overview.done),
+        Group("compensated", _("Undone"), overview.compensated),
     ]
-    sometimes = [Group("bad", _("Could not be undone"), case.not_undone)]
+    sometimes = [Group("bad", _("Could not be undone"), overview.not_compensated)]
     others.append(Group("other", _("To do") if unfinished else _("Not started"), waiting))
     return [*_with_lines(sometimes), *always, *_with_lines(others)]
 

@@ -18,7 +18,7 @@ from sagas.models import StepRun
 from sagas.presentation.execution_view import ExecutionView
 from sagas.presentation.labels import step_label
 from sagas.presentation.redactor import Redactor
-from sagas.presentation.step_lines import error_in_words
+from sagas.presentation.step_lines import error_text
 from sagas.presentation.time_format import format_moment, format_span
 
 DIRECTIONS = {
@@ -116,7 +116,7 @@ def timeline_of(view: ExecutionView, attempts: Sequence[Attempt]) -> Timeline | 
 def _attempt(run: StepRun, saga: Saga | None, redactor: Redactor) -> Attempt:
     direction, outcome = Direction(run.direction), Outcome(run.outcome)
     resolved = RESOLUTIONS.get(run.resolution, "")
-    error = error_in_words(run.error_type, run.error_message)
+    error = error_text(run.error_type, run.error_message)
     return Attempt(
         run=run,
         step=step_label(run.step, saga),

@@ -13,8 +13,8 @@ from sagas.definition.states import TERMINAL, Priority
 from sagas.engine import new_execution
 from sagas.management.arguments import context_from, seconds
 from sagas.management.console import SagaCommand
-from sagas.management.exits import Exit
-from sagas.management.verdicts import local, words
+from sagas.management.exit_codes import Exit
+from sagas.management.report import local, state_label
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 
@@ -118,9 +118,9 @@ class Command(SagaCommand):
             self.console.say(f"  {place}/{len(saga)} {step.name}: {_terms(step)}")
 
     def _say_existing(self, existing: SagaExecution) -> None:
-        self.leased_rows = existing.saga_id
+        self.current_saga_id = existing.saga_id
         done = f"{len(existing.steps_completed)} of {len(existing.plan)} steps done"
-        state = f"{words(existing.state)}, {done}, started {local(existing.created_at)}"
+        state = f"{state_label(existing.state)}, {done}, started {local(existing.created_at)}"
         ended = existing.state in TERMINAL or existing.held
         lead = "There is one already" if ended else "Going on"
         self.console.say(f"{lead}: {existing.saga_name} {existing.saga_id}, {state}.")

@@ -26,7 +26,7 @@ class Command(SagaCommand):
         for finding in findings:
             self.console.say(_line(finding))
         worst = max(findings, key=lambda finding: CODES[finding.level]).level
-        self._last_words = "\n".join(_line(finding) for finding in findings if finding.level is not Level.OK)
+        self._final_text = "\n".join(_line(finding) for finding in findings if finding.level is not Level.OK)
         told = [dataclasses.asdict(finding) for finding in findings]
         self.console.document({"level": worst, "findings": told, "exit_code": CODES[worst]})
         return CODES[worst]

@@ -16,7 +16,7 @@ from sagas.definition.saga import Saga
 from sagas.engine import new_execution
 from sagas.management.arguments import context_from
 from sagas.management.console import SagaCommand
-from sagas.management.exits import Exit
+from sagas.management.exit_codes import Exit
 from sagas.testing.databases import temporary_databases
 from sagas.testing.proof import ScenarioResult, prove
 from sagas.testing.providers import NoProviders, Providers

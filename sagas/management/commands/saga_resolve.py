@@ -11,7 +11,7 @@ from sagas.definition.states import Resolution
 from sagas.engine import new_execution
 from sagas.management.arguments import context_from, operator, sentence
 from sagas.management.console import SagaCommand
-from sagas.management.exits import Exit
+from sagas.management.exit_codes import Exit
 from sagas.operations import Operation
 from sagas.orchestrator import get_saga_orchestrator
 

@@ -14,8 +14,8 @@ from sagas.definition.states import Direction, SagaState
 from sagas.engine import new_execution
 from sagas.management.arguments import operator, sentence
 from sagas.management.console import SagaCommand
-from sagas.management.exits import Exit, worst
-from sagas.management.verdicts import document
+from sagas.management.exit_codes import Exit, worst
+from sagas.management.report import document
 from sagas.operations import Operation, Preview
 from sagas.orchestrator import get_saga_orchestrator
 from sagas.presentation.execution_view import find_view
@@ -59,7 +59,7 @@ class Command(SagaCommand):
 
     def interrupted(self) -> str:
         """Also those whose turn never came."""
-        others = [saga_id for saga_id in self._waiting if saga_id != self.leased_rows]
+        others = [saga_id for saga_id in self._waiting if saga_id != self.current_saga_id]
         rest = f"\nNot retried: {', '.join(others)}." if others else ""
         return super().interrupted() + rest
 

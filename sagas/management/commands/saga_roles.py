@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
 from sagas.management.console import SagaCommand
-from sagas.management.exits import Exit
+from sagas.management.exit_codes import Exit
 from sagas.storage import database
 
 LOOK = ("view_sagaexecution", "view_steprun", "view_sagaevent", "view_sagareference", "view_sagaworker")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagas.management.console import SagaCommand
-from sagas.management.exits import Exit
+from sagas.management.exit_codes import Exit
 from sagas.monitoring import stats
 
 

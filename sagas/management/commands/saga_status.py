@@ -10,9 +10,9 @@ from django.core.management.base import CommandError, CommandParser
 from sagas.definition import json_values
 from sagas.definition.states import TERMINAL
 from sagas.management.console import SagaCommand
-from sagas.management.exits import Exit, worst
-from sagas.management.following import LOOK_EVERY, Follower
-from sagas.management.verdicts import code_of, document, listed, local
+from sagas.management.exit_codes import Exit, worst
+from sagas.management.progress import POLL_SECONDS, ProgressReporter
+from sagas.management.report import code_of, document, listed, local
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import view_of
 from sagas.storage import database
@@ -44,12 +44,12 @@ class Command(SagaCommand):
         return self._tell_all(found)
 
     def _tell_one(self, execution: SagaExecution, *, watch: bool) -> Exit:
-        self.leased_rows = execution.saga_id
+        self.current_saga_id = execution.saga_id
         run = f", run {execution.run}" if execution.run > 1 else ""
         self.console.say(f"{execution.saga_name} {execution.saga_id}{run}, started {local(execution.created_at)}")
-        with Follower(execution.saga_id, self.console.say, waiting=watch, anew=True) as follower:
+        with ProgressReporter(execution.saga_id, self.console.say, waiting=watch, anew=True) as follower:
             while watch and not _is_over(follower.look()):
-                time.sleep(LOOK_EVERY)
+                time.sleep(POLL_SECONDS)
         return self.conclude(execution.saga_id)
 
     def _tell_all(self, found: list[SagaExecution]) -> Exit:

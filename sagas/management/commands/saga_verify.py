@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from sagas.definition.exceptions import UnknownExecution
 from sagas.definition.states import SagaState
 from sagas.management.console import SagaCommand
-from sagas.management.exits import Exit
+from sagas.management.exit_codes import Exit
 from sagas.models import SagaExecution
 from sagas.models.querysets import ExecutionQuerySet
 from sagas.monitoring import audit
@@ -40,8 +40,8 @@ class Command(SagaCommand):
             violations += [_violations(finding)] if finding.violations else []
             unverifiable += [_unverifiable(finding)] if finding.unverifiable else []
         code = Exit.ERROR if violations else Exit.SUCCEEDED
-        self._last_words = _summary(looked_at, len(violations), len(unverifiable))
-        self.console.say(self._last_words)
+        self._final_text = _summary(looked_at, len(violations), len(unverifiable))
+        self.console.say(self._final_text)
         told = {"looked_at": looked_at, "violations": violations, "not_verifiable": unverifiable}
         self.console.document({**told, "exit_code": int(code)})
         return code

@@ -13,7 +13,7 @@ from django.db import connections
 
 from sagas import conf
 from sagas.management.console import SagaCommand
-from sagas.management.exits import Exit
+from sagas.management.exit_codes import Exit
 from sagas.storage import database
 from sagas.worker.supervision.supervisor import ClusterNeverReady, Supervisor
 

@@ -6,7 +6,7 @@ from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Ending, Outcome
 from sagas.models import SagaExecution, StepRun
 from sagas.presentation.redactor import Redactor
-from sagas.presentation.step_lines import error_in_words
+from sagas.presentation.step_lines import error_text
 
 LONGEST_MESSAGE = 300
 
@@ -56,7 +56,7 @@ def skipped(run: StepRun, redactor: Redactor) -> str:
 
 def error_of(run: StepRun) -> str:
     """The attempt's error on one line."""
-    return error_in_words(run.error_type, one_line(run.error_message))
+    return error_text(run.error_type, one_line(run.error_message))
 
 
 def one_line(text: str) -> str:

@@ -18,13 +18,13 @@ from sagas.presentation.redactor import redactor_for
 from sagas.signals import step_ended
 from sagas.storage import database
 
-from .lines import line_of
-from .verdicts import local, process_of
+from .attempt_lines import line_of
+from .report import local, process_of
 
-LOOK_EVERY = 0.5
+POLL_SECONDS = 0.5
 
 
-class Follower:
+class ProgressReporter:
     """While the block runs, says a line for each attempt that ends, once and in order.
 
     Attempts made in this process are told by the signal, those of others by a look at the database every
@@ -33,11 +33,11 @@ class Follower:
 
     def __init__(self, saga_id: str, say: Callable[[str], None], *, waiting: bool = False, anew: bool = False) -> None:
         self._saga_id, self._say, self._waiting = saga_id, say, waiting
-        self._told = 0 if anew else _version_of(saga_id)
+        self._last_sequence = 0 if anew else _version_of(saga_id)
         self._owner = ""
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._watch = threading.Thread(target=self._look_again_and_again, name="sagas-follower", daemon=True)
+        self._watch = threading.Thread(target=self._poll, name="sagas-follower", daemon=True)
 
     def __enter__(self) -> Self:
         self.look()
@@ -64,32 +64,32 @@ class Follower:
                 return None
             saga = all_sagas().get(execution.saga_name)
             redactor = redactor_for(execution, saga, personal=False)
-            for run in _runs_after(execution, self._told):
-                self._told = run.sequence
+            for run in _runs_after(execution, self._last_sequence):
+                self._last_sequence = run.sequence
                 self._say(line_of(run, execution, saga, redactor))
             if self._waiting:
-                self._tell_owner(execution)
+                self._report_owner(execution)
             return execution
 
     def _on_step_ended(self, sender: Any, *, execution: SagaExecution, step_run: StepRun, **_: Any) -> None:
         if execution.saga_id == self._saga_id:
             self.look()
 
-    def _look_again_and_again(self) -> None:
+    def _poll(self) -> None:
         try:
-            while not self._over.wait(LOOK_EVERY):
-                self._look_in_spite_of_the_database()
+            while not self._over.wait(POLL_SECONDS):
+                self._poll_once()
         finally:
             connections.close_all()
 
-    def _look_in_spite_of_the_database(self) -> None:
+    def _poll_once(self) -> None:
         """The work itself meets the database's trouble and tells it; here it only costs a look."""
         try:
             self.look()
         except DatabaseError:
             connections[database.alias()].close()
 
-    def _tell_owner(self, execution: SagaExecution) -> None:
+    def _report_owner(self, execution: SagaExecution) -> None:
         """Once for each other process that takes it."""
         owner = process_of(execution.worker) if execution.leased else ""
         if owner not in ("", self._owner, f"{HOST}:{os.getpid()}") and execution.due_at:

@@ -16,8 +16,8 @@ from sagas.presentation.messages import by_hand
 from sagas.presentation.redactor import Redactor, redactor_for
 from sagas.storage import database
 
-from .exits import Exit
-from .lines import error_of, one_line, skipped
+from .attempt_lines import error_of, one_line, skipped
+from .exit_codes import Exit
 
 MANAGE = "python manage.py"
 
@@ -86,11 +86,11 @@ def document(view: ExecutionView) -> dict[str, Any]:
 def listed(view: ExecutionView) -> str:
     """One line of a list of executions."""
     execution = view.execution
-    state = f"{words(execution.state)}, held" if execution.held else words(execution.state)
+    state = f"{state_label(execution.state)}, held" if execution.held else state_label(execution.state)
     return f"{execution.saga_id}  {execution.saga_name}  {state}  started {local(execution.created_at)}"
 
 
-def words(state: SagaState) -> str:
+def state_label(state: SagaState) -> str:
     """The state as people read it."""
     return state.value.replace("_", " ")
 
@@ -141,7 +141,7 @@ def _partially_compensated(view: ExecutionView) -> str:
     return "\n".join(
         [
             f"Partially compensated: {_name(view)}.{undone} NOT undone:",
-            *(f"  {_not_undone(view, name)}" for name in _remaining(view)),
+            *(f"  {_open_compensation(view, name)}" for name in _remaining(view)),
             "A person has to see to it. When that is done, put it down:",
             *(f"  {_resolve_command(view, name, 'undone')}" for name in _remaining(view)),
             "or have it tried once more:",
@@ -150,10 +150,10 @@ def _partially_compensated(view: ExecutionView) -> str:
     )
 
 
-def _not_undone(view: ExecutionView, name: str) -> str:
+def _open_compensation(view: ExecutionView, name: str) -> str:
     error = _last_error(view, name, Direction.COMPENSATION)
-    words = by_hand(view, name, redactor_of(view))
-    return " ".join(part for part in (f"{name}: {error}" if error else name, words) if part)
+    advice = by_hand(view, name, redactor_of(view))
+    return " ".join(part for part in (f"{name}: {error}" if error else name, advice) if part)
 
 
 def _held(view: ExecutionView) -> str:
