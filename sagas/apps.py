@@ -1,4 +1,4 @@
-"""The Django app: finds the sagas of all installed apps when Django is ready."""
+"""The Django app. It imports the module `sagas` of each installed app when Django is ready."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SagasConfig(AppConfig):
-    """Connects what is to be connected, and imports module `sagas` of each installed app."""
+    """Registers system checks and signal handlers, and imports the module `sagas` of each installed app."""
 
     name = "sagas"
     verbose_name = _("Sagas")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Everything is loaded: look for definitions."""
-        from sagas.monitoring import checks  # noqa: F401  (registers itself)
+        """Register checks and handlers, then discover sagas."""
+        from sagas.monitoring import checks  # noqa: F401  (the import registers the checks)
         from sagas.operations import bulk
         from sagas.signals import beat
 

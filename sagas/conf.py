@@ -1,4 +1,4 @@
-"""settings.SAGAS, read late; what it may hold, and the error that names what it may not."""
+"""settings.SAGAS: its keys, defaults and checks. It is read when it is used, not at import."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ BROKER = "sagas.worker.SagaBroker"
 
 
 def _seconds(*, more_than: float) -> Callable[[Any], str]:
-    def cure(value: Any) -> str:
+    def problem(value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             return "must be a number of seconds"
         return "" if value > more_than else f"must be more than {more_than:g} seconds"
 
-    return cure
+    return problem
 
 
 def _count(*, at_least: int) -> Callable[[Any], str]:
-    def cure(value: Any) -> str:
+    def problem(value: Any) -> str:
         whole = isinstance(value, int) and not isinstance(value, bool)
         return "" if whole and value >= at_least else f"must be a whole number of at least {at_least}"
 
-    return cure
+    return problem
 
 
 def _names(value: Any) -> str:
@@ -56,13 +56,13 @@ def _currency(value: Any) -> str:
     return "" if code else "must be the ISO 4217 code of a currency, such as 'USD'"
 
 
-def _key(default: Any, cure: Callable[[Any], str]) -> Any:
-    return field(default=default, metadata={"cure": cure})
+def _key(default: Any, problem: Callable[[Any], str]) -> Any:
+    return field(default=default, metadata={"problem": problem})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The keys of settings.SAGAS with their defaults; durations in seconds."""
+    """The keys of settings.SAGAS and their defaults; durations are in seconds."""
 
     LEASE: float = _key(60.0, _seconds(more_than=0))
     HEARTBEAT: float = _key(15.0, _seconds(more_than=0))
@@ -84,44 +84,44 @@ class Settings:
 
     @property
     def beat(self) -> float:
-        """Seconds between two renewals: HEARTBEAT, and less where the lease is short."""
+        """Seconds between two renewals of a lease: HEARTBEAT, or less if the lease is short."""
         return min(self.HEARTBEAT, self.LEASE / 4)
 
 
 def problems() -> list[str]:
-    """What is wrong with settings.SAGAS, a sentence each; empty when all is well."""
+    """Return what is wrong with settings.SAGAS, one sentence each."""
     given = getattr(django_settings, "SAGAS", {})
     if not isinstance(given, dict):
         return [f"SAGAS must be a dictionary, not {type(given).__name__}."]
-    known = {key.name: key.metadata["cure"] for key in fields(Settings)}
+    known = {key.name: key.metadata["problem"] for key in fields(Settings)}
     found = [f"SAGAS has the unknown key {key!r}. Known: {', '.join(known)}." for key in given if key not in known]
     for name, value in given.items():
-        cure = known[name](value) if name in known else ""
-        if cure:
-            found.append(f"SAGAS[{name!r}] {cure}, not {value!r}.")
+        problem = known[name](value) if name in known else ""
+        if problem:
+            found.append(f"SAGAS[{name!r}] {problem}, not {value!r}.")
     return found
 
 
 def clusters() -> dict[str, dict[str, Any]]:
-    """The settings of each django-q2 cluster by its name, the main one first."""
+    """Return the settings of each django-q2 cluster by name, the main one first."""
     main = getattr(django_settings, "Q_CLUSTER", None) or {}
     named = {str(main.get("cluster_name", main.get("name", "default"))): main}
     return named | {name: {**main, **other} for name, other in (main.get("ALT_CLUSTERS") or {}).items()}
 
 
 def runs_sagas(cluster: dict[str, Any]) -> bool:
-    """Whether a cluster with these settings runs sagas."""
+    """Return whether a cluster with these settings runs sagas."""
     return cluster.get("broker_class") == BROKER
 
 
 def saga_cluster() -> dict[str, Any] | None:
-    """The settings of the first django-q2 cluster that runs sagas; None if there is none."""
+    """Return the settings of the first django-q2 cluster that runs sagas, or None."""
     return next(filter(runs_sagas, clusters().values()), None)
 
 
 @cache
 def get_settings() -> Settings:
-    """Today's settings; SettingsError says what is wrong with them."""
+    """Return the current settings; SettingsError if there is a problem."""
     found = problems()
     if found:
         raise SettingsError(" ".join(found))

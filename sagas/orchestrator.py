@@ -1,4 +1,4 @@
-"""The façade for code: start, run, follow and mend sagas."""
+"""The façade for Python code: start, run, query and operate sagas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST_POLL = 0.05
 
 
 class SagaOrchestrator:
-    """Runs sagas inline or queues them for the workers, tells how they stand, and carries out operators' acts."""
+    """Runs sagas inline or queues them for the workers, and carries out operations on them."""
 
     def execute(
         self,
@@ -42,22 +42,23 @@ class SagaOrchestrator:
         priority: Priority | int | None = None,
         max_seconds: float | None = None,
     ) -> SagaExecution:
-        """Run the saga here, or go on with the one that has this id, and return it.
+        """Run the saga inline, or continue the execution that has this id, and return it.
 
-        It returns when the execution has ended, is held or waits for set-aside undos only, or after `max_seconds`.
-        Raises InvalidInput, UnknownSaga, DefinitionError, SagaConflict, InsideTransaction; then nothing is started.
+        Returns when the execution has ended, is held or only waits for deferred compensations, or after
+        `max_seconds`. Raises InvalidInput, UnknownSaga, DefinitionError, SagaConflict or InsideTransaction before
+        anything is started.
         """
         saga = new_execution.saga_for(saga_name, steps)
         _refuse_inside_transaction("execute()")
         sent, stop_at = time.monotonic(), _stop_at(max_seconds)
         try:
             execution = new_execution.new_execution(saga, saga_id, context, priority)
-        except InvalidInput as refusal:
-            return self._follow(_started_before(saga, saga_id, context, refusal).saga_id, saga, stop_at)
+        except InvalidInput as error:
+            return self._follow(_started_earlier(saga, saga_id, context, error).saga_id, saga, stop_at)
         if not new_execution.insert(saga, execution, lease=get_settings().LEASE):
-            return self._follow(_same(execution).saga_id, saga, stop_at)
+            return self._follow(_existing(execution).saga_id, saga, stop_at)
         leased = LeasedExecution(execution, saga, sent=sent, moment=execution.created_at)
-        return self._drive(leased, stop_at) or self._follow(execution.saga_id, saga, stop_at)
+        return self._run(leased, stop_at) or self._follow(execution.saga_id, saga, stop_at)
 
     def start(
         self,
@@ -69,26 +70,26 @@ class SagaOrchestrator:
         priority: Priority | int | None = None,
         owner: Any = None,
     ) -> SagaExecution:
-        """Queue the saga for the workers, in the caller's transaction if there is one, and return it.
+        """Queue the saga for the workers, in the caller's transaction if there is one, and return the execution.
 
-        Workers go by the registered definition, so the saga must be registered. The same id with the same input
-        returns the execution that exists. Raises as `execute` does.
+        The saga must be registered, because workers use the registered definition. The same id with the same input
+        returns the existing execution. Raises the same exceptions as `execute`, except InsideTransaction.
         """
         saga = new_execution.saga_for(saga_name, steps)
         new_execution.check_workers_know(saga)
         try:
             execution = new_execution.new_execution(saga, saga_id, context, priority, owner)
-        except InvalidInput as refusal:
-            return _started_before(saga, saga_id, context, refusal)
+        except InvalidInput as error:
+            return _started_earlier(saga, saga_id, context, error)
         if not new_execution.insert(saga, execution, lease=None):
-            return _same(execution)
+            return _existing(execution)
         return execution
 
     def wait(self, saga_id: str, timeout: float) -> SagaExecution:
-        """The execution once it has ended or is held, or as it is after `timeout` seconds."""
+        """Wait until the execution has ended or is held, at most `timeout` seconds, and return it."""
         stop_at, pause = CLOCK.elapsed() + timeout, SHORTEST_POLL
         while True:
-            execution, _ = _look(saga_id)
+            execution, _ = _load(saga_id)
             left = stop_at - CLOCK.elapsed()
             if execution.state in TERMINAL or execution.held or left <= 0:
                 return execution
@@ -96,39 +97,39 @@ class SagaOrchestrator:
             pause = min(pause * 1.5, LONGEST_POLL)
 
     def resume(self, saga_id: str, *, max_seconds: float | None = None) -> SagaExecution:
-        """Go on here with an execution that exists, as `execute` does with one whose id is taken."""
+        """Continue an existing execution inline; returns when `execute` would."""
         _refuse_inside_transaction("resume()")
-        execution, _ = _look(saga_id)
+        execution, _ = _load(saga_id)
         if execution.state in TERMINAL and not execution.pending_request:
             return execution
         return self._follow(saga_id, get_saga(execution.saga_name), _stop_at(max_seconds))
 
     def retry_failed(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Retry a FAILED saga as a new run, or what is not undone of a PARTIALLY_COMPENSATED one, inline."""
+        """Retry inline: a FAILED execution as a new run, a PARTIALLY_COMPENSATED one by its open compensations."""
         return self._inline(Operation.RETRY, saga_id, reason, by)
 
     def compensate(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Undo a finished saga, inline."""
+        """Compensate a SUCCEEDED execution, inline."""
         return self._inline(Operation.COMPENSATE, saga_id, reason, by)
 
     def cancel(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Ask for a rollback; the execution as the request leaves it."""
+        """Request a rollback. A leased execution obeys at its next checkpoint."""
         return operations.perform(Operation.CANCEL, saga_id, reason=reason, by=by)
 
     def hold(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Park it until it is released."""
+        """Hold the execution until it is released."""
         return operations.perform(Operation.HOLD, saga_id, reason=reason, by=by)
 
     def release(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Let a held execution go on, with a fresh budget and the same keys."""
+        """Let a held execution continue, with a new retry budget and the same idempotency keys."""
         return operations.perform(Operation.RELEASE, saga_id, reason=reason, by=by)
 
     def verify(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Ask the providers, now, about every step in doubt, inline."""
+        """Call `verify` of every step in doubt, inline."""
         return self._inline(Operation.VERIFY, saga_id, reason, by)
 
     def acknowledge(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Take a failed execution off the list of those that need attention."""
+        """Remove a failed execution from those that need attention."""
         return operations.perform(Operation.ACKNOWLEDGE, saga_id, reason=reason, by=by)
 
     def resolve_step(
@@ -142,7 +143,7 @@ class SagaOrchestrator:
         *,
         by: Actor = operations.PYTHON,
     ) -> SagaExecution:
-        """Put down what a person found out about a step: `done`, `not_done` or `undone`."""
+        """Record what a person found out about a step: `done`, `not_done` or `undone`."""
         return operations.perform(
             Operation.RESOLVE,
             saga_id,
@@ -157,24 +158,24 @@ class SagaOrchestrator:
     def correct_input(
         self, saga_id: str, context: Mapping[str, Any], *, reason: str = "", by: Actor = operations.PYTHON
     ) -> SagaExecution:
-        """Replace the input of a FAILED saga, or of one held before any attempt of its current step."""
+        """Replace the input of a FAILED execution, or of one held before any attempt of its current step."""
         return operations.perform(Operation.CORRECT, saga_id, reason=reason, by=by, context=context)
 
     def get_status(self, saga_id: str) -> SagaExecution | None:
-        """The execution of that id, or None."""
+        """Return the execution of that id, or None."""
         return SagaExecution.objects.with_id(saga_id).first()
 
     def list_executions(self, state: SagaState | str | None = None) -> ExecutionQuerySet:
-        """All executions, newest first; those in one state if it is given."""
+        """Return all executions, or those in one state, newest first."""
         executions = SagaExecution.objects.order_by("-created_at", "-id")
         return executions if state is None else executions.in_state(state)
 
     def get_stats(self) -> dict[str, Any]:
-        """Numbers over all executions; see `stats.collect`."""
+        """Return statistics of all executions; see `stats.collect`."""
         return stats.collect()
 
     def print_stats(self) -> str:
-        """The same numbers as a text for people."""
+        """Return the statistics as text for a terminal."""
         return stats.as_text(stats.collect())
 
     def _inline(self, operation: Operation, saga_id: str, reason: str, by: Actor) -> SagaExecution:
@@ -182,8 +183,8 @@ class SagaOrchestrator:
         operations.perform(operation, saga_id, reason=reason, by=by)
         return self.resume(saga_id)
 
-    def _drive(self, leased: LeasedExecution, stop_at: float) -> SagaExecution | None:
-        """Go on with what we have in hand; the execution if there is nothing to wait for afterwards."""
+    def _run(self, leased: LeasedExecution, stop_at: float) -> SagaExecution | None:
+        """Run a leased execution; return it unless it has to be waited for."""
         leased.stop_at = stop_at
         try:
             move = runner.run(leased)
@@ -195,15 +196,15 @@ class SagaOrchestrator:
         return None
 
     def _follow(self, saga_id: str, saga: Saga, stop_at: float) -> SagaExecution:
-        """Claim it whenever it is due, wait while somebody else has it."""
+        """Claim and run the execution whenever it is due, and wait while another owner holds it."""
         while True:
-            execution, now = _look(saga_id)
+            execution, now = _load(saga_id)
             left = stop_at - CLOCK.elapsed()
             if execution.due_at is None or left <= 0:
                 return execution
             if execution.due_at <= now:
                 leased = _claim(execution, saga)
-                done = self._drive(leased, stop_at) if leased else None
+                done = self._run(leased, stop_at) if leased else None
                 if done:
                     return done
                 continue
@@ -214,34 +215,34 @@ class SagaOrchestrator:
 
 
 def get_saga_orchestrator() -> SagaOrchestrator:
-    """The one orchestrator of this process; it keeps no state of its own."""
+    """Return the one orchestrator of this process; it has no state."""
     return _orchestrator
 
 
-def _same(execution: SagaExecution) -> SagaExecution:
-    """The execution that has the id already, if it was started with the same saga and input (promise 17)."""
-    existing, _ = _look(execution.saga_id)
+def _existing(execution: SagaExecution) -> SagaExecution:
+    """Return the execution that already has the id; SagaConflict if its saga or input differs."""
+    existing, _ = _load(execution.saga_id)
     if (existing.saga_name, existing.input_hash) != (execution.saga_name, execution.input_hash):
         raise SagaConflict(execution.saga_id, existing.saga_name)
     return existing
 
 
-def _started_before(
-    saga: Saga, saga_id: str | None, context: Mapping[str, Any] | None, refusal: InvalidInput
+def _started_earlier(
+    saga: Saga, saga_id: str | None, context: Mapping[str, Any] | None, error: InvalidInput
 ) -> SagaExecution:
-    """The execution that this input, while it was still valid, has started; without one, the refusal stands."""
+    """Return the execution that this input started while it was valid; raise `error` if there is none."""
     rows = SagaExecution.objects.using(database.alias()).with_id(saga_id or "")
     existing = rows.filter(saga_name=saga.name).first()
     if existing is None or existing.input_hash != json_values.hash_of(new_execution.given_text(context)):
-        raise refusal
+        raise error
     return existing
 
 
-def _look(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
-    """The execution as it is now, and the database's time at the look."""
+def _load(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
+    """Load the execution, with the database's time of the query."""
     rows = SagaExecution.objects.using(database.alias()).with_id(saga_id)
-    look = rows.annotate(seen_at=CLOCK.now())
-    execution: Any = database.persist(look.first)
+    query = rows.annotate(seen_at=CLOCK.now())
+    execution: Any = database.persist(query.first)
     if execution is None:
         raise UnknownExecution(saga_id)
     return execution, execution.seen_at

@@ -270,7 +270,7 @@ class Migration(migrations.Migration):
                         verbose_name="status",
                     ),
                 ),
-                ("sentence", models.TextField(blank=True, default="", verbose_name="what came of it")),
+                ("sentence", models.TextField(blank=True, default="", verbose_name="result")),
                 ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended at")),
                 (
                     "bulk_operation",

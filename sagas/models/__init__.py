@@ -1,4 +1,4 @@
-"""The rows: executions with their history, workers, bulk acts, and what clients have asked for."""
+"""The models: executions and their history, workers, bulk operations and idempotency keys."""
 
 from .admin_pages import Compensation, Definition, Operations, Provider
 from .bulk import BulkItem, BulkOperation

@@ -1,4 +1,4 @@
-"""The desks of the admin that are no rows: each is an entry of its index."""
+"""Proxy models for admin pages that show no rows, so that the admin's index lists them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .executions import SagaExecution
 
 
 class Operations(SagaExecution):
-    """The operations home, as an entry of the admin's index: what needs people, and how things go."""
+    """The admin's page of operations."""
 
     class Meta:
         proxy = True
@@ -18,7 +18,7 @@ class Operations(SagaExecution):
 
 
 class Compensation(SagaExecution):
-    """The undos that are open, as an entry of the admin's index."""
+    """The admin's page of open compensations."""
 
     class Meta:
         proxy = True
@@ -28,7 +28,7 @@ class Compensation(SagaExecution):
 
 
 class Provider(SagaExecution):
-    """What steps call, as an entry of the admin's index."""
+    """The admin's page of the providers that steps call."""
 
     class Meta:
         proxy = True
@@ -38,7 +38,7 @@ class Provider(SagaExecution):
 
 
 class Definition(SagaExecution):
-    """The registered sagas, as an entry of the admin's index."""
+    """The admin's page of the registered sagas."""
 
     class Meta:
         proxy = True

@@ -57,7 +57,7 @@ class BulkItem(models.Model):
     execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="+")
     version = models.BigIntegerField(_("version"))
     status = models.CharField(_("status"), max_length=16, choices=Status.choices, default=Status.WAITING)
-    sentence = models.TextField(_("what came of it"), default="", blank=True)
+    sentence = models.TextField(_("result"), default="", blank=True)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
 
     class Meta:

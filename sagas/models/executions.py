@@ -1,4 +1,4 @@
-"""Executions: where each stands, and who has it in hand."""
+"""Executions of sagas."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PRIORITIES = [
 
 
 class SagaExecution(models.Model):
-    """One saga with one input: where it stands, and who has it in hand."""
+    """One execution of a saga: its input, state and position, and its lease."""
 
     id = models.BigAutoField(primary_key=True)
     saga_id = models.CharField(_("saga id"), max_length=150)
@@ -65,14 +65,14 @@ class SagaExecution(models.Model):
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     input_hash = models.CharField(max_length=64, default="")
 
-    # The engine's own columns; `version` fences every write, `due_at` of a leased row is the end of its lease.
+    # Columns of the engine. `version` fences every write; `due_at` of a leased row is the end of its lease.
     version = models.BigIntegerField(default=1)
     leased = models.BooleanField(default=False)
     lost = models.BooleanField(default=False)
     due_at = models.DateTimeField(null=True, blank=True)
     rank_at = models.DateTimeField(null=True, blank=True)
     pending_request = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001  (NULL: nothing, and "wants IS NULL")
-    # One below what it was while its owner is about to be ended by us: the next claim counts a death that is none.
+    # Decremented before the engine itself ends the owner, because the next claim counts that as a crash.
     recoveries = models.IntegerField(default=0)
     worker = models.CharField(max_length=100, default="", blank=True)
     action_started = models.BooleanField(null=True, default=None)
@@ -80,9 +80,9 @@ class SagaExecution(models.Model):
     budget_since = models.BigIntegerField(default=0)
     keys_since = models.BigIntegerField(default=0)
 
-    # The database's time at a claim, which its query adds.
+    # The database's time at the claim, annotated by its query.
     claimed_at: dt.datetime
-    # Whether this is the object that its row was made from.
+    # Whether this object was just inserted.
     just_started = False
     # The columns that could not be read, where a page is shown all the same.
     unreadable: tuple[str, ...] = ()
@@ -109,8 +109,8 @@ class SagaExecution(models.Model):
             models.Index(
                 fields=["priority", "due_at"], name="sagas_execution_due", condition=models.Q(due_at__isnull=False)
             ),
-            # What a worker has in hand, or has died with. With __in, for Django 5.2 and 6.1 write `leased=True` in two
-            # ways, and SQLite uses an index only for the words that it was made with.
+            # Rows that a worker holds, or held when it crashed. With __in, because Django 5.2 and 6.1 compile
+            # `leased=True` differently, and SQLite uses a partial index only for the same SQL.
             models.Index(
                 fields=["due_at"],
                 name="sagas_execution_suspects",
@@ -121,7 +121,7 @@ class SagaExecution(models.Model):
                 name="sagas_execution_attention",
                 condition=models.Q(needs_attention=True),
             ),
-            # What lists are filtered by, newest first.
+            # Filters of lists, newest first.
             models.Index(fields=["created_at"], name="sagas_execution_created"),
             models.Index(fields=["state", "created_at"], name="sagas_execution_state"),
             models.Index(fields=["saga_name", "created_at"], name="sagas_execution_saga"),
@@ -140,7 +140,7 @@ class SagaExecution(models.Model):
                 name="sagas_execution_priority",
                 condition=~models.Q(priority=Priority.NORMAL.value),
             ),
-            # What has ended lately.
+            # Executions that ended recently.
             models.Index(
                 fields=["finished_at"],
                 name="sagas_execution_finished",
@@ -158,16 +158,16 @@ class SagaExecution(models.Model):
 
     @property
     def step_executions(self) -> models.QuerySet[StepRun]:
-        """This run's step runs, in order."""
+        """The step runs of the current run, in order."""
         return self.step_runs.filter(run=self.run).order_by("sequence")
 
     def duration(self) -> float:
-        """Seconds that the current run took, to now while it is unfinished; 0.0 before it begins."""
+        """Return the seconds of the current run, until now while it is unfinished; 0.0 before it begins."""
         if self.started_at is None:
             return 0.0
         end = self.finished_at or CLOCK.by_host()
         return max(0.0, (end - self.started_at).total_seconds())
 
     def success_rate(self) -> float:
-        """Completed steps of this run as a part of the planned ones, 0.0 to 1.0."""
+        """Return the share of planned steps that this run completed, 0.0 to 1.0."""
         return len(self.steps_completed) / len(self.plan) if self.plan else 0.0

@@ -1,4 +1,4 @@
-"""Columns of our own: a state that stays a state, and JSON that stays what it was."""
+"""Model fields for states and for JSON stored as text."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ else:
 
 
 class StateField(_CharField):
-    """A SagaState, also after a load; filters accept a member or its value."""
+    """A SagaState, also after loading; filters accept a member or its value."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         options.setdefault("max_length", 24)
         super().__init__(*args, **options)
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> SagaState | None:
-        """The member that a stored value names; UnreadableRow where it names none."""
+        """Return the member of a stored value; UnreadableRow if there is none."""
         try:
             return None if value is None else SagaState(value)
         except ValueError as error:
             raise UnreadableRow(self.name, str(error)) from error
 
     def to_python(self, value: Any) -> SagaState | None:
-        """The member for a member or its value."""
+        """Return the member for a member or its value."""
         return None if value is None else SagaState(value)
 
     def get_prep_value(self, value: Any) -> str | None:
-        """The text to store; a value that is no state is a ValueError."""
+        """Return the text to store; ValueError if the value is not a state."""
         return None if value is None else SagaState(value).value
 
     def deconstruct(self) -> Any:
-        """Migrations need no max_length."""
+        """Leave max_length out of migrations."""
         name, path, args, options = super().deconstruct()
         options.pop("max_length", None)
         return name, path, args, options
 
 
 class JSONTextField(_TextField):
-    """JSON kept as text, on every database the same.
+    """JSON stored as text, the same on every database.
 
-    PostgreSQL's jsonb would turn 1e300 into an integer that is not equal to it, and forget the order of keys.
+    PostgreSQL's jsonb turns 1e300 into an unequal integer and loses the order of keys.
     """
 
     _pyi_private_set_type: Any
     _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
-        """The value that the stored text stands for; UnreadableRow where it is no JSON, or another kind of it."""
+        """Return the value of the stored JSON; UnreadableRow if it is not JSON of the right kind."""
         if value is None:
             return None
         try:
@@ -69,22 +69,22 @@ class JSONTextField(_TextField):
         return loaded
 
     def get_prep_value(self, value: Any) -> str | None:
-        """The text to store."""
+        """Return the text to store."""
         return None if value is None else dumps(value)
 
     def value_to_string(self, obj: models.Model) -> str:
-        """What a fixture carries."""
+        """Return the text for a fixture."""
         return dumps(self.value_from_object(obj))
 
     def to_python(self, value: Any) -> Any:
-        """The value itself; a text from a fixture is parsed."""
+        """Return the value; parse a text from a fixture."""
         return json.loads(value) if isinstance(value, str) else value
 
 
 def dumps(value: Any) -> str:
-    """Compact JSON text of a value that is JSON already."""
+    """Return the compact JSON text of a JSON value."""
     return _encoder.encode(value)
 
 
-# json.dumps makes an encoder for each call that is not by its defaults, and a checkpoint makes four.
+# Shared, because json.dumps with options creates an encoder for each call.
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""What has happened to an execution, and what it is found by."""
+"""The history of an execution, and its references."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .executions import SagaExecution
 from .fields import JSONTextField
 from .ids import time_ordered_uuid
 
-LOST_LEASE = "lost lease"  # what no exception class can be called
+LOST_LEASE = "lost lease"  # with a space, so that it differs from every exception class
 
 
 def _choices(members: Any) -> list[tuple[Any, str]]:
@@ -23,7 +23,7 @@ def _choices(members: Any) -> list[tuple[Any, str]]:
 
 
 class StepRun(models.Model):
-    """One attempt that has ended; written once, never changed. `sequence` is the version its checkpoint wrote."""
+    """A finished attempt, append-only. `sequence` is the version that its checkpoint wrote."""
 
     id = models.UUIDField(primary_key=True, default=time_ordered_uuid)
     execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="step_runs", db_index=False)
@@ -54,7 +54,7 @@ class StepRun(models.Model):
             models.UniqueConstraint(fields=["execution", "sequence"], name="sagas_steprun_sequence")
         ]
         indexes: ClassVar = [
-            # What lists are filtered by: the errors after which a step was not tried again, and what is in doubt.
+            # Filters of lists: final errors, and attempts in doubt.
             models.Index(
                 fields=["error_type", "execution"],
                 name="sagas_steprun_error",
@@ -72,19 +72,19 @@ class StepRun(models.Model):
 
     @property
     def lost(self) -> bool:
-        """Whether its worker died during the attempt, so that only the next owner could record it."""
+        """Whether the worker crashed during the attempt, so that the next owner recorded it."""
         return self.error_type == LOST_LEASE
 
     def duration(self) -> float:
-        """Seconds that the attempt took."""
+        """Return the seconds that the attempt took."""
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
 
 class SagaEvent(models.Model):
-    """What step runs cannot tell: acts of people, holds, lost leases; written once, never changed."""
+    """What is not a step run: operations, holds and lost leases; append-only."""
 
     class Kind(models.TextChoices):
-        """What happened."""
+        """Kind of the event."""
 
         RETRY = EventKind.RETRY.value, _("Retry")
         CANCEL = EventKind.CANCEL.value, _("Cancel")
@@ -131,7 +131,7 @@ class SagaEvent(models.Model):
 
 
 class SagaReference(models.Model):
-    """A value that people search executions by; `value` is folded (see querysets.fold)."""
+    """A value by which people find an execution; stored without case (see querysets.fold)."""
 
     id = models.BigAutoField(primary_key=True)
     execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="references", db_index=False)

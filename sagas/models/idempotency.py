@@ -1,4 +1,4 @@
-"""What clients of the API have asked for."""
+"""Idempotency keys of API clients."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 
 class IdempotencyKey(models.Model):
-    """A key under which a client has started something: the same key again finds the same execution.
+    """An `Idempotency-Key` of a client: the same key again finds the same execution.
 
-    `fingerprint` is of the request, which another use of the key must repeat.
+    `fingerprint` is a hash of the request, which must be the same each time.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -1,4 +1,4 @@
-"""The questions that are asked of executions again and again."""
+"""Queries of executions."""
 
 from __future__ import annotations
 
@@ -19,54 +19,54 @@ if TYPE_CHECKING:
 
 
 class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
-    """Executions, by what people want to know of them."""
+    """A queryset of executions with filters by state, due time and reference."""
 
     def with_id(self, saga_id: str) -> ExecutionQuerySet:
-        """The one of this id, or none; what can be no id is not asked for, for not every database bears it."""
+        """Filter by id. Invalid ids are not sent to the database, which may not accept their characters."""
         return self.filter(saga_id=saga_id) if is_id(saga_id) else self.none()
 
     def in_state(self, *states: SagaState | str) -> ExecutionQuerySet:
-        """Those in one of the states, members or their values; a word that is no state is a ValueError."""
+        """Filter by states, members or their values; ValueError if one is not a state."""
         return self.filter(state__in=[SagaState(state) for state in states])
 
     def finished(self) -> ExecutionQuerySet:
-        """Those in a terminal state."""
+        """Filter those in a terminal state."""
         return self.filter(state__in=TERMINAL)
 
     def unfinished(self) -> ExecutionQuerySet:
-        """Those that still have something to do, or a person to wait for."""
+        """Filter those that are not in a terminal state."""
         return self.filter(state__in=UNFINISHED)
 
     def needing_attention(self) -> ExecutionQuerySet:
-        """The dead letters: those that a person should look at."""
+        """Filter those that need attention."""
         return self.filter(needs_attention=True)
 
     def due(self, seconds: float = 0.0, priorities: Iterable[Priority] = Priority) -> ExecutionQuerySet:
-        """Those that a worker might have taken for so many seconds."""
-        # Also where all will do: the priority is the first column of their index.
+        """Filter those that have been due for at least `seconds`."""
+        # Even for all priorities: the priority is the first column of the index.
         return self.filter(priority__in=[priority.value for priority in priorities], due_at__lte=ago(seconds))
 
     def of_sagas(self, names: Iterable[str]) -> ExecutionQuerySet:
-        """Those of the sagas with these names."""
+        """Filter those of the named sagas."""
         return self.filter(saga_name__in=names)
 
     def leased_rows(self) -> ExecutionQuerySet:
-        """Those that a worker has, or had when it died."""
-        return self.filter(leased__in=[True])  # in the words of their index
+        """Filter those that a worker holds, or held when it crashed."""
+        return self.filter(leased__in=[True])  # as the partial index is written
 
     def are_overdue(self, seconds: float) -> bool:
-        """Whether a worker might have taken any of them for so many seconds."""
-        # In the order of their index, which exists() would drop: then a database may look through all rows for one.
+        """Return whether any has been due for at least `seconds`."""
+        # Keep the order of the index, which exists() would drop: otherwise a database may scan all rows.
         return any(self.due(seconds, [priority]).order_by("due_at").values("pk")[:1] for priority in Priority)
 
     def referring_to(self, value: Any) -> ExecutionQuerySet:
-        """Those with this saga id, or one of whose references has this value, in any case of letters.
+        """Filter those with this saga id or reference, ignoring case.
 
-        Ids are stored as they are given: one that mixes cases is found in these alone.
+        An id of mixed case is found only as it was given.
         """
         wanted = clean_text(str(value)).strip()
         spellings = {wanted, wanted.lower(), wanted.upper()}
-        # By two indexes: with OR a database looks through all rows.
+        # A union uses two indexes; with OR a database scans all rows.
         named = self.model.objects.filter(saga_id__in=spellings).order_by().values("pk")
         references = apps.get_model("sagas", "SagaReference").objects
         referring = references.filter(value=fold(wanted)).values("execution_id")
@@ -74,10 +74,10 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
 
 
 def ago(seconds: float) -> Any:
-    """So many seconds before now, by the database's clock, as an expression of the ORM."""
+    """Return the time `seconds` before now, by the database's clock, as an ORM expression."""
     return CLOCK.now() - dt.timedelta(seconds=seconds)
 
 
 def fold(value: Any) -> str:
-    """A reference as it is stored and searched: without case, at most 255 characters."""
+    """Normalize a reference for storing and searching: without case, at most 255 characters."""
     return clean_text(str(value)).strip().casefold()[:255]

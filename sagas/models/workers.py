@@ -1,4 +1,4 @@
-"""Worker processes, and what none of them knows."""
+"""Worker processes, and sagas that no worker has registered."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .fields import JSONTextField
 
 
 class SagaWorker(models.Model):
-    """A worker process, as it last reported itself; one that ends in peace takes its row with it.
+    """The last report of a worker process; a worker that stops normally deletes its row.
 
-    Who has not been seen for UNSEEN seconds does not count as alive.
+    A worker that has not reported for UNSEEN seconds counts as gone.
     """
 
     UNSEEN = 60.0
@@ -42,7 +42,7 @@ class SagaWorker(models.Model):
 
 
 class MissingSaga(models.Model):
-    """A saga that has executions due and that no running worker knows; since when, and when that was last seen."""
+    """A saga with due executions that no running worker has registered."""
 
     id = models.BigAutoField(primary_key=True)
     name = models.CharField(_("saga"), max_length=64, unique=True)

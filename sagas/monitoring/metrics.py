@@ -1,4 +1,4 @@
-"""What a monitoring system watches: executions, what is due, what waits for a person, workers."""
+"""Prometheus metrics of executions and workers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sagas.storage import database
 
 
 def registry() -> CollectorRegistry:
-    """A registry that asks the database when it is collected."""
+    """Return a registry that queries the database when it is collected."""
     found = CollectorRegistry(auto_describe=False)
     found.register(Executions())
     return found
 
 
 class Executions(Collector):
-    """The numbers of now; all of them are of the whole database, so any one web process may be asked."""
+    """Current numbers of the whole database: scrape only one web process."""
 
     def collect(self) -> Iterable[Metric]:
-        """See the help of each."""
+        """Yield the metrics."""
         yield from (_by_state(), _attention(), _due(), _waited(), *_workers())
 
 
@@ -39,24 +39,24 @@ def _by_state() -> Metric:
 
 def _attention() -> Metric:
     count = SagaExecution.objects.using(database.alias()).needing_attention().count()
-    return GaugeMetricFamily("sagas_needs_attention", "Executions that wait for a person", value=count)
+    return GaugeMetricFamily("sagas_needs_attention", "Executions that need attention", value=count)
 
 
 def _due() -> Metric:
     count = SagaExecution.objects.using(database.alias()).due().count()
-    return GaugeMetricFamily("sagas_due", "Executions that a worker could take now", value=count)
+    return GaugeMetricFamily("sagas_due", "Executions that a worker could claim now", value=count)
 
 
 def _waited() -> Metric:
     rows = SagaExecution.objects.using(database.alias()).due().annotate(now=ago(0))
     first = rows.order_by("due_at").values_list("due_at", "now").first()
     seconds = (first[1] - first[0]).total_seconds() if first else 0.0
-    return GaugeMetricFamily("sagas_due_seconds", "For how long the first of them has been due", value=seconds)
+    return GaugeMetricFamily("sagas_due_seconds", "Seconds since the first of them became due", value=seconds)
 
 
 def _workers() -> Iterable[Metric]:
     alive = SagaWorker.objects.using(database.alias()).filter(seen_at__gte=ago(SagaWorker.UNSEEN))
     of = alive.aggregate(count=Count("id"), running=Sum("running"), free=Sum("free"), stuck=Sum("stuck"))
-    yield GaugeMetricFamily("sagas_workers", "Worker processes that are alive", value=of["count"])
-    for name, says in (("running", "sagas in hand"), ("free", "free threads"), ("stuck", "threads that are stuck")):
+    yield GaugeMetricFamily("sagas_workers", "Running worker processes", value=of["count"])
+    for name, says in (("running", "executions"), ("free", "free threads"), ("stuck", "stuck threads")):
         yield GaugeMetricFamily(f"sagas_worker_threads_{name}", f"Of all workers: {says}", value=of[name] or 0)

@@ -1,4 +1,4 @@
-"""Numbers over all executions, and over those that have ended lately."""
+"""Statistics of all executions, and of those that ended in the last 24 hours."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from sagas.models.querysets import ExecutionQuerySet
 
 DAY = dt.timedelta(hours=24)
 FAILED = (SagaState.FAILED, SagaState.PARTIALLY_COMPENSATED)
-# Seconds: how long runs took is counted up to each of these, and beyond the last.
+# Upper bounds of the histogram of durations, in seconds.
 BOUNDS = (0.1, 0.5, 1.0, 5.0, 30.0, 300.0)
 MOST_FAILURES = 20
 
 
 @dataclass(frozen=True)
 class Day:
-    """What has ended in the 24 hours since `since`: by hour and state, how long the runs took, and where they failed.
+    """Executions that ended in the 24 hours since `since`: by hour and state, durations, and failures.
 
     `took` counts the runs up to each of BOUNDS, and those beyond; percentiles are nearest-rank, in seconds, 0.0
-    while there is none. `failures` are saga, step and count, the most frequent first.
+    without runs. `failures` are saga, step and count, the most frequent first.
     """
 
     since: dt.datetime
@@ -37,28 +37,28 @@ class Day:
     failures: tuple[tuple[str, str, int], ...]
 
     def count(self, *states: SagaState) -> int:
-        """How many have ended in these states."""
+        """Count those that ended in these states."""
         return sum(counts.get(state, 0) for counts in self.hours.values() for state in states)
 
     @property
     def success_rate(self) -> float | None:
-        """The part of them that has succeeded, 0.0 to 1.0; None while there is none."""
+        """The share that succeeded, 0.0 to 1.0; None if none ended."""
         ended = self.count(*TERMINAL)
         return self.count(SagaState.SUCCEEDED) / ended if ended else None
 
 
 def a_day_ago() -> dt.datetime:
-    """Since when a day counts that ends now."""
+    """Return the start of the last 24 hours."""
     return CLOCK.by_host() - DAY
 
 
 def ended_since(executions: ExecutionQuerySet, moment: dt.datetime) -> ExecutionQuerySet:
-    """Those of them that have ended since then, and have not been taken up again."""
+    """Filter the executions that have ended since then."""
     return executions.filter(finished_at__gte=moment)
 
 
 def of_last_day() -> Day:
-    """The numbers of the 24 hours until now; only what ended then is looked at."""
+    """Return the statistics of the last 24 hours; reads only executions that ended in them."""
     since = a_day_ago()
     ended = ended_since(SagaExecution.objects.order_by(), since)
     hours: dict[dt.datetime, dict[SagaState, int]] = {}
@@ -91,10 +91,10 @@ def _histogram(timed: Any) -> tuple[int, ...]:
 
 
 def collect() -> dict[str, Any]:
-    """Totals, success rate and durations of all executions, and the same for each saga under `sagas`.
+    """Return totals, success rate and durations of all executions, and the same for each saga under `sagas`.
 
-    `success_rate` (0.0 to 1.0) and the durations (seconds of the last run) are over the finished ones; 0.0 while
-    there are none. Percentiles are nearest-rank.
+    `success_rate` (0.0 to 1.0) and the durations (seconds of the last run) count finished executions; 0.0 without
+    any. Percentiles are nearest-rank.
     """
     by_saga: dict[str, dict[SagaState, int]] = {}
     for name, state, count in _counts():
@@ -108,7 +108,7 @@ def collect() -> dict[str, Any]:
 
 
 def as_text(numbers: dict[str, Any]) -> str:
-    """The numbers as lines for a terminal."""
+    """Return the statistics as lines for a terminal."""
     lines = [_line("all", numbers), *(_line(name, part) for name, part in numbers["sagas"].items())]
     states = "  ".join(f"{state.replace('_', ' ')} {count}" for state, count in numbers["by_state"].items())
     return "\n".join([*lines, states])
