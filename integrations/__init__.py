@@ -1,4 +1,4 @@
-"""Adapters to the outside world: six ports, each with a sandbox, behind one family of results and errors.
+"""Six ports to external providers, each with a sandbox, with one family of results and errors.
 
-`integrations.registry` gives the provider that settings.INTEGRATIONS names for a port.
+`integrations.registry` returns the provider that settings.INTEGRATIONS names for a port.
 """

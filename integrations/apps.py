@@ -1,11 +1,11 @@
-"""The app's configuration."""
+"""The configuration of the app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 
 class IntegrationsConfig(AppConfig):
-    """Adapters to the outside world."""
+    """Adapters to external providers."""
 
     name = "integrations"
     verbose_name = _("Integrations")

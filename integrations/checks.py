@@ -1,4 +1,4 @@
-"""System checks: the settings name providers that exist, and a deployment names real ones."""
+"""System checks: INTEGRATIONS names existing providers, and a deployment uses real ones."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def check_integrations(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def check_deployed_integrations(**_: Any) -> list[CheckMessage]:
-    """Warn of sandboxes in a deployment: nothing that they do reaches anyone."""
+    """Warn of sandboxes in a deployment: they reach no real provider."""
     if settings.DEBUG or any(find_problems()):
         return []
     sandboxes = [port for port in PORTS if _is_sandbox(port)]
@@ -26,7 +26,7 @@ def check_deployed_integrations(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            f"These providers are sandboxes, which only pretend: {', '.join(sandboxes)}.",
+            f"These providers are sandboxes: {', '.join(sandboxes)}. They reach no real provider.",
             hint="Name real providers in INTEGRATIONS.",
             id="integrations.W001",
         )

@@ -1,4 +1,4 @@
-"""settings.INTEGRATIONS, read when it is needed and checked before it is believed."""
+"""settings.INTEGRATIONS, read when it is used and verified before a provider is made from it."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -19,14 +19,14 @@ from integrations.whatsapp import Messenger
 
 @dataclass(frozen=True)
 class Port:
-    """What a provider for a port must be able to do, and who stands in while none is named."""
+    """The protocol of a port, and the sandbox that is used while no provider is configured."""
 
     protocol: type[Any]
     sandbox: str
 
     @property
     def methods(self) -> list[str]:
-        """The names of the calls that a provider must have."""
+        """The methods that a provider must have."""
         return [name for name in vars(self.protocol) if not name.startswith("_")]
 
 
@@ -44,7 +44,7 @@ NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a setting, and how to mend it; `id` is the system check's."""
+    """A problem with a setting and its cure. `id` is the id of the system check."""
 
     id: str
     port: str
@@ -56,7 +56,7 @@ class Problem:
 
 
 class IntegrationsError(ImproperlyConfigured):
-    """settings.INTEGRATIONS names something that does not exist; the text has the field and the cure."""
+    """settings.INTEGRATIONS is not valid. The text names the field and the cure."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -64,7 +64,7 @@ class IntegrationsError(ImproperlyConfigured):
 
 @dataclass(frozen=True)
 class Choice:
-    """The provider that the settings choose for a port."""
+    """The provider that the settings name for a port."""
 
     port: str
     backend: Any
@@ -72,7 +72,7 @@ class Choice:
 
 
 def choose(port: str) -> Choice:
-    """The provider chosen for the port; the first problem found with it is raised as IntegrationsError."""
+    """Return the provider chosen for the port. Raises IntegrationsError with the first problem found."""
     for problem in find_problems():
         if problem.port in ("", port):
             raise IntegrationsError(problem)
@@ -80,7 +80,7 @@ def choose(port: str) -> Choice:
 
 
 def find_problems() -> Iterator[Problem]:
-    """Everything that is wrong with settings.INTEGRATIONS."""
+    """Yield each problem with settings.INTEGRATIONS."""
     chosen = _setting()
     if not isinstance(chosen, Mapping):
         yield Problem(
@@ -97,7 +97,7 @@ def find_problems() -> Iterator[Problem]:
 def _find_problems_of(port: Any, entry: Any) -> Iterator[Problem]:
     where = f"INTEGRATIONS[{port!r}]"
     if port not in PORTS:
-        yield Problem("E002", "", f"{where} is no port.", f"Choose from {', '.join(PORTS)}.")
+        yield Problem("E002", "", f"{where} is not a port.", f"Choose from {', '.join(PORTS)}.")
     elif not isinstance(entry, Mapping):
         yield Problem(
             "E003",
@@ -105,15 +105,15 @@ def _find_problems_of(port: Any, entry: Any) -> Iterator[Problem]:
             f"{where} is a {type(entry).__name__}.",
             f"Make it a dict with {' and '.join(KEYS)}.",
         )
-    elif unknown := [key for key in entry if key not in KEYS]:
+    elif unexpected := [key for key in entry if key not in KEYS]:
         yield Problem(
             "E003",
             port,
-            f"{where} has the unknown key {unknown[0]!r}.",
+            f"{where} has the unknown key {unexpected[0]!r}.",
             f"Only {' and '.join(KEYS)} are known.",
         )
     elif not isinstance(entry.get("OPTIONS", {}), Mapping):
-        yield Problem("E005", port, f"{where}['OPTIONS'] is no dict.", "Map option names to values.")
+        yield Problem("E005", port, f"{where}['OPTIONS'] is not a dict.", "Map option names to values.")
     else:
         yield from _find_problems_of_backend(where, _choice(port))
 

@@ -1,9 +1,9 @@
-"""Whatever goes wrong at a provider, as one family.
+"""The errors of all providers.
 
-ProviderError             `kind` says what it means for the effect
-├── IdempotencyConflict   refused: the key was used with another request
-├── DeadKey               refused: what the key had made was undone
-└── UndoRefused           refused: it cannot be undone by us; says what a person can do
+ProviderError               `kind` says whether the effect can have taken place
+├── IdempotencyConflict     refused: the key was used with another request
+├── RetiredKey              refused: the effect of the key was compensated
+└── CompensationRefused     refused: the provider does not compensate; says what a person can do
 """
 
 from datetime import datetime
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What an error means for the effect: the first three are sure that it did not take place."""
+    """The four kinds of errors. Only after UNKNOWN the effect may have taken place."""
 
     REFUSED = "refused"
     UNAVAILABLE = "unavailable"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 
 class ProviderError(Exception):
-    """A provider did not do as asked; `code` is its own code, `retry_after` in seconds where it named one."""
+    """A call to a provider failed. `code` is the provider's own code, `retry_after` its advice in seconds."""
 
     def __init__(self, kind: Kind, code: str, detail: str, *, retry_after: float | None = None) -> None:
         super().__init__(f"{detail} ({code})")
@@ -31,27 +31,27 @@ class ProviderError(Exception):
 
 
 class IdempotencyConflict(ProviderError):
-    """The key was used before with another request, so this one was not carried out."""
+    """The key belongs to an earlier request with other content. This request was not carried out."""
 
     def __init__(self) -> None:
         super().__init__(
             Kind.REFUSED,
             "idempotency_conflict",
-            "The provider knows this request's key from an earlier request with other content",
+            "The provider has already used this idempotency key for a request with other content",
         )
 
 
 class RetiredKey(ProviderError):
-    """What the key had made was undone, or was ruled out before it came to be; it will not be made again."""
+    """The effect of the key was compensated, or prevented in advance. The key cannot be used again."""
 
     def __init__(self, code: str, what: str) -> None:
         super().__init__(Kind.REFUSED, code, f"{what} was undone; the same request is not carried out again")
 
 
 class CompensationRefused(ProviderError):
-    """The provider will never undo it for us; `manual_action`, `url` and `until` are for a person.
+    """The provider refuses the compensation for good. `manual_action`, `url` and `until` tell a person what to do.
 
-    `until` is no part of the text: how it is written depends on who reads it.
+    The text leaves `until` out, because its format depends on the reader's language.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Lets a sandbox call go wrong as the rows of SandboxFault order."""
+"""Make sandbox calls fail as the rows of SandboxFault say."""
 
 import json
 import os
@@ -23,59 +23,59 @@ EXIT_CODE = 137
 
 @dataclass(frozen=True)
 class Call:
-    """One call to a provider; `refusal` makes the error it raises when it is told to refuse."""
+    """One call to a provider. `refused_with` makes the error that a `refuse` fault raises."""
 
     port: str
     operation: str
     key: str
     deadline: datetime
     request: Any
-    refusal: Callable[[], ProviderError]
+    refused_with: Callable[[], ProviderError]
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """The words that a fault may use for this call."""
+        """The operations under which a fault matches this call."""
         return ("", self.operation, SYNONYMS.get((self.port, self.operation), self.operation))
 
     @property
     def text(self) -> str:
-        """What a fault's `match` is looked for in."""
+        """The text that a fault's `match` is searched in."""
         return f"{self.key}\n{json.dumps(ledger.as_json(self.request), ensure_ascii=False)}"
 
 
 def take_fault(call: Call) -> SandboxFault | None:
-    """The oldest fault that fits, counted down by one; two processes never take the same last one."""
+    """Take one use of the oldest matching fault. A conditional update gives the last use to one process only."""
     faults = SandboxFault.objects.using(ledger.alias())
-    fitting = faults.filter(port__in=("", call.port), operation__in=call.operations, remaining__gt=0)
-    for fault in fitting.order_by("pk"):
+    matching = faults.filter(port__in=("", call.port), operation__in=call.operations, remaining__gt=0)
+    for fault in matching.order_by("pk"):
         if fault.match in call.text and _count_down(fault):
             return fault
     return None
 
 
 def before_effect(call: Call, fault: SandboxFault | None) -> None:
-    """Wait as ordered and fail if the fault strikes before the effect."""
+    """Wait for the fault's latency, and fail if its mode prevents the effect."""
     if datetime.now(UTC) >= call.deadline:
-        raise ProviderError(Kind.UNAVAILABLE, "no_time_left", "The time was over before anything was sent")
+        raise ProviderError(Kind.UNAVAILABLE, "no_time_left", "The deadline passed before anything was sent")
     if fault is None:
         return
     if fault.mode == FaultMode.THROTTLE:
         raise _too_many(fault)
     wait(fault.latency_ms / 1000, call.deadline)
-    strike = BEFORE.get(fault.mode)
-    if strike:
-        strike(call)
+    fail = BEFORE.get(fault.mode)
+    if fail:
+        fail(call)
 
 
 def after_effect(call: Call, fault: SandboxFault | None) -> None:
-    """Fail if the fault strikes once the effect is committed."""
-    strike = AFTER.get(fault.mode) if fault else None
-    if strike:
-        strike(call)
+    """Fail if the fault's mode loses the reply of a committed effect."""
+    fail = AFTER.get(fault.mode) if fault else None
+    if fail:
+        fail(call)
 
 
 def wait(seconds: float, deadline: datetime) -> None:
-    """Wait in short naps, so that an exception sent to this thread arrives; give up at the deadline."""
+    """Wait, and raise at the deadline. Short sleeps let an asynchronous StepTimeout reach this thread."""
     end = datetime.now(UTC) + timedelta(seconds=seconds)
     while datetime.now(UTC) < end:
         if datetime.now(UTC) >= deadline:
@@ -89,7 +89,7 @@ def _count_down(fault: SandboxFault) -> bool:
 
 
 def _too_many(fault: SandboxFault) -> ProviderError:
-    """At once, as a provider that sends callers away does; the latency is what it asks them to stay away for."""
+    """Return the error of a throttled call. It is raised at once; the fault's latency is the `retry_after`."""
     seconds = fault.latency_ms / 1000 or THROTTLED_FOR
     return ProviderError(Kind.THROTTLED, "rate_limit", "The provider asks for fewer requests", retry_after=seconds)
 
@@ -99,7 +99,7 @@ def _fail(_: Call) -> NoReturn:
 
 
 def _refuse(call: Call) -> NoReturn:
-    raise call.refusal()
+    raise call.refused_with()
 
 
 def _kill_process(_: Call) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The sandbox's side of the world: what it was asked to do, and which faults it has been told to show."""
+"""The sandboxes' effects, and the faults to inject into their calls."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-# The operations of each port's sandbox. A charge is two calls, create and confirm: its faults say "create",
-# or "confirm", for which "charge" is another word.
+# The operations of each port's sandbox. A charge makes two calls, create and confirm. In a fault, "charge" is a
+# synonym of "confirm".
 OPERATIONS = {
     "invoices": ("issue", "fetch", "cancel"),
     "email": ("send",),
@@ -20,7 +20,7 @@ NEVER_DEDUPLICATED = ("email", "whatsapp")
 
 
 class EffectState(models.TextChoices):
-    """What has become of an effect."""
+    """The state of an effect at its provider."""
 
     DONE = "done", _("done")
     SENT = "sent", _("sent")
@@ -37,25 +37,25 @@ class EffectState(models.TextChoices):
 
 
 class FaultMode(models.TextChoices):
-    """How a sandbox call goes wrong, and what is true of its effect then."""
+    """How a sandbox call fails, and whether its effect takes place."""
 
-    FAIL_BEFORE = "fail_before", _("unavailable; nothing happens")
-    REFUSE = "refuse", _("refused for good; nothing happens")
-    THROTTLE = "throttle", _("told to come back later; nothing happens")
-    EFFECT_THEN_LOSE_REPLY = "effect_then_lose_reply", _("it happens, the reply is lost")
-    TIMEOUT = "timeout", _("it happens, the reply comes after the deadline")
-    KILL_PROCESS_BEFORE = "kill_process_before", _("the process dies; nothing happens")
-    KILL_PROCESS_AFTER = "kill_process_after", _("it happens, the process dies")
-    PENDING_N = "pending_n", _("an invoice stays in processing for so many calls")
-    LATENCY = "latency", _("it only takes longer")
+    FAIL_BEFORE = "fail_before", _("unavailable; no effect")
+    REFUSE = "refuse", _("refused for good; no effect")
+    THROTTLE = "throttle", _("throttled; no effect")
+    EFFECT_THEN_LOSE_REPLY = "effect_then_lose_reply", _("takes effect, the reply is lost")
+    TIMEOUT = "timeout", _("takes effect, the reply comes after the deadline")
+    KILL_PROCESS_BEFORE = "kill_process_before", _("the process is killed; no effect")
+    KILL_PROCESS_AFTER = "kill_process_after", _("takes effect, the process is killed")
+    PENDING_N = "pending_n", _("the invoice stays in processing for this many calls")
+    LATENCY = "latency", _("only slower")
 
 
 class SandboxEffect(models.Model):
-    """One effect in the sandbox's world, or one undo of an effect, under the key it was asked for with."""
+    """An effect of a sandbox, or the compensation of an effect, under the key of its call."""
 
     port = models.CharField(max_length=16)
     operation = models.CharField(max_length=32)
-    # SQLite does not use the constraint's partial index to look a key up.
+    # SQLite does not use the partial index of the constraint for lookups by key.
     idempotency_key = models.CharField(max_length=255, db_index=True)
     request_hash = models.CharField(max_length=64)
     request = models.JSONField(default=dict)
@@ -82,11 +82,11 @@ class SandboxEffect(models.Model):
 
 
 class SandboxFault(models.Model):
-    """An order to the sandbox: let the next `remaining` matching calls go wrong in this way.
+    """A fault for the next `remaining` matching calls.
 
-    An empty `port`, `operation` or `match` fits everything; `match` is a part of the idempotency key or of
-    the request. Each call takes the oldest fault that fits, and waits `latency_ms` first. A throttled call does not
-    wait: there `latency_ms` is for how long the provider tells its caller to stay away; 0 means a second.
+    An empty `port`, `operation` or `match` matches everything; `match` is a part of the idempotency key or of the
+    request. A call takes the oldest matching fault and first waits `latency_ms`. A throttled call does not wait:
+    its `latency_ms` is the provider's `retry_after`, where 0 means one second.
     """
 
     port = models.CharField(max_length=16, blank=True, choices=[(port, port) for port in OPERATIONS])
@@ -104,12 +104,12 @@ class SandboxFault(models.Model):
         return f"{self.port or '*'} {self.operation or '*'}: {self.mode} x {self.remaining}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save it if a call can ever fit it: a fault with a misspelt operation would prove nothing."""
+        """Validate, then save: a fault with a misspelt operation would match no call."""
         self.full_clean()
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
-        """Refuse an operation that the port does not have, and pending_n where nothing can be pending."""
+        """Reject an operation that the port does not have, and pending_n for ports other than invoices."""
         known = OPERATIONS.get(self.port) or [name for names in OPERATIONS.values() for name in names]
         if self.operation and self.operation not in known:
             raise ValidationError({"operation": f"Choose one of {', '.join(known)}, or leave it empty."})

@@ -1,7 +1,7 @@
-"""Lets tests that use the database reach the sandbox too, and keeps them apart.
+"""Give tests that use the database access to the sandbox's database, too.
 
-A test that uses the database without naming databases gets the default one and the sandbox's. Like every
-database, the sandbox is emptied after each test: by the rollback or the flush of the test's own fixture.
+A test that names no databases gets the default one and the sandbox's. As for every database, the rollback or flush
+of the test's own fixture empties the sandbox after the test.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ DATABASE_FIXTURES = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use the database and name none, or none but by default, with both aliases."""
+    """Mark with both aliases the tests that use the database and name no databases."""
     for item in items:
         marker = item.get_closest_marker("django_db")
         uses_database = marker or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_probe_outlives_its_test() -> Iterator[None]:
+def _clear_probes() -> Iterator[None]:
     from integrations.sandbox import probes
 
     yield

@@ -1,6 +1,6 @@
-"""The provider of each port, as settings.INTEGRATIONS names it; the sandbox where it names none.
+"""Return the provider of each port: the one that settings.INTEGRATIONS names, or the sandbox.
 
-A provider is made at its first use and kept until the setting changes.
+A provider is created at its first use and kept until the setting changes.
 """
 
 from functools import cache
@@ -19,46 +19,46 @@ from integrations.whatsapp import Messenger
 
 
 def invoices() -> InvoiceIssuer:
-    """Who issues fiscal documents."""
+    """Return the issuer of fiscal documents."""
     return cast("InvoiceIssuer", get_port("invoices"))
 
 
 def email() -> Mailer:
-    """Who sends mail."""
+    """Return the sender of e-mail."""
     return cast("Mailer", get_port("email"))
 
 
 def whatsapp() -> Messenger:
-    """Who sends WhatsApp messages."""
+    """Return the sender of WhatsApp messages."""
     return cast("Messenger", get_port("whatsapp"))
 
 
 def calendar() -> Calendar:
-    """Who keeps the calendar."""
+    """Return the calendar."""
     return cast("Calendar", get_port("calendar"))
 
 
 def payments() -> PaymentGateway:
-    """Who charges cards."""
+    """Return the payment gateway."""
     return cast("PaymentGateway", get_port("payments"))
 
 
 def analytics() -> Analytics:
-    """Who counts events."""
+    """Return the analytics provider."""
     return cast("Analytics", get_port("analytics"))
 
 
 @cache
 def get_port(port: str) -> object:
-    """The provider of the port of that name; LookupError names the ports that there are."""
+    """Return the provider of the port. Raises LookupError, which lists the ports, for another name."""
     if port not in PORTS:
-        raise LookupError(f"There is no port {port!r}; choose from {', '.join(PORTS)}.")
+        raise LookupError(f"There is no port {port!r}. Choose from {', '.join(PORTS)}.")
     choice = choose(port)
     return cast("object", import_string(choice.backend)(**choice.options))
 
 
 def forget_providers(*, setting: str, **_: Any) -> None:
-    """Make providers anew after INTEGRATIONS was changed."""
+    """Discard the providers after a change of INTEGRATIONS."""
     if setting == "INTEGRATIONS":
         get_port.cache_clear()
 

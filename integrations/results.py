@@ -1,4 +1,4 @@
-"""What providers answer, the same for every port."""
+"""The results of provider calls, the same for every port."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """It took effect; `replayed` when an earlier call under the same key had done it already."""
+    """The call took effect. `replayed`: an earlier call under the same key had already done it."""
 
     value: T
     replayed: bool = False
@@ -16,7 +16,7 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True)
 class Pending:
-    """The provider has accepted it and not finished; ask again in `poll_after` seconds."""
+    """The provider has accepted the request and not finished it. Ask again in `poll_after` seconds."""
 
     external_id: str
     poll_after: float
@@ -24,10 +24,10 @@ class Pending:
 
 @dataclass(frozen=True)
 class Undone:
-    """Nothing of the action remains.
+    """The action has no effect any more.
 
-    `already`: an earlier call had undone it. `nothing_to_undo`: the action had never taken effect.
-    `external_id` is the provider's id of what was undone, empty when the provider never heard of it.
+    `already`: an earlier call had compensated it. `nothing_to_undo`: the action had never taken effect.
+    `external_id`: the provider's id of the compensated effect, empty if the provider has none.
     """
 
     already: bool = False

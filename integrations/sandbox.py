@@ -1,4 +1,4 @@
-"""What the sandboxes of all ports share: faults, and the moments at which tests may look on."""
+"""The base of all sandboxes: faults, and probes with which tests observe calls."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,18 +14,18 @@ from integrations.models import FaultMode
 
 Probe = Callable[[str, str, str, str], None]
 
-# Here tests observe provider calls. Each is called with (moment, port, operation, key), where the moment is
-# "before", right before the effect, and "after", right after the effect's commit.
+# Tests observe provider calls here. Each probe is called with (moment, port, operation, key), at the moments
+# "before", just before the effect, and "after", just after its commit.
 probes: list[Probe] = []
 
 
 def refused() -> ProviderError:
-    """The refusal of a provider that gives no reason."""
+    """Return the error of a provider that refuses without a reason."""
     return ProviderError(Kind.REFUSED, "refused", "The provider refuses the request")
 
 
 class Sandbox:
-    """A provider that lives in our database; a subclass names its port and wraps each call in `call`."""
+    """A provider in our database. A subclass names its port and wraps each call in `call`."""
 
     port: ClassVar[str]
 
@@ -37,10 +37,10 @@ class Sandbox:
         key: str,
         deadline: datetime,
         request: Any,
-        refusal: Callable[[], ProviderError] = refused,
+        refused_with: Callable[[], ProviderError] = refused,
     ) -> Iterator[FaultMode | None]:
-        """One call to the provider: the block has the effect and commits it; gives the fault's mode."""
-        call = Call(self.port, operation, key, deadline, request, refusal)
+        """Wrap a provider call. The block has the effect and commits it; it receives the fault's mode."""
+        call = Call(self.port, operation, key, deadline, request, refused_with)
         with database_errors_are(Kind.UNAVAILABLE):
             fault = take_fault(call)
         before_effect(call, fault)
@@ -53,7 +53,7 @@ class Sandbox:
 
 @contextmanager
 def database_errors_are(kind: Kind) -> Iterator[None]:
-    """Tell trouble with the sandbox's own database as a provider's trouble, and drop a broken connection."""
+    """Report errors of the sandbox's own database as provider errors, and close a broken connection."""
     try:
         yield
     except (InterfaceError, OperationalError) as error:

@@ -1,4 +1,4 @@
-"""The door for ASGI servers."""
+"""The ASGI application."""
 
 import os
 
@@ -6,8 +6,8 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sagaproject.settings")
-# A server that comes in by this door is a deployment: it must not fall into the defaults for development.
-# A development server comes here too, but with its settings already loaded.
+# An ASGI server is a deployment, so the defaults for development do not apply. A development server has already
+# loaded its settings.
 if not settings.configured:
     os.environ.setdefault("DEBUG", "0")
 

@@ -1,4 +1,4 @@
-"""Reads what the settings take from the environment, and from the file that stands in for it."""
+"""Read settings from the environment, and the secret key from a file."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ OFF = {"0", "false", "no", "off"}
 
 
 def read_flag(variable: str, *, default: bool) -> bool:
-    """The variable as yes or no; any other word is an error, for a guess could switch DEBUG on."""
+    """Return the variable as a bool. Another value is an error, because a guess could switch DEBUG on."""
     word = os.environ.get(variable, "").strip().lower()
     if word and word not in ON | OFF:
         raise ImproperlyConfigured(f"{variable} is {word!r}; set it to 1 or 0.")
@@ -23,12 +23,12 @@ def read_flag(variable: str, *, default: bool) -> bool:
 
 
 def read_list(variable: str) -> list[str]:
-    """The variable's comma-separated words, without blanks."""
+    """Return the variable's comma-separated values, stripped."""
     return [word.strip() for word in os.environ.get(variable, "").split(",") if word.strip()]
 
 
 def read_object(variable: str, *, example: str) -> dict[str, Any]:
-    """The variable as a JSON object, like the example; an empty one where it is not set."""
+    """Return the variable as a JSON object like the example; empty if it is not set."""
     try:
         found = json.loads(os.environ.get(variable) or "{}")
     except ValueError as error:
@@ -39,15 +39,15 @@ def read_object(variable: str, *, example: str) -> dict[str, Any]:
 
 
 def kept_secret_key(path: Path) -> str:
-    """The development machine's secret key, made at its first use; only its owner can read the file."""
+    """Return the secret key of a development machine, created at first use. Only the owner can read the file."""
     if not path.exists():
         _keep_secret_key(path)
     return path.read_text().strip()
 
 
 def _keep_secret_key(path: Path) -> None:
-    # Two processes may get here at once. The file appears complete or not at all, and the first one's
-    # stays; mkstemp makes it readable by its owner alone.
+    # Two processes may create it at once. os.link makes the complete file appear, and the first one wins. mkstemp
+    # makes it readable by its owner only.
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     with os.fdopen(descriptor, "w") as file:
         file.write(get_random_secret_key() + "\n")

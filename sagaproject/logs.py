@@ -1,22 +1,22 @@
-"""How the project's log lines look."""
+"""The format of the project's log lines."""
 
 import logging
 from typing import Any
 
 from sagas.engine.logs import where
 
-# Whatever ends a line or moves the cursor: a value from outside must not be able to forge a log line.
+# Characters that end a line or move the cursor are escaped, so that no value can forge a log line.
 CONTROL = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
 LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 ESCAPES = CONTROL | LINE_ENDS
 
 
 class OneLineFormatter(logging.Formatter):
-    """Puts each event on one line, with where an exception was raised; its text may quote a customer."""
+    """Put each event on one line, with the place of an exception but not its text, which may have personal data."""
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).translate(ESCAPES)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  (logging's own name)
-        """Its class and the calls that led to it, from the outermost to the innermost."""
+        """Return the class and the calls that led to it, from the outermost to the innermost."""
         return f"{ei[0].__name__} at {where(ei[1])}"

@@ -1,4 +1,4 @@
-"""The one place where a provider's answer becomes a step's outcome."""
+"""Map the errors of providers to the outcomes of steps."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -15,7 +15,7 @@ LONGEST_RETRY_DELAY = 60.0
 
 
 def reports_outcome(step: Callable[[StepContext], Output]) -> Callable[[StepContext], Output]:
-    """Let a step's action, compensation or verify end as OUTCOMES says when a provider fails it."""
+    """Decorate a step's function: a ProviderError becomes the outcome that OUTCOMES names."""
 
     @wraps(step)
     def reporting(context: StepContext) -> Output:
@@ -28,7 +28,7 @@ def reports_outcome(step: Callable[[StepContext], Output]) -> Callable[[StepCont
 
 
 def finished(result: Result | Pending) -> Result:
-    """The result, once the provider has finished; until then StillPending, with the provider's id."""
+    """Return the provider's result. Raises StillPending, with the provider's id, while it is pending."""
     if isinstance(result, Pending):
         raise StillPending(result.poll_after, output={"external_id": result.external_id})
     return result
@@ -48,7 +48,7 @@ def _in_doubt(error: ProviderError, _: StepContext) -> Exception:
 
 
 def _retry_delay(error: ProviderError, context: StepContext) -> float:
-    """Seconds: the provider's own word, or 1, 2, 4, … by the attempt."""
+    """Return the delay in seconds: the provider's own, or 1, 2, 4, … by attempt."""
     if error.retry_after is not None:
         return error.retry_after
     return float(min(2.0 ** min(context.attempt - 1, 10), LONGEST_RETRY_DELAY))

@@ -1,4 +1,4 @@
-"""Which models live in which database."""
+"""Route models to databases."""
 
 from typing import Any
 
@@ -11,10 +11,9 @@ SANDBOX_APP = "integrations"
 
 
 class SandboxRouter:
-    """Gives the sandboxes a connection of their own, as a real provider has a database of its own.
+    """Give the sandboxes a connection of their own, as a real provider has its own database.
 
-    A sandbox must remember what it did when the caller's transaction rolls back or its process dies; on
-    the caller's connection it would forget.
+    A sandbox must keep its effects when the caller's transaction rolls back or its process is killed.
     """
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
@@ -26,9 +25,9 @@ class SandboxRouter:
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         if db not in (DEFAULT_DB_ALIAS, SANDBOX_ALIAS):
             return None
-        # One database under two names has one table of applied migrations: a migration that did nothing
-        # under the one name would count as applied under the other. So both names may do everything, and
-        # whichever comes second finds nothing to do.
+        # Two aliases of one database share the table of applied migrations: a migration skipped under one alias
+        # would count as applied under the other. So both aliases migrate everything, and the second finds
+        # nothing to do.
         if settings.SANDBOX_SHARES_DEFAULT:
             return True
         return (db == SANDBOX_ALIAS) == (app_label == SANDBOX_APP)

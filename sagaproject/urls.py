@@ -1,4 +1,4 @@
-"""Where the project's pages and interfaces are."""
+"""The project's URLs."""
 
 from csp.decorators import csp_update
 from django.contrib import admin
@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from sagas.api.views import Nowhere
 
-# Swagger's styles carry their images in themselves.
+# Swagger's styles embed their images as data URLs.
 docs = csp_update({"img-src": "data:"})(SpectacularSwaggerSplitView.as_view(url_name="schema"))
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -23,6 +23,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", docs, name="docs"),
     path("", include("sagas.api.probes")),
-    # Browsers ask for it on pages that name no other, such as the admin's.
+    # Browsers request it for pages without an icon of their own, such as the admin.
     path("favicon.ico", RedirectView.as_view(url=static("bookings/favicon.svg"))),
 ]

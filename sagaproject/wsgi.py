@@ -1,4 +1,4 @@
-"""The door for WSGI servers."""
+"""The WSGI application."""
 
 import os
 
@@ -6,8 +6,8 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sagaproject.settings")
-# A server that comes in by this door is a deployment: it must not fall into the defaults for development.
-# runserver comes here too, but with its settings already loaded.
+# A WSGI server is a deployment, so the defaults for development do not apply. runserver has already loaded its
+# settings.
 if not settings.configured:
     os.environ.setdefault("DEBUG", "0")
 

@@ -10,7 +10,7 @@ from integrations.results import Done
 
 @dataclass(frozen=True)
 class AnalyticsEvent:
-    """Something worth counting; `subject` is whom it is about, `properties` are JSON."""
+    """An event to count. `subject` identifies whom it is about; `properties` are JSON."""
 
     name: str
     subject: str
@@ -19,15 +19,15 @@ class AnalyticsEvent:
 
 @dataclass(frozen=True)
 class TrackedEvent:
-    """An event that the provider has taken."""
+    """An event that the provider has accepted."""
 
     id: str
 
 
 @runtime_checkable
 class Analytics(Protocol):
-    """Counts events, each key once."""
+    """Record events, one per key."""
 
     def track(self, event: AnalyticsEvent, *, key: str, deadline: datetime) -> Done[TrackedEvent]:
-        """Record the event under `key`, once, however often it is called."""
+        """Record the event under `key`. Repeated calls record it once."""
         ...

@@ -1,4 +1,4 @@
-"""The sandbox of analytics: one row a key."""
+"""The analytics sandbox: one row per key."""
 
 from datetime import datetime
 
@@ -10,12 +10,12 @@ from integrations.sandbox import Sandbox
 
 
 class SandboxAnalytics(Sandbox):
-    """Keeps events in our database."""
+    """Keep events in our database."""
 
     port = "analytics"
 
     def track(self, event: AnalyticsEvent, *, key: str, deadline: datetime) -> Done[TrackedEvent]:
-        """Record the event under `key`, once."""
+        """Record the event under `key`. Repeated calls record it once."""
         with self.call("track", key=key, deadline=deadline, request=event):
             tracked, replayed = ledger.record(
                 self.port, "track", key, event, state=EffectState.DONE, external_id=ledger.short_id(key)

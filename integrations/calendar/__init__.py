@@ -1,4 +1,4 @@
-"""Port: the calendar that bookings are kept in."""
+"""Port: the calendar of the bookings."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from integrations.results import Done, Undone
 
 @dataclass(frozen=True)
 class EventRequest:
-    """An appointment; the moments are aware."""
+    """An appointment. Its times are aware."""
 
     summary: str
     starts_at: datetime
@@ -20,7 +20,7 @@ class EventRequest:
 
 @dataclass(frozen=True)
 class Event:
-    """An event that stands in the calendar; its id follows from the key it was added under."""
+    """An event in the calendar. Its id is derived from the key of its `add`."""
 
     id: str
     url: str
@@ -28,16 +28,16 @@ class Event:
 
 @runtime_checkable
 class Calendar(Protocol):
-    """Keeps events whose ids we choose, so that an id once removed stays used up."""
+    """Keep events under ids that we choose. The id of a removed event cannot be added again."""
 
     def add(self, event: EventRequest, *, key: str, deadline: datetime) -> Done[Event]:
-        """Add the event under `key`, once; refused with DeadKey if it was removed."""
+        """Add the event under `key` once. Raises RetiredKey if it was removed."""
         ...
 
     def get(self, *, key: str, deadline: datetime) -> Done[Event] | None:
-        """The event added under `key`; None if it does not stand in the calendar."""
+        """Return the event added under `key`, or None if the calendar has no such event."""
         ...
 
     def remove(self, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime) -> Undone:
-        """Remove the event of `action_key`, and rule out that it is added later."""
+        """Remove the event of `action_key`, and prevent that a delayed request adds it later."""
         ...

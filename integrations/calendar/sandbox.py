@@ -1,4 +1,4 @@
-"""The calendar's sandbox: an id that was removed is used up, also if nothing had been added under it."""
+"""The calendar sandbox. Removing an id retires it, even if no event was added under it."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ NEVER_ADDED: dict[str, str] = {}
 
 
 class SandboxCalendar(Sandbox):
-    """Keeps events in our database."""
+    """Keep events in our database."""
 
     port = "calendar"
 
@@ -31,17 +31,19 @@ class SandboxCalendar(Sandbox):
         return Done(_event(added), replayed=not created)
 
     def get(self, *, key: str, deadline: datetime) -> Done[Event] | None:
-        """The event added under `key`, if it stands."""
+        """Return the event added under `key`, or None."""
         with self.call("get", key=key, deadline=deadline, request={}):
             added = ledger.find(self.port, "add", key)
-        stands = added is not None and added.state == EffectState.CONFIRMED
-        return Done(_event(added), replayed=True) if added and stands else None
+        confirmed = added is not None and added.state == EffectState.CONFIRMED
+        return Done(_event(added), replayed=True) if added and confirmed else None
 
     def remove(self, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime) -> Undone:
-        """Remove the event, or use its id up if it was never added."""
+        """Remove the event. If it was never added, retire its id."""
         identity = event_id(action_key)
         with (
-            self.call("remove", key=key, deadline=deadline, request={"action_key": action_key}, refusal=_not_possible),
+            self.call(
+                "remove", key=key, deadline=deadline, request={"action_key": action_key}, refused_with=_not_possible
+            ),
             ledger.atomic(),
         ):
             added, tombstone = ledger.ensure(
@@ -61,7 +63,7 @@ class SandboxCalendar(Sandbox):
 
 
 def event_id(key: str) -> str:
-    """The id of the event added under `key`: a calendar takes lower-case letters a to v and digits."""
+    """Return the id of the event added under `key`. Calendars accept the letters a to v and digits."""
     return ledger.short_id(key)
 
 

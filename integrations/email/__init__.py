@@ -9,7 +9,7 @@ from integrations.results import Done
 
 @dataclass(frozen=True)
 class Invitation:
-    """The calendar part of a mail; a cancellation carries the same `uid` and a higher `sequence`."""
+    """The calendar part of a mail. A cancellation has the same `uid` and a higher `sequence`."""
 
     uid: str
     summary: str
@@ -21,7 +21,7 @@ class Invitation:
 
 @dataclass(frozen=True)
 class Mail:
-    """One plain-text mail to one person."""
+    """A plain-text mail to one recipient."""
 
     to: str
     subject: str
@@ -31,15 +31,15 @@ class Mail:
 
 @dataclass(frozen=True)
 class SentMail:
-    """A mail that the provider has taken."""
+    """A mail that the provider has accepted."""
 
     message_id: str
 
 
 @runtime_checkable
 class Mailer(Protocol):
-    """Sends mail. Nobody deduplicates it: each call that reaches the provider is one more mail."""
+    """Send mail. There is no deduplication: each call that reaches the provider sends another mail."""
 
     def send(self, mail: Mail, *, key: str, deadline: datetime) -> Done[SentMail]:
-        """Send the mail; `key` becomes its Message-ID, which is a trace and no deduplication."""
+        """Send the mail. `key` becomes its Message-ID, for tracing; it does not deduplicate."""
         ...

@@ -1,6 +1,6 @@
-"""The mailer's sandbox: every send that arrives is a row.
+"""The e-mail sandbox: each send is a row.
 
-To `refuse@…` mail is refused; to `flaky@…` the first send under a key is put off; to `slow@…` it takes
+Mail to `refuse@…` is refused. To `flaky@…` the first send under a key fails as unavailable. To `slow@…` a send takes
 `slow_seconds`.
 """
 
@@ -16,7 +16,7 @@ from integrations.sandbox import Sandbox
 
 
 class SandboxMailer(Sandbox):
-    """Keeps mail in our database; option `slow_seconds`: how long mail to `slow@…` takes."""
+    """Keep mail in our database. Option `slow_seconds`: the duration of a send to `slow@…`."""
 
     port = "email"
 
@@ -24,20 +24,20 @@ class SandboxMailer(Sandbox):
         self.slow_seconds = slow_seconds
 
     def send(self, mail: Mail, *, key: str, deadline: datetime) -> Done[SentMail]:
-        """Send the mail, once more for each call."""
-        person = mail.to.partition("@")[0]
+        """Send the mail. Each call sends another one."""
+        recipient = mail.to.partition("@")[0]
         with self.call("send", key=key, deadline=deadline, request=mail):
-            if person == "refuse":
+            if recipient == "refuse":
                 raise ProviderError(Kind.REFUSED, "550", "The recipient's mail server refuses the mail")
-            if person == "flaky":
-                self._put_off_the_first(mail, key)
-            if person == "slow":
+            if recipient == "flaky":
+                self._defer_first_send(mail, key)
+            if recipient == "slow":
                 wait(self.slow_seconds, deadline)
             message_id = f"<{ledger.short_id(key)}@sandbox.example>"
             ledger.append(self.port, "send", key, mail, state=EffectState.SENT, external_id=message_id)
         return Done(SentMail(message_id))
 
-    def _put_off_the_first(self, mail: Mail, key: str) -> None:
+    def _defer_first_send(self, mail: Mail, key: str) -> None:
         if ledger.find(self.port, "defer", key) is None:
             ledger.append(self.port, "defer", key, mail, state=EffectState.DEFERRED, external_id="")
             raise ProviderError(Kind.UNAVAILABLE, "421", "The recipient's mail server is busy")

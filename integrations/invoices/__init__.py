@@ -1,4 +1,4 @@
-"""Port: fiscal documents. A booking is a service, so what is issued is the NFS-e."""
+"""Port: fiscal documents. A booking is a service, so the document is an NFS-e."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from integrations.results import Done, Pending, Undone
 
 @dataclass(frozen=True)
 class InvoiceRequest:
-    """What is invoiced, to whom; `customer_document` is a CPF or CNPJ without punctuation."""
+    """What to invoice, and to whom. `customer_document` is a CPF or CNPJ without punctuation."""
 
     customer_name: str
     customer_email: str
@@ -22,7 +22,7 @@ class InvoiceRequest:
 
 @dataclass(frozen=True)
 class Invoice:
-    """An authorised invoice; `ref` is the provider's name for our key."""
+    """An authorised invoice. `ref` is the provider's reference for our key."""
 
     ref: str
     number: str
@@ -31,18 +31,18 @@ class Invoice:
 
 @runtime_checkable
 class InvoiceIssuer(Protocol):
-    """Issues fiscal documents, perhaps not at once, and cancels them, perhaps no longer."""
+    """Issue and cancel fiscal documents. Both may stay pending; a cancellation may be too late."""
 
     def issue(self, request: InvoiceRequest, *, key: str, deadline: datetime) -> Done[Invoice] | Pending:
-        """Issue the invoice under `key`, once, however often it is called."""
+        """Issue the invoice under `key`. Repeated calls issue it once."""
         ...
 
     def fetch(self, *, key: str, deadline: datetime) -> Done[Invoice] | Pending | None:
-        """What became of the invoice issued under `key`; None if the provider never heard of it."""
+        """Return the invoice issued under `key`, or None if the provider has none."""
         ...
 
     def cancel(
         self, reason: str, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime
     ) -> Undone | Pending:
-        """Cancel the invoice issued under `action_key`; raises UndoRefused where only a person can."""
+        """Cancel the invoice issued under `action_key`. Raises CompensationRefused where only a person can."""
         ...

@@ -1,7 +1,7 @@
-"""The invoice issuer's sandbox.
+"""The invoice sandbox.
 
 A CPF ending in 99 is refused with `erro_autorizacao`. An invoice whose description contains "past-window"
-cannot be cancelled any more. With a `pending_n` fault an invoice stays in processing for that many calls.
+cannot be cancelled. With a `pending_n` fault an invoice stays in processing for that many calls.
 """
 
 from datetime import datetime, timedelta
@@ -17,11 +17,11 @@ from integrations.sandbox import Sandbox
 REJECTED_CPF_ENDING = "99"
 PAST_WINDOW = "past-window"
 PORTAL = "https://portal.invoices.example/nfse"
-TIME_TO_ASK_THE_CITY = timedelta(days=5)
+TAX_OFFICE_WINDOW = timedelta(days=5)
 
 
 class SandboxInvoices(Sandbox):
-    """Issues invoices in our database; option `poll_after`: seconds until a pending one is asked for."""
+    """Keep invoices in our database. Option `poll_after`: seconds until a pending invoice is polled."""
 
     port = "invoices"
 
@@ -29,7 +29,7 @@ class SandboxInvoices(Sandbox):
         self.poll_after = poll_after
 
     def issue(self, request: InvoiceRequest, *, key: str, deadline: datetime) -> Done[Invoice] | Pending:
-        """Issue the invoice under `key`; refused with DeadKey once it was cancelled."""
+        """Issue the invoice under `key`. Raises RetiredKey once it was cancelled."""
         _check_document(request.customer_document)
         with self.call("issue", key=key, deadline=deadline, request=request) as mode, ledger.atomic():
             invoice, replayed = ledger.record(
@@ -44,7 +44,7 @@ class SandboxInvoices(Sandbox):
         return self._answer(invoice, replayed=replayed)
 
     def fetch(self, *, key: str, deadline: datetime) -> Done[Invoice] | Pending | None:
-        """What became of the invoice issued under `key`."""
+        """Return the invoice issued under `key`, or None."""
         with self.call("fetch", key=key, deadline=deadline, request={}) as mode:
             invoice = ledger.find(self.port, "issue", key)
             if invoice:
@@ -54,14 +54,14 @@ class SandboxInvoices(Sandbox):
     def cancel(
         self, reason: str, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime
     ) -> Undone | Pending:
-        """Cancel the invoice of `action_key`, unless its description says that it is too late."""
+        """Cancel the invoice of `action_key`. Its description may say that it is past the window."""
         request = {"action_key": action_key, "reason": reason}
 
-        def refusal() -> CompensationRefused:
+        def refused_with() -> CompensationRefused:
             return _too_late(ledger.find(self.port, "issue", action_key, external_id))
 
         with (
-            self.call("cancel", key=key, deadline=deadline, request=request, refusal=refusal) as mode,
+            self.call("cancel", key=key, deadline=deadline, request=request, refused_with=refused_with) as mode,
             ledger.atomic(),
         ):
             invoice = ledger.find(self.port, "issue", action_key, external_id)
@@ -102,7 +102,7 @@ def _check_document(document: str) -> None:
 
 
 def _finish(invoice: SandboxEffect, mode: FaultMode | None) -> None:
-    """Let the tax office decide on an invoice in processing, unless it is told to take its time."""
+    """Authorise or reject an invoice in processing, unless a `pending_n` fault keeps it there."""
     if mode is FaultMode.PENDING_N or invoice.state != EffectState.PROCESSING:
         return
     document = invoice.request["customer_document"]
@@ -120,5 +120,5 @@ def _too_late(invoice: SandboxEffect | None) -> CompensationRefused:
         f"It is too late to cancel invoice {number} by web service",
         "Ask the city's tax office to cancel it, in its portal.",
         f"{PORTAL}/{number}",
-        until=invoice.created_at + TIME_TO_ASK_THE_CITY if invoice else None,
+        until=invoice.created_at + TAX_OFFICE_WINDOW if invoice else None,
     )

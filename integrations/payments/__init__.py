@@ -10,7 +10,7 @@ from integrations.results import Done, Undone
 
 @dataclass(frozen=True)
 class ChargeRequest:
-    """What is charged to which stored payment method (a token; never a card number)."""
+    """What to charge, and to which stored payment method: a token, never a card number."""
 
     amount: Decimal
     currency: str
@@ -22,7 +22,7 @@ class ChargeRequest:
 
 @dataclass(frozen=True)
 class Payment:
-    """A payment as the provider knows it; `charged` only while the money is ours."""
+    """A payment at the provider. `charged` is true from the charge until a refund."""
 
     id: str
     status: str
@@ -33,14 +33,14 @@ class Payment:
 
 @runtime_checkable
 class PaymentGateway(Protocol):
-    """Charges in two keyed calls, create and confirm by id, so that a charge in doubt can be killed."""
+    """Charge in two calls, create and confirm, so that a charge in doubt can be cancelled without risk."""
 
     def charge(self, request: ChargeRequest, *, key: str, deadline: datetime) -> Done[Payment]:
-        """Charge once under `key`; refused with DeadKey if the payment was cancelled or refunded."""
+        """Charge once under `key`. Raises RetiredKey if the payment was cancelled or refunded."""
         ...
 
     def find(self, *, key: str, deadline: datetime) -> Done[Payment] | None:
-        """The payment made under `key`, charged or not; None if there is none."""
+        """Return the payment created under `key`, charged or not, or None."""
         ...
 
     def refund(
@@ -52,8 +52,8 @@ class PaymentGateway(Protocol):
         external_id: str | None = None,
         deadline: datetime,
     ) -> Undone:
-        """Give the money back, or cancel what was not charged yet, so that a late confirm is refused.
+        """Refund the payment, or cancel it if it was not charged, so that a late confirm is refused.
 
-        Without `external_id` the harmless create of `request` is replayed under `action_key` to find it.
+        Without `external_id`, repeating the create of `request` under `action_key` finds the payment.
         """
         ...

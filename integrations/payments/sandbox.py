@@ -1,7 +1,7 @@
-"""The payment gateway's sandbox: a payment is created, confirmed by its id, cancelled or refunded.
+"""The payment sandbox: payments are created, confirmed by id, cancelled and refunded.
 
-Payment methods have Stripe's names for test cards: APPROVED are charged, DECLINED are refused with their
-reason, any other is unknown to the gateway and refused.
+Payment methods have the names of Stripe's test cards: APPROVED are charged, DECLINED are refused with a reason, all
+others are refused as not existing.
 """
 
 from datetime import datetime
@@ -35,7 +35,7 @@ DASHBOARD = "https://dashboard.payments.example/payments"
 
 
 class SandboxGateway(Sandbox):
-    """Keeps payments in our database: a row of operation `charge` each, one of `refund` for its undo."""
+    """Keep payments in our database: a row of operation `charge` each, and one of `refund` for its refund."""
 
     port = "payments"
 
@@ -48,7 +48,7 @@ class SandboxGateway(Sandbox):
         return Done(_payment(payment), replayed=not confirmed)
 
     def find(self, *, key: str, deadline: datetime) -> Done[Payment] | None:
-        """The payment made under `key`."""
+        """Return the payment created under `key`, or None."""
         with self.call("find", key=key, deadline=deadline, request={}):
             payment = ledger.find(self.port, "charge", key)
         return Done(_payment(payment), replayed=True) if payment else None
@@ -62,19 +62,19 @@ class SandboxGateway(Sandbox):
         external_id: str | None = None,
         deadline: datetime,
     ) -> Undone:
-        """Refund the payment if it was charged, otherwise cancel it, so that a late confirm is refused."""
+        """Refund the payment if it was charged. Otherwise cancel it, so that a late confirm is refused."""
         identity = external_id or self._create(request, action_key, deadline).external_id
-        undo = {"action_key": action_key}
+        compensation = {"action_key": action_key}
         with (
-            self.call("refund", key=key, deadline=deadline, request=undo, refusal=_not_possible),
+            self.call("refund", key=key, deadline=deadline, request=compensation, refused_with=_not_possible),
             ledger.atomic(),
         ):
             payment = ledger.find(self.port, "charge", action_key, identity)
             if payment is None:
                 raise ProviderError(Kind.REFUSED, "resource_missing", f"There is no payment {identity}")
-            undone = _cancel_or_refund(payment)
-            ledger.record(self.port, "refund", key, undo, state=payment.state, external_id=identity)
-        return Undone(not undone, payment.state == EffectState.CANCELED, identity)
+            changed = _cancel_or_refund(payment)
+            ledger.record(self.port, "refund", key, compensation, state=payment.state, external_id=identity)
+        return Undone(not changed, payment.state == EffectState.CANCELED, identity)
 
     def _create(self, request: ChargeRequest, key: str, deadline: datetime) -> SandboxEffect:
         with self.call("create", key=key, deadline=deadline, request=request):
@@ -90,14 +90,14 @@ class SandboxGateway(Sandbox):
 
 
 def _confirm(payment: SandboxEffect) -> bool:
-    """Charge a payment that waits for it; False, and nothing happens, in every other state."""
+    """Charge a payment that waits for its confirmation. Returns False in every other state."""
     approved = payment.request["payment_method"] in APPROVED
     state = EffectState.SUCCEEDED if approved else EffectState.REQUIRES_PAYMENT_METHOD
     return ledger.move(payment, state, of=[EffectState.REQUIRES_CONFIRMATION])
 
 
 def _cancel_or_refund(payment: SandboxEffect) -> bool:
-    """Cancel or refund; a payment only ever goes forward, so a confirm in between is met by the refund."""
+    """Cancel or refund the payment. A confirm between the two attempts is caught by the refund."""
     canceled = ledger.move(payment, EffectState.CANCELED, of=NOT_CHARGED)
     return canceled or ledger.move(payment, EffectState.REFUNDED, of=[EffectState.SUCCEEDED])
 

@@ -9,7 +9,7 @@ from integrations.results import Done
 
 @dataclass(frozen=True)
 class TemplateMessage:
-    """A message of an approved template; `to` is a telephone number, E.164 or as dialled in Brazil."""
+    """A message of an approved template. `to` is a telephone number, in E.164 or as dialled in Brazil."""
 
     to: str
     template: str
@@ -19,15 +19,15 @@ class TemplateMessage:
 
 @dataclass(frozen=True)
 class SentMessage:
-    """A message that the provider has accepted, which does not mean delivered."""
+    """A message that the provider has accepted. It may not be delivered yet."""
 
     message_id: str
 
 
 @runtime_checkable
 class Messenger(Protocol):
-    """Sends messages. Nobody deduplicates them: each call that reaches the provider is one more message."""
+    """Send messages. There is no deduplication: each call that reaches the provider sends another message."""
 
     def send_template(self, message: TemplateMessage, *, key: str, deadline: datetime) -> Done[SentMessage]:
-        """Send the message; `key` goes with it as a trace."""
+        """Send the message. `key` accompanies it, for tracing."""
         ...

@@ -1,4 +1,4 @@
-"""The messenger's sandbox: every message that arrives is a row; what is no telephone number is refused."""
+"""The WhatsApp sandbox: each message is a row. Numbers that are not valid are refused."""
 
 from datetime import datetime
 
@@ -12,12 +12,12 @@ from integrations.whatsapp import SentMessage, TemplateMessage
 
 
 class SandboxMessenger(Sandbox):
-    """Keeps messages in our database."""
+    """Keep messages in our database."""
 
     port = "whatsapp"
 
     def send_template(self, message: TemplateMessage, *, key: str, deadline: datetime) -> Done[SentMessage]:
-        """Send the message, once more for each call."""
+        """Send the message. Each call sends another one."""
         _check_number(message.to)
         with self.call("send_template", key=key, deadline=deadline, request=message):
             message_id = f"wamid.{ledger.short_id(key)}"

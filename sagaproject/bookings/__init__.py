@@ -1,1 +1,1 @@
-"""The booking business: what it sells, what it is paid, and the two sagas that keep both true."""
+"""The booking business: its bookings, its payments and the two sagas behind them."""

@@ -1,4 +1,4 @@
-"""The business's records in the admin, to look at: sagas write them."""
+"""The business's records in the admin, read-only: sagas write them."""
 
 from django.contrib import admin
 from django_q.models import Failure, OrmQ, Schedule, Success
@@ -6,7 +6,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from sagaproject.bookings.models import AnalyticsEvent, Booking, Invoice
 from sagas.admin.base import ReadOnly
 
-# Whoever may edit a schedule there runs any function by its dotted path, and results are unpickled to be shown.
+# django-q2's admin runs any function by its dotted path, and unpickles results to show them.
 for model in (Failure, OrmQ, Schedule, Success):
     if admin.site.is_registered(model):
         admin.site.unregister(model)
@@ -14,7 +14,7 @@ for model in (Failure, OrmQ, Schedule, Success):
 
 @admin.register(Booking)
 class BookingAdmin(ReadOnly, admin.ModelAdmin):
-    """Sales and how they stand."""
+    """Bookings and their statuses."""
 
     list_display = ["sale_id", "status", "payment_status", "amount", "currency", "starts_at"]
     list_filter = ["status", "payment_status"]
@@ -34,7 +34,7 @@ class InvoiceAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(AnalyticsEvent)
 class AnalyticsEventAdmin(ReadOnly, admin.ModelAdmin):
-    """What was reported to analytics."""
+    """Events that were reported to analytics."""
 
     list_display = ["name", "sale_id", "amount", "currency", "recorded_at"]
     search_fields = ["sale_id", "saga_id"]

@@ -1,4 +1,4 @@
-"""The API of bookings: the same three acts as on the booking page, for clients with a token or a session."""
+"""The API of bookings: book, pay and cancel, for clients with a token or a session."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ FACTS = ("sale_id", "status", "payment_status", "description", "amount", "curren
 
 
 class NewBooking(CreateBookingInput, StrictSerializer):
-    """A booking to make; without a sale_id it gets one."""
+    """A booking to make. Without a sale_id it gets a new one."""
 
     sale_id = serializers.RegexField(
         services.SALE_ID, max_length=64, required=False, error_messages={"invalid": services.SALE_ID_RULE}
@@ -35,19 +35,19 @@ class NewBooking(CreateBookingInput, StrictSerializer):
 
 
 class Payment(StrictSerializer):
-    """Which stored payment method is charged."""
+    """The stored payment method to charge."""
 
     payment_method = TextField(max_length=64)
 
 
 class Cancellation(StrictSerializer):
-    """Why the booking is cancelled."""
+    """The reason of the cancellation."""
 
     reason = TextField(max_length=2000)
 
 
 class BookingAnswer(serializers.ModelSerializer):
-    """A booking, its two sagas, and its customer's page, whose address is told to its owner alone."""
+    """A booking, its two sagas, and the address of its page, for its owner only."""
 
     status = serializers.ChoiceField(choices=BookingStatus.values)
     payment_status = serializers.ChoiceField(choices=PaymentStatus.values)
@@ -66,7 +66,7 @@ BOOK = openapi.document(
     BookingAnswer,
     *(*openapi.WITH_A_BODY, 409, 422),
     status=202,
-    also={200: OpenApiResponse(BookingAnswer, "It had been made before.")},
+    also={200: OpenApiResponse(BookingAnswer, "The booking already existed.")},
     operation_id="book",
     request=NewBooking,
     parameters=[openapi.IDEMPOTENCY_KEY],
@@ -100,21 +100,21 @@ CANCEL = openapi.document(
 
 
 class BookingView(SagaView):
-    """What the routes of bookings have in common."""
+    """The base of the booking views."""
 
     def booking(self, sale_id: str) -> Booking:
-        """The client's own, or anybody's for those who see all; Http404 tells nobody that there is another's."""
+        """Return the booking. Raises Http404 for another client's, unless the reader sees all."""
         found = Booking.objects.filter(sale_id=sale_id).first() if services.SALE_ID.fullmatch(sale_id) else None
         if found is None or not (self.reader.sees_all or self.owns(found)):
             raise Http404
         return found
 
     def owns(self, booking: Booking) -> bool:
-        """Whether it was this client who booked."""
+        """Whether this client made the booking."""
         return booking.owner_id == self.request.user.pk
 
     def represent(self, booking: Booking) -> dict[str, Any]:
-        """The booking as this client may see it."""
+        """Return the booking as this client may see it."""
         shown: dict[str, Any] = {
             **{fact: getattr(booking, fact) for fact in FACTS},
             "booking": self._saga(booking.booking_saga_id),
@@ -125,13 +125,13 @@ class BookingView(SagaView):
             shown["page"] = reverse("bookings:show", args=[booking.token], request=self.request)
         return BookingAnswer(shown).data
 
-    def begun(self, booking: Booking, status: int = 202) -> Response:
-        """What the workers carry out from now on, and where to look at it."""
+    def accepted(self, booking: Booking, status: int = 202) -> Response:
+        """Return the response to a started operation, with the address to poll."""
         where = reverse("bookings-api:booking", args=[booking.sale_id], request=self.request)
         return Response(self.represent(booking), status, headers={"Location": where, "Retry-After": RETRY_AFTER})
 
     def once(self, request: Any, begin: Callable[[], start.Started]) -> start.Started:
-        """Begin it, or find what the same Idempotency-Key has begun."""
+        """Begin the operation, or return what the same Idempotency-Key began."""
         key = self.request.headers.get("Idempotency-Key")
         return start.start_once(self.request.user, key, request, begin, self.reader.execution)
 
@@ -141,21 +141,21 @@ class BookingView(SagaView):
 
 
 class Bookings(BookingView):
-    """The door through which bookings are made."""
+    """Make bookings."""
 
     throttle_scope = access.START
 
     @BOOK
     def post(self, request: Request) -> Response:
-        """Make a booking, once: the same Idempotency-Key, or the same sale_id with the same content, finds it."""
+        """Make a booking. The same Idempotency-Key, or the same sale_id and content, returns the same one."""
         sale = _mapping(request.data)
         execution, fresh = self.once(["bookings", sale], lambda: self._book(sale))
         booking = Booking.objects.get(sale_id=execution.input["sale_id"])
-        return self.begun(booking, 202 if fresh else 200)
+        return self.accepted(booking, 202 if fresh else 200)
 
     def _book(self, sale: Mapping[str, Any]) -> start.Started:
         if found := json_schema.schema_errors(NewBooking, sale):
-            NewBooking(data=sale).is_valid(raise_exception=True)  # refuses most of it in better words
+            NewBooking(data=sale).is_valid(raise_exception=True)  # has the better messages
             raise ValidationError(found)
         numbered = {"sale_id": services.new_sale_id(), **sale}
         try:
@@ -170,27 +170,27 @@ class OneBooking(BookingView):
 
     @SHOW
     def get(self, request: Request, sale_id: str) -> Response:
-        """How it stands; with If-None-Match, 304 while nothing has changed."""
+        """Return the booking; with If-None-Match, 304 while it is unchanged."""
         return conditional(request, self.represent(self.booking(sale_id)))
 
 
 class PaymentOfBooking(BookingView):
-    """The door through which a booking is paid."""
+    """Pay a booking."""
 
     throttle_scope = access.START
 
     @PAY
     def post(self, request: Request, sale_id: str) -> Response:
-        """Charge the payment method, once: 409 while a payment is in progress, and after it has succeeded."""
+        """Charge the payment method. Answers 409 while a payment is in progress and after it has succeeded."""
         booking = self.booking(sale_id)
         if not self.owns(booking):
-            raise PermissionDenied("Only whoever has booked may pay.")
-        wanted = Payment(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        method = wanted.validated_data["payment_method"]
+            raise PermissionDenied("Only the client who made the booking can pay it.")
+        payment = Payment(data=request.data)
+        payment.is_valid(raise_exception=True)
+        method = payment.validated_data["payment_method"]
         self.once(["payment", sale_id, method], lambda: self._pay(booking, method))
         booking.refresh_from_db()
-        return self.begun(booking)
+        return self.accepted(booking)
 
     def _pay(self, booking: Booking, method: str) -> start.Started:
         try:
@@ -201,21 +201,21 @@ class PaymentOfBooking(BookingView):
 
 
 class CancellationOfBooking(BookingView):
-    """The door through which a booking is cancelled."""
+    """Cancel a booking."""
 
     throttle_scope = access.OPERATION
 
     @CANCEL
     def post(self, request: Request, sale_id: str) -> Response:
-        """Give the money back and undo the booking; somebody else's needs both permissions to do so."""
+        """Refund and cancel the booking. Another client's booking needs the permissions to cancel and compensate."""
         booking = self.booking(sale_id)
         if not self.owns(booking):
             self.reader.check_may(Operation.CANCEL)
             self.reader.check_may(Operation.COMPENSATE)
-        wanted = Cancellation(data=request.data)
-        wanted.is_valid(raise_exception=True)
+        cancellation = Cancellation(data=request.data)
+        cancellation.is_valid(raise_exception=True)
         by = Actor(user=request.user, source="api")
-        return self.begun(services.cancel(sale_id, reason=wanted.validated_data["reason"], by=by))
+        return self.accepted(services.cancel(sale_id, reason=cancellation.validated_data["reason"], by=by))
 
 
 app_name = "bookings-api"

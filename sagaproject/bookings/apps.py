@@ -1,11 +1,11 @@
-"""The app's configuration."""
+"""The configuration of the app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 
 class BookingsConfig(AppConfig):
-    """Bookings, their invoices, and what was reported about them."""
+    """Bookings, their invoices and their analytics events."""
 
     name = "sagaproject.bookings"
     label = "bookings"

@@ -1,4 +1,4 @@
-"""What the business knows for itself, beside what its providers know."""
+"""The business's own records."""
 
 import uuid
 
@@ -9,7 +9,7 @@ from django.utils.translation import pgettext_lazy
 
 
 class BookingStatus(models.TextChoices):
-    """How a booking stands, in the words that its customer is told."""
+    """The status of a booking, as its customer reads it."""
 
     PENDING = "pending", _("pending")
     CONFIRMED = "confirmed", _("confirmed")
@@ -19,7 +19,7 @@ class BookingStatus(models.TextChoices):
 
 
 class PaymentStatus(models.TextChoices):
-    """How the payment of a booking stands."""
+    """The payment status of a booking."""
 
     PENDING = "pending", _("pending")
     PAID = "paid", _("paid")
@@ -30,9 +30,9 @@ class PaymentStatus(models.TextChoices):
 
 
 class Booking(models.Model):
-    """One sale. Its two statuses follow its sagas; a new attempt to pay alone sets one back to pending.
+    """One sale. Its two statuses follow its sagas. Only a new attempt to pay sets the payment status back to pending.
 
-    Whoever knows the token may see the booking, pay it and cancel it: it is the secret of the customer's link.
+    The token is the secret of the customer's link: it allows to see, pay and cancel the booking.
     """
 
     sale_id = models.CharField(max_length=64, unique=True)
@@ -54,7 +54,7 @@ class Booking(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    # Whether its saga was started by the call that has returned this object.
+    # True on the object that the call which started its saga returned.
     just_created = False
 
     class Meta:
@@ -66,14 +66,14 @@ class Booking(models.Model):
 
 
 class InvoiceStatus(models.TextChoices):
-    """Whether a financial record counts."""
+    """Whether a financial record is valid."""
 
     ISSUED = "issued", _("issued")
     VOIDED = "voided", _("voided")
 
 
 class Invoice(models.Model):
-    """The financial record of one payment; it is voided, never deleted."""
+    """The financial record of one payment. It can be voided, and is never deleted."""
 
     idempotency_key = models.CharField(max_length=255, unique=True)
     saga_id = models.CharField(max_length=150, db_index=True)
@@ -96,12 +96,12 @@ class Invoice(models.Model):
 
     @property
     def number(self) -> str:
-        """The number that people read, as in INV-000042."""
+        """The invoice number, such as INV-000042."""
         return f"INV-{self.pk:06d}"
 
 
 class AnalyticsEvent(models.Model):
-    """What was reported to analytics: once for each step of a saga, however often the saga was run."""
+    """An event that was reported to analytics: one per step of a saga, over all its runs."""
 
     saga_id = models.CharField(max_length=150)
     step = models.CharField(max_length=64)

@@ -1,1 +1,1 @@
-"""How dates are written here, where that is not how Django writes them in the language."""
+"""Date formats that differ from those of Django."""

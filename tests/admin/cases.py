@@ -30,7 +30,7 @@ def pay(max_seconds=None, **changes):
 
 
 def waiting(plant):
-    """A booking whose invoice issuer asked for an hour's patience."""
+    """A booking whose invoice issuer asked to retry in an hour."""
     plant("invoices", "issue", "throttle", latency_ms=3_600_000)
     return book(max_seconds=0)
 

@@ -201,7 +201,7 @@ def test_an_invoice_that_was_cancelled_by_hand_is_put_down(support):
 
     page = support.get(act_url(execution, "resolve"))
     assert "Invoice" in text_of(page)
-    assert "There is no valid invoice for R$ 420.00 any more." in text_of(page)
+    assert "The invoice for R$ 420.00 was cancelled." in text_of(page)
     assert "Confirmation by e-mail" not in text_of(page)
 
     do(
@@ -290,7 +290,7 @@ def test_a_word_needs_evidence(support):
 OFFERED = {
     ("create_booking", "too-late"): [
         "Invoice # for R$ 420.00 was issued. It will not be undone.",
-        "There is no valid invoice for R$ 420.00 any more.",
+        "The invoice for R$ 420.00 was cancelled.",
     ],
     ("collect_payment", "partial"): [
         "R$ 420.00 was charged. It will not be undone.",

@@ -39,7 +39,7 @@ def test_the_page_tells_what_is_not_undone_and_what_to_do(support):
         "A cancellation was sent to [customer_email].",
         "A cancellation was sent by WhatsApp to [customer_phone].",
     ]
-    assert group(page, "Not done") == ["City tour of Sao Paulo could not be put into the calendar."]
+    assert group(page, "Not done") == ["City tour of Sao Paulo could not be added to the calendar."]
     number = execution.context["invoice_number"]
     assert f'<a href="https://portal.invoices.example/nfse/{number}"' in page.content.decode()
     assert "Undo again" in told

@@ -66,12 +66,12 @@ def test_a_booking_that_failed_and_is_undone(plant):
     headline = "It failed at “Calendar entry”; everything that was done before is undone."
     assert verdict(execution) == ("bad", headline, NOTHING_TO_CLEAN_UP)
     assert sentences(found.compensated) == [
-        "There is no valid invoice for R$ 420.00 any more.",
+        "The invoice for R$ 420.00 was cancelled.",
         "A cancellation was sent to [customer_email].",
         "A cancellation was sent by WhatsApp to [customer_phone].",
     ]
     assert [(line.sentence, line.why) for line in found.others] == [
-        ("City tour could not be put into the calendar.", "The provider refuses the request (refused)")
+        ("City tour could not be added to the calendar.", "The provider refuses the request (refused)")
     ]
 
 
@@ -215,7 +215,7 @@ def test_what_a_person_can_do_is_told_only_of_an_undo_that_was_refused(plant, or
 
     [doubtful], [line] = case(in_doubt).not_compensated, case(refused).not_compensated
     assert doubtful.by_hand == ""
-    assert line.by_hand == "Give R$ 420.00 back in the payment gateway's dashboard, or by bank transfer."
+    assert line.by_hand == "Refund R$ 420.00 in the payment gateway's dashboard, or by bank transfer."
 
 
 def test_a_saga_that_is_not_registered_here(stage, registered, orchestrator):

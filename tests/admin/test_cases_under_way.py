@@ -89,7 +89,7 @@ def test_an_undo_that_is_set_aside_tells_when_and_until_when_it_is_tried(plant, 
     headline = "The undo of “Charge” does not get through."
 
     assert execution.state is SagaState.COMPENSATING
-    assert sentences(case(execution).others)[0] == "It is not certain yet whether R$ 420.00 was given back."
+    assert sentences(case(execution).others)[0] == "It is not certain yet whether R$ 420.00 was refunded."
     next_at = format_moment(execution.due_at)
     advice = f"It is tried again by itself at {next_at}, and again until {until}; after that a person has to see to it."
     assert verdict(execution) == ("doubt", headline, advice)

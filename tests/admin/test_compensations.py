@@ -28,8 +28,8 @@ QUICK = (
     "sagas_execution USING COVERING INDEX sagas_execution_state (state=?",
     "sagas_execution USING INTEGER PRIMARY KEY (rowid=?)",
 )
-CANCEL_INVOICE = "Will do: The invoice for R$ 420.00 is cancelled."
-REFUND = "Will do: R$ 420.00 is given back to the customer."
+CANCEL_INVOICE = "Will do: The invoice for R$ 420.00 will be cancelled."
+REFUND = "Will do: R$ 420.00 will be refunded to the customer."
 AGAIN_NOT_NOW = "Undo again: It can be retried only after it failed, and it is “Undoing”."
 RESOLVE_NOT_NOW = (
     "Mark a step as resolved: A step can be marked as resolved only while the case is on hold or partly undone."
@@ -142,7 +142,7 @@ def test_an_undo_whose_answer_was_lost_is_not_told_as_one_that_has_not_worked(su
     (told,) = cards(shown(support))
     assert told.startswith(
         f"{REFUND} Retrying Next try: {moment(again)} "
-        "It is not certain yet whether R$ 420.00 was given back. The provider's last answer "
+        "It is not certain yet whether R$ 420.00 was refunded. The provider's last answer "
     )
 
 
@@ -154,7 +154,7 @@ def test_an_undo_that_has_not_worked_yet_is_tried_again_and_the_others_wait_for_
     again = execution.step_executions.last().retry_at
 
     mail, invoice = cards(shown(support))
-    assert mail.startswith(f"Will do: A cancellation is sent to [customer_email]. Retrying Next try: {moment(again)} ")
+    assert mail.startswith(f"Will do: A cancellation will be sent to [customer_email]. Retrying Next try: {moment(again)} ")
     assert invoice.startswith(f"{CANCEL_INVOICE} Waiting Waiting for its turn. You need not do anything. Customer name")
     assert "Attempts 0 " in invoice
 

@@ -58,7 +58,7 @@ def test_a_wrong_address_is_corrected_and_the_payment_tried_again(supervisor):
 
     assert changes(page) == [("Customer email", "refuse@example.com", "ana.souza@example.com")]
     assert items(page, "Money") == ["R$ 420.00 will be charged to the customer."]
-    assert "A receipt is sent to ana.souza@example.com." in items(page, "What will happen, in this order")
+    assert "A receipt will be sent to ana.souza@example.com." in items(page, "What will happen, in this order")
     assert not execution.events.exists()
 
     assert confirm(supervisor, execution, page)["Location"] == case_url(execution)
@@ -243,7 +243,7 @@ def test_who_may_not_see_what_is_personal_keeps_it_or_writes_it_anew(clerk):
 
     page = correct(clerk, execution, customer_email="new@example.com")
     assert changes(page) == [("Customer email", "[customer_email]", "new@example.com")]
-    assert "A receipt is sent to [customer_email]." in items(page, "What will happen, in this order")
+    assert "A receipt will be sent to [customer_email]." in items(page, "What will happen, in this order")
     confirm(clerk, execution, page)
 
     former = execution.input

@@ -29,15 +29,15 @@ def test_a_retry_after_a_refund_charges_again(supervisor):
     assert "Technical view" in text_of(page)
     assert "Starts run 2 from the first step, with new idempotency keys." in text_of(page)
     assert items(page, CALLS) == [
-        "R$ 420.00 is charged to the customer.",
-        "The payment of R$ 420.00 is entered into the books.",
-        "A receipt is sent to refuse@example.com.",
-        "The payment is reported to analytics.",
+        "R$ 420.00 will be charged to the customer.",
+        "The payment of R$ 420.00 will be entered into the books.",
+        "A receipt will be sent to refuse@example.com.",
+        "The payment will be reported to analytics.",
     ]
     assert items(page, MONEY) == ["R$ 420.00 will be charged to the customer."]
     assert items(page, IRREVERSIBLE) == [
-        "A receipt is sent to refuse@example.com.",
-        "The payment is reported to analytics.",
+        "A receipt will be sent to refuse@example.com.",
+        "The payment will be reported to analytics.",
     ]
     assert items(page, KEPT) == []
     assert items(page, IN_DOUBT) == []
@@ -48,8 +48,8 @@ def test_compensating_a_payment_refunds_the_money(supervisor):
 
     assert "Undoes everything that was done, last step first." in text_of(page)
     assert items(page, CALLS) == [
-        "The entry of R$ 420.00 in the books is voided.",
-        "R$ 420.00 is given back to the customer.",
+        "The entry of R$ 420.00 in the books will be voided.",
+        "R$ 420.00 will be refunded to the customer.",
     ]
     assert items(page, KEPT) == [
         "The receipt was sent to ana.souza@example.com.",
@@ -64,7 +64,7 @@ def test_what_is_undone_already_is_not_undone_again(support):
     page = support.get(act_url(scene("collect_payment", "partial"), "retry"))
 
     assert "Undo again" in text_of(page)
-    assert items(page, CALLS) == ["R$ 420.00 is given back to the customer."]
+    assert items(page, CALLS) == ["R$ 420.00 will be refunded to the customer."]
     [voided] = items(page, KEPT)
     assert voided.startswith("The entry INV-")
     assert voided.endswith(" in the books was voided.")
@@ -74,10 +74,10 @@ def test_a_release_lists_all_calls_that_follow(support):
     page = support.get(act_url(scene("create_booking", "held"), "release"))
 
     assert items(page, CALLS) == [
-        "An invoice for R$ 420.00 is issued.",
-        "A confirmation is sent to [customer_email].",
-        "A confirmation is sent by WhatsApp to [customer_phone].",
-        "City tour of Sao Paulo on Dec. 1, 2030, 10 a.m. is put into the calendar.",
+        "An invoice for R$ 420.00 will be issued.",
+        "A confirmation will be sent to [customer_email].",
+        "A confirmation will be sent by WhatsApp to [customer_phone].",
+        "City tour of Sao Paulo on Dec. 1, 2030, 10 a.m. will be added to the calendar.",
     ]
     assert items(page, MONEY) == []
 

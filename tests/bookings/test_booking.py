@@ -38,7 +38,7 @@ def test_nothing_is_made_of_a_sale_that_cannot_be():
     with pytest.raises(InvalidInput) as caught:
         services.book(BOOKING | {"customer_document": "1"})
 
-    assert caught.value.errors == {"customer_document": "This is not a valid CPF or CNPJ."}
+    assert caught.value.errors == {"customer_document": "Enter a valid CPF or CNPJ."}
     assert not Booking.objects.exists()
     assert not SagaExecution.objects.exists()
 
@@ -46,10 +46,10 @@ def test_nothing_is_made_of_a_sale_that_cannot_be():
 @pytest.mark.parametrize(
     ("sale_id", "sentence"),
     [
-        ("SALE/1", "Use letters, digits and . _ : ~ - only, and not . or .. alone."),
-        ("Sé", "Use letters, digits and . _ : ~ - only, and not . or .. alone."),
-        (".", "Use letters, digits and . _ : ~ - only, and not . or .. alone."),
-        ("..", "Use letters, digits and . _ : ~ - only, and not . or .. alone."),
+        ("SALE/1", "Use only letters, digits and . _ : ~ -. The values . and .. are not allowed."),
+        ("Sé", "Use only letters, digits and . _ : ~ -. The values . and .. are not allowed."),
+        (".", "Use only letters, digits and . _ : ~ -. The values . and .. are not allowed."),
+        ("..", "Use only letters, digits and . _ : ~ -. The values . and .. are not allowed."),
         ("", "This field may not be blank."),
     ],
 )

@@ -174,9 +174,15 @@ def test_another_clients_sale_is_not_handed_out_to_whoever_repeats_it(ana, bia):
 @pytest.mark.parametrize(
     ("changes", "errors"),
     [
-        ({"customer_document": "1"}, [("#/customer_document", "This is not a valid CPF or CNPJ.")]),
-        ({"sale_id": "a/b"}, [("#/sale_id", "Use letters, digits and . _ : ~ - only, and not . or .. alone.")]),
-        ({"sale_id": {}}, [("#/sale_id", "Use letters, digits and . _ : ~ - only, and not . or .. alone.")]),
+        ({"customer_document": "1"}, [("#/customer_document", "Enter a valid CPF or CNPJ.")]),
+        (
+            {"sale_id": "a/b"},
+            [("#/sale_id", "Use only letters, digits and . _ : ~ -. The values . and .. are not allowed.")],
+        ),
+        (
+            {"sale_id": {}},
+            [("#/sale_id", "Use only letters, digits and . _ : ~ -. The values . and .. are not allowed.")],
+        ),
         ({"description": 7}, [("#/description", "Must be of type string.")]),
         ({"ends_at": BOOKING["starts_at"]}, [("#/ends_at", "The end must be after the start.")]),
         ({"description": "a\x00b"}, [("#/description", "contains a NUL character, which cannot be stored")]),
@@ -275,7 +281,7 @@ def test_a_refund_that_failed_for_good_is_told(ana, confirmed, saga_clock, plant
     told = ana.get(SALE).json()
     assert (told["status"], told["payment_status"]) == ("cancelled", "checking")
     assert told["payment"]["message"] == (
-        "R$ 420.00 could not be given back. A person is looking into it. "
+        "R$ 420.00 could not be refunded and is still charged. A person is looking into it. "
         "We are checking your payment of R$ 420.00 for City tour. Please do not pay again."
     )
 
@@ -330,7 +336,7 @@ def test_staff_who_see_all_sagas_see_all_bookings_but_not_the_customers_link(cli
 
     told = staff.get(SALE).json()
     assert (told["sale_id"], told["page"]) == ("SALE-001", None)
-    assert problem(post(staff, f"{SALE}payment/", VISA))[2] == "Only whoever has booked may pay."
+    assert problem(post(staff, f"{SALE}payment/", VISA))[2] == "Only the client who made the booking can pay it."
     assert problem(post(staff, f"{SALE}cancel/", ILL))[2] == "The permission sagas.cancel_saga is required."
     assert not SagaEvent.objects.exists()
 

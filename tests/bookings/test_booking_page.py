@@ -115,13 +115,13 @@ def test_an_answer_that_cannot_be_is_told_beside_its_question_and_kept(client):
     response = client.post("/book/", FORM | {"customer_document": "1", "customer_phone": "call me"})
     text = response.content.decode()
 
-    assert '<p class="error" id="id_customer_document_error">This is not a valid CPF or CNPJ. </p>' in text
-    assert '<p class="error" id="id_customer_phone_error">This is not a telephone number. </p>' in text
+    assert '<p class="error" id="id_customer_document_error">Enter a valid CPF or CNPJ. </p>' in text
+    assert '<p class="error" id="id_customer_phone_error">Enter a valid telephone number. </p>' in text
     field = re.search(r"<input[^>]*customer_document[^>]*>", text)[0]
     assert 'value="1"' in field
     assert 'aria-invalid="true"' in field
     assert 'aria-describedby="id_customer_document_helptext id_customer_document_error"' in field
-    assert '<a href="#id_customer_document">CPF or CNPJ</a>: This is not a valid CPF or CNPJ.' in text
+    assert '<a href="#id_customer_document">CPF or CNPJ</a>: Enter a valid CPF or CNPJ.' in text
     assert '<div class="summary" role="alert" tabindex="-1" autofocus' in text
     assert "<title>Error: Make a booking</title>" in text
     assert not Booking.objects.exists()
@@ -176,7 +176,9 @@ def test_a_form_that_is_sent_again_with_other_answers_asks_first(client):
 
     response = client.post("/book/", FORM | {"sale": sale, "description": "Another tour"})
 
-    assert "You have sent this form before, with other answers. Send it again to book twice." in words(response)
+    assert "You have already sent this form with other answers. Send it again to make a second booking." in words(
+        response
+    )
     fresh = re.search(r'name="sale" value="([^"]+)"', response.content.decode())[1]
     client.post("/book/", FORM | {"sale": fresh, "description": "Another tour"})
     assert Booking.objects.count() == 2
@@ -192,7 +194,7 @@ def test_a_token_that_nobody_has_leads_nowhere(client, booking):
     for name in ("show", "progress", "cancel"):
         response = client.get(reverse(f"bookings:{name}", args=["1f0e8f44-9f3e-4a3c-8a63-5a3f5c2f2c11"]))
         assert response.status_code == 404
-        assert "There is nothing here" in words(response)
+        assert "Page not found" in words(response)
     assert client.get(f"/bookings/{booking.sale_id}/").status_code == 404
 
 
@@ -239,7 +241,7 @@ def test_a_booking_in_doubt_is_checked(client, booking, saga_clock, plant):
     response = page(client, booking)
 
     assert "We are checking your booking" in words(response)
-    assert lines(response)[0][1] == "Not undone"
+    assert lines(response)[0][1] == "Could not be undone"
 
 
 def test_a_held_booking_is_checked(client, booking):
@@ -253,7 +255,7 @@ def test_a_held_booking_is_checked(client, booking):
 
 def test_a_booking_is_paid_on_its_page(client, confirmed, saga_clock):
     told = words(pay(client, confirmed))
-    assert "Your payment is under way" in told
+    assert "We are processing your payment" in told
     assert "Pay R$" not in told
 
     drain(saga_clock)
@@ -265,9 +267,9 @@ def test_a_booking_is_paid_on_its_page(client, confirmed, saga_clock):
 @pytest.mark.parametrize(
     ("method", "reason"),
     [
-        ("pm_card_chargeDeclined", "The card was declined."),
-        ("pm_card_chargeDeclinedInsufficientFunds", "There is not enough money on the card."),
-        ("pm_card_chargeDeclinedExpiredCard", "The card has expired."),
+        ("pm_card_chargeDeclined", "Your card was declined."),
+        ("pm_card_chargeDeclinedInsufficientFunds", "Your card has insufficient funds."),
+        ("pm_card_chargeDeclinedExpiredCard", "Your card has expired."),
     ],
 )
 def test_a_declined_card_is_told_with_its_reason_and_another_may_be_tried(
@@ -277,7 +279,7 @@ def test_a_declined_card_is_told_with_its_reason_and_another_may_be_tried(
     drain(saga_clock)
     told = words(page(client, confirmed))
 
-    assert f"Your payment did not go through {reason} The payment of R$ 420.00 did not go through;" in told
+    assert f"Payment failed {reason} The payment of R$ 420.00 did not go through;" in told
     assert "Waiting" not in told
     assert "Try another card" in told
 
@@ -337,13 +339,13 @@ def test_a_paid_booking_that_is_cancelled_says_that_the_money_is_back(client, co
     pay(client, confirmed)
     drain(saga_clock)
     send(client, confirmed, "cancel")
-    assert "Your payment is being taken back" in words(page(client, confirmed))
+    assert "We are cancelling your payment" in words(page(client, confirmed))
     drain(saga_clock)
 
     told = words(page(client, confirmed))
     assert "Your booking is cancelled" in told
-    assert "Your money has been given back" in told
-    assert SagaEvent.objects.latest("pk").reason == "The customer has cancelled on the booking page."
+    assert "You have been refunded" in told
+    assert SagaEvent.objects.latest("pk").reason == "The customer cancelled on the booking page."
 
 
 def test_who_has_paid_for_what_is_cancelled_otherwise_can_have_the_money_back(client, confirmed, saga_clock):
@@ -357,7 +359,7 @@ def test_who_has_paid_for_what_is_cancelled_otherwise_can_have_the_money_back(cl
 
     shown = page(client, confirmed)
     assert "Your booking is cancelled" in words(shown)
-    assert "Your money has been given back" in words(shown)
+    assert "You have been refunded" in words(shown)
     assert 'id="cancel"' not in shown.content.decode()
 
 
@@ -377,7 +379,8 @@ def test_a_refund_that_failed_for_good_is_told_with_who_sees_to_it(client, stuck
 
     assert "Your booking is cancelled" in told
     assert (
-        "We are looking into your refund R$ 420.00 could not be given back. A person is looking into it. "
+        "We are looking into your refund R$ 420.00 could not be refunded and is still charged. "
+        "A person is looking into it. "
         "We are checking your payment of R$ 420.00 for City tour. Please do not pay again."
     ) in told
     assert "Charge Not undone" in told
@@ -387,7 +390,7 @@ def test_a_refund_that_failed_for_good_is_told_with_who_sees_to_it(client, stuck
     ("word", "headline"),
     [
         ("done", "You have been charged The money was charged and stays with us. If you do not know why, please write"),
-        ("undone", "Your money has been given back"),
+        ("undone", "You have been refunded"),
         ("not_done", "Nothing was charged"),
     ],
 )
@@ -444,7 +447,7 @@ def test_so_is_what_was_cancelled_long_ago(client, confirmed, saga_clock):
     told = words(page(client, confirmed))
 
     assert "Your booking is cancelled" in told
-    assert "Your money has been given back" in told
+    assert "You have been refunded" in told
     assert "please write to us" not in told
 
 
@@ -515,7 +518,7 @@ def test_who_sends_too_much_is_told_to_wait(client, settings, booking):
         response = client.post(path, headers={"x-forwarded-for": "203.0.113.7"})
         assert response.status_code == 429
         assert 0 < int(response["Retry-After"]) <= 60
-        assert "Too many requests have come from your address." in words(response)
+        assert "There were too many requests from your address." in words(response)
     assert client.get("/book/").status_code == 200
     assert client.post("/book/", REMOTE_ADDR="203.0.113.7").status_code == 200
 

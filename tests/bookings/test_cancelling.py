@@ -14,9 +14,7 @@ from tests.support.bookings import BOOKING, PAYMENT
 pytest_plugins = ["sagas.testing.fixtures"]
 pytestmark = pytest.mark.django_db
 
-BEYOND_US = (
-    "This booking cannot be cancelled here any more. Please write to us, and a person will see to it and to your money."
-)
+BEYOND_US = "This booking can no longer be cancelled here. Please write to us: we will cancel it and refund you."
 
 
 def test_a_paid_booking_is_cancelled_and_the_money_given_back(booked, saga_clock):
@@ -73,13 +71,13 @@ def test_a_charge_that_a_person_has_let_stay_is_neither_repeated_nor_forgotten(b
     pay()
     drain(saga_clock)
     resolve("done")
-    assert refusal_of(pay) == "This booking is paid already."
+    assert refusal_of(pay) == "This booking is already paid."
     assert refusal_of(cancel) == BEYOND_US
 
     again = get_saga_orchestrator().retry_failed(PAID)
 
     assert again.step_executions.get().error_message == (
-        "SALE-001 is not charged: it has taken the money in an earlier run, and that was not given back"
+        "SALE-001 is not charged: an earlier run has charged it, and that was not refunded"
     )
     assert charges() == 1
     assert statuses() == ("confirmed", "paid")
@@ -208,7 +206,7 @@ def test_what_a_person_looks_into_is_not_cancelled(saga_clock, plant):
     services.book(BOOKING)
     drain(saga_clock)
 
-    assert refusal_of(cancel) == "We are checking this booking already, and will write to you."
+    assert refusal_of(cancel) == "We are already checking this booking and will write to you."
 
 
 def test_a_sale_that_is_not_there_is_neither_paid_nor_cancelled():

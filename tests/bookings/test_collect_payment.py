@@ -76,7 +76,7 @@ def test_nobody_says_that_a_charge_in_doubt_did_not_take_place(payment, plant, m
     with pytest.raises(OutcomeUnknown) as caught:
         payment.verify("process_payment")
 
-    assert str(caught.value) == "No charge was found; the request for it may still be on its way"
+    assert str(caught.value) == "No charge was found, but a delayed request may still charge"
 
 
 def test_a_charge_in_doubt_that_took_place_is_refunded_without_its_id(payment, plant, ledger):

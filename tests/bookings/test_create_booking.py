@@ -132,7 +132,7 @@ def test_an_invoice_in_doubt_that_is_not_found_is_looked_for_once_more_one_timeo
         booking.undo("create_nf", uncertain=True)
 
     assert caught.value.after == 10.0
-    assert str(caught.value) == "No invoice was found yet; the request for it may still be on its way"
+    assert str(caught.value) == "No invoice was found yet, but a delayed request may still issue it"
     assert booking.undo("create_nf", uncertain=True, attempt=2) == {"invoice_canceled": False}
 
 

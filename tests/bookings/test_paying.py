@@ -39,14 +39,14 @@ def test_nobody_pays_while_a_payment_is_in_progress_or_twice(booked, saga_clock)
     assert refusal_of(pay) == "A payment of this booking is in progress."
 
     drain(saga_clock)
-    assert refusal_of(pay) == "This booking is paid already."
+    assert refusal_of(pay) == "This booking is already paid."
     assert SagaExecution.objects.of_sagas(["collect_payment"]).count() == 1
 
 
 def test_what_was_paid_is_not_paid_again_when_the_payments_saga_is_not_kept_any_more(booked):
     Booking.objects.update(payment_status="paid", payment_saga_id="payment-SALE-001-1")
 
-    assert refusal_of(pay) == "This booking is paid already."
+    assert refusal_of(pay) == "This booking is already paid."
 
 
 def test_a_payment_that_somebody_else_has_started_counts(booked):
@@ -85,7 +85,7 @@ def test_an_old_payment_that_is_tried_again_takes_no_money_twice(booked, saga_cl
     get_saga_orchestrator().retry_failed("payment-SALE-001-1")
 
     attempt = SagaExecution.objects.get(saga_id="payment-SALE-001-1").step_executions.get()
-    assert attempt.error_message == ("SALE-001 is not charged: another payment has been taken for it, or may have been")
+    assert attempt.error_message == ("SALE-001 is not charged: another payment has charged it, or may have")
     assert statuses() == ("confirmed", "paid")
     assert charges() == 1
 
@@ -112,7 +112,7 @@ def test_two_payments_of_a_sale_that_nobody_has_booked_take_money_once(db):
 
     assert (first.state, second.state) == (SagaState.SUCCEEDED, SagaState.FAILED)
     assert second.step_executions.get().error_message == (
-        "SALE-001 is not charged: another payment has been taken for it, or may have been"
+        "SALE-001 is not charged: another payment has charged it, or may have"
     )
     assert charges() == 1
     assert statuses() == ("pending", "paid")
@@ -152,7 +152,7 @@ def test_an_old_payment_that_is_tried_again_takes_no_money_for_a_cancelled_booki
     drain(saga_clock)
 
     attempt = SagaExecution.objects.get(saga_id="payment-SALE-001-1").step_executions.get()
-    assert attempt.error_message == "SALE-001 is not charged: it is not booked any more"
+    assert attempt.error_message == "SALE-001 is not charged: its booking failed or was cancelled"
     assert statuses() == ("cancelled", "payment_failed")
 
 
@@ -172,7 +172,7 @@ def test_while_an_earlier_payment_is_in_doubt_nobody_pays_again(booked, saga_clo
     drain(saga_clock)
 
     assert statuses() == ("confirmed", "checking")
-    assert refusal_of(pay) == "We are checking an earlier payment of this booking; please do not pay again."
+    assert refusal_of(pay) == "We are checking an earlier payment of this booking. Please do not pay again."
 
 
 def test_what_is_no_payment_method_is_refused(booked):

@@ -71,7 +71,7 @@ def test_a_customer_books_watches_and_pays(open_page, slow):
 
     slow("payments", "confirm")
     pay_with(page, "Visa")
-    expect_headline(page, "Your payment is under way")
+    expect_headline(page, "We are processing your payment")
     expect_headline(page, "Paid, thank you")
     expect(page.get_by_text("The receipt was sent to ana.souza@example.com.")).to_be_visible()
     assert Booking.objects.get().payment_status == "paid"
@@ -80,10 +80,10 @@ def test_a_customer_books_watches_and_pays(open_page, slow):
 def test_a_declined_card_says_why_and_another_one_is_tried(open_page):
     page = open_page()
     book(page)
-    pay_with(page, "A card without enough money")
+    pay_with(page, "A card with insufficient funds")
 
-    expect_headline(page, "Your payment did not go through")
-    expect(page.locator("#progress").get_by_text("There is not enough money on the card.")).to_be_visible()
+    expect_headline(page, "Payment failed")
+    expect(page.locator("#progress").get_by_text("Your card has insufficient funds.")).to_be_visible()
     pay_with(page, "Mastercard")
     expect_headline(page, "Paid, thank you")
 
@@ -109,10 +109,10 @@ def test_a_booking_is_cancelled_and_the_money_given_back(open_page):
 
     page.get_by_role("link", name="Cancel this booking").click()
     page.get_by_label("Why? (optional)").fill("I am ill")
-    page.get_by_role("button", name="Cancel the booking").click()
+    page.get_by_role("button", name="Cancel booking").click()
 
     expect_headline(page, "Your booking is cancelled")
-    expect_headline(page, "Your money has been given back")
+    expect_headline(page, "You have been refunded")
 
 
 def test_the_keyboard_is_enough(open_page):
@@ -148,7 +148,7 @@ def test_who_is_at_a_control_that_goes_away_comes_to_the_headline(open_page, slo
 
     slow("payments", "refund")
     page.get_by_role("link", name="Cancel this booking").click()
-    page.get_by_role("button", name="Cancel the booking").click()
+    page.get_by_role("button", name="Cancel booking").click()
     expect_headline(page, "Your booking is cancelled")
 
 
@@ -161,7 +161,7 @@ def test_an_error_takes_the_reader_to_it(open_page):
     page.get_by_role("link", name="CPF or CNPJ").click()
     field = page.get_by_label("CPF or CNPJ")
     expect(field).to_be_focused()
-    expect(field).to_have_accessible_description("It goes onto your invoice. This is not a valid CPF or CNPJ.")
+    expect(field).to_have_accessible_description("It goes onto your invoice. Enter a valid CPF or CNPJ.")
 
 
 def test_in_portuguese_everything_is_portuguese(open_page):
@@ -188,10 +188,10 @@ def test_without_javascript_all_of_it_works(open_page, slow):
     book(page)
     page.get_by_role("link", name="Look again").click()
     expect_headline(page, CONFIRMED)
-    pay_with(page, "A card that is declined")
-    expect_headline(page, "Your payment did not go through")
+    pay_with(page, "A declined card")
+    expect_headline(page, "Payment failed")
     page.get_by_role("link", name="Cancel this booking").click()
-    page.get_by_role("button", name="Cancel the booking").click()
+    page.get_by_role("button", name="Cancel booking").click()
     expect_headline(page, "Your booking is cancelled")
 
 
@@ -216,12 +216,12 @@ def test_nothing_keeps_anybody_from_using_it(open_page, width, scheme):
     page.get_by_role("button", name="Book").click()
     assert look_at(page) == []
     book(page)
-    pay_with(page, "A card that is declined")
-    expect_headline(page, "Your payment did not go through")
+    pay_with(page, "A declined card")
+    expect_headline(page, "Payment failed")
     assert look_at(page) == []
     page.get_by_role("link", name="Cancel this booking").click()
     assert look_at(page) == []
-    page.get_by_role("button", name="Cancel the booking").click()
+    page.get_by_role("button", name="Cancel booking").click()
     expect_headline(page, "Your booking is cancelled")
     assert look_at(page) == []
 

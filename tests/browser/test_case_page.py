@@ -112,7 +112,7 @@ def test_what_runs_is_followed_to_its_end_and_then_left_alone(agent, workers):
     page.goto(case_url(execution))
 
     expect(headline(page)).to_have_text("It is running: 3 of 4 steps are done.")
-    assert groups(page)["Running"] == ["City tour on Dec. 1, 2026, 10 a.m. is being put into the calendar."]
+    assert groups(page)["Running"] == ["City tour on Dec. 1, 2026, 10 a.m. is being added to the calendar."]
     expect(page.locator("#saga-live [data-live]")).to_have_attribute("data-live", "yes")
     expect(headline(page)).to_have_text("Everything has been done.")
     assert list(groups(page)) == ["Done"]

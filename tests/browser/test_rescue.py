@@ -30,12 +30,12 @@ AN_UNDO = "What is undone can't be restored."
 BACK = "R$ 420.00 will be refunded to the customer."
 CONFIRM = "Type R$ 420.00 to confirm that it goes back to the customer"
 GIVEN_BACK = [("charge", "refunded"), ("refund", "refunded")]
-TAKE_BACK = ["The entry of R$ 420.00 in the books is voided.", "R$ 420.00 is given back to the customer."]
+TAKE_BACK = ["The entry of R$ 420.00 in the books will be voided.", "R$ 420.00 will be refunded to the customer."]
 CHARGE_ANEW = [
-    "R$ 420.00 is charged to the customer.",
-    "The payment of R$ 420.00 is entered into the books.",
-    "A receipt is sent to [customer_email].",
-    "The payment is reported to analytics.",
+    "R$ 420.00 will be charged to the customer.",
+    "The payment of R$ 420.00 will be entered into the books.",
+    "A receipt will be sent to [customer_email].",
+    "The payment will be reported to analytics.",
 ]
 
 
@@ -128,7 +128,7 @@ RESCUES = [
             "What changes": [],
             CALLS: [call.replace("[customer_email]", "ana@example.com") for call in CHARGE_ANEW],
             MONEY: CHARGE_ANEW[:1],
-            FOR_GOOD: ["A receipt is sent to ana@example.com.", CHARGE_ANEW[3]],
+            FOR_GOOD: ["A receipt will be sent to ana@example.com.", CHARGE_ANEW[3]],
         },
         "The input is corrected. Retrying from the first step; this page updates itself.",
         "Everything has been done.",
@@ -149,7 +149,7 @@ RESCUES = [
         "invoices",
         [("issue", "authorized")],
         typed={"How do you know?": "protocol <i>77</i> of the city hall"},
-        chosen="There is no valid invoice for R$ 420.00 any more.",
+        chosen="The invoice for R$ 420.00 was cancelled.",
     ),
     Rescue(
         "hold",
@@ -170,10 +170,10 @@ RESCUES = [
         "Release",
         {
             CALLS: [
-                "An invoice for R$ 420.00 is issued.",
-                "A confirmation is sent to [customer_email].",
-                "A confirmation is sent by WhatsApp to [customer_phone].",
-                "City tour of Sao Paulo on Dec. 1, 2030, 10 a.m. is put into the calendar.",
+                "An invoice for R$ 420.00 will be issued.",
+                "A confirmation will be sent to [customer_email].",
+                "A confirmation will be sent by WhatsApp to [customer_phone].",
+                "City tour of Sao Paulo on Dec. 1, 2030, 10 a.m. will be added to the calendar.",
             ]
         },
         "Released. It continues from where it stopped; this page updates itself.",

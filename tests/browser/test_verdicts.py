@@ -34,8 +34,8 @@ TOLD_OTHERWISE = [
     "A cancellation was sent to [customer_email].",
     "A cancellation was sent by WhatsApp to [customer_phone].",
 ]
-UNBOOKED = ["There is no valid invoice for R$ 420.00 any more.", *TOLD_OTHERWISE]
-NO_EVENT = ["City tour could not be put into the calendar."]
+UNBOOKED = ["The invoice for R$ 420.00 was cancelled.", *TOLD_OTHERWISE]
+NO_EVENT = ["City tour could not be added to the calendar."]
 PAID = [
     "R$ 420.00 was charged.",
     "The payment of R$ 420.00 is in the books as INV-#.",
@@ -175,7 +175,7 @@ SITUATIONS = [
         "It could not be undone altogether. This stands, or may stand: “Charge”.",
         "bad",
         {
-            "Could not be undone": ["R$ 420.00 could not be given back."],
+            "Could not be undone": ["R$ 420.00 could not be refunded and is still charged."],
             "Undone": [VOIDED],
             **NO_RECEIPT,
         },
@@ -197,7 +197,7 @@ SITUATIONS = [
         {
             "Undone": TOLD_OTHERWISE,
             "Being undone": ["The invoice for R$ 420.00 is being cancelled."],
-            "Not done": ["City tour of Sao Paulo could not be put into the calendar."],
+            "Not done": ["City tour of Sao Paulo could not be added to the calendar."],
         },
     ),
     Situation(
@@ -232,7 +232,7 @@ def test_an_invoice_past_its_window_comes_with_its_number_the_portal_and_the_dea
     assert groups(page) == {
         "Could not be undone": ["Invoice # for R$ 420.00 could not be cancelled and is still valid."],
         "Undone": TOLD_OTHERWISE,
-        "Not done": ["Boat trip, past-window could not be put into the calendar."],
+        "Not done": ["Boat trip, past-window could not be added to the calendar."],
     }
     group = page.locator("#saga-groups section", has=page.get_by_role("heading", name="Could not be undone"))
     expect(group.locator(".saga-reference", has_text=number)).to_be_visible()

@@ -42,7 +42,7 @@ SCENES = {
     ),
     "demo-create-booking-waiting": (
         "in_progress",
-        "waiting for a retry: the invoice issuer asked for an hour's patience",
+        "waiting for a retry: the invoice issuer asked to retry in an hour",
     ),
     "demo-create-booking-held": ("in_progress", "held by an operator"),
     "demo-collect-payment-succeeded": ("succeeded", "succeeded"),
@@ -54,7 +54,7 @@ SCENES = {
     ),
     "demo-collect-payment-waiting": (
         "in_progress",
-        "waiting for a retry: the payment gateway asked for an hour's patience",
+        "waiting for a retry: the payment gateway asked to retry in an hour",
     ),
     "demo-collect-payment-held": ("in_progress", "held by an operator"),
 }
@@ -66,12 +66,12 @@ QUEUED = {
 RESCUED = {
     "demo-create-booking-rescued": (
         "succeeded",
-        "succeeded: its worker was killed at the calendar; when the lease had run out, worker HOST:PID went on",
+        "succeeded: its worker was killed at the calendar; worker HOST:PID took over when the lease expired",
     ),
 }
 ALL = SCENES | QUEUED | RESCUED
-STARTED = "Workers have been started."
-KILLED = "Now one of them is killed in the middle of a saga."
+STARTED = "Workers started."
+KILLED = "One worker is now killed in the middle of a saga."
 NAMES = ["demo", "support", "supervisor", "auditor"]
 LOGIN = re.compile(r"Login: (\S+)  Password: (\S+)")
 
@@ -154,11 +154,11 @@ def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_k
     get_saga_orchestrator().resume("demo-create-booking-waiting")
     again = shell.end(demo("--no-server", lease=2))
 
-    moved = "demo-create-booking-waiting: failed (somebody has moved it on)"
-    there = lines_of(SCENES, " (it was there)")
+    moved = "demo-create-booking-waiting: failed (changed since the demo)"
+    there = lines_of(SCENES, " (it existed)")
     told_again = plainly(again.lines)
     assert told_again[: len(SCENES)] == [moved if "booking-waiting" in line else line for line in there]
-    assert told_again[len(SCENES) : -4] == [STARTED, *lines_of(QUEUED | RESCUED, " (it was there)")]
+    assert told_again[len(SCENES) : -4] == [STARTED, *lines_of(QUEUED | RESCUED, " (it existed)")]
     assert again.code == 0
     assert SandboxEffect.objects.count() == effects
     assert not SagaWorker.objects.exists()
@@ -200,7 +200,7 @@ def test_workers_that_end_by_themselves_end_it(shell, demo):
     said = shell.end(process)
 
     assert told[-1] == KILLED
-    assert said.err.startswith("CommandError: The workers ended by themselves, with -9. ")
+    assert said.err.startswith("CommandError: The workers ended unexpectedly with exit code -9. ")
     assert said.code == 1
     wait_for(lambda: nothing_is_left_of(child, groups))
 
@@ -208,7 +208,7 @@ def test_workers_that_end_by_themselves_end_it(shell, demo):
 def test_it_refuses_to_run_on_a_deployment(command):
     said = command("saga_demo", "--no-server")
 
-    assert said.sentence == "saga_demo makes a login for everything: it runs only with DEBUG on."
+    assert said.sentence == "saga_demo creates a superuser: it runs only with DEBUG on."
     assert said.code == 2
     assert nothing_exists()
 
@@ -218,7 +218,7 @@ def test_it_refuses_to_run_on_real_providers(command, at_home, settings):
 
     said = command("saga_demo", "--no-server")
 
-    assert said.sentence == "saga_demo runs on sandboxes only; INTEGRATIONS names others for email."
+    assert said.sentence == "saga_demo runs only on sandboxes. INTEGRATIONS names other providers for email."
     assert said.code == 2
     assert nothing_exists()
 
@@ -235,7 +235,7 @@ def test_a_port_in_use_is_refused_before_anything_is_made(command, at_home):
         port = taken.getsockname()[1]
         said = command("saga_demo", "--port", str(port))
 
-    assert said.sentence == f"Port {port} is in use; name another one with --port."
+    assert said.sentence == f"Port {port} is in use. Choose another one with --port."
     assert said.code == 2
     assert nothing_exists()
 
@@ -252,7 +252,7 @@ def test_somebody_takes_the_port_while_the_data_is_made(transactional_db, at_hom
         with pytest.raises(CommandError) as error:
             call_command(DemoServer(), f"127.0.0.1:{port}", use_reloader=False, skip_checks=True)
 
-    assert str(error.value) == f"Port {port} is in use; name another one with --port."
+    assert str(error.value) == f"Port {port} is in use. Choose another one with --port."
     assert error.value.returncode == 2
 
 

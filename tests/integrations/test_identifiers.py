@@ -22,7 +22,7 @@ def test_what_is_no_telephone_number_is_an_error(given):
     with pytest.raises(ValueError) as caught:
         parse_phone(given)
 
-    assert str(caught.value) == "This is not a telephone number."
+    assert str(caught.value) == "Enter a valid telephone number."
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_what_is_no_tax_number_is_an_error(given):
     with pytest.raises(ValueError) as caught:
         parse_tax_id(given)
 
-    assert str(caught.value) == "This is not a valid CPF or CNPJ."
+    assert str(caught.value) == "Enter a valid CPF or CNPJ."

@@ -130,7 +130,7 @@ def test_a_document_that_is_none_is_refused(issuer):
         issue(issuer, request_of("52998224724"))
 
     assert caught.value.kind is Kind.REFUSED
-    assert str(caught.value) == "This is not a valid CPF or CNPJ. (invalid_document)"
+    assert str(caught.value) == "Enter a valid CPF or CNPJ. (invalid_document)"
     assert fetch(issuer) is None
 
 

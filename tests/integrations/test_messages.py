@@ -88,4 +88,4 @@ def test_what_is_no_telephone_number_is_refused(messenger, number):
         notify(messenger, number)
 
     assert caught.value.kind is Kind.REFUSED
-    assert str(caught.value) == "This is not a telephone number. (131009)"
+    assert str(caught.value) == "Enter a valid telephone number. (131009)"

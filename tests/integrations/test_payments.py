@@ -62,7 +62,7 @@ def test_the_same_key_with_another_request_is_a_conflict(gateway):
 
     assert caught.value.kind is Kind.REFUSED
     assert str(caught.value) == (
-        "The provider knows this request's key from an earlier request with other content (idempotency_conflict)"
+        "The provider has already used this idempotency key for a request with other content (idempotency_conflict)"
     )
 
 

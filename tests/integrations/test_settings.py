@@ -10,7 +10,9 @@ from integrations import conf, registry
 from integrations.email.sandbox import SandboxMailer
 from integrations.registry import get_port
 
-WARNING = "These providers are sandboxes, which only pretend: invoices, whatsapp, calendar, payments, analytics."
+WARNING = (
+    "These providers are sandboxes: invoices, whatsapp, calendar, payments, analytics. They reach no real provider."
+)
 SENDER = "tests.integrations.test_settings.RealMailer"
 
 
@@ -61,7 +63,7 @@ def test_a_port_that_does_not_exist_is_an_error():
         get_port("telex")
 
     assert caught.value.args[0] == (
-        "There is no port 'telex'; choose from invoices, email, whatsapp, calendar, payments, analytics."
+        "There is no port 'telex'. Choose from invoices, email, whatsapp, calendar, payments, analytics."
     )
 
 
@@ -77,7 +79,7 @@ def test_a_port_that_does_not_exist_is_an_error():
         (
             {"mail": {}},
             "E002",
-            "INTEGRATIONS['mail'] is no port.",
+            "INTEGRATIONS['mail'] is not a port.",
             "Choose from invoices, email, whatsapp, calendar, payments, analytics.",
         ),
         (
@@ -107,7 +109,7 @@ def test_a_port_that_does_not_exist_is_an_error():
         (
             {"email": {"OPTIONS": ["slow"]}},
             "E005",
-            "INTEGRATIONS['email']['OPTIONS'] is no dict.",
+            "INTEGRATIONS['email']['OPTIONS'] is not a dict.",
             "Map option names to values.",
         ),
         (

@@ -1,1 +1,1 @@
-"""What saga_demo shows: each saga in each outcome, and workers that run some of them."""
+"""The scenes and the workers of saga_demo."""

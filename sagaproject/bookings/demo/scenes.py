@@ -1,4 +1,4 @@
-"""The scenes of the demo: each saga in each outcome, run here or by workers."""
+"""The scenes of the demo: each saga with each outcome, run here or by workers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,14 +41,14 @@ PAYMENT = {
     "description": "City tour of Sao Paulo",
 }
 REFUSED_MAIL = {"customer_email": "refuse@example.com"}
-# The sandbox's city does not cancel an invoice for what is called so.
+# The sandbox does not cancel an invoice with this description.
 TOO_LATE = {"description": "Boat trip to Ilhabela, past-window"}
 
 Play = Callable[[str, str, dict[str, Any]], SagaExecution]
 
 
 class Fault(NamedTuple):
-    """What is to go wrong with a scene's saga; see SandboxFault."""
+    """A fault for a scene's saga; see SandboxFault."""
 
     port: str
     operation: str
@@ -62,7 +62,7 @@ def _run(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
 
 
 def _run_until_it_waits(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
-    """Leave at the first wait, which the first step's fault makes, for longer than anybody looks at the demo."""
+    """Run until the fault of the first step makes the saga wait for an hour."""
     return get_saga_orchestrator().execute(saga_id, saga, context=context, max_seconds=0)
 
 
@@ -75,14 +75,14 @@ def _run_and_hold(reason: str) -> Play:
 
 
 CUSTOMER_CALLED = "The customer called; waiting for her answer"
-ANSWER_LOST = "The invoice issuer broke off in the middle; find out in its portal whether the invoice exists"
+ANSWER_LOST = "The invoice issuer did not answer. Check in its portal whether the invoice exists."
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One saga that comes to one outcome, by an unusual input or by faults of the sandbox.
+    """A saga that reaches one outcome, by an unusual input or by faults of the sandbox.
 
-    `told` is what is said of it; `{worker}` in it is the process that ended it.
+    `description` says how; `{worker}` in it is the process that ended it.
     """
 
     saga: str
@@ -95,12 +95,12 @@ class Scene:
 
     @property
     def saga_id(self) -> str:
-        """The same at each run, so that a second one finds what the first one made."""
+        """The id, the same in each run, so that a second run finds the executions of the first."""
         return f"demo-{self.saga.replace('_', '-')}-{self.outcome}"
 
     @property
     def input(self) -> dict[str, Any]:
-        """A sale of its own for each outcome; a booking and its payment share it."""
+        """The input, with one sale per outcome. A booking and its payment share it."""
         usual = BOOKING if self.saga == "create_booking" else PAYMENT
         return {"sale_id": f"DEMO-{self.outcome.upper()}", **usual, **self.differs}
 
@@ -171,7 +171,7 @@ SCENES = (
     Scene(
         "create_booking",
         "waiting",
-        "waiting for a retry: the invoice issuer asked for an hour's patience",
+        "waiting for a retry: the invoice issuer asked to retry in an hour",
         _is_waiting,
         faults=(Fault("invoices", "issue", FaultMode.THROTTLE, AN_HOUR),),
         play=_run_until_it_waits,
@@ -210,7 +210,7 @@ SCENES = (
     Scene(
         "collect_payment",
         "waiting",
-        "waiting for a retry: the payment gateway asked for an hour's patience",
+        "waiting for a retry: the payment gateway asked to retry in an hour",
         _is_waiting,
         faults=(Fault("payments", "create", FaultMode.THROTTLE, AN_HOUR),),
         play=_run_until_it_waits,
@@ -238,20 +238,20 @@ QUEUED = (
 RESCUED = Scene(
     "create_booking",
     "rescued",
-    "succeeded: its worker was killed at the calendar; when the lease had run out, worker {worker} went on",
+    "succeeded: its worker was killed at the calendar; worker {worker} took over when the lease expired",
     _was_rescued,
     faults=(Fault("calendar", "add", FaultMode.KILL_PROCESS_AFTER),),
 )
 
 
 def played(scene: Scene) -> str:
-    """Bring the scene to its outcome here, unless it is there; what became of it."""
+    """Run the scene to its outcome, unless an earlier run did. Returns a line about it."""
     existing = _existing(scene)
     return _existing_outcome(scene, existing) or _reached(scene, _play(scene, existing))
 
 
 def played_by_workers(scenes: Sequence[Scene], workers: Workers) -> Iterator[str]:
-    """Queue what is not there, then tell of each scene what became of it."""
+    """Queue the new scenes, then yield a line about each one."""
     before = {scene.saga_id: _existing(scene) for scene in scenes}
     for scene in scenes:
         if before[scene.saga_id] is None:
@@ -271,7 +271,7 @@ def slow_down_for_visitors() -> None:
 
 
 def is_new(scene: Scene) -> bool:
-    """Whether no run of the demo has begun it."""
+    """Whether no earlier run of the demo started the scene."""
     return _existing(scene) is None
 
 
@@ -280,11 +280,11 @@ def _existing(scene: Scene) -> SagaExecution | None:
 
 
 def _existing_outcome(scene: Scene, existing: SagaExecution | None) -> str:
-    """What became of it before this run; "" if it is still to be played."""
+    """Return the line about a scene of an earlier run, or "" if it has to be run."""
     if existing and scene.there(existing):
-        return f"{_described(scene, existing)} (it was there)"
+        return f"{_described(scene, existing)} (it existed)"
     if existing and existing.state in TERMINAL:
-        return f"{existing.state.value.replace('_', ' ')} (somebody has moved it on)"
+        return f"{existing.state.value.replace('_', ' ')} (changed since the demo)"
     return ""
 
 
@@ -296,13 +296,13 @@ def _play(scene: Scene, existing: SagaExecution | None) -> SagaExecution:
 
 def _order_faults(scene: Scene) -> None:
     for fault in scene.faults:
-        # Keys begin with the saga's id, so no other saga meets this fault.
+        # Keys begin with the saga id, so the fault affects no other saga.
         SandboxFault.objects.get_or_create(**fault._asdict(), match=f"{scene.saga_id}:")
 
 
 def _reached(scene: Scene, execution: SagaExecution) -> str:
     if not scene.there(execution):
-        raise CommandError(f"{scene.saga_id} was to be {scene.outcome} and is {execution.state.value}.")
+        raise CommandError(f"{scene.saga_id} should be {scene.outcome} but is {execution.state.value}.")
     return _described(scene, execution)
 
 

@@ -1,4 +1,4 @@
-"""The demo's workers: `manage.py saga_workers` as a child, which does not outlive the demo."""
+"""The demo's workers: `manage.py saga_workers` in a child process that ends with the demo."""
 
 import json
 import os
@@ -17,15 +17,15 @@ from django.core.management.base import CommandError
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 
-# Short, so that nobody waits a minute for the rescue of a saga whose worker was killed.
+# Short, so that the recovery of a saga whose worker was killed does not take a minute.
 SETTINGS = {"LEASE": 5, "DRAIN_SECONDS": 5}
 LOOK_EVERY = 0.5
 PATIENCE = 90.0
-LAST_WORDS = 5
+LAST_LINES = 5
 
 
 class Workers:
-    """A running `saga_workers`; what it says goes to a file, of which the last words are shown if it fails."""
+    """A running `saga_workers`. Its output goes to a file, whose last lines are shown if it fails."""
 
     def __init__(self, log: IO[bytes]) -> None:
         self._log = log
@@ -38,56 +38,58 @@ class Workers:
         )
 
     def wait(self, saga_id: str) -> SagaExecution:
-        """The execution once workers have brought it to its end, or have held it; CommandError if they do not."""
+        """Wait until workers have ended or held the execution. Raises CommandError if they do not."""
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up:
             execution = get_saga_orchestrator().wait(saga_id, LOOK_EVERY)
             if execution.due_at is None:
                 return execution
             if self._child.poll() is not None:
-                raise CommandError(f"The workers ended by themselves, with {self._child.returncode}. {self._said()}")
-        raise CommandError(f"No worker brought {saga_id} to its end within {PATIENCE:g} s. {self._said()}")
+                raise CommandError(
+                    f"The workers ended unexpectedly with exit code {self._child.returncode}. {self._last_output()}"
+                )
+        raise CommandError(f"{saga_id} did not end within {PATIENCE:g} s. {self._last_output()}")
 
     def end(self) -> None:
-        """Let attempts in hand end, and all its processes."""
+        """Stop the workers. Running attempts end first."""
         self._child.terminate()
         try:
             self._child.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self._child.kill()  # the cluster notices, and ends by itself
+            self._child.kill()  # its cluster notices, and ends
             self._child.wait()
 
     def _said(self) -> str:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").splitlines()
-        return "\n".join(["The last they said:", *lines[-LAST_WORDS:]]) if lines else "They said nothing."
+        return "\n".join(["Last output:", *lines[-LAST_LINES:]]) if lines else "There was no output."
 
 
 @contextmanager
 def running_workers() -> Iterator[Workers]:
-    """Workers that end with the block, however it ends."""
+    """Run workers until the block ends."""
     with tempfile.TemporaryFile() as log:
-        with _held_back() as came:
+        with _delayed_signals() as received:
             workers = Workers(log)
         try:
-            if came:
+            if received:
                 raise KeyboardInterrupt
             yield workers
         finally:
-            with _held_back():
+            with _delayed_signals():
                 workers.end()
 
 
 @contextmanager
-def _held_back() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM wait: they must find either no child, or one that will be ended; and they end it once."""
-    came: list[int] = []
+def _delayed_signals() -> Iterator[list[int]]:
+    """Delay Ctrl-C and SIGTERM, so that they find no child or one that the block will stop."""
+    received: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
-    former = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    previous = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
     try:
-        yield came
+        yield received
     finally:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 

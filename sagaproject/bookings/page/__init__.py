@@ -1,1 +1,1 @@
-"""The booking page: what customers see, without an account, in their browser."""
+"""The booking page for customers, without an account."""

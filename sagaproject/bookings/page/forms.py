@@ -1,4 +1,4 @@
-"""The page's forms. What is wrong with an answer is said by the sagas' own schemas, not twice."""
+"""The forms of the booking page. The sagas' own schemas validate the answers."""
 
 from typing import Any
 
@@ -13,43 +13,41 @@ from sagas import InvalidInput, SagaConflict
 
 SALES = signing.Signer(salt="sagaproject.bookings.sale")
 TEST_CARDS = {
-    "pm_card_visa": _("Visa (is accepted)"),
-    "pm_card_mastercard": _("Mastercard (is accepted)"),
-    "pm_card_chargeDeclined": _("A card that is declined"),
-    "pm_card_chargeDeclinedInsufficientFunds": _("A card without enough money"),
-    "pm_card_chargeDeclinedExpiredCard": _("A card that has expired"),
+    "pm_card_visa": _("Visa (accepted)"),
+    "pm_card_mastercard": _("Mastercard (accepted)"),
+    "pm_card_chargeDeclined": _("A declined card"),
+    "pm_card_chargeDeclinedInsufficientFunds": _("A card with insufficient funds"),
+    "pm_card_chargeDeclinedExpiredCard": _("An expired card"),
 }
 
 
 def answer(kind: str, label: Any, help_text: Any = "", **attrs: Any) -> forms.CharField:
-    """A question that is answered in an input of this type; whether it must be is for the schema to say."""
+    """Return a field with an input of this type. The schema decides whether it is required."""
     widget = forms.TextInput({"required": True, **attrs})
     widget.input_type = kind
     return forms.CharField(label=label, help_text=help_text, required=False, widget=widget)
 
 
 class BookingForm(forms.Form):
-    """What create_booking wants to know, except for the sale's id."""
+    """The input of create_booking, without the sale id."""
 
     description = answer("text", _("What would you like to book?"), maxlength=500, autocomplete="off")
-    starts_at = answer("datetime-local", _("From"), _("In the time of São Paulo."), autocomplete="off")
+    starts_at = answer("datetime-local", _("From"), _("São Paulo time."), autocomplete="off")
     ends_at = answer("datetime-local", _("Until"), autocomplete="off")
     amount = answer("text", _("Price in reais"), inputmode="decimal", autocomplete="off")
     customer_name = answer("text", _("Name"), maxlength=200, autocomplete="name")
     customer_email = answer(
-        "email", _("E-mail"), _("The confirmation and the receipt go there."), maxlength=254, autocomplete="email"
+        "email", _("E-mail"), _("For your confirmation and your receipt."), maxlength=254, autocomplete="email"
     )
     customer_phone = answer(
         "tel",
         _("Mobile phone (optional)"),
-        _("With it, you get the confirmation by WhatsApp, too."),
+        _("For a confirmation by WhatsApp."),
         maxlength=30,
         autocomplete="tel",
         required=False,
     )
-    customer_document = answer(
-        "text", _("CPF or CNPJ"), _("It goes onto your invoice."), maxlength=20, autocomplete="off"
-    )
+    customer_document = answer("text", _("CPF or CNPJ"), _("For your invoice."), maxlength=20, autocomplete="off")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,11 +55,11 @@ class BookingForm(forms.Form):
 
     @property
     def signed_sale_id(self) -> str:
-        """What the page carries, so that a form that is sent twice books once."""
+        """The signed sale id in the page, so that a form sent twice books once."""
         return SALES.sign(self.sale_id)
 
     def book(self) -> Booking | None:
-        """The booking, or None with an error beside each field that needs another answer."""
+        """Return the booking, or None with an error at each field that needs another answer."""
         if not self.is_valid():
             return None
         try:
@@ -71,7 +69,9 @@ class BookingForm(forms.Form):
                 self.add_error(key if key in self.fields else None, sentence)
         except SagaConflict:
             self.sale_id = services.new_sale_id()
-            self.add_error(None, _("You have sent this form before, with other answers. Send it again to book twice."))
+            self.add_error(
+                None, _("You have already sent this form with other answers. Send it again to make a second booking.")
+            )
         return None
 
     def _sent_sale_id(self) -> str:
@@ -88,7 +88,7 @@ class BookingForm(forms.Form):
 
 
 class PaymentForm(forms.Form):
-    """Which card is charged."""
+    """The card to charge."""
 
     payment_method = forms.ChoiceField(
         label=_("Test card"),
@@ -100,7 +100,7 @@ class PaymentForm(forms.Form):
 
 
 class CancelForm(forms.Form):
-    """Why a booking is cancelled, for those who wonder later."""
+    """The reason of a cancellation."""
 
     reason = forms.CharField(
         label=_("Why? (optional)"), required=False, max_length=500, widget=forms.Textarea({"rows": 3})
@@ -108,6 +108,6 @@ class CancelForm(forms.Form):
 
 
 def plain_number(text: str) -> str:
-    """A number as the schema reads it, from one as people write it in the active language."""
+    """Return the number in the schema's format, from the format of the active language."""
     decimal, thousands = get_format("DECIMAL_SEPARATOR"), get_format("THOUSAND_SEPARATOR")
     return text.replace(thousands, "").replace(decimal, ".") if decimal in text else text

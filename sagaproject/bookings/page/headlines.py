@@ -1,4 +1,4 @@
-"""The booking page's words: how a booking and its payment stand, for whoever has booked."""
+"""The states of the booking page, and their headlines."""
 
 import re
 from enum import StrEnum
@@ -10,7 +10,7 @@ from sagas.presentation.step_status import StepStatus
 
 
 class PageState(StrEnum):
-    """How a booking or a payment stands: a customer's state, or on its way to being undone on request."""
+    """The state of a booking or a payment: a customer's state, or being cancelled on request."""
 
     PROCESSING = "processing"
     CONFIRMED = "confirmed"
@@ -29,18 +29,18 @@ BOOKING_HEADLINES = {
     PageState.CANCELLED: _("Your booking is cancelled"),
 }
 PAYMENT_HEADLINES = {
-    PageState.PROCESSING: _("Your payment is under way"),
+    PageState.PROCESSING: _("We are processing your payment"),
     PageState.CONFIRMED: _("Paid, thank you"),
-    PageState.NOT_BOOKED: _("Your payment did not go through"),
+    PageState.NOT_BOOKED: _("Payment failed"),
     PageState.CHECKING: _("We are checking your payment"),
-    PageState.CANCELLING: _("Your payment is being taken back"),
+    PageState.CANCELLING: _("We are cancelling your payment"),
     PageState.CANCELLED: _("Nothing was charged"),
 }
-REFUNDED = _("Your money has been given back")
+REFUNDED = _("You have been refunded")
 CHARGED = _("You have been charged")
-CHARGE_KEPT = _("The money was charged and stays with us. If you do not know why, please write to us.")
+CHARGE_KEPT = _("Your card was charged and was not refunded. If you do not know why, please write to us.")
 CHECKING_REFUND = _("We are looking into your refund")
-# What stands when a saga is not kept any more.
+# The states of bookings whose sagas were deleted.
 BOOKING_STATES = {
     BookingStatus.PENDING: PageState.PROCESSING,
     BookingStatus.CONFIRMED: PageState.CONFIRMED,
@@ -58,21 +58,21 @@ PAYMENT_STATES = {
 }
 STATUS_LABELS = {
     StepStatus.WAITING: _("Waiting"),
-    StepStatus.RUNNING: _("Under way"),
+    StepStatus.RUNNING: _("In progress"),
     StepStatus.DONE: _("Done"),
     StepStatus.REFUSED: _("Not done"),
     StepStatus.IN_DOUBT: _("Being checked"),
     StepStatus.COMPENSATING: _("Being undone"),
     StepStatus.COMPENSATED: _("Undone"),
-    StepStatus.NOT_COMPENSATED: _("Not undone"),
+    StepStatus.NOT_COMPENSATED: _("Could not be undone"),
 }
-# Of what has not happened yet, or is being taken back, the name is told and no sentence.
+# Steps in these statuses show their label instead of a sentence.
 LABEL_ONLY = (StepStatus.WAITING, StepStatus.COMPENSATING, StepStatus.NOT_COMPENSATED)
-# What a payment gateway says of a card; of other refusals the saga's own words must do.
+# The gateway's codes for declined cards. Other refusals show the saga's own message.
 DECLINES = {
-    "card_declined": _("The card was declined."),
-    "insufficient_funds": _("There is not enough money on the card."),
-    "expired_card": _("The card has expired."),
-    "incorrect_cvc": _("The card's security code is wrong."),
+    "card_declined": _("Your card was declined."),
+    "insufficient_funds": _("Your card has insufficient funds."),
+    "expired_card": _("Your card has expired."),
+    "incorrect_cvc": _("Your card's security code is wrong."),
 }
 CODE = re.compile(r"\((\w+)\)$")

@@ -1,4 +1,4 @@
-"""Nobody floods the page: its POSTs are counted by the address that they come from."""
+"""Throttle the POST requests to the booking page, by client address."""
 
 import math
 from collections.abc import Callable
@@ -14,21 +14,21 @@ View = Callable[..., HttpResponse]
 
 
 class PagePosts(SimpleRateThrottle):
-    """As many as the settings' rate for `booking_page` allows, counted in Django's cache."""
+    """Allow the `booking_page` rate of the settings, counted in Django's cache."""
 
     scope = "booking_page"
 
     def get_rate(self) -> str:
-        """Today's setting; the base keeps the one of its import."""
+        """Read the rate late; the base class reads it at import."""
         return api_settings.DEFAULT_THROTTLE_RATES[self.scope]
 
     def get_cache_key(self, request: HttpRequest, view: Any) -> str:
-        """One count for each address, whoever is logged in there."""
+        """Count by address, whoever is logged in."""
         return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
 
 
 def throttled(view: View) -> View:
-    """Answer 429 with a sentence to an address that has sent too much."""
+    """Answer 429 with a page to an address that sent too many requests."""
 
     @wraps(view)
     def counting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The page's views; a booking is found by its token, which nobody guesses."""
+"""The views of the booking page. A booking is found by its secret token."""
 
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ CUSTOMER = Actor(name="customer", source="page")
 @require_http_methods(["GET", "HEAD", "POST"])
 @throttled
 def book(request: HttpRequest) -> HttpResponse:
-    """Ask what is to be booked, and book it."""
+    """Show the booking form, and book."""
     form = BookingForm(request.POST) if request.method == "POST" else BookingForm()
     booking = form.book() if form.is_bound else None
     return _to(booking) if booking else render(request, "bookings/book.html", {"form": form})
@@ -35,14 +35,14 @@ def book(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def show(request: HttpRequest, token: UUID) -> HttpResponse:
-    """How the booking stands, and what can be done about it."""
+    """Show the booking and its actions."""
     return render(request, "bookings/booking.html", _context(_booking(token)))
 
 
 @never_cache
 @require_safe
 def progress(request: HttpRequest, token: UUID) -> HttpResponse:
-    """The part of that page that changes; 304 while it has not."""
+    """Return the changing part of that page, or 304 while it is unchanged."""
     context = _context(_booking(token))
     etag = context["progress"].etag
     unchanged = get_conditional_response(request, etag=etag)
@@ -55,7 +55,7 @@ def progress(request: HttpRequest, token: UUID) -> HttpResponse:
 @require_POST
 @throttled
 def pay(request: HttpRequest, token: UUID) -> HttpResponse:
-    """Charge the card that was chosen."""
+    """Charge the chosen card."""
     booking, form = _booking(token), PaymentForm(request.POST)
     if not form.is_valid():
         messages.error(request, form.errors["payment_method"][0])
@@ -71,13 +71,13 @@ def pay(request: HttpRequest, token: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @throttled
 def cancel(request: HttpRequest, token: UUID) -> HttpResponse:
-    """Ask whether the customer means it, where there is something to cancel; then cancel."""
+    """Ask for confirmation, then cancel. Without anything to cancel, show the booking."""
     booking, form = _booking(token), CancelForm(request.POST if request.method == "POST" else None)
     if not form.is_bound and not Progress(booking).may_cancel:
         return _to(booking)
     if not form.is_valid():
         return render(request, "bookings/cancel.html", {"booking": booking, "form": form})
-    reason = form.cleaned_data["reason"] or _("The customer has cancelled on the booking page.")
+    reason = form.cleaned_data["reason"] or _("The customer cancelled on the booking page.")
     try:
         services.cancel(booking.sale_id, reason=reason, by=CUSTOMER)
     except services.NotPossible as refusal:

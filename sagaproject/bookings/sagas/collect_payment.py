@@ -1,4 +1,4 @@
-"""collect_payment: the customer is charged and the charge is in our books, or neither."""
+"""collect_payment: charge the customer and record the charge in our books, both or neither."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -22,7 +22,7 @@ Output = Mapping[str, Any]
 
 @reports_outcome
 def charge(context: StepContext) -> Output:
-    """Charge the customer, unless another payment of the sale has done so, or may, or it is booked no more."""
+    """Charge the customer. Fails if another payment may have charged the sale, or if its booking failed."""
     if why_not := why_not_charge(context.saga_id):
         raise StepFailed(f"{context['sale_id']} is not charged: {why_not}")
     charged = payments().charge(_charge_request(context), key=context.idempotency_key, deadline=context.deadline)
@@ -31,7 +31,7 @@ def charge(context: StepContext) -> Output:
 
 @reports_outcome
 def refund(context: StepContext) -> Output:
-    """Give the money back, or rule out that a charge in doubt still takes place."""
+    """Refund the charge, or prevent that a charge in doubt still takes place."""
     undone = payments().refund(
         _charge_request(context),
         key=context.idempotency_key,
@@ -44,19 +44,19 @@ def refund(context: StepContext) -> Output:
 
 @reports_outcome
 def find_charge(context: StepContext) -> Output:
-    """The charge, if it took place: keeping it spares the customer a charge with a refund.
+    """Return the charge if it took place: keeping it spares the customer a charge and a refund.
 
-    It never says that a charge did not take place, for a late request could make that untrue; the undo, which
-    follows when nobody knows, rules it out.
+    It never reports that a charge did not take place, because a delayed request could still charge. The compensation
+    that follows an outcome in doubt prevents that.
     """
     found = payments().find(key=context.idempotency_key, deadline=context.deadline)
     if found is None or not found.value.charged:
-        raise OutcomeUnknown("No charge was found; the request for it may still be on its way")
+        raise OutcomeUnknown("No charge was found, but a delayed request may still charge")
     return {"payment_id": found.value.id}
 
 
 def record_invoice(context: StepContext) -> Output:
-    """Enter the payment into our books."""
+    """Record the payment in our books."""
     invoice = Invoice.objects.create(
         idempotency_key=context.idempotency_key,
         saga_id=context.saga_id,
@@ -71,7 +71,7 @@ def record_invoice(context: StepContext) -> Output:
 
 
 def void_invoice(context: StepContext) -> Output:
-    """Void the entry; it stays in the books as voided."""
+    """Void the invoice. It stays in our books as voided."""
     issued = Invoice.objects.filter(idempotency_key=context.action_key, status=InvoiceStatus.ISSUED)
     voided = issued.update(status=InvoiceStatus.VOIDED, voided_at=timezone.now())
     return {"invoice_voided": bool(voided)}
@@ -79,14 +79,14 @@ def void_invoice(context: StepContext) -> Output:
 
 @reports_outcome
 def send_receipt(context: StepContext) -> Output:
-    """Write to the customer that we have been paid."""
+    """E-mail the receipt to the customer."""
     sent = email().send(letters.receipt(context), key=context.idempotency_key, deadline=context.deadline)
     return {"receipt_message_id": sent.value.message_id}
 
 
 @reports_outcome
 def log_analytics(context: StepContext) -> Output:
-    """Report the payment to analytics, and keep what was reported."""
+    """Report the payment to analytics, and store the event."""
     event = counting.AnalyticsEvent(
         name="payment_collected",
         subject=context["sale_id"],

@@ -1,4 +1,4 @@
-"""create_booking: an invoice, two messages to the customer and a calendar entry, or none of them."""
+"""create_booking: an invoice, two messages to the customer and a calendar entry, all or none."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -23,7 +23,7 @@ SKIPPED = {"skipped": "the customer gave no telephone number"}
 
 @reports_outcome
 def issue_nf(context: StepContext) -> Output:
-    """Issue the invoice, or ask what became of the one that is in processing."""
+    """Issue the invoice, or fetch the one that is in processing."""
     key, deadline = context.idempotency_key, context.deadline
     known = invoices().fetch(key=key, deadline=deadline) if context.output else None
     invoice = finished(known or invoices().issue(_invoice_request(context), key=key, deadline=deadline)).value
@@ -32,7 +32,7 @@ def issue_nf(context: StepContext) -> Output:
 
 @reports_outcome
 def cancel_nf(context: StepContext) -> Output:
-    """Cancel the invoice; one that may yet appear is looked for twice, one timeout apart."""
+    """Cancel the invoice. One in doubt is looked for twice, a timeout apart, because it may appear late."""
     result = invoices().cancel(
         f"Booking {context['sale_id']} was cancelled",
         key=context.idempotency_key,
@@ -42,13 +42,13 @@ def cancel_nf(context: StepContext) -> Output:
     )
     undone = finished(result)
     if context.uncertain and context.attempt == 1 and not undone.external_id:
-        raise RetryLater(NF_TIMEOUT, "No invoice was found yet; the request for it may still be on its way")
+        raise RetryLater(NF_TIMEOUT, "No invoice was found yet, but a delayed request may still issue it")
     return {"invoice_canceled": not undone.nothing_to_undo}
 
 
 @reports_outcome
 def send_confirmation(context: StepContext) -> Output:
-    """Write to the customer that the booking stands."""
+    """E-mail the confirmation to the customer."""
     mail = letters.booking_confirmation(context, context.idempotency_uuid)
     sent = email().send(mail, key=context.idempotency_key, deadline=context.deadline)
     return {"email_message_id": sent.value.message_id}
@@ -56,7 +56,7 @@ def send_confirmation(context: StepContext) -> Output:
 
 @reports_outcome
 def send_cancellation(context: StepContext) -> Output:
-    """Write to the customer that it does not: the confirmation went out, or may have."""
+    """E-mail the cancellation to the customer: the confirmation was sent, or may have been."""
     mail = letters.booking_cancellation(context, context.action_uuid)
     sent = email().send(mail, key=context.idempotency_key, deadline=context.deadline)
     return {"email_cancellation_id": sent.value.message_id}
@@ -64,7 +64,7 @@ def send_cancellation(context: StepContext) -> Output:
 
 @reports_outcome
 def notify(context: StepContext) -> Output:
-    """Tell the customer by WhatsApp that the booking stands."""
+    """Send the confirmation to the customer by WhatsApp."""
     if not context.get("customer_phone"):
         return SKIPPED
     message = letters.booking_message(context, "booking_confirmed")
@@ -74,7 +74,7 @@ def notify(context: StepContext) -> Output:
 
 @reports_outcome
 def notify_of_cancellation(context: StepContext) -> Output:
-    """Tell the customer by WhatsApp that it does not: the first message went out, or may have."""
+    """Send the cancellation by WhatsApp: the confirmation was sent, or may have been."""
     if not context.get("customer_phone"):
         return SKIPPED
     message = letters.booking_message(context, "booking_canceled")
@@ -84,7 +84,7 @@ def notify_of_cancellation(context: StepContext) -> Output:
 
 @reports_outcome
 def add_event(context: StepContext) -> Output:
-    """Put the booking into the calendar."""
+    """Add the booking to the calendar."""
     event = EventRequest(
         summary=f"{context['sale_id']}: {context['description']}",
         starts_at=letters.moment(context["starts_at"]),
@@ -97,7 +97,7 @@ def add_event(context: StepContext) -> Output:
 
 @reports_outcome
 def remove_event(context: StepContext) -> Output:
-    """Take the booking out of the calendar, and rule out that it gets there late."""
+    """Remove the booking from the calendar, and prevent that a delayed request adds it."""
     undone = calendar().remove(
         key=context.idempotency_key,
         action_key=context.action_key,

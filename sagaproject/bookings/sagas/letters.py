@@ -1,4 +1,4 @@
-"""What customers are written, by mail and by WhatsApp."""
+"""The messages to customers, by e-mail and by WhatsApp."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ Sale = Mapping[str, Any]
 
 
 def booking_confirmation(sale: Sale, uid: UUID) -> Mail:
-    """Your booking stands; the calendar part's `uid` is repeated when it is cancelled."""
+    """Return the confirmation. The cancellation repeats the `uid` of its calendar part."""
     return Mail(
         to=sale["customer_email"],
         subject=_("Your booking %(sale)s is confirmed") % {"sale": sale["sale_id"]},
@@ -26,7 +26,7 @@ def booking_confirmation(sale: Sale, uid: UUID) -> Mail:
 
 
 def booking_cancellation(sale: Sale, uid: UUID) -> Mail:
-    """What we wrote before does not hold, whether we could not keep it or were asked not to."""
+    """Return the cancellation of an earlier confirmation, whoever wanted it."""
     return Mail(
         to=sale["customer_email"],
         subject=_("Your booking %(sale)s is cancelled") % {"sale": sale["sale_id"]},
@@ -36,7 +36,7 @@ def booking_cancellation(sale: Sale, uid: UUID) -> Mail:
 
 
 def receipt(sale: Sale) -> Mail:
-    """We have been paid."""
+    """Return the receipt of a payment."""
     return Mail(
         to=sale["customer_email"],
         subject=_("Receipt for %(sale)s") % {"sale": sale["sale_id"]},
@@ -46,7 +46,7 @@ def receipt(sale: Sale) -> Mail:
 
 
 def booking_message(sale: Sale, template: str) -> TemplateMessage:
-    """The WhatsApp template of that name, filled in."""
+    """Return the WhatsApp template of this name with its parameters."""
     values = _values(sale)
     return TemplateMessage(sale["customer_phone"], template, (values["name"], values["description"], values["start"]))
 
@@ -57,7 +57,7 @@ def _invitation(sale: Sale, uid: UUID, **changes: Any) -> Invitation:
 
 
 def moment(text: str) -> datetime:
-    """A moment of the context, where it is text."""
+    """Parse a time of the context, which is text."""
     return datetime.fromisoformat(text)
 
 

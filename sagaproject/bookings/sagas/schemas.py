@@ -1,4 +1,4 @@
-"""What a saga's input must look like; valid input is in one form, whatever form it was given in."""
+"""The input of the sagas. Validation returns one form of each value."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -17,12 +17,12 @@ ONE_LINE = RegexValidator(r"\A[^\r\n]*\Z", gettext_lazy("Use one line."))
 
 
 class Moment(serializers.DateTimeField):
-    """A moment that is one in every time zone: the last hours of the year 9999 are not."""
+    """A time that exists in every time zone. The last hours of the year 9999 do not."""
 
     default_error_messages = {"overflow": gettext_lazy("This date is out of range.")}
 
     def to_internal_value(self, value: Any) -> datetime:
-        """The moment, in the current time zone."""
+        """Return the time, in the current time zone."""
         try:
             moment: datetime = super().to_internal_value(value)
         except OverflowError:
@@ -33,7 +33,7 @@ class Moment(serializers.DateTimeField):
 
 
 class SaleInput(serializers.Serializer):
-    """What both sagas know of a sale."""
+    """The fields that both sagas have."""
 
     sale_id = serializers.CharField(max_length=64, validators=[ONE_WORD])
     customer_name = serializers.CharField(max_length=200, validators=[ONE_LINE])
@@ -51,15 +51,15 @@ class CreateBookingInput(SaleInput):
     ends_at = Moment()
 
     def validate_customer_phone(self, number: str | None) -> str:
-        """E.164, or empty for somebody who has no telephone."""
+        """Return the number in E.164, or "" if there is none."""
         return _parsed(parse_phone, number) if number else ""
 
     def validate_customer_document(self, document: str) -> str:
-        """A CPF or CNPJ without punctuation."""
+        """Return the CPF or CNPJ without punctuation."""
         return _parsed(parse_tax_id, document)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A booking ends after it starts."""
+        """Check that the booking ends after it starts."""
         if attrs["ends_at"] <= attrs["starts_at"]:
             raise serializers.ValidationError({"ends_at": _("The end must be after the start.")})
         return attrs

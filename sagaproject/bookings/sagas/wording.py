@@ -1,12 +1,12 @@
-"""What support staff and customers read of the sagas and their steps.
+"""Templates for what support staff and customers read about the sagas and their steps.
 
-`refused` is said only of what certainly did not happen, `undone` also of what may never have happened.
+`refused` is shown only for an action that certainly had no effect, `compensated` also for one that may have had none.
 """
 
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-# Sagas are named by their names, and so are the keys by which people know a case.
+# The labels of the sagas and of their references, which are derived from their names.
 NAMES = (
     gettext_noop("Create booking"),
     gettext_noop("Collect payment"),
@@ -24,27 +24,27 @@ NAMES = (
 )
 
 BOOKING = {
-    "processing": _("Your booking of {description} is being made."),
+    "processing": _("We are making your booking of {description}."),
     "confirmed": _("Your booking of {description} on {starts_at:datetime} is confirmed."),
-    "failed": _("{description} is not booked for you."),
+    "failed": _("{description} was not booked."),
     "checking": _("We are checking your booking of {description}. You do not need to do anything."),
 }
 CREATE_NF = {
     "name": _("Invoice"),
     "doing": _("The invoice for {amount:money} is being issued."),
     "done": _("Invoice {invoice_number} for {amount:money} was issued."),
-    "compensated": _("There is no valid invoice for {amount:money} any more."),
+    "compensated": _("The invoice for {amount:money} was cancelled."),
     "in_doubt": _("It is not certain yet whether the invoice for {amount:money} was issued."),
     "refused": _("The invoice for {amount:money} could not be issued."),
     "compensating": _("The invoice for {amount:money} is being cancelled."),
     "compensation_in_doubt": _("It is not certain yet whether the invoice for {amount:money} was cancelled."),
     "not_compensated": _("Invoice {invoice_number} for {amount:money} could not be cancelled and is still valid."),
     "by_hand": _(
-        "The city's tax office can still cancel invoice {invoice_number} until {until:datetime}; ask for it in the "
+        "The city's tax office can cancel invoice {invoice_number} until {until:datetime}. Request it in the "
         "office's portal."
     ),
-    "to_do": _("An invoice for {amount:money} is issued."),
-    "to_compensate": _("The invoice for {amount:money} is cancelled."),
+    "to_do": _("An invoice for {amount:money} will be issued."),
+    "to_compensate": _("The invoice for {amount:money} will be cancelled."),
 }
 SEND_EMAIL = {
     "name": _("Confirmation by e-mail"),
@@ -56,8 +56,8 @@ SEND_EMAIL = {
     "compensating": _("A cancellation is being sent to {customer_email}."),
     "compensation_in_doubt": _("It is not certain yet whether a cancellation was sent to {customer_email}."),
     "not_compensated": _("The cancellation could not be sent to {customer_email}."),
-    "to_do": _("A confirmation is sent to {customer_email}."),
-    "to_compensate": _("A cancellation is sent to {customer_email}."),
+    "to_do": _("A confirmation will be sent to {customer_email}."),
+    "to_compensate": _("A cancellation will be sent to {customer_email}."),
 }
 SEND_WHATSAPP = {
     "name": _("Confirmation by WhatsApp"),
@@ -71,28 +71,28 @@ SEND_WHATSAPP = {
         "It is not certain yet whether a cancellation was sent by WhatsApp to {customer_phone}."
     ),
     "not_compensated": _("The cancellation could not be sent by WhatsApp to {customer_phone}."),
-    "to_do": _("A confirmation is sent by WhatsApp to {customer_phone}."),
-    "to_compensate": _("A cancellation is sent by WhatsApp to {customer_phone}."),
+    "to_do": _("A confirmation will be sent by WhatsApp to {customer_phone}."),
+    "to_compensate": _("A cancellation will be sent by WhatsApp to {customer_phone}."),
 }
 ADD_CALENDAR = {
     "name": _("Calendar entry"),
-    "doing": _("{description} on {starts_at:datetime} is being put into the calendar."),
+    "doing": _("{description} on {starts_at:datetime} is being added to the calendar."),
     "done": _("{description} on {starts_at:datetime} is in the calendar."),
-    "compensated": _("{description} is not in the calendar any more."),
+    "compensated": _("{description} was removed from the calendar."),
     "in_doubt": _("It is not certain yet whether {description} is in the calendar."),
-    "refused": _("{description} could not be put into the calendar."),
-    "compensating": _("{description} is being taken out of the calendar."),
-    "compensation_in_doubt": _("It is not certain yet whether {description} was taken out of the calendar."),
-    "not_compensated": _("{description} could not be taken out of the calendar."),
-    "by_hand": _("Take {description} out of the calendar by hand."),
-    "to_do": _("{description} on {starts_at:datetime} is put into the calendar."),
-    "to_compensate": _("{description} is taken out of the calendar."),
+    "refused": _("{description} could not be added to the calendar."),
+    "compensating": _("{description} is being removed from the calendar."),
+    "compensation_in_doubt": _("It is not certain yet whether {description} was removed from the calendar."),
+    "not_compensated": _("{description} could not be removed from the calendar."),
+    "by_hand": _("Remove {description} from the calendar by hand."),
+    "to_do": _("{description} on {starts_at:datetime} will be added to the calendar."),
+    "to_compensate": _("{description} will be removed from the calendar."),
 }
 
 PAYMENT = {
-    "processing": _("Your payment of {amount:money} for {description} is being made."),
+    "processing": _("We are processing your payment of {amount:money} for {description}."),
     "confirmed": _("We have received your payment of {amount:money} for {description}."),
-    "failed": _("This payment for {description} was not made, and we keep no money from it."),
+    "failed": _("You have not paid anything for {description}."),
     "checking": _("We are checking your payment of {amount:money} for {description}. Please do not pay again."),
 }
 PROCESS_PAYMENT = {
@@ -102,14 +102,14 @@ PROCESS_PAYMENT = {
     "compensated": _("The payment of {amount:money} was reversed; nothing stays charged."),
     "in_doubt": _("It is not certain yet whether {amount:money} was charged."),
     "refused": _("The payment of {amount:money} did not go through; nothing is charged."),
-    "compensating": _("{amount:money} is being given back."),
-    "compensation_in_doubt": _("It is not certain yet whether {amount:money} was given back."),
-    "not_compensated": _("{amount:money} could not be given back."),
-    "by_hand": _("Give {amount:money} back in the payment gateway's dashboard, or by bank transfer."),
-    "to_do": _("{amount:money} is charged to the customer."),
-    "to_compensate": _("{amount:money} is given back to the customer."),
+    "compensating": _("{amount:money} is being refunded."),
+    "compensation_in_doubt": _("It is not certain yet whether {amount:money} was refunded."),
+    "not_compensated": _("{amount:money} could not be refunded and is still charged."),
+    "by_hand": _("Refund {amount:money} in the payment gateway's dashboard, or by bank transfer."),
+    "to_do": _("{amount:money} will be charged to the customer."),
+    "to_compensate": _("{amount:money} will be refunded to the customer."),
 }
-# It is in one transaction with its checkpoint, so it is never in doubt.
+# It shares a transaction with its checkpoint, so it is never in doubt.
 CREATE_INVOICE = {
     "name": _("Entry in the books"),
     "doing": _("The payment of {amount:money} is being entered into the books."),
@@ -118,17 +118,17 @@ CREATE_INVOICE = {
     "refused": _("The payment of {amount:money} could not be entered into the books."),
     "compensating": _("The entry {invoice_number} in the books is being voided."),
     "not_compensated": _("The entry {invoice_number} in the books could not be voided."),
-    "to_do": _("The payment of {amount:money} is entered into the books."),
-    "to_compensate": _("The entry of {amount:money} in the books is voided."),
+    "to_do": _("The payment of {amount:money} will be entered into the books."),
+    "to_compensate": _("The entry of {amount:money} in the books will be voided."),
 }
-# What cannot be taken back has no words for that.
+# Steps without a compensation have no templates for it.
 SEND_RECEIPT = {
     "name": _("Receipt by e-mail"),
     "doing": _("The receipt is being sent to {customer_email}."),
     "done": _("The receipt was sent to {customer_email}."),
     "in_doubt": _("It is not certain yet whether the receipt was sent to {customer_email}."),
     "refused": _("The receipt could not be sent to {customer_email}."),
-    "to_do": _("A receipt is sent to {customer_email}."),
+    "to_do": _("A receipt will be sent to {customer_email}."),
 }
 LOG_ANALYTICS = {
     "name": _("Entry in the statistics"),
@@ -136,10 +136,10 @@ LOG_ANALYTICS = {
     "done": _("The payment was reported to analytics."),
     "in_doubt": _("It is not certain yet whether the payment was reported to analytics."),
     "refused": _("The payment could not be reported to analytics."),
-    "to_do": _("The payment is reported to analytics."),
+    "to_do": _("The payment will be reported to analytics."),
 }
 
-# What the desks name besides: the providers, and the rest of what a saga takes.
+# The other labels: the providers, and the rest of the input.
 PROVIDERS = (
     gettext_noop("Invoices"),
     gettext_noop("Email"),

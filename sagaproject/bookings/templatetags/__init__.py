@@ -1,1 +1,1 @@
-"""What the page's templates need beside Django's own."""
+"""Template tags of the booking page."""

@@ -1,4 +1,4 @@
-"""Dates in figures: they are compared at a glance, and read alike in a list and in a sentence."""
+"""Numeric dates: easy to compare, and the same in lists and sentences."""
 
 DATE_FORMAT = "d/m/Y"
 DATETIME_FORMAT = r"d/m/Y \à\s H:i"

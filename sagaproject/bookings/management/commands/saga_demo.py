@@ -1,4 +1,4 @@
-"""manage.py saga_demo: a world to look at. Each saga in each outcome, workers, logins, and the web server."""
+"""manage.py saga_demo: sagas in every outcome, workers, logins and the web server."""
 
 import logging
 import secrets
@@ -30,31 +30,31 @@ LOGIN = scenes.OPERATOR
 
 
 class Command(BaseCommand):
-    """Brings each saga to each outcome, lets workers run some, makes logins and starts the web server."""
+    """Run the scenes, start workers, create logins and start the web server."""
 
     help = (
-        "Runs each saga into each outcome on the sandbox providers, starts workers that run some too, makes logins "
-        "for the admin, one for each role, and starts Django's development server on a free port of this machine. "
-        "Run again, it keeps what is there."
+        "Runs each saga to each outcome on the sandbox providers, starts workers that run some, too, creates a login "
+        "for each role of the admin, and starts Django's development server on a free port. "
+        "A second run keeps the data of the first."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Where to serve, or not."""
+        """Add the options of the server."""
         parser.add_argument(
             "--port",
             type=port_number,
             metavar="PORT",
-            help=f"serve here; without it the first free one from {DEFAULT_PORT}",
+            help=f"the port to serve on; by default the first free one from {DEFAULT_PORT}",
         )
         parser.add_argument(
-            "--no-server", action="store_true", help="only make the data and the logins; the workers end too"
+            "--no-server", action="store_true", help="only create the data and the logins, and stop the workers"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Refuse where it would do harm, make the data and the logins, serve."""
+        """Create the data and the logins, and serve. Only for development with sandboxes."""
         _refuse_outside_a_sandbox()
         port = None if options["no_server"] else _free_port(options["port"])
-        # SIGTERM, from a supervisor, shall do what Ctrl-C does: end all that was started.
+        # SIGTERM, from a supervisor, ends everything as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             self._make_and_serve(port)
@@ -64,26 +64,26 @@ class Command(BaseCommand):
     def _make_and_serve(self, port: int | None) -> None:
         with _quiet_sagas():
             for scene in scenes.SCENES:
-                self._tell(f"{scene.saga_id}: {scenes.played(scene)}")
+                self._print(f"{scene.saga_id}: {scenes.played(scene)}")
         with running_workers() as workers:
             self._show(workers)
             scenes.slow_down_for_visitors()
             logins = _make_logins()
             if port is None:
-                self._tell("\n".join(logins))
+                self._print("\n".join(logins))
             else:
                 self._serve(port, logins)
 
     def _show(self, workers: Workers) -> None:
-        self._tell("Workers have been started.")
+        self._print("Workers started.")
         for line in scenes.played_by_workers(scenes.QUEUED, workers):
-            self._tell(line)
+            self._print(line)
         if scenes.is_new(scenes.RESCUED):
-            self._tell("Now one of them is killed in the middle of a saga.")
+            self._print("One worker is now killed in the middle of a saga.")
         for line in scenes.played_by_workers([scenes.RESCUED], workers):
-            self._tell(line)
+            self._print(line)
 
-    def _tell(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
 
@@ -94,10 +94,10 @@ class Command(BaseCommand):
 
 
 class FreePortServer(WSGIServer):
-    """Says in a sentence that somebody has taken the port; Django's command would leave at once, and the workers."""
+    """Raise CommandError for a port in use. Django's own command would exit and leave the workers running."""
 
     def server_bind(self) -> None:
-        """Bind, or CommandError."""
+        """Bind the port. Raises CommandError if it is in use."""
         try:
             super().server_bind()
         except OSError as error:
@@ -105,13 +105,13 @@ class FreePortServer(WSGIServer):
 
 
 class DemoServer(runserver.Command):
-    """Django's development server, which says where it is and how to get in once it listens."""
+    """Django's development server, which prints its addresses and logins once it listens."""
 
     server_cls = FreePortServer
     logins: Sequence[str] = ()
 
     def on_bind(self, server_port: int) -> None:
-        """Tell the addresses and the logins."""
+        """Print the addresses and the logins."""
         self.stdout.write(f"Book something at http://{HOST}:{server_port}/book/")
         self.stdout.write(f"Open http://{HOST}:{server_port}/admin/sagas/sagaexecution/")
         self.stdout.write("\n".join(self.logins))
@@ -120,24 +120,26 @@ class DemoServer(runserver.Command):
 
 
 def port_number(text: str) -> int:
-    """A port that a user may listen on; 0 lets the system choose."""
+    """Parse a port number; 0 lets the system choose."""
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise ArgumentTypeError(f"must be a number from 0 to 65535, not {text!r}")
     return int(text)
 
 
 def _refuse_outside_a_sandbox() -> None:
-    """Real providers would issue real invoices, and the login would be real."""
+    """Raise CommandError unless DEBUG is on and all providers are sandboxes."""
     if not settings.DEBUG:
-        raise CommandError("saga_demo makes a login for everything: it runs only with DEBUG on.", returncode=2)
+        raise CommandError("saga_demo creates a superuser: it runs only with DEBUG on.", returncode=2)
     real = [port for port, known in PORTS.items() if choose(port).backend != known.sandbox]
     if real:
         names = ", ".join(real)
-        raise CommandError(f"saga_demo runs on sandboxes only; INTEGRATIONS names others for {names}.", returncode=2)
+        raise CommandError(
+            f"saga_demo runs only on sandboxes. INTEGRATIONS names other providers for {names}.", returncode=2
+        )
 
 
 def _free_port(wanted: int | None) -> int:
-    """The port that was asked for, or the first free one; asked before anything is made."""
+    """Return the requested port, or the first free one."""
     ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if wanted is None else [wanted]
     for port in ports:
         if _is_free(port):
@@ -146,12 +148,12 @@ def _free_port(wanted: int | None) -> int:
 
 
 def _in_use(port: int) -> CommandError:
-    return CommandError(f"Port {port} is in use; name another one with --port.", returncode=2)
+    return CommandError(f"Port {port} is in use. Choose another one with --port.", returncode=2)
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the server will do it: a port whose last connections are just closing counts as free.
+        # As the server does: a port whose last connections are closing counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -162,7 +164,7 @@ def _is_free(port: int) -> bool:
 
 @contextmanager
 def _quiet_sagas():
-    """What goes wrong here goes wrong on purpose; the log would bury the list."""
+    """Silence the log: the scenes fail on purpose."""
     logger = logging.getLogger("sagas")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -173,7 +175,7 @@ def _quiet_sagas():
 
 
 def _make_logins() -> list[str]:
-    """The demo's administrator, and one person of each role; a line to tell each."""
+    """Create the administrator and a user for each role. Returns a line about each."""
     call_command("saga_roles", stdout=StringIO(), stderr=StringIO())
     lines = [_make_login(LOGIN, is_superuser=True)]
     for role in ROLES:
@@ -183,7 +185,7 @@ def _make_logins() -> list[str]:
 
 
 def _make_login(name: str, *, is_superuser: bool = False) -> str:
-    """A new password at each run: none is kept anywhere."""
+    """Create or update the user with a new password; passwords are not stored."""
     usual = {"is_staff": True, "is_superuser": is_superuser}
     user, _ = get_user_model().objects.get_or_create(username=name, defaults=usual)
     password = secrets.token_urlsafe(12)
