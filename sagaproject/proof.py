@@ -1,4 +1,4 @@
-"""The sandboxes' ledger, as the proof of a saga needs to know it: `saga_prove` asks it what really happened."""
+"""Report to `saga_prove` which effects the sandboxes really have."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -17,38 +17,38 @@ from sagas.definition.context import uuid_of
 from sagas.models import SagaExecution
 from sagas.testing import Call, CallListener, Effect
 
-STANDS = {"authorized", "processing", "confirmed", "succeeded", "done"}
-# A payment that was cancelled was never charged; an invoice or an event that was cancelled had been there.
-UNDONE = {"invoices": {"canceled"}, "calendar": {"canceled"}, "payments": {"refunded"}}
+EFFECTIVE = {"authorized", "processing", "confirmed", "succeeded", "done"}
+# A cancelled payment was never charged; a cancelled invoice or event did exist.
+COMPENSATED = {"invoices": {"canceled"}, "calendar": {"canceled"}, "payments": {"refunded"}}
 INPUTS = {"create_booking": BOOKING, "collect_payment": PAYMENT}
 
 
 class SandboxProviders:
-    """What the sandboxes, and the project's own books, have of an execution."""
+    """The effects of an execution, in the sandboxes and in the project's own books."""
 
     def __init__(self) -> None:
         real = [port for port in PORTS if not isinstance(get_port(port), Sandbox)]
         if real:
             raise ImproperlyConfigured(
-                f"A proof calls its providers hundreds of times, and these are real: {', '.join(real)}. "
-                "Take them out of INTEGRATIONS first."
+                f"saga_prove calls its providers hundreds of times, and these are real: {', '.join(real)}. "
+                "Remove them from INTEGRATIONS first."
             )
 
     def watch(self, listener: CallListener) -> None:
-        """Tell of each call to a sandbox, before it and after its effect's commit."""
+        """Report each call to a sandbox, before it and after its effect's commit."""
         probes.append(lambda moment, port, operation, key: listener(Call(moment, f"{port}.{operation}", key)))
 
     def input_for(self, saga_name: str, saga_id: str) -> Mapping[str, Any]:
-        """An input for an execution of this saga, of a sale of its own."""
+        """Return the input for an execution of this saga, with a sale of its own."""
         sale = hashlib.sha256(saga_id.encode()).hexdigest()[:12].upper()
         return {"sale_id": f"SALE-{sale}", **INPUTS[saga_name]} if saga_name in INPUTS else {}
 
     def effects(self, execution: SagaExecution) -> Mapping[str, Effect]:
-        """What the ledger says of each step of the current run, by the keys that the steps were given."""
+        """Return the effect of each step of the current run, found by its idempotency key."""
         return {name: self.effect(execution, name) for name in execution.plan}
 
     def effect(self, execution: SagaExecution, step: str) -> Effect:
-        """What the ledger says of one step; one that never came to a sandbox had nothing due there."""
+        """Return the effect of one step. A step that never called a sandbox has none."""
         key = f"{execution.saga_id}:{execution.run}:{step}"
         rows = list(ledger.effects().filter(idempotency_key__in=[key, str(uuid_of(key))]))
         entries = list(Invoice.objects.filter(idempotency_key=key))
@@ -60,26 +60,26 @@ class SandboxProviders:
 
 
 def _entry(entries: Iterable[Invoice]) -> Effect:
-    """An entry in our own books."""
+    """Return the effect of a record in our own books."""
     voided = [entry.status == InvoiceStatus.VOIDED for entry in entries]
     return Effect(len(voided), sum(voided), remains=not all(voided))
 
 
 def _message(rows: Iterable[SandboxEffect], key: str) -> Effect:
-    """A message stands until its apology, which goes by the undo's key, has gone out."""
+    """Return the effect of a message. The cancellation message, under the compensation's key, compensates it."""
     done = len(list(rows))
     undone = ledger.effects().filter(idempotency_key__in=[f"{key}:undo", str(uuid_of(f"{key}:undo"))]).count()
     return Effect(done, undone, remains=not undone, repeats=True)
 
 
 def _thing(rows: Iterable[SandboxEffect], *, due: bool) -> Effect:
-    """One row a key; what the undo left of it is its state, and an event's tombstone was never an event."""
-    undone = [row for row in rows if row.request and row.state in UNDONE.get(row.port, ())]
-    stands = [row for row in rows if row.state in STANDS]
+    """Return the effect of a key's one row, from its state. A retired event id without request was never an event."""
+    undone = [row for row in rows if row.request and row.state in COMPENSATED.get(row.port, ())]
+    stands = [row for row in rows if row.state in EFFECTIVE]
     return Effect(len(undone) + len(stands), len(undone), remains=bool(stands), due=due)
 
 
 def _ever_called(step: str) -> bool:
-    """Whether any execution's step of this name has left a trace: then each that succeeds must."""
+    """Whether the step of any execution has an effect: then each successful one must have one."""
     traced = ledger.effects().filter(idempotency_key__endswith=f":{step}").exists()
     return traced or Invoice.objects.filter(idempotency_key__endswith=f":{step}").exists()

@@ -27,24 +27,24 @@ if not SECRET_KEY and DEBUG:
     SECRET_KEY = kept_secret_key(BASE_DIR / ".secret_key")
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY must be set in the environment when DEBUG is off.")
-# With DEBUG on Django adds the loopback names itself.
+# With DEBUG on, Django adds the loopback names.
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
-# A deployment speaks HTTPS. One whose proxy speaks it in its stead says so, or it would be sent round in circles.
+# A deployment uses HTTPS. Set BEHIND_TLS_PROXY if a proxy terminates TLS, or the redirects never end.
 SECURE_SSL_REDIRECT = read_flag("SSL_REDIRECT", default=not DEBUG)
-# Who asks whether the process lives is a neighbour, without TLS.
+# Probes come from the local network, without TLS.
 SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]
 if read_flag("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = int(os.environ.get("HSTS_SECONDS", "0" if DEBUG else "2592000"))
-# HSTS for subdomains, and for good, is for those to decide who own the whole domain.
+# HSTS for subdomains and preloading is a decision of the owner of the domain.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-# The address of a booking is its secret: no other site is told of it, not even in part.
+# The address of a booking is secret, so no other site receives it as a referrer.
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# Nothing from elsewhere, and nothing inline: what somebody smuggles into a page does not run.
+# No content from other sites and none inline, so injected scripts do not run.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -121,11 +121,11 @@ AUTH_PASSWORD_VALIDATORS = [
 # Databases
 
 POSTGRESQL_OPTIONS = {
-    # The journal's statements are planned once a connection and not once a checkpoint. A pooler that gives
-    # each transaction another server connection, and knows nothing of prepared statements, needs None.
+    # Plan each statement once per connection instead of once per checkpoint. Use None with a pooler in transaction
+    # mode that does not support prepared statements.
     "prepare_threshold": 5,
-    # A server that vanishes without a word, with its host or its network, would be waited for by the operating
-    # system for a quarter of an hour and more; half a minute is less than a lease.
+    # Without these, the operating system waits more than 15 minutes for a server that vanished with its host or
+    # network. Half a minute is less than a lease.
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -134,20 +134,19 @@ POSTGRESQL_OPTIONS = {
 }
 SQLITE_OPTIONS = {
     "timeout": 20,
-    # A transaction that begins by reading cannot wait for the write lock later: it fails at once with
-    # "database is locked". IMMEDIATE takes the lock at BEGIN, where waiting works.
+    # A transaction that has already read fails with "database is locked" instead of waiting for the write lock.
+    # IMMEDIATE takes the lock at BEGIN, where waiting works.
     "transaction_mode": "IMMEDIATE",
-    # WAL lets readers and one writer work side by side. With synchronous=NORMAL a power cut may undo a
-    # commit that was already acknowledged; a saga's checkpoint must not be undone.
+    # WAL allows readers beside one writer. With synchronous=NORMAL a power cut can lose an acknowledged commit;
+    # a checkpoint must not be lost.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
 }
 
 
 def read_database(variable: str, alias: str, default: str) -> dict[str, Any]:
-    """The database that the variable's URL names, with the options that sagas rely on."""
-    # A connection is kept for as long as it works: opening one for each saga doubles the saga's price.
-    # Health checks are off because they add a query to each use of a connection; the journal tells a
-    # broken connection from a lost lease itself and repeats the checkpoint on a new one.
+    """Return the database of the variable's URL, with the options that sagas need."""
+    # Connections stay open: opening one for each saga doubles a saga's cost. Health checks are off because they add
+    # a query to each use; the storage repeats a checkpoint on a new connection if the connection broke.
     database: dict[str, Any] = dict(
         dj_database_url.parse(os.environ.get(variable) or default, conn_max_age=None, conn_health_checks=False)
     )
@@ -155,21 +154,21 @@ def read_database(variable: str, alias: str, default: str) -> dict[str, Any]:
         database["OPTIONS"] = POSTGRESQL_OPTIONS | database.get("OPTIONS", {})
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = SQLITE_OPTIONS | database.get("OPTIONS", {})
-        # Django's usual test database in memory shares one cache between its connections and ignores the
-        # timeout: threads get "table is locked". The process id keeps runs in one tree apart.
+        # Connections to Django's usual in-memory test database share a cache and ignore the timeout, so threads get
+        # "table is locked". The process id separates concurrent runs.
         file = f"sagas-test-{alias}-{os.getpid()}.sqlite3"
         database["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / file)}
     return database
 
 
 def sqlite_url(name: str) -> str:
-    """The URL of a file beside manage.py, whatever characters its folder's name has."""
+    """Return the URL of a file beside manage.py, with special characters quoted."""
     return f"sqlite:///{quote(str(BASE_DIR / name))}"
 
 
 DATABASES = {"default": read_database("DATABASE_URL", "default", sqlite_url("db.sqlite3"))}
-# The sandboxes write on a connection of their own, as a real provider would. SQLite lets one connection
-# write at a time, so there they have a file of their own; on PostgreSQL they share the database.
+# The sandboxes write on their own connection, as a real provider would. SQLite allows one writer per file, so they
+# have their own file; on PostgreSQL they share the database.
 DATABASES["sandbox"] = read_database(
     "SANDBOX_DATABASE_URL",
     "sandbox",
@@ -177,7 +176,7 @@ DATABASES["sandbox"] = read_database(
     if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
     else os.environ["DATABASE_URL"],
 )
-# Settled here, once, because a test run renames its databases one after the other.
+# Computed once, because a test run renames its databases one after the other.
 SANDBOX_SHARES_DEFAULT = all(
     DATABASES["default"][part] == DATABASES["sandbox"][part] for part in ("ENGINE", "NAME", "HOST", "PORT")
 )
@@ -193,10 +192,10 @@ SAGAS: dict[str, Any] = {
     "PROOF_PROVIDERS": "sagaproject.proof.SandboxProviders",
     **read_object("SAGAS_SETTINGS", example='{"LEASE": 2}'),
 }
-# A provider that is not named here is its sandbox.
+# Ports without an entry use their sandbox.
 INTEGRATIONS: dict[str, Any] = {}
 
-# The cluster runs sagas and nothing else: its bells are worth nothing once they have rung, so nothing is kept of them.
+# The cluster runs only sagas. Its tasks are wake-ups, so their results are not stored.
 Q_CLUSTER = {
     "name": "sagas",
     "broker_class": "sagas.worker.SagaBroker",
@@ -211,7 +210,7 @@ Q_CLUSTER = {
 }
 
 REST_FRAMEWORK = {
-    # The first of them is what a client without credentials is asked for.
+    # A 401 response names the first one.
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "rest_framework.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -221,7 +220,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["sagas.api.parsers.LimitedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "sagas.api.problems.exception_handler",
-    # How many proxies in front of us may be believed when they say whose request it is.
+    # The number of trusted proxies that set X-Forwarded-For.
     "NUM_PROXIES": int(os.environ.get("PROXIES", "0")),
     "DEFAULT_THROTTLE_RATES": {
         "booking_page": "20/min",
@@ -262,7 +261,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
-# Also before anybody has run collectstatic. With DEBUG on, files are looked for at each request.
+# Serve files without collectstatic. With DEBUG on, files are found at each request.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
@@ -281,7 +280,7 @@ LOGGING = {
     "filters": {"production": {"()": "django.utils.log.RequireDebugFalse"}},
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
-        # What broke a page; with DEBUG, Django prints it itself.
+        # Errors of pages. With DEBUG on, Django prints them.
         "errors": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["production"], "level": "ERROR"},
     },
     "loggers": {

@@ -1,9 +1,9 @@
-"""Keeps a booking's own statuses true to its sagas, in the transaction in which a saga's state changes.
+"""Update a booking's statuses from its sagas, in the transaction that changes a saga's state.
 
-A booking that one saga has confirmed, or pays, does not listen to another saga of the same sale: a second
-attempt that fails does not take back what the first one did. Nor does it listen to another client's saga.
+Once a saga has confirmed or paid a booking, other sagas of the same sale do not change it: a second attempt that
+fails must not hide the success of the first. Sagas of other clients never change it.
 
-A saga that FAILED without a failed step was undone because somebody asked for it: that is told in other words.
+A saga that FAILED without a failed step was compensated on request, and its booking is cancelled, not failed.
 """
 
 from typing import Any
@@ -32,9 +32,9 @@ PAYMENT_STATUS = {
     SagaState.FAILED: PaymentStatus.PAYMENT_FAILED,
     SagaState.PARTIALLY_COMPENSATED: PaymentStatus.CHECKING,
 }
-# The payment that a booking names has the money in one of these, or may: no other one takes any.
+# In these statuses the booking's payment has charged the customer, or may have, so no other payment may charge.
 TAKEN = (PaymentStatus.PENDING, PaymentStatus.PAID, PaymentStatus.CHECKING)
-# What a saga's input may tell of a booking; a payment's input has fewer of them.
+# The fields of a booking that a saga's input has. A payment's input has only some of them.
 FIELDS = (
     "customer_name",
     "customer_email",
@@ -49,7 +49,7 @@ FIELDS = (
 
 
 def update_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
-    """Bring the sale's booking to what its create_booking saga says; make it if the front end has not."""
+    """Update the sale's booking from its create_booking saga. Creates the booking for a saga started elsewhere."""
     booking = _get_or_create(execution)
     confirmed = booking.status == BookingStatus.CONFIRMED and booking.booking_saga_id != execution.saga_id
     if confirmed or is_another_clients(booking, execution):
@@ -62,45 +62,45 @@ def update_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
 
 
 def update_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
-    """Bring the sale's payment to what its collect_payment saga says; make the booking if nobody has."""
+    """Update the sale's payment from its collect_payment saga. Creates the booking for a saga started elsewhere."""
     booking = _get_or_create(execution)
     if _is_anothers_to_pay(booking, execution.saga_id) or is_another_clients(booking, execution):
         return
     if _has_paid(booking, execution.saga_id) and new is not SagaState.COMPENSATING:
-        return  # nor does a new run of it make anybody forget a charge that a person has let stay
+        return  # an operator decided to keep this charge; a new run does not change that
     booking.payment_saga_id = execution.saga_id
     booking.payment_status = _payment_status(execution, new)
     booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
 
 
 def why_not_charge(saga_id: str) -> str:
-    """Why this payment may take no money, a clause; "" when it may, and then no other one of the sale may.
+    """Return why this payment may not charge, as a clause, or "" and reserve the sale for it.
 
-    A sale is paid once: its booking says by which payment, and is made for that where nobody has.
+    A sale is paid once: its booking names the payment that may charge. The booking is created if there is none.
     """
     execution = SagaExecution.objects.get(saga_id=saga_id)
     with transaction.atomic():
         booking = _get_or_create(execution)
         if is_another_clients(booking, execution):
-            return "somebody else has booked it"
+            return "another client has booked it"
         if _is_anothers_to_pay(booking, saga_id):
-            return "another payment has been taken for it, or may have been"
+            return "another payment has charged it, or may have"
         if _has_paid(booking, saga_id):
-            return "it has taken the money in an earlier run, and that was not given back"
+            return "an earlier run has charged it, and that was not refunded"
         if _is_not_booked(booking):
-            return "it is not booked any more"
+            return "its booking failed or was cancelled"
         booking.payment_saga_id, booking.payment_status = saga_id, PaymentStatus.PENDING
         booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
     return ""
 
 
 def is_another_clients(booking: Booking, execution: Any) -> bool:
-    """Whether a client has started the saga that has not booked; what no client has started is ours."""
+    """Whether the saga was started by a client other than the booking's. Sagas without a client are ours."""
     return execution.owner_id not in (None, booking.owner_id)
 
 
 def _get_or_create(execution: Any) -> Booking:
-    """The sale's booking, locked: two sagas of one sale may end at the same time."""
+    """Return the sale's booking, locked: two sagas of a sale may end at the same time."""
     bookings = Booking.objects.select_for_update()
     defaults = {**fields_from(execution), "owner_id": execution.owner_id}
     booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=defaults)
@@ -116,13 +116,13 @@ def _has_paid(booking: Booking, saga_id: str) -> bool:
 
 
 def _is_not_booked(booking: Booking) -> bool:
-    """Whether the booking was not made, or is being taken back or was."""
+    """Whether the booking failed or is being compensated."""
     sagas = SagaExecution.objects.with_id(booking.booking_saga_id)
     return sagas.in_state(SagaState.COMPENSATING, SagaState.FAILED).exists()
 
 
 def fields_from(execution: Any) -> dict[str, Any]:
-    """The fields of a booking that the saga's input knows."""
+    """Return the fields of a booking that the saga's input has."""
     return {field: execution.input[field] for field in FIELDS if execution.input.get(field) is not None}
 
 
@@ -131,7 +131,7 @@ def _booking_status(execution: Any, new: SagaState) -> BookingStatus:
 
 
 def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
-    """What has become of the money; a person may have said so by hand."""
+    """Return the payment status. An operator may have resolved the charge by hand."""
     if new is not SagaState.FAILED:
         return PAYMENT_STATUS[new]
     charge = _charge_of(execution)
@@ -144,10 +144,10 @@ def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
 
 
 def _charge_of(execution: SagaExecution) -> StepStatus:
-    """How the step that charges the customer stands."""
+    """Return the status of the step that charges the customer."""
     return describe_step(view_of(execution), "process_payment").status
 
 
 def _was_requested(execution: Any, new: SagaState) -> bool:
-    """Whether a person, and no step, was the reason why all was undone."""
+    """Whether the execution was compensated on request and not because of a failed step."""
     return new is SagaState.FAILED and not execution.failed_step

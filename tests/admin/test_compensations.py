@@ -154,7 +154,9 @@ def test_an_undo_that_has_not_worked_yet_is_tried_again_and_the_others_wait_for_
     again = execution.step_executions.last().retry_at
 
     mail, invoice = cards(shown(support))
-    assert mail.startswith(f"Will do: A cancellation will be sent to [customer_email]. Retrying Next try: {moment(again)} ")
+    assert mail.startswith(
+        f"Will do: A cancellation will be sent to [customer_email]. Retrying Next try: {moment(again)} "
+    )
     assert invoice.startswith(f"{CANCEL_INVOICE} Waiting Waiting for its turn. You need not do anything. Customer name")
     assert "Attempts 0 " in invoice
 

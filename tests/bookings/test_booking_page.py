@@ -312,7 +312,7 @@ def test_only_a_test_card_is_charged(client, confirmed, method, sentence):
 def test_cancelling_is_asked_for_before_it_is_done(client, confirmed, saga_clock):
     asked = words(page(client, confirmed, "cancel"))
     assert "Cancel this booking?" in asked
-    assert "If you have paid, R$ 420.00 goes back to your card." in asked
+    assert "If you have paid, R$ 420.00 will be refunded to your card." in asked
     assert not SagaEvent.objects.exists()
 
     told = words(send(client, confirmed, "cancel", reason="I am ill"))
@@ -383,13 +383,16 @@ def test_a_refund_that_failed_for_good_is_told_with_who_sees_to_it(client, stuck
         "A person is looking into it. "
         "We are checking your payment of R$ 420.00 for City tour. Please do not pay again."
     ) in told
-    assert "Charge Not undone" in told
+    assert "Charge Could not be undone" in told
 
 
 @pytest.mark.parametrize(
     ("word", "headline"),
     [
-        ("done", "You have been charged The money was charged and stays with us. If you do not know why, please write"),
+        (
+            "done",
+            "You have been charged Your card was charged and was not refunded. If you do not know why, please write",
+        ),
         ("undone", "You have been refunded"),
         ("not_done", "Nothing was charged"),
     ],
@@ -414,8 +417,8 @@ def test_a_charge_that_a_person_has_let_stay_is_not_told_as_a_payment_that_did_n
 
     shown = page(client, confirmed)
 
-    assert "You have been charged The money was charged and stays with us." in words(shown)
-    assert "did not go through" not in words(shown)
+    assert "You have been charged Your card was charged and was not refunded." in words(shown)
+    assert "Payment failed" not in words(shown)
     assert "To cancel this booking, please write to us." in words(shown)
     assert 'id="cancel"' not in shown.content.decode()
     assert 'id="pay"' not in shown.content.decode()
@@ -432,8 +435,7 @@ def test_how_it_stands_is_told_also_when_its_sagas_are_not_kept_any_more(client,
     assert "Paid, thank you" in told
     assert "To cancel this booking, please write to us." in told
     assert (
-        "This booking cannot be cancelled here any more. "
-        "Please write to us, and a person will see to it and to your money."
+        "This booking can no longer be cancelled here. Please write to us: we will cancel it and refund you."
     ) in words(send(client, confirmed, "cancel"))
 
 

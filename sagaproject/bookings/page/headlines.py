@@ -14,7 +14,7 @@ class PageState(StrEnum):
 
     PROCESSING = "processing"
     CONFIRMED = "confirmed"
-    NOT_BOOKED = "not_booked"
+    FAILED = "failed"
     CHECKING = "checking"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
@@ -23,7 +23,7 @@ class PageState(StrEnum):
 BOOKING_HEADLINES = {
     PageState.PROCESSING: _("We are making your booking"),
     PageState.CONFIRMED: _("Your booking is confirmed"),
-    PageState.NOT_BOOKED: _("We could not make your booking"),
+    PageState.FAILED: _("We could not make your booking"),
     PageState.CHECKING: _("We are checking your booking"),
     PageState.CANCELLING: _("We are cancelling your booking"),
     PageState.CANCELLED: _("Your booking is cancelled"),
@@ -31,7 +31,7 @@ BOOKING_HEADLINES = {
 PAYMENT_HEADLINES = {
     PageState.PROCESSING: _("We are processing your payment"),
     PageState.CONFIRMED: _("Paid, thank you"),
-    PageState.NOT_BOOKED: _("Payment failed"),
+    PageState.FAILED: _("Payment failed"),
     PageState.CHECKING: _("We are checking your payment"),
     PageState.CANCELLING: _("We are cancelling your payment"),
     PageState.CANCELLED: _("Nothing was charged"),
@@ -44,14 +44,14 @@ CHECKING_REFUND = _("We are looking into your refund")
 BOOKING_STATES = {
     BookingStatus.PENDING: PageState.PROCESSING,
     BookingStatus.CONFIRMED: PageState.CONFIRMED,
-    BookingStatus.NOT_BOOKED: PageState.NOT_BOOKED,
+    BookingStatus.NOT_BOOKED: PageState.FAILED,
     BookingStatus.CHECKING: PageState.CHECKING,
     BookingStatus.CANCELLED: PageState.CANCELLED,
 }
 PAYMENT_STATES = {
     PaymentStatus.PENDING: PageState.PROCESSING,
     PaymentStatus.PAID: PageState.CONFIRMED,
-    PaymentStatus.PAYMENT_FAILED: PageState.NOT_BOOKED,
+    PaymentStatus.PAYMENT_FAILED: PageState.FAILED,
     PaymentStatus.CHECKING: PageState.CHECKING,
     PaymentStatus.REFUNDED: PageState.CANCELLED,
     PaymentStatus.CANCELLED: PageState.CANCELLED,

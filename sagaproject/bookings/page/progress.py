@@ -1,4 +1,4 @@
-"""What the page tells of a booking and of its payment, in the customer's words."""
+"""What the page shows of a booking and its payment."""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ from sagas.presentation.step_status import StepStatus
 
 NOTHING_DONE = (StepStatus.WAITING, StepStatus.REFUSED)
 ACTIVE = frozenset({PageState.PROCESSING, PageState.CONFIRMED})
-INACTIVE = frozenset({PageState.NOT_BOOKED, PageState.CANCELLED})
-ASKED_FOR = {SagaState.COMPENSATING: PageState.CANCELLING, SagaState.FAILED: PageState.CANCELLED}
+INACTIVE = frozenset({PageState.FAILED, PageState.CANCELLED})
+ON_REQUEST = {SagaState.COMPENSATING: PageState.CANCELLING, SagaState.FAILED: PageState.CANCELLED}
 
 
 @dataclass(frozen=True)
 class Line:
-    """A step in the list: which icon, which word, which sentence."""
+    """A step in the list: its icon, its status label and its sentence."""
 
     status: str
     word: str
@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True)
 class SagaProgress:
-    """One of the two sagas as the customer is told of it; `not_undone` are the steps that a person has to see to."""
+    """One of the two sagas as the page shows it. `not_compensated` are the steps that need staff."""
 
     state: PageState
     headline: str
@@ -50,7 +50,7 @@ class SagaProgress:
 
 
 class Progress:
-    """How a booking stands at one moment; what the page and its updates are made of."""
+    """A booking at one moment: the content of the page and of its updates."""
 
     def __init__(self, booking: Booking) -> None:
         self.token = booking.token
@@ -59,24 +59,24 @@ class Progress:
             execution.saga_id: execution for execution in SagaExecution.objects.filter(saga_id__in=filter(None, ids))
         }
         self._booking_saga, self._payment_saga = (found.get(saga_id) for saga_id in ids)
-        # Read after the executions, which are written first: it is never older than what they say.
+        # Read after the executions, which are written in the same transactions, so it is never older than they are.
         self.sale = Booking.objects.get(pk=booking.pk)
 
     @property
     def etag(self) -> str:
-        """Another one for each thing that could be told otherwise."""
+        """A tag that changes whenever the page would."""
         seen: list[Any] = [get_language(), self.sale.status, self.sale.payment_status]
         seen += [(saga.saga_id, saga.version, saga.pending_request, saga.held, saga.leased) for saga in self._sagas]
         return f'"{hashlib.sha256(repr(seen).encode()).hexdigest()[:32]}"'
 
     @property
     def running(self) -> bool:
-        """Whether there will be something new to tell."""
+        """Whether the page can still change."""
         return any(saga.state not in TERMINAL for saga in self._sagas)
 
     @cached_property
     def booking(self) -> SagaProgress | None:
-        """How the booking stands; None for one that a payment alone has made."""
+        """The booking, or None if only a payment created it."""
         if self._booking_saga:
             return _saga_progress(self._booking_saga, headlines.BOOKING_HEADLINES)
         state = headlines.BOOKING_STATES[BookingStatus(self.sale.status)]
@@ -84,7 +84,7 @@ class Progress:
 
     @cached_property
     def payment(self) -> SagaProgress | None:
-        """How the last attempt to pay stands, and its money above all; None before the first."""
+        """The last payment, or None before the first. Its money decides the headline."""
         state = headlines.PAYMENT_STATES[PaymentStatus(self.sale.payment_status)]
         shown = SagaProgress(state, str(headlines.PAYMENT_HEADLINES[state])) if self.sale.payment_saga_id else None
         if self._payment_saga:
@@ -100,14 +100,14 @@ class Progress:
 
     @property
     def may_pay(self) -> bool:
-        """Whether to offer it; whether it is possible is decided when it is tried."""
-        paying = self._payment_saga and self._payment_saga.state in WHY_NOT_PAY
+        """Whether to offer the payment. The payment itself checks again."""
+        in_progress = self._payment_saga and self._payment_saga.state in WHY_NOT_PAY
         paid = self.sale.payment_status == PaymentStatus.PAID
-        return self.sale.status == BookingStatus.CONFIRMED and not paying and not paid
+        return self.sale.status == BookingStatus.CONFIRMED and not in_progress and not paid
 
     @property
     def may_cancel(self) -> bool:
-        """Whether to offer it: also where the booking is gone already, and the money is not back."""
+        """Whether to offer the cancellation, also for a failed booking that was not refunded."""
         if self.booking is None or self.must_write_to_us:
             return False
         paid = self.payment is not None and self.payment.state is PageState.CONFIRMED
@@ -115,22 +115,22 @@ class Progress:
 
     @property
     def must_write_to_us(self) -> bool:
-        """Whether only a person can cancel it."""
-        stands = self.booking is not None and self.booking.state in ACTIVE
-        return stands and needs_staff(self.sale, self._booking_saga, self._payments)
+        """Whether only staff can cancel it."""
+        active = self.booking is not None and self.booking.state in ACTIVE
+        return active and needs_staff(self.sale, self._booking_saga, self._payments)
 
     @property
     def _charge_kept(self) -> bool:
-        """Whether the payment failed and a person has let its charge stay."""
+        """Whether the payment failed and an operator decided to keep its charge."""
         failed = self._payment_saga is not None and self._payment_saga.state is SagaState.FAILED
         return failed and self.sale.payment_status == PaymentStatus.PAID
 
     @property
     def announcement(self) -> str:
-        """What a screen reader says of the latest news: the step that is being made, else how all stands."""
+        """The text for screen readers: the running step, else the headlines."""
         shown = [part for part in (self.payment, self.booking) if part]
-        doing = [line.sentence for part in shown for line in part.lines if line.status == StepStatus.RUNNING]
-        return doing[0] if doing else " ".join(f"{part.headline}. {part.reason}".strip() for part in shown)
+        running = [line.sentence for part in shown for line in part.lines if line.status == StepStatus.RUNNING]
+        return running[0] if running else " ".join(f"{part.headline}. {part.reason}".strip() for part in shown)
 
     @property
     def _sagas(self) -> list[SagaExecution]:
@@ -144,20 +144,20 @@ class Progress:
 def _saga_progress(execution: SagaExecution, texts: Mapping[PageState, Any]) -> SagaProgress:
     view, state = view_of(execution), _page_state(execution)
     redactor = redactor_for(execution, view.saga, personal=True)
-    asked = state in (PageState.CANCELLING, PageState.CANCELLED)
+    requested = state in (PageState.CANCELLING, PageState.CANCELLED)
     steps = step_texts(view, redactor)
     return SagaProgress(
         state=state,
         headline=str(texts[state]),
-        sentence="" if asked else message(execution, view.saga, redactor, history=view.history),
-        reason=_why_declined(execution) if state is PageState.NOT_BOOKED else "",
+        sentence="" if requested else message(execution, view.saga, redactor, history=view.history),
+        reason=_why_declined(execution) if state is PageState.FAILED else "",
         lines=tuple(_line(step, view.saga) for step in _relevant_steps(steps, execution)),
         not_compensated=tuple(step.name for step in steps if step.status is StepStatus.NOT_COMPENSATED),
     )
 
 
 def _relevant_steps(steps: list[StepText], execution: SagaExecution) -> list[StepText]:
-    """To the customer: not those that were never begun, nor a message to no telephone."""
+    """Return the steps that matter to the customer: those that began, without messages to no telephone."""
     if not execution.input.get("customer_phone"):
         steps = [step for step in steps if step.name != "send_whatsapp"]
     if execution.state not in TERMINAL:
@@ -176,16 +176,16 @@ def _page_state(execution: SagaExecution) -> PageState:
     if not execution.held and not execution.failed_step:
         if execution.pending_request == Operation.CANCEL:
             return PageState.CANCELLING
-        if execution.state in ASKED_FOR:
-            return ASKED_FOR[execution.state]
+        if execution.state in ON_REQUEST:
+            return ON_REQUEST[execution.state]
     return PageState(customer_state(execution))
 
 
 def _why_declined(execution: SagaExecution) -> str:
-    """The gateway's reason in the customer's language, "" if it is none of a card's."""
-    blocked_reasons = execution.step_executions.filter(
+    """Return the reason of a declined card, translated, or ""."""
+    refused = execution.step_executions.filter(
         step="process_payment", direction=Direction.ACTION, ending=Ending.REFUSED
     )
-    last = blocked_reasons.last()
+    last = refused.last()
     code = headlines.CODE.search(last.error_message) if last else None
     return str(headlines.DECLINES.get(code[1], "")) if code else ""
