@@ -1,4 +1,4 @@
-"""How an attempt that has end goes into the books: what it costs of its budget, and when the next may start."""
+"""Decide what follows from the end of an attempt: its outcome, whether it is retried, and when."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHORTEST_DEFERRAL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """How an attempt goes into the books, and when the next of its kind may start."""
+    """The outcome to write, why no retry follows (or NONE), and when the next attempt of its kind may start."""
 
     outcome: Outcome
     ending: Ending = Ending.NONE
@@ -33,9 +33,9 @@ def decide(
     luck: float,
     patience: float,
 ) -> RetryDecision:
-    """What an attempt that end so means for the budget of its step.
+    """Decide about an attempt that ended so.
 
-    `luck` (0 to 1) spreads the delay, `patience` is COMPENSATION_PATIENCE in seconds.
+    `luck` (0 to 1) spreads the delay; `patience` is COMPENSATION_PATIENCE, in seconds.
     """
     facts = facts_of(history)[attempt.step.name]
     if end.outcome is Outcome.SUCCEEDED:
@@ -63,7 +63,7 @@ def _decide_verify(
 
 
 def _decide_ruled_out(facts: StepFacts, attempt: Attempt, now: dt.datetime) -> RetryDecision:
-    """It did not happen; said too early, while its request may be on its way, that is worth nothing."""
+    """Believe that it did not happen only once its request cannot arrive any more; until then ask again."""
     settled = settled_at(attempt.step, facts.last_in_doubt) if facts.last_in_doubt else now
     if now < settled:
         return RetryDecision(Outcome.UNCERTAIN, retry_at=settled)

@@ -40,7 +40,7 @@ class Facts:
     done: bool = False
     in_doubt: bool = False
     never_again: bool = False
-    undone: bool = False
+    compensated: bool = False
     refused: bool = False
     resolved: bool = False
     over: bool = False
@@ -67,9 +67,9 @@ class Facts:
         self.pending_since.clear()
 
     @property
-    def stands(self) -> bool:
+    def to_compensate(self) -> bool:
         """It took effect, or may have, and was not undone."""
-        return (self.done or self.in_doubt) and not self.undone
+        return (self.done or self.in_doubt) and not self.compensated
 
 
 class Cancelled(Exception):
@@ -101,8 +101,8 @@ class Reference:
 
     @property
     def remaining(self) -> list[StepPlan]:
-        """Steps whose effect stands and could be undone, last first."""
-        return [s for s in reversed(self.plan.steps) if s.undoable and self.facts[s.name].stands]
+        """Steps to compensate that have a compensation, last first."""
+        return [s for s in reversed(self.plan.steps) if s.undoable and self.facts[s.name].to_compensate]
 
     def possible_acts(self) -> list[tuple[str, str]]:
         """What a person can do now that it has stopped: (act, step)."""
@@ -288,7 +288,7 @@ class Reference:
         for step in self.remaining:
             self.undo(step, self.facts[step.name])
         while deferred := [s for s in self.remaining if not self.facts[s.name].given_up]:
-            self.wait_aside(deferred)
+            self.wait_for_deferred(deferred)
         if self.remaining:
             self.state, self.attention = "partially_compensated", True
             return
@@ -298,7 +298,7 @@ class Reference:
 
     def undo(self, step: StepPlan, facts: Facts) -> None:
         """Attempts, until it is undone, given up or set aside."""
-        while facts.stands and not facts.given_up and facts.deferred_since is None:
+        while facts.to_compensate and not facts.given_up and facts.deferred_since is None:
             self.try_undo(step, facts)
 
     def try_undo(self, step: StepPlan, facts: Facts) -> None:
@@ -330,7 +330,7 @@ class Reference:
         wait = max(step.max_delay, 1.0, step.after if self.gives_after(step, kind) else 0)
         facts.next_at[UNDO] = 0.0 if facts.given_up else min(self.now + wait, facts.deferred_since + self.patience)
 
-    def wait_aside(self, deferred: list[StepPlan]) -> None:
+    def wait_for_deferred(self, deferred: list[StepPlan]) -> None:
         """The one whose turn comes first; after an hour somebody should look."""
         step = min(deferred, key=lambda s: self.facts[s.name].next_at[UNDO])
         due = self.facts[step.name].next_at[UNDO]
