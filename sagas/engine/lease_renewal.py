@@ -1,7 +1,6 @@
-"""Two threads a process: one renews the leases of what runs here, the other watches the deadlines of its attempts.
+"""Two threads in each process: the heartbeat renews leases, the watchdog enforces deadlines.
 
-They are two, and what is stuck is recorded in a third, because whoever waits for a database must not keep the
-others from their work.
+A stuck attempt is written in a third thread: waiting for the database must not delay renewals or deadlines.
 """
 
 from __future__ import annotations
@@ -28,63 +27,63 @@ PAUSE_AFTER_ERROR = 1.0
 
 
 class Leased(Protocol):
-    """What the heartbeat needs to know of an execution in hand; `renewed` is when its renewal was sent."""
+    """What the heartbeat needs of a leased execution; `renewed` is when its last renewal was sent."""
 
     renewed: float
 
     @property
     def fence(self) -> tuple[int, int]:
-        """The row's id and the version it is held at."""
+        """The row's id and the version at which it is held."""
 
 
 class Watch(Generic[T]):
-    """A set of things that a thread of its own looks at again and again; it rests while there are none."""
+    """A set of items that its own thread checks every TICK; the thread sleeps while the set is empty."""
 
-    def __init__(self, name: str, look: Callable[[list[T]], None]) -> None:
-        self._name, self._look = name, look
+    def __init__(self, name: str, check: Callable[[list[T]], None]) -> None:
+        self._name, self._check = name, check
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: the state of a forked child, in which no thread has survived."""
-        self._things: set[T] = set()
+        """Empty the set, as in a forked child, in which the thread does not exist."""
+        self._items: set[T] = set()
         self._lock = threading.Lock()
         self._busy = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, thing: T) -> None:
-        """Look at this from now on."""
+    def add(self, item: T) -> None:
+        """Check this item from now on."""
         with self._lock:
-            # The thread first: where the system has no more, nobody is to take the thing up later.
+            # The thread first: if the system cannot start one, the item must not stay in the set.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-            self._things.add(thing)
+            self._items.add(item)
         if not self._busy.is_set():
             self._busy.set()
 
-    def discard(self, thing: T) -> None:
-        """Look at it no more."""
+    def discard(self, item: T) -> None:
+        """Stop checking this item."""
         with self._lock:
-            self._things.discard(thing)
+            self._items.discard(item)
 
     def _run(self) -> None:
         while True:
             self._busy.wait()
             with self._lock:
-                things = list(self._things)
-                if not things:
+                items = list(self._items)
+                if not items:
                     self._busy.clear()
-            if things:
-                self._look_safely(things)
+            if items:
+                self._check_safely(items)
             else:
                 connections.close_all()
-            # Also when there is nothing: most steps are over at once, and each would wake this thread for nothing.
+            # Also while the set is empty: most steps end at once, and each would wake this thread in vain.
             time.sleep(TICK)
 
-    def _look_safely(self, things: list[T]) -> None:
-        """The thread outlives whatever goes wrong in it: nobody else would renew or ring."""
+    def _check_safely(self, items: list[T]) -> None:
+        """Check, and survive any error: no other thread renews leases or enforces deadlines."""
         try:
-            self._look(things)
+            self._check(items)
         except Exception as error:  # noqa: BLE001  (see above)
             log(logging.ERROR, "watch.failed", watch=self._name, error_type=type(error).__name__)
             connections.close_all()
@@ -93,7 +92,7 @@ class Watch(Generic[T]):
 
 def _renew(leases: list[Leased]) -> None:
     now, beat = time.monotonic(), get_settings().beat
-    # By the version too: who has lost a row may still be here, beside who has it now.
+    # By the version too: this process may still hold an execution whose lease it lost and claimed again.
     by_fence = {lease.fence: lease for lease in leases if now >= lease.renewed + beat}
     if not by_fence:
         return
@@ -102,11 +101,11 @@ def _renew(leases: list[Leased]) -> None:
         by_fence[fence].renewed = sent
 
 
-def _ring(deadlines: list[Deadline]) -> None:
+def _enforce(deadlines: list[Deadline]) -> None:
     now = time.monotonic()
     for deadline in deadlines:
         if now >= deadline.ends:
-            deadline.ring()
+            deadline.expire()
         if now >= deadline.stuck_at and not deadline.given_up:
             threading.Thread(target=_give_up, args=[deadline], name="sagas-stuck", daemon=True).start()
 
@@ -114,13 +113,13 @@ def _ring(deadlines: list[Deadline]) -> None:
 def _give_up(deadline: Deadline) -> None:
     try:
         deadline.give_up()
-    except Exception as error:  # noqa: BLE001  (the lease runs out, and the next owner puts the attempt down)
+    except Exception as error:  # noqa: BLE001  (the lease runs out, and its next owner writes the attempt)
         log(logging.ERROR, "attempt.not_recorded", error_type=type(error).__name__)
     finally:
         connections.close_all()
 
 
 HEARTBEAT: Watch[Leased] = Watch("sagas-heartbeat", _renew)
-WATCHDOG: Watch[Deadline] = Watch("sagas-watchdog", _ring)
+WATCHDOG: Watch[Deadline] = Watch("sagas-watchdog", _enforce)
 os.register_at_fork(after_in_child=HEARTBEAT.reset)
 os.register_at_fork(after_in_child=WATCHDOG.reset)

@@ -13,26 +13,6 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
-# SQL for the current time, a time some seconds ahead, the rank of a due row, and how a claim skips locked rows.
-POSTGRESQL = {
-    "now": "(statement_timestamp(){ahead})",
-    "after": "(statement_timestamp(){ahead} + make_interval(secs => %s))",
-    "rank": "(statement_timestamp(){ahead} + make_interval(secs => %s - priority * %s))",
-    "skip": "FOR UPDATE SKIP LOCKED",
-    "ahead": " + make_interval(secs => {seconds})",
-}
-# In the format of Django (microseconds unless they are 0), because SQLite compares times as text.
-SQLITE = {
-    "now": "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}) || '000', '.000000', '')",
-    "after": "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}, %s || ' seconds') || '000', '.000000', '')",
-    "rank": (
-        "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}, (%s - priority * %s) || ' seconds') || '000',"
-        " '.000000', '')"
-    ),
-    "skip": "",
-    "ahead": ", '+{seconds} seconds'",
-}
-
 
 class Clock:
     """The clock. `ahead` is how many seconds it is ahead of real time; with `jumps`, waiting only turns it forward."""
@@ -60,12 +40,6 @@ class Clock:
             self.ahead += seconds
         else:
             time.sleep(min(seconds, look_every))
-
-    def sql(self, vendor: str) -> dict[str, str]:
-        """Return the SQL of these times, with parameter placeholders."""
-        templates = POSTGRESQL if vendor == "postgresql" else SQLITE
-        ahead = templates["ahead"].format(seconds=f"{self.ahead:.3f}") if self.ahead else ""
-        return {name: template.replace("{ahead}", ahead) for name, template in templates.items()}
 
 
 CLOCK = Clock()

@@ -1,4 +1,4 @@
-"""Our connection to the database of the executions: whose transaction is open, what is repeated when it breaks."""
+"""The connection to the executions' database: open transactions, and writes that are repeated when it breaks."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _TURN = threading.Lock()
 
 
 def alias() -> str:
-    """The database of the executions."""
+    """Return the alias of the executions' database."""
     return router.db_for_write(SagaExecution)
 
 
 def connection() -> BaseDatabaseWrapper:
-    """This thread's connection to the database of the executions."""
+    """Return this thread's connection to the executions' database."""
     return connections[alias()]
 
 
 def in_transaction() -> bool:
-    """Whether a transaction is open that is not a test's own."""
+    """Return whether a transaction is open, apart from a test's own."""
     here = connection()
     if here.in_atomic_block:
         return not _opened_by_a_test(here)
@@ -46,13 +46,13 @@ def in_transaction() -> bool:
 
 
 def in_tests_transaction() -> bool:
-    """Whether a test's transaction is open: no other connection sees what we write."""
+    """Return whether a test's transaction is open, in which no other connection sees what we write."""
     here = connection()
     return here.in_atomic_block and _opened_by_a_test(here)
 
 
 def once_committed(function: Callable[[], None]) -> None:
-    """Call it now or, inside a transaction, after its commit."""
+    """Call the function now or, inside a transaction, after its commit."""
     if in_transaction():
         transaction.on_commit(function, using=alias())
     else:
@@ -61,17 +61,17 @@ def once_committed(function: Callable[[], None]) -> None:
 
 @contextmanager
 def one_commit() -> Iterator[None]:
-    """Everything inside commits together or not at all."""
+    """Commit everything inside together, or nothing."""
     with transaction.atomic(using=alias()):
         yield
 
 
 @contextmanager
 def in_turn(here: BaseDatabaseWrapper) -> Iterator[None]:
-    """Let the threads of this process write to SQLite one after the other.
+    """Let the threads of this process write to SQLite one after another.
 
-    SQLite has one writer at a time, and whoever finds it busy sleeps and tries again; a lock of our own wakes the
-    next one at once. It only saves time: who cannot have it soon goes on without, and leaves it to SQLite.
+    SQLite allows one writer, and a second one sleeps and tries again; our lock wakes the next thread at once. It only
+    saves time: a thread that does not get it within LONGEST_TURN goes on without it.
     """
     lock, ours = _TURN, False
     if here.vendor == "sqlite" and not here.in_atomic_block:
@@ -84,10 +84,10 @@ def in_turn(here: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def persist(write: Callable[[], T], find: Callable[[], T | None] | None = None) -> T:
-    """Do it; where the connection breaks, again on a new one, for as long as a lease lasts at most.
+    """Write; if the connection breaks, write again on a new one, for at most the length of a lease.
 
-    `find` looks for the answer that got lost with the connection (promise 10); it is asked when the write,
-    repeated, finds nothing to do.
+    `find` looks for the answer that was lost with the connection (promise 10), if the repeated write finds nothing to
+    do.
     """
     give_up, pause, broke = time.monotonic() + get_settings().LEASE, 0.02, False
     while True:
@@ -108,26 +108,26 @@ def persist(write: Callable[[], T], find: Callable[[], T | None] | None = None) 
 
 
 def inside_blocks() -> frozenset[str]:
-    """The databases on which this thread is inside an atomic block."""
+    """Return the databases on which this thread is inside an atomic block."""
     return frozenset(here.alias for here in connections.all(initialized_only=True) if here.in_atomic_block)
 
 
 def drop_interrupted_connections(inside: frozenset[str]) -> None:
-    """A call that was cut off may have left a connection in the middle of a query, or of a block; use new ones.
+    """Close the connections that an interrupted call may have left in the middle of a query or a block.
 
-    `inside` are the databases on which a block was open before the call: who opened it still needs its connection.
+    `inside` are the databases on which a block was open before the call: its opener still needs the connection.
     """
     for here in connections.all(initialized_only=True):
         if here.alias not in inside:
             here.close()
             if here.in_atomic_block:
-                del connections[here.alias]  # in its block it would not open again
+                del connections[here.alias]  # Inside its block it would not open again.
 
 
 def drop_open_transaction() -> bool:
-    """Whether a step left a transaction open on our connection; what it holds is rolled back.
+    """Roll back a transaction that a step left open on our connection; return whether there was one.
 
-    Our next checkpoint would otherwise be part of it, and be gone with it.
+    Otherwise our next checkpoint would be part of it, and be lost with it.
     """
     here = connection()
     if here.connection is None or not (here.in_atomic_block or not here.get_autocommit() or _transaction_status(here)):
@@ -138,31 +138,31 @@ def drop_open_transaction() -> bool:
 
 
 def _transaction_status(here: BaseDatabaseWrapper) -> bool:
-    """Whether the database itself says that a transaction is open, also one that Django does not know of."""
+    """Return whether the database has an open transaction, also one that Django does not know."""
     if here.vendor == "sqlite":
         return bool(here.connection.in_transaction)
     return here.connection.pgconn.transaction_status in OPEN_TRANSACTION
 
 
 def _worth_repeating(error: Exception) -> bool:
-    """Whether the connection, or a lock, was what failed, and not the statement."""
+    """Return whether the connection or a lock failed, rather than the statement."""
     here = connection()
     if here.in_atomic_block:
         return False
     if here.vendor == "sqlite":
         return "locked" in str(error)
-    # What the connection looks like now tells nothing: Django connects anew on its way out of a transaction.
+    # The connection's state now says nothing: Django connects again on its way out of a transaction.
     code = getattr(error.__cause__, "sqlstate", None)
     return code is None or code in LOCK_ERRORS or code.startswith(("08", "57P"))
 
 
 def _opened_by_a_test(here: BaseDatabaseWrapper) -> bool:
-    """Django's own rule for atomic(durable=True): the innermost block is the test's."""
+    """Return whether the innermost block is a test's: Django's own rule for atomic(durable=True)."""
     return bool(getattr(here.atomic_blocks[-1], "_from_testcase", False))
 
 
 def _forget_turns() -> None:
-    """In a forked child nobody is left to give a turn back."""
+    """Make a new lock in a forked child, where no thread would release the old one."""
     global _TURN
     _TURN = threading.Lock()
 

@@ -49,7 +49,7 @@ def test_a_payment_succeeds_wherever_its_process_dies():
 
 
 @pytest.mark.prove
-def test_a_booking_that_fails_at_its_last_step_is_all_undone_wherever_its_process_dies(calendar_refuses):
+def test_a_booking_that_fails_last_is_compensated_at_every_crash_point(calendar_refuses):
     trials = assert_survives_crashes(CREATE_BOOKING_SAGA, booking_input, SandboxProviders())
 
     assert len(trials) >= 28
@@ -58,7 +58,7 @@ def test_a_booking_that_fails_at_its_last_step_is_all_undone_wherever_its_proces
 
 
 @pytest.mark.prove
-def test_a_payment_whose_receipt_is_refused_is_all_undone_wherever_its_process_dies():
+def test_a_payment_with_a_refused_receipt_survives_every_crash_point():
     refused = partial(payment_input, **TO_REFUSE)
 
     trials = assert_survives_crashes(COLLECT_PAYMENT_SAGA, refused, SandboxProviders())

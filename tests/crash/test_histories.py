@@ -186,7 +186,7 @@ def test_the_checker_notices_step_runs_that_cannot_have_been(registered, stage, 
     ]
 
 
-def test_the_checker_compares_what_is_reported_as_remaining_with_what_remains(registered, stage, does):
+def test_the_checker_compares_the_reported_remaining_with_the_ledger(registered, stage, does):
     saga = registered(stage.step("a", undo=[NO]), stage.step("b"), stage.step("c", NO))
     does.execute("s1", "trip")
 

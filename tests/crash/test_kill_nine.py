@@ -79,7 +79,7 @@ def test_sagas_killed_at_each_provider_call_end_as_if_they_had_not_been():
     assert [run.deaths for run in runs] == [4] * 4
 
 
-def test_sagas_killed_by_signal_9_in_the_middle_of_a_call_end_as_if_they_had_not_been():
+def test_sagas_killed_by_signal_9_during_a_call_end_as_usual():
     for saga, _, _ in SAGAS:
         order("latency", [("email", "send")], f"{saga.name}-9", latency_ms=4_000)
 

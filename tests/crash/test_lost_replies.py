@@ -44,7 +44,7 @@ def test_a_charge_that_took_effect_and_timed_out_is_one_charge(operation):
     assert wrong == []
 
 
-def test_a_mail_that_went_out_and_timed_out_goes_out_twice_and_the_case_says_so():
+def test_a_mail_that_timed_out_goes_out_twice_and_the_history_says_so():
     order("email", "send", "timeout")
 
     execution, wrong = execute(impatient(CREATE_BOOKING_SAGA), booking_input)
@@ -68,7 +68,7 @@ def test_a_refusal_after_a_lost_reply_is_still_undone():
     assert wrong == []
 
 
-def test_a_refusal_after_a_lost_reply_is_asked_about_where_the_provider_can_be_asked():
+def test_a_refusal_after_a_lost_reply_is_verified_if_the_step_can_be():
     order("payments", "confirm", "effect_then_lose_reply")
     order("payments", "create", "latency")
     order("payments", "create", "refuse")

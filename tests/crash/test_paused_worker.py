@@ -60,7 +60,7 @@ def wrong():
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_the_success_of_a_paused_process_is_not_written_once_another_has_finished(moment):
+def test_a_late_success_of_a_paused_process_is_not_written(moment):
     with pay_and_pause_once(moment, "payments", "confirm") as paused:
         wait_until_stopped(paused)
         with forked(pay) as other:
@@ -76,7 +76,7 @@ def test_the_success_of_a_paused_process_is_not_written_once_another_has_finishe
     assert wrong() == []
 
 
-def test_the_late_call_of_a_paused_process_finds_its_key_dead_and_its_failure_is_not_written():
+def test_a_late_call_of_a_paused_process_finds_its_key_dead():
     with pay_and_pause_once("before", "payments", "confirm") as paused:
         wait_until_stopped(paused)
         get_saga_orchestrator().cancel(SAGA_ID, reason="the customer called")

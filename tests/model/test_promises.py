@@ -16,7 +16,7 @@ def _tools():
         (pytest.fail if "CI" in os.environ else pytest.skip)(missing)
 
 
-def test_every_promise_holds_in_every_state_that_three_workers_and_five_faults_lead_to(tmp_path):
+def test_every_promise_holds_for_three_workers_and_five_faults(tmp_path):
     answer = check(ENGINE, tmp_path)
 
     print(f"{answer.states} states")

@@ -105,8 +105,7 @@ def _() -> None:
 
 @mutant(
     "the undo of a charge that was not confirmed does not cancel it",
-    "tests/crash/test_paused_worker.py"
-    "::test_the_late_call_of_a_paused_process_finds_its_key_dead_and_its_failure_is_not_written",
+    "tests/crash/test_paused_worker.py::test_a_late_call_of_a_paused_process_finds_its_key_dead",
 )
 def _() -> None:
     from integrations import ledger
@@ -182,8 +181,7 @@ def _() -> None:
 
 @mutant(
     "the checkpoint before the pivot ignores that a request has come",
-    "tests/spec/test_between_steps.py"
-    "::test_whoever_asks_again_before_the_pivot_is_told_of_the_first_request_and_not_of_the_pivot",
+    "tests/spec/test_between_steps.py::test_a_second_request_before_the_pivot_is_refused_for_the_first_one",
 )
 def _() -> None:
     change_statements(GOING_ON, "NOT %(unless_requested)s OR", "TRUE OR")
@@ -199,7 +197,7 @@ def _() -> None:
 
 @mutant(
     "nobody looks for an answer that got lost",
-    "tests/spec/test_lost_answers.py::test_a_checkpoint_between_two_steps_that_got_lost_does_not_cost_the_lease",
+    "tests/spec/test_lost_answers.py::test_a_lost_answer_to_a_checkpoint_between_steps_keeps_the_lease",
     database="postgresql",
 )
 def _() -> None:

@@ -77,7 +77,7 @@ def test_a_hold_between_two_steps_keeps_the_second_from_being_called(stage, regi
     assert story(execution) == ["a action 1 succeeded", "b action 1 succeeded"]
 
 
-def test_an_owner_that_has_lost_the_row_between_two_steps_does_not_call_the_second(stage, after):
+def test_an_owner_that_lost_the_row_between_steps_calls_no_second_step(stage, after):
     """The next owner takes it for called, for it cannot know; nobody calls it twice."""
     after("a", is_taken_over)
     after("a", lambda saga_id: row(saga_id).update(action_started=True))
@@ -89,9 +89,7 @@ def test_an_owner_that_has_lost_the_row_between_two_steps_does_not_call_the_seco
     assert execution.state is SagaState.FAILED
 
 
-def test_whoever_asks_again_before_the_pivot_is_told_of_the_first_request_and_not_of_the_pivot(
-    stage, registered, orchestrator, after
-):
+def test_a_second_request_before_the_pivot_is_refused_for_the_first_one(stage, registered, orchestrator, after):
     first = stage.step("a", lambda context: cancel(context.saga_id), undo=None)
     saga, told = registered(first, stage.step("b", pivot=True)), []
     after("a", lambda saga_id: told.append(blocked_reasons(load_view(saga_id))[Operation.CANCEL]))

@@ -61,7 +61,7 @@ def test_a_request_during_the_last_step_undoes_all(stage, run):
     assert stage.told == ["a", "b", "b.undo", "a.undo"]
 
 
-def test_a_request_during_the_step_before_the_pivot_keeps_the_pivot_from_running(stage, run):
+def test_a_request_during_the_step_before_the_pivot_prevents_the_pivot(stage, run):
     execution = run(stage.step("a", cancels()), stage.step("b", pivot=True))
 
     assert execution.state is SagaState.FAILED

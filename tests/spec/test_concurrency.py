@@ -117,7 +117,7 @@ def test_fifty_threads_that_start_one_id_make_one_execution():
     assert [getattr(result, "pk", result) for result in results] == [stored.pk] * STARTERS
 
 
-def test_fifty_threads_that_start_one_id_with_two_inputs_make_one_execution_and_conflicts():
+def test_fifty_starts_of_one_id_with_two_inputs_make_one_execution():
     given = [booking_input("1"), booking_input("1") | {"amount": "421.00"}]
     starts = [partial(get_saga_orchestrator().start, "b-1", "create_booking", context=each) for each in given]
 

@@ -81,9 +81,7 @@ def row(saga_id):
 # A checkpoint that cannot be written.
 
 
-def test_a_checkpoint_that_cannot_be_written_is_the_callers_error_and_whoever_comes_next_goes_on_at_once(
-    stage, refuses, told
-):
+def test_a_checkpoint_that_fails_raises_and_lets_the_lease_run_out_at_once(stage, refuses, told):
     def action(context):
         refuses.begin("INSERT", "sagas_steprun")
         return {"by": "the first"}
@@ -105,7 +103,7 @@ def test_a_checkpoint_that_cannot_be_written_is_the_callers_error_and_whoever_co
     assert execution.context == {"by": "the next"}
 
 
-def test_a_row_that_cannot_even_be_given_back_is_told_and_free_once_its_lease_is_over(stage, refuses, told, settings):
+def test_a_row_that_cannot_be_given_back_is_due_after_its_lease(stage, refuses, told, settings):
     settings.SAGAS = {"LEASE": 1.0}
 
     def action(context):
@@ -156,9 +154,7 @@ def stay(until):
         wait_until(until)
 
 
-def test_a_stuck_attempt_that_cannot_be_recorded_is_told_and_recorded_once_it_comes_back(
-    stage, refuses, told, settings
-):
+def test_a_stuck_attempt_that_cannot_be_written_is_written_when_it_returns(stage, refuses, told, settings):
     settings.SAGAS = {"GRACE": 0.1}
 
     def stuck(context):

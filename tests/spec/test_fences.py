@@ -30,7 +30,7 @@ def taken_over(context):
 
 
 @pytest.mark.parametrize("outcome", [{"late": True}, ValueError("late"), StepFailed("late")], ids=repr)
-def test_an_owner_whose_version_is_stale_writes_neither_success_nor_failure(stage, outcome):
+def test_an_owner_with_a_stale_version_writes_no_success_and_no_failure(stage, outcome):
     def late(context):
         taken_over(context)
         row(context.saga_id).update(leased=False, due_at=None, rank_at=None, held="as the new owner left it")
@@ -98,9 +98,7 @@ def at_the_log():
     logging.getLogger("sagas").removeHandler(handler)
 
 
-def test_an_owner_that_is_paused_while_it_takes_over_does_not_put_down_whose_lease_was_lost(
-    stage, registered, orchestrator, at_the_log
-):
+def test_an_owner_paused_during_its_recovery_does_not_write_the_lost_lease(stage, registered, orchestrator, at_the_log):
     saga = registered(stage.step("a", idempotent=False))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
     lose_the_lease(saga_id)
@@ -125,9 +123,7 @@ def test_a_lost_lease_spends_no_retry(stage, registered, orchestrator):
     assert [call.attempt for call in stage.calls] == [2, 3]
 
 
-def test_the_action_of_a_step_that_is_not_idempotent_may_be_called_if_its_beginning_was_not_marked(
-    stage, registered, orchestrator
-):
+def test_a_non_idempotent_action_without_a_start_mark_may_be_called(stage, registered, orchestrator):
     saga = registered(stage.step("a", idempotent=False))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
     row(saga_id).update(state=SagaState.IN_PROGRESS)
@@ -139,9 +135,7 @@ def test_the_action_of_a_step_that_is_not_idempotent_may_be_called_if_its_beginn
     assert story(execution) == ["a action 1 succeeded"]
 
 
-def test_the_action_of_a_step_that_is_not_idempotent_is_not_called_again_once_its_beginning_was_marked(
-    stage, registered, orchestrator
-):
+def test_a_non_idempotent_action_with_a_start_mark_is_not_called_again(stage, registered, orchestrator):
     saga = registered(stage.step("a", idempotent=False))
     saga_id = orchestrator.start(new_id(), "trip").saga_id
     row(saga_id).update(state=SagaState.IN_PROGRESS, action_started=True)
@@ -203,7 +197,7 @@ def test_an_undo_that_keeps_killing_its_worker_is_held(stage, registered, orches
     assert orchestrator.resume(saga_id).state is SagaState.FAILED
 
 
-def test_a_heartbeat_or_a_request_during_a_step_does_not_cost_the_step_its_success(stage, registered, orchestrator):
+def test_a_heartbeat_or_request_during_a_step_keeps_its_success(stage, registered, orchestrator):
     def action(context):
         here = row(context.saga_id).get()
         assert storage.renew([(here.pk, here.version)], lease=60) == {(here.pk, here.version)}
@@ -287,7 +281,7 @@ class Owner:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("place", [0, 1])
-def test_the_heartbeat_renews_an_owner_beside_one_that_has_lost_the_same_row(stage, registered, orchestrator, place):
+def test_the_heartbeat_renews_the_owner_beside_a_former_owner_of_its_row(stage, registered, orchestrator, place):
     registered(stage.step("a"))
     execution = orchestrator.start(new_id(), "trip")
     claimed = storage.claim(execution.saga_id, worker="now", lease=60, priority=1)

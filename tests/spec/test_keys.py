@@ -38,7 +38,7 @@ def test_a_retry_of_a_failed_saga_is_a_new_run_with_new_keys(stage, registered, 
     assert [run.run for run in execution.step_runs.order_by("sequence")] == [1, 1, 1, 2, 2]
 
 
-def test_an_undo_whose_attempts_all_failed_gets_a_new_generation_at_each_retry(stage, registered, orchestrator):
+def test_a_compensation_that_only_failed_gets_a_new_key_at_each_retry(stage, registered, orchestrator):
     saga = registered(stage.step("a", undo=[StepFailed("no")] * 2 + [{}]), stage.step("b", StepFailed("no")))
     orchestrator.execute("gen", "trip", saga)
     orchestrator.retry_failed("gen")

@@ -80,9 +80,7 @@ def test_a_start_whose_insert_got_lost_has_started_one(stage, registered, orches
     assert stage.told == ["a"]
 
 
-def test_a_start_whose_insert_got_lost_is_no_conflict_with_the_worker_that_has_taken_it(
-    stage, registered, orchestrator, wire
-):
+def test_a_start_with_a_lost_answer_does_not_conflict_with_its_worker(stage, registered, orchestrator, wire):
     registered(stage.step("a"))
     wire.lose_answer_to(START, meanwhile=lambda: storage.claim("x", worker="another", lease=60, priority=1))
 
@@ -154,7 +152,7 @@ def test_a_checkpoint_that_got_lost_is_not_written_twice(stage, registered, orch
     assert groups() == (["in_progress succeeded"] if "on_change" in options else [])
 
 
-def test_a_checkpoint_between_two_steps_that_got_lost_does_not_cost_the_lease(stage, registered, orchestrator, wire):
+def test_a_lost_answer_to_a_checkpoint_between_steps_keeps_the_lease(stage, registered, orchestrator, wire):
     saga = registered(stage.step("a"), stage.step("b"))
     wire.lose_answer_to(CHECKPOINT)
 
@@ -183,9 +181,7 @@ def test_a_transactional_step_whose_commit_got_lost_is_done_once(stage, register
     assert not execution.events.exists()
 
 
-def test_a_transactional_step_whose_commit_got_lost_leaves_the_row_to_whoever_has_it(
-    stage, registered, orchestrator, wire
-):
+def test_a_transactional_step_with_a_lost_commit_leaves_the_row_alone(stage, registered, orchestrator, wire):
     """Its time was over with that commit, and another was quicker than our next look."""
     saga = registered(stage.step("a", enters, transactional=True), stage.step("b"))
     wire.lose_answer_to(COMMIT, meanwhile=lambda: storage.claim("x", worker="another", lease=60, priority=1))

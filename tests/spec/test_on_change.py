@@ -83,9 +83,7 @@ def test_it_is_told_of_a_cancel_and_of_a_resolution(stage, registered, orchestra
     ]
 
 
-def test_if_it_raises_the_step_is_committed_and_the_execution_held_and_release_tries_again(
-    stage, registered, orchestrator, follower
-):
+def test_if_it_raises_the_step_is_committed_and_the_execution_held(stage, registered, orchestrator, follower):
     saga = registered(stage.step("a", {"id": 1}), on_change=follower)
     follower.broken = ValueError("no such booking")
     execution = orchestrator.execute(new_id(), "trip", saga)
@@ -142,7 +140,7 @@ def test_an_error_of_the_database_in_it_is_an_error_like_any_other(stage, regist
     assert execution.steps_completed == ["a"]
 
 
-def test_an_error_of_the_database_that_it_swallows_is_an_error_all_the_same(stage, registered, orchestrator):
+def test_a_database_error_that_it_swallows_is_still_an_error(stage, registered, orchestrator):
     def swallows(execution, old, new):
         Group.objects.create(name="books")
         with contextlib.suppress(IntegrityError):

@@ -47,7 +47,7 @@ def opens(request):
     return function
 
 
-def test_a_step_that_leaves_a_transaction_open_is_in_doubt_and_its_checkpoint_is_not_part_of_it(stage, opens):
+def test_a_step_that_leaves_a_transaction_open_is_in_doubt(stage, opens):
     execution = run(stage.step("a", opens({"id": 7}), {"id": 8}), stage.step("b"))
 
     assert story(execution) == ["a action 1 uncertain", "a action 2 succeeded", "b action 1 succeeded"]
@@ -60,7 +60,7 @@ def test_a_step_that_leaves_a_transaction_open_is_in_doubt_and_its_checkpoint_is
     assert connection.get_autocommit()
 
 
-def test_a_step_that_fails_and_leaves_a_transaction_open_has_failed_as_it_says(stage, opens):
+def test_a_step_that_fails_and_leaves_a_transaction_open_has_failed(stage, opens):
     execution = run(stage.step("a"), stage.step("b", opens(StepFailed("no such account"))))
 
     assert stage.told == ["a", "b", "a.undo"]
@@ -79,7 +79,7 @@ def test_an_undo_that_leaves_a_transaction_open_is_made_again(stage, opens):
 
 @pytest.mark.untraced
 @pytest.mark.django_db(transaction=True, databases=["default", "sandbox"])
-def test_a_block_on_another_database_that_is_cut_off_at_its_end_does_not_swallow_what_is_written_later(stage):
+def test_an_interrupted_block_on_another_database_loses_no_later_write(stage):
     def wait_at_the_end(frame, event, argument):
         if frame.f_code is transaction.Atomic.__exit__.__code__:
             sys.settrace(None)

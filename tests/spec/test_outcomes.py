@@ -146,7 +146,7 @@ def test_a_refusal_may_report_what_a_person_needs_to_know(stage: Stage):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("transactional", [False, True])
-def test_a_refusal_that_reports_what_cannot_be_stored_is_a_refusal_all_the_same(stage: Stage, transactional):
+def test_a_refusal_with_an_output_that_cannot_be_stored_is_a_refusal(stage: Stage, transactional):
     execution = run(stage.step("a", StepFailed("no", output={"until": object()}), transactional=transactional))
 
     attempt = execution.step_executions.get()

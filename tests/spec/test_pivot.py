@@ -61,7 +61,7 @@ def test_a_pivot_in_doubt_that_was_done_is_resolved_and_the_saga_goes_on(stage, 
     assert stage.told == ["a", "pay", "b"]
 
 
-def test_a_pivot_in_doubt_that_was_not_done_is_resolved_and_the_saga_rolls_back(stage, orchestrator, in_doubt):
+def test_a_pivot_in_doubt_resolved_as_not_done_rolls_the_saga_back(stage, orchestrator, in_doubt):
     orchestrator.resolve_step(in_doubt, "pay", "not_done", evidence="their dashboard")
     execution = orchestrator.resume(in_doubt)
 
@@ -71,9 +71,7 @@ def test_a_pivot_in_doubt_that_was_not_done_is_resolved_and_the_saga_rolls_back(
     assert stage.told == ["a", "pay", "a.undo"]
 
 
-def test_a_pivot_in_doubt_whose_worker_died_is_not_called_again_once_resolved_as_not_done(
-    stage, registered, orchestrator
-):
+def test_a_lost_pivot_resolved_as_not_done_is_not_called_again(stage, registered, orchestrator):
     import datetime as dt
 
     from sagas.models import SagaExecution
@@ -114,7 +112,7 @@ def after(stage, registered, orchestrator):
     return execution.saga_id
 
 
-def test_a_failure_after_the_pivot_is_held_and_released_into_another_attempt(stage, orchestrator, after):
+def test_a_failure_after_the_pivot_is_held_and_retried_on_release(stage, orchestrator, after):
     orchestrator.release(after, reason="address mended")
     execution = orchestrator.resume(after)
 

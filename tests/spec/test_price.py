@@ -66,7 +66,7 @@ def of_four(action=nothing, last=nothing) -> Saga:
     return Saga("priced", [*steps, SagaStep(NAMES[3], last)])
 
 
-def test_a_saga_of_four_steps_is_an_insert_and_at_most_five_further_commits(monkeypatch):
+def test_a_saga_of_four_steps_is_an_insert_and_at_most_five_commits(monkeypatch):
     with counting(monkeypatch) as spent:
         execution = run_saga(of_four())
 
@@ -111,7 +111,7 @@ def test_a_checkpoint_after_which_the_saga_goes_on_does_not_touch_due_at():
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite updates every row in place")
-def test_a_checkpoint_after_which_the_saga_goes_on_updates_in_place_on_postgresql():
+def test_a_checkpoint_that_goes_on_updates_in_place_on_postgresql():
     sagas, continuing = 20, 3
     before = updates_in_place()
 

@@ -128,7 +128,7 @@ def test_a_pending_step_is_undone_when_the_saga_is_cancelled(stage, registered, 
     assert stage.told == ["issue", "issue.undo"]
 
 
-def test_an_attempt_in_doubt_of_a_step_that_is_not_idempotent_is_never_made_again(stage):
+def test_an_attempt_in_doubt_of_a_non_idempotent_step_is_never_repeated(stage):
     execution = run(stage.step("mail", lost(), idempotent=False, retry_count=5))
 
     assert stage.told == ["mail", "mail.undo"]

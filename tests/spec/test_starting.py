@@ -233,9 +233,7 @@ class Strict(serializers.Serializer):
 
 
 @pytest.mark.parametrize("call", ["start", "execute"])
-def test_the_same_id_and_input_is_the_same_execution_although_it_would_not_validate_today(
-    stage, registered, orchestrator, call
-):
+def test_a_repeated_start_returns_the_execution_if_its_input_is_now_bad(stage, registered, orchestrator, call):
     registered(stage.step("a"))
     orchestrator.execute("once", "trip", context={"sale": "S-100"})
     registered(stage.step("a"), schema=Strict)

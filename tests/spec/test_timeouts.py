@@ -128,7 +128,7 @@ def alarms():
 
 
 @pytest.mark.django_db
-def test_a_timer_that_is_over_before_the_step_rings_in_time_and_the_step_goes_on(stage, alarms):
+def test_a_timer_that_ends_before_the_step_fires_and_the_step_goes_on(stage, alarms):
     rung = alarms(SHORT / 4)
 
     def wait_for_it(context):
@@ -223,7 +223,7 @@ def test_a_step_that_computes_in_another_thread_is_cut_off(stage):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_step_that_swallows_its_timeout_in_another_thread_is_in_doubt_all_the_same(stage):
+def test_a_timeout_that_is_swallowed_in_another_thread_is_in_doubt(stage):
     def stubborn(context):
         try:
             while True:
@@ -240,7 +240,7 @@ def test_a_step_that_swallows_its_timeout_in_another_thread_is_in_doubt_all_the_
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.untraced
 @pytest.mark.parametrize("late", [{"late": "result"}, ValueError("late")], ids=repr)
-def test_a_step_stuck_in_another_thread_is_recorded_in_time_and_its_late_end_changes_nothing(stage, late):
+def test_a_stuck_step_is_written_in_time_and_its_late_end_changes_nothing(stage, late):
     let_go = threading.Event()
     still_there = []
 
@@ -286,7 +286,7 @@ def test_a_stuck_steps_execution_is_free_for_others_meanwhile(stage, registered,
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.untraced
-def test_a_step_that_comes_back_as_it_is_given_up_is_recorded_once_and_keeps_its_row(stage):
+def test_a_step_that_returns_as_it_is_given_up_is_written_once(stage):
     let_go, next_begun, given_up = threading.Event(), threading.Event(), threading.Event()
 
     def hold_up(frame, event, argument):

@@ -43,7 +43,7 @@ def test_a_transactional_step_that_raises_has_certainly_done_nothing(stage, erro
 
 
 @pytest.mark.django_db
-def test_a_transactional_undo_that_raises_has_done_nothing_and_is_tried_again(stage):
+def test_a_transactional_compensation_that_raises_is_tried_again(stage):
     def leave(context):
         Group.objects.all().delete()
 
@@ -120,7 +120,7 @@ def test_a_transactional_step_is_cut_off_at_a_third_of_the_lease(stage, settings
 
 
 @pytest.mark.django_db
-def test_a_step_that_swallows_an_error_of_the_database_does_not_lose_the_saga(stage):
+def test_a_swallowed_database_error_does_not_lose_the_saga(stage):
     def twice(context):
         Group.objects.create(name="books")
         try:
@@ -136,7 +136,7 @@ def test_a_step_that_swallows_an_error_of_the_database_does_not_lose_the_saga(st
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_exception_inside_the_steps_own_atomic_leaves_the_record_of_the_failure(stage):
+def test_an_exception_in_the_steps_own_atomic_keeps_the_failed_step_run(stage):
     def action(context):
         with transaction.atomic():
             Group.objects.create(name="books")
@@ -257,7 +257,7 @@ def test_a_connection_cut_during_a_step_costs_the_step_nothing(stage, options):
 
 @only_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_cut_during_a_transactional_step_rolls_it_back_and_it_is_made_again(stage):
+def test_a_transactional_step_whose_connection_is_cut_is_repeated(stage):
     def cut(context):
         Group.objects.create(name="books")
         cut_the_connection()

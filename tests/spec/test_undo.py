@@ -74,7 +74,7 @@ def test_an_undo_that_fails_for_good_leaves_the_saga_partially_compensated(stage
 
 
 @pytest.mark.parametrize("undo", [RetryLater(0), lost(), TimeoutError()], ids=repr)
-def test_an_undo_whose_provider_is_out_of_reach_is_set_aside_and_the_others_run(stage, undo):
+def test_a_compensation_with_an_unavailable_provider_is_deferred(stage, undo):
     steps = [
         stage.step("a"),
         stage.step("b", undo=[undo] * 2 + [{}], compensation_retry_count=0, max_delay=300),

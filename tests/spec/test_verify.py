@@ -114,7 +114,7 @@ def test_an_operator_can_have_a_provider_asked_at_once(stage, registered, orches
     assert execution.needs_attention
 
 
-def test_that_it_did_not_happen_is_worth_nothing_while_the_request_may_be_on_its_way(stage, registered, orchestrator):
+def test_a_no_from_verify_does_not_count_while_the_request_may_arrive(stage, registered, orchestrator):
     """An operator who cannot wait has the provider asked, who does not know of the charge yet."""
     saga = registered(stage.step("charge", lost(), verify=[None, {"id": 7}], idempotent=False, timeout=30))
     saga_id = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.1).saga_id
@@ -133,7 +133,7 @@ def test_that_it_did_not_happen_is_worth_nothing_while_the_request_may_be_on_its
     assert stage.told == ["charge", "charge.verify", "charge.verify"]
 
 
-def test_a_provider_that_says_it_did_not_happen_closes_a_saga_that_could_not_be_undone(stage, registered, orchestrator):
+def test_a_no_from_verify_ends_a_saga_that_could_not_be_compensated(stage, registered, orchestrator):
     step = stage.step("charge", lost(), undo=[StepFailed("no")], verify=[ValueError(), None], retry_count=0, timeout=1)
     saga_id = orchestrator.execute(new_id(), "trip", registered(step), max_seconds=0).saga_id
     let_wait_pass(orchestrator.get_status(saga_id))
