@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from html import escape
 
 import pytest
 from django.db.models.expressions import RawSQL
@@ -17,10 +18,7 @@ from tests.support import html, run
 LIST = "/admin/sagas/sagaexecution/"
 BULK = f"{LIST}bulk/"
 CANARY = "zefira.canary@example.com"
-PACE = (
-    "At most 10 of them are under way at the same time, so that no provider is overrun; one that is held makes room "
-    "for the next."
-)
+PACE = "Runs up to 10 at a time, so that no provider is overloaded."
 NO_WORKER = "No worker is running. It continues when one starts."
 
 
@@ -69,7 +67,7 @@ def test_five_hundred_failed_ones_are_retried_each_once_whatever_is_clicked_agai
     page = choose(support, "retry", pks[:100], select_across="1")
 
     said = words(page)
-    assert "500 executions are tried again" in said
+    assert "500 executions will be retried" in said
     assert PACE in said
     assert "Customers will be charged at most R$ 5,250.00 at most." in said
     assert "Charge Done 500 Ship Done 500" in said
@@ -144,7 +142,7 @@ def test_what_is_looked_at_is_not_done(support, failed):
     [
         ({"reason": " ", "count": "2"}, "This field is required."),
         ({"count": ""}, "This field is required."),
-        ({"count": "3"}, "There are 2, not 3."),
+        ({"count": "3"}, "There are 2 executions, not 3."),
         ({"count": "all"}, "Enter a whole number."),
     ],
 )
@@ -179,7 +177,7 @@ def test_those_that_it_is_not_possible_for_are_told_with_the_reason(support, fai
 
     said = words(choose(support, "retry", [*pks, *done]))
 
-    assert "1 execution is tried again" in said
+    assert "1 execution will be retried" in said
     assert "26 executions are left as they are" in said
     assert "It can be retried only after it failed, and it is “Succeeded”. (25) done-0 done-1" in said
     assert "and 5 more" in said
@@ -190,7 +188,7 @@ def test_where_it_is_possible_for_none_there_is_nothing_to_confirm(support, stag
     page = choose(support, "retry", [run(stage.step("a")).pk])
 
     assert "This is not possible for any of the selected executions." in words(page)
-    assert form_of(page) == {}
+    assert form_of(page) == {"choice": ""}
 
 
 def test_too_many_are_told_so_and_nothing_is_foretold(support, stage, db):
@@ -201,7 +199,7 @@ def test_too_many_are_told_so_and_nothing_is_foretold(support, stage, db):
         LIST, {"action": "bulk_retry", "_selected_action": ["1"], "select_across": "1"}, follow=True
     )
 
-    assert "At most 1000 executions can be acted on at once, and more are selected. Narrow the list down first." in (
+    assert "A bulk operation takes at most 1000 executions, and more are selected. Filter the list first." in (
         response.content.decode()
     )
 
@@ -221,7 +219,7 @@ def test_whoever_has_logged_in_anew_is_told_that_the_selection_is_lost(support, 
 
     assert answer.redirect_chain == [(LIST, 302)]
     assert [str(message) for message in answer.context["messages"]] == [
-        "The selection has expired. Select the executions again; What has been confirmed is among the bulk acts."
+        "The selection has expired. Select the executions again; bulk operations that were confirmed are in their list."
     ]
     assert not BulkOperation.objects.exists()
 
@@ -305,14 +303,14 @@ def test_a_confirmation_without_a_csrf_token_is_refused(support, failed):
 def test_progress_tells_each_group_and_each_row_and_how_it_stands_now(support, failed):
     pks = failed(5)
     followed = confirm(support, choose(support, "retry", pks), count="5")["Location"]
-    assert f"{NO_WORKER} {PACE} 0 of 5 finished All 5 Waiting 5 Under way 0" in words(support.get(followed))
+    assert f"{NO_WORKER} {PACE} 0 of 5 finished All 5 Waiting 5 Running 0" in words(support.get(followed))
     perform(Operation.RETRY, "f-0", reason="quicker")
     perform(Operation.HOLD, "f-0", reason="wait")
     bulk.advance_all()
     perform(Operation.HOLD, "f-1", reason="wait")
 
     said = words(support.get(followed))
-    assert "2 of 5 finished All 5 Waiting 0 Under way 3 Succeeded 0 Failed 0 Need attention 1 Not done 1" in said
+    assert "2 of 5 finished All 5 Waiting 0 Running 3 Succeeded 0 Failed 0 Need attention 1 Not done 1" in said
     assert "f-0 Not done: it has changed since you looked at it. Look again, then decide. Held" in said
     assert re.search(r"f-1 Done at \S+ [ap]\.m\. Held f-2 Done at \S+ [ap]\.m\. Pending", said)
     drain()
@@ -362,8 +360,8 @@ def test_money_that_goes_back_is_foretold_and_so_is_what_is_not_known(support, s
     said = words(choose(support, "retry", not_undone))
 
     assert (
-        "Money Customers will be refunded at most R$ 1,234.50 at most. Customers are given back € 10.00 at most. "
-        "In 1 case money moves, and it is not known how much. What will happen, at most Step What becomes of it Times "
+        "Money Customers will be refunded at most R$ 1,234.50. Customers will be refunded at most € 10.00. "
+        "In 1 case money moves, but the amount is not known. What will happen, at most Step What will happen Times "
         "Charge Undone 3" in said
     )
 
@@ -372,8 +370,8 @@ def test_an_amount_that_is_personal_is_foretold_to_those_alone_who_may_see_it(su
     saga = registered(stage.step("charge", money="fee"), stage.step("ship", StepFailed("no ship")), personal=["fee"])
     hers = [run(*saga, context={"fee": "98765.43"}).pk]
 
-    assert "Money In 1 case money moves, and it is not known how much." in words(choose(support, "retry", hers))
-    assert "Money Customers will be charged at most R$ 98,765.43 at most." in words(choose(supervisor, "retry", hers))
+    assert "Money In 1 case money moves, but the amount is not known." in words(choose(support, "retry", hers))
+    assert "Money Customers will be charged at most R$ 98,765.43." in words(choose(supervisor, "retry", hers))
 
 
 def test_the_part_that_changes_is_not_sent_again_while_it_has_not(support, failed):
@@ -381,12 +379,12 @@ def test_the_part_that_changes_is_not_sent_again_while_it_has_not(support, faile
     first = support.get(part)
 
     assert first["Cache-Control"] == "private, no-cache"
-    assert 'data-over="no"' in first.content.decode()
+    assert 'data-finished="no"' in first.content.decode()
     assert support.get(part, headers={"If-None-Match": first["ETag"]}).status_code == 304
     bulk.advance_all()
     assert support.get(part, headers={"If-None-Match": first["ETag"]}).status_code == 200
     drain()
-    assert 'data-over="yes"' in support.get(part).content.decode()
+    assert 'data-finished="yes"' in support.get(part).content.decode()
 
 
 def test_rows_are_told_a_page_at_a_time(support, failed):
@@ -404,7 +402,7 @@ def test_bulk_acts_are_listed_and_lead_to_their_progress(auditor, support, faile
 
     listed = words(auditor.get("/admin/sagas/bulkoperation/"))
 
-    assert "Try again" in listed
+    assert "Retry" in listed
     assert "sara" in listed
     assert auditor.get(f"/admin/sagas/bulkoperation/{bulk_operation.pk}/change/")["Location"] == followed
     assert auditor.get("/admin/sagas/bulkoperation/none/change/").status_code == 404
@@ -437,8 +435,8 @@ def test_what_somebody_smuggles_in_is_text(support, auditor, stage, registered, 
     asked_again = confirm(support, page, reason=script * 100).content.decode()
     seen = auditor.get(followed).content.decode()
     assert script not in asked_again + seen
-    assert html.escape(script) in asked_again
-    assert html.escape(script) in seen
+    assert escape(script) in asked_again
+    assert escape(script) in seen
 
 
 def test_a_row_whose_context_cannot_be_read_takes_no_page_down(support, failed):

@@ -93,7 +93,14 @@ def test_a_drawing_shows_the_steps_and_their_undos_and_tells_them_in_words(suppo
         "Point of no return: Pay. Optional: Count."
     )
     assert labels(drawing) == ["Reserve", "Count", "optional", "Pay", "point of no return", "Ship", "Undo", "Undo"]
-    assert [box.get("class") for box in drawing.iter("rect")] == ["", "optional", "pivot", "", "undo", "undo"]
+    assert [box.get("class") for box in drawing.iter("rect")] == [
+        "",
+        "optional",
+        "pivot",
+        "",
+        "compensation",
+        "compensation",
+    ]
     steps = [int(box.get("x")) for box in drawing.iter("rect")][:4]
     assert steps == sorted(steps)
     assert all(int(box.get("x")) + int(box.get("width")) < int(drawing.get("width")) for box in drawing.iter("rect"))

@@ -170,4 +170,4 @@ def test_the_columns_are_explained_beside_the_link(supervisor):
     page = text_of(supervisor.get(LIST))
 
     assert "Export this list as CSV Export all rows of this list, on all its pages" in page
-    assert "next_attempt_at When it goes on." in page
+    assert "next_attempt_at When its next attempt is due." in page

@@ -56,7 +56,7 @@ def test_each_line_tells_how_far_it_is_and_when_it_goes_on(supervisor):
         "failed": ["Failed 1 of 2 done Failed: B", "0 minutes ago"],
         "waiting": ["In progress step 1 of 1", "0 minutes ago Next attempt in 59 minutes"],
         "held": ["Held Needs attention step 1 of 1", "0 minutes ago"],
-        "in-hand": ["In progress step 1 of 1", "0 minutes ago Under way"],
+        "in-hand": ["In progress step 1 of 1", "0 minutes ago Running"],
         "compensating": ["Undoing 1 of 2 done Failed: B", "0 minutes ago Next attempt in 59 minutes"],
     }
 
@@ -99,7 +99,7 @@ def test_the_choices_are_those_that_there_are(supervisor):
 
 
 HEADINGS = {
-    "en": ["State", "Needs attention", "What goes on", "Kind", "Failed step", "Error", "Held", "Priority", "Ended"],
+    "en": ["State", "Needs attention", "Activity", "Kind", "Failed step", "Error", "Held", "Priority", "Ended"],
     "pt-br": [
         "Estado",
         "Precisa de atenção",
@@ -117,9 +117,9 @@ HEADINGS = {
 @pytest.mark.usefixtures("every_kind", "known")
 @pytest.mark.parametrize("language", HEADINGS)
 def test_each_filter_has_a_heading_that_reads_well(supervisor, language):
-    page = supervisor.get(LIST, headers={"accept-language": language}).content.decode()
+    page = supervisor.get(LIST, headers={"accept-language": language})
 
-    assert re.findall(r"<details data-filter-title[^>]*>\s*<summary>\s*(.+?)\s*</summary>", page) == HEADINGS[language]
+    assert html.texts(page, "//details[@data-filter-title]/summary") == HEADINGS[language]
 
 
 def test_a_state_is_added_to_those_chosen_and_taken_away_again(supervisor):

@@ -57,7 +57,7 @@ def test_compensating_a_payment_refunds_the_money(supervisor):
     ]
     assert items(page, MONEY) == ["R$ 420.00 will be refunded to the customer."]
     assert items(page, IRREVERSIBLE) == [UNDO_IS_FINAL]
-    assert "Type R$ 420.00 to confirm that it goes back to the customer" in text_of(page)
+    assert "Type R$ 420.00 to confirm the refund" in text_of(page)
 
 
 def test_what_is_undone_already_is_not_undone_again(support):
@@ -145,7 +145,7 @@ def test_an_unreadable_amount_is_shown_as_its_key(supervisor, stage, registered,
     page = supervisor.get(act_url(execution, "compensate"))
 
     assert items(page, MONEY) == ["[price] will be refunded to the customer."]
-    assert "Type x to confirm that money of this case goes back" in text_of(page)
+    assert "Type x to confirm the refund" in text_of(page)
 
 
 def test_the_amounts_of_several_steps_are_shown_as_one_sum(supervisor, stage, registered):

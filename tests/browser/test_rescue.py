@@ -28,7 +28,7 @@ LEFT = "“Receipt by e-mail”, “Entry in the statistics”"
 FOR_GOOD = "What can't be reversed"
 AN_UNDO = "What is undone can't be restored."
 BACK = "R$ 420.00 will be refunded to the customer."
-CONFIRM = "Type R$ 420.00 to confirm that it goes back to the customer"
+CONFIRM = "Type R$ 420.00 to confirm the refund"
 GIVEN_BACK = [("charge", "refunded"), ("refund", "refunded")]
 TAKE_BACK = ["The entry of R$ 420.00 in the books will be voided.", "R$ 420.00 will be refunded to the customer."]
 CHARGE_ANEW = [
@@ -71,7 +71,7 @@ RESCUES = [
         {CALLS: CHARGE_ANEW, MONEY: CHARGE_ANEW[:1], FOR_GOOD: CHARGE_ANEW[2:]},
         "Retrying from the first step. This page updates itself.",
         "Everything has been done.",
-        ["sara had it tried again.", "It went from “Failed” to “Pending”.", "Run 2 began."],
+        ["sara retried it.", "State: “Failed” → “Pending”.", "Run 2 started."],
         "payments",
         [*GIVEN_BACK, ("charge", "succeeded")],
     ),
@@ -83,7 +83,7 @@ RESCUES = [
         {CALLS: TAKE_BACK, MONEY: [BACK], FOR_GOOD: [AN_UNDO]},
         "Cancelled. What was done is being undone; this page updates itself.",
         "It was cancelled by sara; nothing of it stands.",
-        ["sara cancelled it.", "It went from “In progress” to “Undoing”."],
+        ["sara cancelled it.", "State: “In progress” → “Undoing”."],
         "payments",
         GIVEN_BACK,
         typed={CONFIRM: "420,00"},
@@ -101,7 +101,7 @@ RESCUES = [
         },
         "Undoing everything, last step first. This page updates itself.",
         f"It was undone, as sara asked; this has no undo and stays as it is: {LEFT}.",
-        ["sara had it undone.", "It went from “Succeeded” to “Undoing”."],
+        ["sara had it undone.", "State: “Succeeded” → “Undoing”."],
         "payments",
         GIVEN_BACK,
         typed={CONFIRM: "R$ 420.00"},
@@ -114,7 +114,7 @@ RESCUES = [
         {CALLS: TAKE_BACK[1:], KEPT: ["The entry INV-# in the books was voided."], MONEY: [BACK], FOR_GOOD: [AN_UNDO]},
         "Undoing again. This page updates itself.",
         "It failed at “Receipt by e-mail”; everything that was done before is undone.",
-        ["sara had it tried again.", "It went from “Partly undone” to “Undoing”."],
+        ["sara retried it.", "State: “Partly undone” → “Undoing”."],
         "payments",
         GIVEN_BACK,
         typed={CONFIRM: "R$420,00"},

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 AN_HOUR = 3_600_000
 A_LOOK = 5_000
 MOVED = "The case has changed since you opened this page, so nothing was done. Check it, then decide again."
-CONFIRM = "Type R$ 420.00 to confirm that it goes back to the customer"
+CONFIRM = "Type R$ 420.00 to confirm the refund"
 REASON = "she changed her mind"
 IS_ASKED = "Checking with the provider. This page updates itself."
 HANDS = pytest.mark.parametrize("hand", [Mouse(), Keyboard()], ids=["mouse", "keyboard"])
