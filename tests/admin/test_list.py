@@ -99,7 +99,7 @@ def test_the_choices_are_those_that_there_are(supervisor):
 
 
 HEADINGS = {
-    "en": ["State", "Needs attention", "Activity", "Kind", "Failed step", "Error", "Held", "Priority", "Ended"],
+    "en": ["State", "Needs attention", "Activity", "Kind", "Failed step", "Error", "On hold", "Priority", "Finished"],
     "pt-br": [
         "Estado",
         "Precisa de atenção",

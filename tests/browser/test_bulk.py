@@ -68,7 +68,7 @@ def test_a_bulk_retry_is_confirmed_once_and_its_page_goes_on_by_itself(failed, d
 
     page.get_by_label("Reason").fill("the ship is back")
     page.get_by_label("Number of executions").fill("12")
-    page.get_by_role("button", name="Try again").dblclick()
+    page.get_by_role("button", name="Retry").dblclick()
     expect(page.get_by_text("0 of 12 finished")).to_be_visible()
     assert flaws(page) == []
     page.get_by_role("link", name="f-3", exact=True).focus()

@@ -1,4 +1,4 @@
-"""The file of a case in a browser: it follows what goes on, and lets nobody lose what they are about."""
+"""The page of one execution in a browser: it updates itself, and keeps what the user types."""
 
 import re
 

@@ -75,7 +75,7 @@ def test_on_a_case_and_where_something_is_done_about_it(agent, evil):
     page.get_by_label("How do you know?").fill(EVIL)
     page.locator("form summary", has_text="Technical view").click()
     page.get_by_label("What the step would have reported").fill(EVIL)
-    page.get_by_label("What happened?").fill(EVIL)
+    page.get_by_label("Reason").fill(EVIL)
     page.locator("input[name=resolution]").first.check()
     page.get_by_role("button", name="Mark a step as resolved").click()
     expect(page.get_by_text("This is not JSON.")).to_be_visible()
