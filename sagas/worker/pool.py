@@ -107,7 +107,7 @@ class Pool:
         with self._changed:
             running = [slot.leased for slot in self._slots if slot.leased]
         for leased in running:
-            leased.stop_renewals()  # stops the renewal, which would postpone the next claim
+            leased.stop_renewals()  # a renewal would postpone the next claim
             pk, version = leased.fence
             soon = ago(-UNTIL_EXIT)
             row = SagaExecution.objects.using(database.alias()).filter(pk=pk, version=version, leased=True)

@@ -210,8 +210,8 @@ def test_an_unregistered_saga_shows_neither_errors_nor_reasons(support, order, s
     get_saga_orchestrator().retry_failed(saga_id, reason="ana@example.com called")
     SagaExecution.objects.update(saga_name="gone")
 
-    told = support.get(f"{EXECUTIONS}{saga_id}/history/").json()
-    assert (told["step_runs"][0]["error"], told["events"][0]["reason"]) == ("", "")
+    body = support.get(f"{EXECUTIONS}{saga_id}/history/").json()
+    assert (body["step_runs"][0]["error"], body["events"][0]["reason"]) == ("", "")
 
 
 def test_an_output_is_redacted_without_the_permission(ana, order, start, stage):
@@ -261,18 +261,18 @@ def corrected(ana, order, start, stage):
 
 
 def test_a_superseded_value_in_a_sentence_is_redacted(ana, corrected):
-    told = ana.get(f"{EXECUTIONS}{corrected()}/").json()
+    body = ana.get(f"{EXECUTIONS}{corrected()}/").json()
     (row,) = ana.get(EXECUTIONS).json()["results"]
 
-    assert told["steps"][0]["sentence"] == "A letter went to [email]."
-    assert told["message"] == row["message"] == "Letters to [email] are looked into."
+    assert body["steps"][0]["sentence"] == "A letter went to [email]."
+    assert body["message"] == row["message"] == "Letters to [email] are looked into."
 
 
 def test_a_superseded_value_is_shown_with_the_permission(corrected):
     auditor = client_named("auditor", "view_sagaexecution", "view_personal_data")
 
-    told = auditor.get(f"{EXECUTIONS}{corrected()}/").json()
-    assert told["steps"][0]["sentence"] == "A letter went to ana@exmaple.com."
+    body = auditor.get(f"{EXECUTIONS}{corrected()}/").json()
+    assert body["steps"][0]["sentence"] == "A letter went to ana@exmaple.com."
 
 
 def test_the_corrections_of_a_list_take_one_query(ana, corrected, django_assert_num_queries):
