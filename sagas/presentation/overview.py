@@ -1,7 +1,4 @@
-"""The file of a case: what has become of an execution, in words for a person who has to decide at 2 am.
-
-The verdict in a headline, what to do about it, and each step in a whole sentence, with what its provider said.
-"""
+"""An execution on one page: its diagnosis, and its steps grouped by status."""
 
 from __future__ import annotations
 
@@ -13,12 +10,12 @@ from .redactor import Redactor
 from .step_lines import StepLine, step_lines
 from .step_status import StepStatus
 
-APART = frozenset({StepStatus.DONE, StepStatus.COMPENSATED, StepStatus.IN_DOUBT, StepStatus.NOT_COMPENSATED})
+GROUPED = frozenset({StepStatus.DONE, StepStatus.COMPENSATED, StepStatus.IN_DOUBT, StepStatus.NOT_COMPENSATED})
 
 
 @dataclass(frozen=True)
 class Overview:
-    """How it stands: the tone is good, busy, bad or doubt; `others` are refused, under way, or not begun."""
+    """The diagnosis and the step lines by status; `others` are refused, running, compensating or waiting."""
 
     tone: str
     headline: str
@@ -31,7 +28,7 @@ class Overview:
 
 
 def overview_of(view: ExecutionView, redactor: Redactor) -> Overview:
-    """The case, in the active language."""
+    """Return the overview in the active language."""
     lines = step_lines(view, redactor)
     diagnosis = diagnose(view, redactor)
 
@@ -46,5 +43,5 @@ def overview_of(view: ExecutionView, redactor: Redactor) -> Overview:
         compensated=those(StepStatus.COMPENSATED),
         in_doubt=those(StepStatus.IN_DOUBT),
         not_compensated=those(StepStatus.NOT_COMPENSATED),
-        others=tuple(line for line in lines if line.status not in APART),
+        others=tuple(line for line in lines if line.status not in GROUPED),
     )

@@ -1,4 +1,4 @@
-"""Each step of a case as a line: the sentence, since when, what it is known by elsewhere, and the last answer."""
+"""One line for each step: its sentence, its time, its references and the provider's last answer."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from .messages import by_hand, step_texts
 from .redactor import Redactor
 from .step_status import StepStatus
 
-# Their messages are sentences; of other errors the type often says more than the message.
-SPOKEN = {kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout)}
+# Their messages are sentences. The type of other errors often says more than their message.
+SENTENCE_ERRORS = {kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout)}
 SETTLED = frozenset({StepStatus.DONE, StepStatus.COMPENSATED})
 
 
 @dataclass(frozen=True)
 class StepLine:
-    """A step: how it stands and since when, the references it reported, by key; where it is not done or not undone,
-    the last answer, and what a person can do."""
+    """A step with its status, the end of its last attempt and the references that it reported, by key.
+
+    `why` is the last error of a step that is neither done nor compensated, `by_hand` what staff can do about it.
+    """
 
     step: str
     status: StepStatus
@@ -40,7 +42,7 @@ class StepLine:
 
 
 def step_lines(view: ExecutionView, redactor: Redactor) -> tuple[StepLine, ...]:
-    """A line for each planned step, in order."""
+    """Return a line for each planned step, in order."""
     texts = step_texts(view, redactor)
     last = {past.step: past for past in view.history.attempts}
     open_ends = [last[step.name] for step in texts if step.name in last and step.status not in SETTLED]
@@ -60,16 +62,16 @@ def step_lines(view: ExecutionView, redactor: Redactor) -> tuple[StepLine, ...]:
 
 
 def error_text(error_type: str, message: str) -> str:
-    """An error as people read it: what a step itself has said without the name of its class."""
+    """Return an error as people read it, without the class of errors whose message is a sentence."""
     if error_type == LOST_LEASE:
-        return gettext("The system broke down during this attempt, or was cut off.")
-    if error_type in SPOKEN:
+        return gettext("A worker crashed during this attempt, or lost its connection.")
+    if error_type in SENTENCE_ERRORS:
         return message or error_type
     return ": ".join(part for part in (error_type, message) if part)
 
 
 def _answers(execution: SagaExecution, attempts: Iterable[PastAttempt]) -> dict[str, str]:
-    """The errors that these attempts ended with, by step."""
+    """Load the errors of these attempts, by step."""
     sequences = [past.sequence for past in attempts]
     if not sequences:
         return {}
@@ -79,7 +81,7 @@ def _answers(execution: SagaExecution, attempts: Iterable[PastAttempt]) -> dict[
 
 
 def _references(view: ExecutionView, name: str, redactor: Redactor) -> Iterable[tuple[str, str]]:
-    """What the action and the undo have reported under the keys that people search by."""
+    """Return what action and compensation reported under the keys that people search by."""
     facts = view.facts[name]
     undo = facts.last.get(Direction.COMPENSATION)
     reported: Mapping[str, Any] = {**(facts.output or {}), **(undo.output or {} if undo else {})}

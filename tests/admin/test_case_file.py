@@ -27,7 +27,7 @@ def test_the_page_tells_what_is_not_undone_and_what_to_do(support):
 
     told = text_of(page)
     assert "Create booking demo-create-booking-partial" in told
-    assert "Partly undone It could not be undone altogether. This stands, or may stand: “Invoice”." in told
+    assert "Partly undone Could not be undone: “Invoice”." in told
     number = execution.context["invoice_number"]
     assert f"Invoice number {number}" in told
     assert group(page, "Could not be undone") == [

@@ -25,7 +25,7 @@ def test_the_live_part_tells_the_same_until_something_happens(support, plant, or
 
     assert (first.status_code, first.content) == (304, b"")
     assert then.status_code == 200
-    assert "It was cancelled by ana; nothing of it stands." in html.text_of(then)
+    assert "Cancelled by ana. Nothing is left." in html.text_of(then)
     assert then["ETag"] != tag
     assert "<html" not in then.content.decode()
 

@@ -178,7 +178,7 @@ def test_a_saga_that_is_not_registered_is_shown_by_its_history(support, supervis
 
     page = support.get(case_url(execution))
 
-    assert "It has ended: Failed. Its saga, trip, is not registered here." in text_of(page)
+    assert "Ended: Failed. Its saga, trip, is not registered here." in text_of(page)
     assert group(page, "Undone") == ["A is undone."]
     assert songs(page) == []
     assert "The canary called" in text_of(supervisor.get(case_url(execution)))

@@ -19,14 +19,14 @@ from .cases import ANA, book, case, pay, scene, sentences, verdict, waiting
 pytestmark = pytest.mark.django_db
 
 DECLINED = "pm_card_chargeDeclined"
-NOTHING_TO_CLEAN_UP = "There is nothing to clean up. It can be tried again from the start."
+NOTHING_TO_CLEAN_UP = "Nothing to clean up. It can be retried."
 
 
 def test_a_booking_that_stands():
     execution = book()
     found = case(execution, personal=True)
 
-    assert verdict(execution) == ("good", "Everything has been done.", "There is nothing to do.")
+    assert verdict(execution) == ("good", "Everything is done.", "Nothing to do.")
     number, event = execution.context["invoice_number"], execution.context["event_id"]
     assert sentences(found.done)[:2] == [
         f"Invoice {number} for R$ 420.00 was issued.",
@@ -43,7 +43,7 @@ def test_a_payment_that_was_made_without_what_is_optional(plant):
     execution = pay()
 
     optional = "It is optional: nothing else depends on it."
-    assert verdict(execution) == ("good", "It has ended well, without “Entry in the statistics”.", optional)
+    assert verdict(execution) == ("good", "Done, without “Entry in the statistics”.", optional)
     assert [line.why for line in case(execution).others] == ["The provider refuses the request (refused)"]
 
 
@@ -53,7 +53,7 @@ def test_a_payment_of_whose_report_nobody_knows(plant, clock):
 
     assert verdict(execution) == (
         "doubt",
-        "It has ended well, but nobody knows whether this was done: “Entry in the statistics”.",
+        "Done, but we don't know whether this was done: “Entry in the statistics”.",
         "It is optional: nothing else depends on it.",
     )
 
@@ -63,7 +63,7 @@ def test_a_booking_that_failed_and_is_undone(plant):
     execution = book()
     found = case(execution)
 
-    headline = "It failed at “Calendar entry”; everything that was done before is undone."
+    headline = "Failed at “Calendar entry”. Everything that was done before is undone."
     assert verdict(execution) == ("bad", headline, NOTHING_TO_CLEAN_UP)
     assert sentences(found.compensated) == [
         "The invoice for R$ 420.00 was cancelled.",
@@ -76,7 +76,7 @@ def test_a_booking_that_failed_and_is_undone(plant):
 
 
 def test_a_declined_card_leaves_nothing_to_undo():
-    headline = "It failed at “Charge”; there was nothing to undo."
+    headline = "Failed at “Charge”. There was nothing to undo."
 
     assert verdict(pay(payment_method=DECLINED)) == ("bad", headline, NOTHING_TO_CLEAN_UP)
 
@@ -87,8 +87,8 @@ def test_a_failure_that_nobody_has_looked_at_yet(plant, clock):
 
     assert verdict(execution) == (
         "bad",
-        "It failed at “Invoice”; there was nothing to undo.",
-        "Look at the last answer below. Mend the cause and try again from the start, or acknowledge it.",
+        "Failed at “Invoice”. There was nothing to undo.",
+        "Look at the last answer below. Fix the cause and retry, or acknowledge it.",
     )
 
 
@@ -96,7 +96,7 @@ def test_what_has_no_undo_stays(stage, registered, orchestrator):
     saga = registered(stage.step("send_letter", undo=None), stage.step("pay", StepFailed("declined")))
     execution = orchestrator.execute(new_id(), "trip", saga)
 
-    headline = "It failed at “Pay”; this has no undo and stays as it is: “Send letter”."
+    headline = "Failed at “Pay”. This cannot be undone and stays: “Send letter”."
     assert verdict(execution) == ("bad", headline, NOTHING_TO_CLEAN_UP)
     assert sentences(case(execution).done) == ["Send letter is done."]
 
@@ -107,8 +107,8 @@ def test_what_is_in_doubt_and_has_no_undo(stage, registered, orchestrator):
 
     assert verdict(execution) == (
         "doubt",
-        "It has failed, and nobody knows whether this was done: “Send letter”.",
-        "There is no undo for it. Find out at the provider what has become of it.",
+        "Failed, and we don't know whether this was done: “Send letter”.",
+        "It cannot be undone. Check with the provider whether it was done.",
     )
     assert [line.why for line in case(execution).in_doubt] == ["the answer got lost"]
 
@@ -117,9 +117,9 @@ def test_a_cancelled_booking_tells_by_whom_and_why(plant, orchestrator):
     execution = waiting(plant)
     orchestrator.cancel(execution.saga_id, reason="customer@example.com called", by=ANA)
 
-    headline = "It was cancelled by ana; nothing of it stands."
-    assert verdict(execution) == ("bad", headline, "The reason given: [customer_email] called")
-    assert verdict(execution, personal=True) == ("bad", headline, "The reason given: customer@example.com called")
+    headline = "Cancelled by ana. Nothing is left."
+    assert verdict(execution) == ("bad", headline, "Reason: [customer_email] called")
+    assert verdict(execution, personal=True) == ("bad", headline, "Reason: customer@example.com called")
 
 
 def test_a_cancelled_booking_without_a_name_or_a_reason(plant, orchestrator):
@@ -128,8 +128,8 @@ def test_a_cancelled_booking_without_a_name_or_a_reason(plant, orchestrator):
 
     assert verdict(execution) == (
         "bad",
-        "It was cancelled by somebody; nothing of it stands.",
-        "There is nothing to do.",
+        "Cancelled by somebody. Nothing is left.",
+        "Nothing to do.",
     )
 
 
@@ -137,16 +137,16 @@ def test_a_booking_undone_on_request(orchestrator):
     execution = book()
     orchestrator.compensate(execution.saga_id, reason="the wrong day", by=ANA)
 
-    headline = "It was undone, as ana asked; nothing of it stands."
-    assert verdict(execution) == ("bad", headline, "The reason given: the wrong day")
+    headline = "Undone by ana. Nothing is left."
+    assert verdict(execution) == ("bad", headline, "Reason: the wrong day")
 
 
 def test_a_payment_undone_on_request_tells_what_stays(orchestrator):
     execution = pay()
     orchestrator.compensate(execution.saga_id, reason="the wrong day", by=ANA)
 
-    left = "this has no undo and stays as it is: “Receipt by e-mail”, “Entry in the statistics”."
-    assert verdict(execution) == ("bad", f"It was undone, as ana asked; {left}", "The reason given: the wrong day")
+    left = "This cannot be undone and stays: “Receipt by e-mail”, “Entry in the statistics”."
+    assert verdict(execution) == ("bad", f"Undone by ana. {left}", "Reason: the wrong day")
 
 
 def test_a_cancel_that_leaves_something(stage, registered, orchestrator):
@@ -157,8 +157,8 @@ def test_a_cancel_that_leaves_something(stage, registered, orchestrator):
         execution = orchestrator.resume(execution.saga_id, max_seconds=0.05)
     orchestrator.cancel(execution.saga_id, by=ANA)
 
-    headline = "It was cancelled by ana; this has no undo and stays as it is: “Send letter”."
-    assert verdict(execution) == ("bad", headline, "There is nothing to do.")
+    headline = "Cancelled by ana. This cannot be undone and stays: “Send letter”."
+    assert verdict(execution) == ("bad", headline, "Nothing to do.")
 
 
 def test_an_invoice_that_cannot_be_cancelled_comes_with_what_the_provider_answered(plant):
@@ -167,11 +167,8 @@ def test_an_invoice_that_cannot_be_cancelled_comes_with_what_the_provider_answer
     execution = book()
     found = case(execution)
 
-    advice = (
-        "A person has to see to it: below is what the provider answered, and what can be done there. "
-        "When it is done, resolve the step by hand with the evidence; or have the undo tried again."
-    )
-    headline = "It could not be undone altogether. This stands, or may stand: “Invoice”."
+    advice = "Below is what the provider answered. Undo it there and mark the step as resolved, or retry."
+    headline = "Could not be undone: “Invoice”."
     assert verdict(execution) == ("bad", headline, advice)
     number = execution.context["invoice_number"]
     [line] = found.not_compensated
@@ -224,8 +221,8 @@ def test_a_saga_that_is_not_registered_here(stage, registered, orchestrator):
     registered.forget()
     waiting = SagaExecution.objects.create(saga_id=new_id(), saga_name="trip", plan=["a"])
 
-    advice = "What follows is told from its history alone; personal values cannot be told from others and are left out."
-    assert verdict(execution) == ("bad", "It has ended: Failed. Its saga, trip, is not registered here.", advice)
+    advice = "Only its history can be shown. Texts that may have personal values are left out."
+    assert verdict(execution) == ("bad", "Ended: Failed. Its saga, trip, is not registered here.", advice)
     assert verdict(waiting) == ("bad", "It cannot go on here: its saga, trip, is not registered.", advice)
     assert [line.why for line in case(execution).others] == [""]
     assert [line.why for line in case(execution, personal=True).others] == ["for ana@example.com"]

@@ -13,7 +13,7 @@ from .cases import ANA, verdict, waiting
 
 pytestmark = pytest.mark.django_db
 
-MEND = "Mend the cause, then release it; or resolve the step by hand. What the system said: "
+MEND = "Fix the cause, then release it; or mark the step as resolved. The system says: "
 
 
 def test_a_booking_that_a_person_holds(plant, orchestrator):
@@ -22,8 +22,8 @@ def test_a_booking_that_a_person_holds(plant, orchestrator):
 
     assert verdict(execution) == (
         "bad",
-        "It is held by ana: nothing goes on until a person releases it.",
-        "Release it when it may go on. The reason given: waiting for [customer_phone]",
+        "On hold, by ana. Nothing goes on until someone releases it.",
+        "Release it when it may go on. Reason: waiting for [customer_phone]",
     )
 
 
@@ -32,7 +32,7 @@ def test_a_reason_is_told_without_what_was_a_personal_value_before_it_was_correc
     orchestrator.hold(execution.saga_id, reason="customer@example.com is wrong", by=ANA)
     orchestrator.correct_input(execution.saga_id, BOOKING | {"customer_email": "other@example.com"}, by=ANA)
 
-    advice = "Release it when it may go on. The reason given: [customer_email] is wrong"
+    advice = "Release it when it may go on. Reason: [customer_email] is wrong"
     assert verdict(execution)[2] == advice
 
 
@@ -40,7 +40,7 @@ def test_a_booking_held_by_somebody_who_gave_no_reason(orchestrator):
     execution = orchestrator.start(new_id(), "create_booking", context=BOOKING)
     orchestrator.hold(execution.saga_id)
 
-    headline = "It is held by somebody: nothing goes on until a person releases it."
+    headline = "On hold, by somebody. Nothing goes on until someone releases it."
     assert verdict(execution) == ("bad", headline, "Release it when it may go on.")
 
 
@@ -50,8 +50,8 @@ def test_what_the_engine_holds_in_doubt(stage, registered, orchestrator):
 
     assert verdict(execution) == (
         "doubt",
-        "It is held, and nobody knows whether this was done: “Pay”.",
-        "Find out at the provider, then resolve the step by hand with the evidence.",
+        "On hold. We don't know whether this was done: “Pay”.",
+        "Check with the provider, then mark the step as resolved, with evidence.",
     )
 
 
@@ -59,7 +59,7 @@ def test_what_failed_after_the_point_of_no_return(stage, registered, orchestrato
     steps = stage.step("mail", StepFailed("no"), undo=None), stage.step("never_begun", undo=None)
     execution = orchestrator.execute(new_id(), "trip", registered(stage.step("pay", pivot=True, undo=None), *steps))
 
-    headline = "It is held: “Mail” failed for good, after the point of no return."
+    headline = "On hold: “Mail” failed after the point of no return."
     assert verdict(execution) == ("bad", headline, MEND + execution.held)
 
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_entered_into_our_own_records(stage, registered, orchestr
     saga = registered(stage.step("a"), on_change=refuse)
     execution = orchestrator.execute(new_id(), "trip", saga)
 
-    headline = "It is held: what follows from it could not be entered into our own records."
+    headline = "On hold: its result could not be written to our own records."
     assert verdict(execution) == ("bad", headline, MEND + execution.held)
 
 
@@ -81,7 +81,7 @@ def test_a_step_that_is_not_defined_any_more(stage, registered, orchestrator):
     SagaExecution.objects.filter(pk=execution.pk).update(due_at="2020-01-01T00:00Z")
     execution = orchestrator.resume(execution.saga_id)
 
-    headline = "It is held: it was planned with what does not exist any more, “B”."
+    headline = "On hold: these steps are no longer defined: “B”."
     assert verdict(execution) == ("bad", headline, MEND + execution.held)
 
 
@@ -97,4 +97,4 @@ def test_an_undo_that_keeps_killing_its_worker(stage, registered, orchestrator):
     SagaEvent.objects.create(execution=execution, kind=kind, version=9, data={"held": held, "cause": "engine"})
     SagaExecution.objects.filter(pk=execution.pk).update(held=held)
 
-    assert verdict(execution) == ("bad", "It is held: the undo of “A” keeps breaking down.", MEND + held)
+    assert verdict(execution) == ("bad", "On hold: undoing “A” keeps crashing the worker.", MEND + held)

@@ -16,7 +16,7 @@ from .cases import case, pay, sentences, verdict, waiting
 
 pytestmark = pytest.mark.django_db
 
-BY_ITSELF = "You need not do anything: it goes on by itself."
+BY_ITSELF = "Nothing to do. It goes on by itself."
 
 
 def test_a_charge_whose_reply_was_lost_is_in_doubt(plant):
@@ -26,8 +26,8 @@ def test_a_charge_whose_reply_was_lost_is_in_doubt(plant):
     found = case(execution)
 
     next_at = format_moment(execution.due_at.replace(year=2099))
-    advice = f"It finds out by itself, next at {next_at}. Do not do it again by another way."
-    assert verdict(execution) == ("doubt", "Nobody knows yet whether this was done: “Charge”.", advice)
+    advice = f"The provider will be asked at {next_at}. Don't do it in another way meanwhile."
+    assert verdict(execution) == ("doubt", "In doubt. We don't know yet whether this was done: “Charge”.", advice)
     assert [(line.sentence, line.why) for line in found.in_doubt] == [
         (
             "It is not certain yet whether R$ 420.00 was charged.",
@@ -35,13 +35,13 @@ def test_a_charge_whose_reply_was_lost_is_in_doubt(plant):
         )
     ]
     SagaExecution.objects.filter(pk=execution.pk).update(leased=True)
-    assert verdict(execution)[2] == "It is finding out by itself. Do not do it again by another way."
+    assert verdict(execution)[2] == "The provider is being asked. Don't do it in another way meanwhile."
 
 
 def test_a_booking_that_waits_tells_for_which_step_and_until_when(plant):
     execution = waiting(plant)
 
-    headline = f"It waits: the next attempt of “Invoice” is at {format_moment(execution.due_at)}."
+    headline = f"Waiting. Next try of “Invoice” at {format_moment(execution.due_at)}."
     assert verdict(execution) == ("busy", headline, BY_ITSELF)
     assert [line.status for line in case(execution).others] == ["running", "waiting", "waiting", "waiting"]
 
@@ -50,18 +50,18 @@ def test_a_booking_that_runs_tells_how_far_it_is(plant):
     execution = waiting(plant)
     SagaExecution.objects.filter(pk=execution.pk).update(leased=True)
 
-    assert verdict(execution) == ("busy", "It is running: 0 of 4 steps are done.", BY_ITSELF)
+    assert verdict(execution) == ("busy", "Running. 0 of 4 steps are done.", BY_ITSELF)
 
     SagaExecution.objects.filter(pk=execution.pk).update(pending_request="cancel")
-    then = "As soon as the step under way has ended, what was done is undone."
-    assert verdict(execution) == ("busy", "It is about to be cancelled.", then)
+    then = "What was done will be undone when the current step has ended."
+    assert verdict(execution) == ("busy", "Being cancelled.", then)
 
 
 def test_a_booking_that_nobody_has_begun(orchestrator):
     execution = orchestrator.start(new_id(), "create_booking", context=BOOKING)
 
-    advice = "It begins by itself. If that takes minutes, call whoever looks after the system."
-    assert verdict(execution) == ("busy", "It waits for its turn; nothing has begun yet.", advice)
+    advice = "It starts by itself. If that takes minutes, call whoever runs the system."
+    assert verdict(execution) == ("busy", "Waiting to start.", advice)
 
 
 def test_a_payment_that_is_being_undone(plant):
@@ -69,14 +69,14 @@ def test_a_payment_that_is_being_undone(plant):
     plant("payments", "refund", "throttle", latency_ms=3_600_000)
     execution = pay(max_seconds=0.5)
 
-    headline = f"It is being undone: the next attempt to undo “Charge” is at {format_moment(execution.due_at)}."
-    advice = "“Receipt by e-mail” failed for good, so what was done before is undone, last step first."
+    headline = f"Being undone. Next try of “Charge” at {format_moment(execution.due_at)}."
+    advice = "“Receipt by e-mail” failed, so what was done before is being undone, last step first."
     assert execution.state is SagaState.COMPENSATING
     assert verdict(execution) == ("busy", headline, advice)
 
     SagaExecution.objects.filter(pk=execution.pk).update(leased=True, failed_step="")
-    advice = "Somebody asked for it; what was done is undone, last step first."
-    assert verdict(execution) == ("busy", "It is being undone: “Charge”.", advice)
+    advice = "Somebody asked for it. What was done is being undone, last step first."
+    assert verdict(execution) == ("busy", "Being undone: “Charge”.", advice)
 
 
 def test_an_undo_that_is_set_aside_tells_when_and_until_when_it_is_tried(plant, clock):
@@ -86,16 +86,16 @@ def test_an_undo_that_is_set_aside_tells_when_and_until_when_it_is_tried(plant, 
     undos = execution.step_executions.filter(step="process_payment", direction=Direction.COMPENSATION)
     since = undos.order_by("sequence")[3].finished_at
     until = format_moment(since + dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE))
-    headline = "The undo of “Charge” does not get through."
+    headline = "Undoing “Charge” keeps failing."
 
     assert execution.state is SagaState.COMPENSATING
     assert sentences(case(execution).others)[0] == "It is not certain yet whether R$ 420.00 was refunded."
     next_at = format_moment(execution.due_at)
-    advice = f"It is tried again by itself at {next_at}, and again until {until}; after that a person has to see to it."
+    advice = f"Next try at {next_at}. It gives up at {until}; then someone must see to it."
     assert verdict(execution) == ("doubt", headline, advice)
     SagaExecution.objects.filter(pk=execution.pk).update(leased=True)
     assert verdict(execution) == (
         "doubt",
         headline,
-        f"It is tried again now, and then again and again until {until}.",
+        f"Trying again now, and until {until}.",
     )

@@ -48,11 +48,11 @@ def has_focus(locator):
 def test_the_page_follows_the_saga_to_its_end(open_case, case):
     page = open_case()
     verdict = page.locator("#saga-state")
-    expect(verdict).to_contain_text("It waits for its turn; nothing has begun yet.")
+    expect(verdict).to_contain_text("Waiting to start.")
 
     get_saga_orchestrator().resume(case.saga_id)
 
-    expect(verdict).to_contain_text("Everything has been done.")
+    expect(verdict).to_contain_text("Everything is done.")
     expect(page.get_by_text("City tour on Dec. 1, 2026, 10 a.m. is in the calendar.")).to_be_visible()
 
 
@@ -90,7 +90,7 @@ def test_what_waits_says_until_when_and_does_not_keep_asking(agent):
     page.clock.install()
     page.goto(case_url(execution))
 
-    expect(headline(page)).to_have_text(re.compile(r"^It waits: the next attempt of “Invoice” is at [0-9:]+\.$"))
+    expect(headline(page)).to_have_text(re.compile(r"^Waiting. Next try of “Invoice” at [0-9:]+\.$"))
     assert groups(page) == {
         "Running": ["The invoice for R$ 420.00 is being issued."],
         "To do": [
@@ -111,10 +111,10 @@ def test_what_runs_is_followed_to_its_end_and_then_left_alone(agent, workers):
     page.clock.install()
     page.goto(case_url(execution))
 
-    expect(headline(page)).to_have_text("It is running: 3 of 4 steps are done.")
+    expect(headline(page)).to_have_text("Running. 3 of 4 steps are done.")
     assert groups(page)["Running"] == ["City tour on Dec. 1, 2026, 10 a.m. is being added to the calendar."]
     expect(page.locator("#saga-live [data-live]")).to_have_attribute("data-live", "yes")
-    expect(headline(page)).to_have_text("Everything has been done.")
+    expect(headline(page)).to_have_text("Everything is done.")
     assert list(groups(page)) == ["Done"]
     assert looks(asked)
 

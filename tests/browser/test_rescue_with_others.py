@@ -43,7 +43,7 @@ def test_the_provider_is_asked_what_became_of_a_charge(agent, hand):
     expect(page.locator(".saga-events > li").first).to_contain_text("she was charged, she says")
     work_on()
     page.clock.run_for(A_LOOK)
-    expect(headline(page)).to_have_text("Everything has been done.")
+    expect(headline(page)).to_have_text("Everything is done.")
     assert groups(page)["Done"][0] == "R$ 420.00 was charged."
     assert effects("payments") == [("charge", "succeeded")]
     event = SagaEvent.objects.get(kind="verify")
@@ -57,7 +57,7 @@ def test_what_failed_after_the_point_of_no_return_is_continued(agent, registered
     saga = registered(pay, stage.step("ship", StepFailed("The harbour is closed"), {}, undo=None), mail)
     page = agent("Support", case_url(run(*saga)))
     page.clock.install()
-    expect(headline(page)).to_have_text("It is held: “Ship” failed for good, after the point of no return.")
+    expect(headline(page)).to_have_text("On hold: “Ship” failed after the point of no return.")
 
     hand.press(page.get_by_role("link", name="Continue from the failed step"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Continue from the failed step")
@@ -71,7 +71,7 @@ def test_what_failed_after_the_point_of_no_return_is_continued(agent, registered
     expect(page.locator(".saga-events > li").first).to_contain_text("sara released it.")
     work_on()
     page.clock.run_for(A_LOOK)
-    expect(headline(page)).to_have_text("Everything has been done.")
+    expect(headline(page)).to_have_text("Everything is done.")
     assert stage.told == ["pay", "ship", "ship", "mail"]
 
 

@@ -89,7 +89,7 @@ def test_what_is_in_doubt_is_told_as_that(agent, saga, call, step, doubt, done):
 
     page = agent("Support", case_url(execution))
 
-    assert headline(page).inner_text() == f"Nobody knows yet whether this was done: “{step}”."
+    assert headline(page).inner_text() == f"In doubt. We don't know yet whether this was done: “{step}”."
     expect(page.locator(".saga-advice")).to_have_text(FINDS_OUT)
     steps = STEPS[saga]
     to_come = unbegun(steps[steps.index(step) + 1 :])
@@ -132,7 +132,7 @@ SITUATIONS = [
         "a booking that stands",
         lambda: begun("create_booking"),
         "Succeeded",
-        "Everything has been done.",
+        "Everything is done.",
         "good",
         {"Done": BOOKED},
     ),
@@ -140,7 +140,7 @@ SITUATIONS = [
         "a payment that was made",
         lambda: begun("collect_payment"),
         "Succeeded",
-        "Everything has been done.",
+        "Everything is done.",
         "good",
         {"Done": PAID},
     ),
@@ -148,7 +148,7 @@ SITUATIONS = [
         "a booking that failed and is undone",
         lambda: begun("create_booking", Fault("calendar", "add", REFUSED)),
         "Failed",
-        "It failed at “Calendar entry”; everything that was done before is undone.",
+        "Failed at “Calendar entry”. Everything that was done before is undone.",
         "bad",
         {"Undone": UNBOOKED, "Not done": NO_EVENT},
     ),
@@ -156,7 +156,7 @@ SITUATIONS = [
         "a payment that failed and is given back",
         lambda: begun("collect_payment", Fault("email", "send", REFUSED)),
         "Failed",
-        "It failed at “Receipt by e-mail”; everything that was done before is undone.",
+        "Failed at “Receipt by e-mail”. Everything that was done before is undone.",
         "bad",
         {"Undone": UNPAID, **NO_RECEIPT},
     ),
@@ -164,7 +164,7 @@ SITUATIONS = [
         "a payment that nobody could be told of",
         lambda: ended("collect_payment", Fault("analytics", "track", LOST, remaining=ALWAYS)),
         "Succeeded",
-        "It has ended well, but nobody knows whether this was done: “Entry in the statistics”.",
+        "Done, but we don't know whether this was done: “Entry in the statistics”.",
         "doubt",
         {"Done": PAID[:3], "In doubt": ["It is not certain yet whether the payment was reported to analytics."]},
     ),
@@ -172,7 +172,7 @@ SITUATIONS = [
         "a payment that could not be given back",
         lambda: begun("collect_payment", Fault("email", "send", REFUSED), Fault("payments", "refund", REFUSED)),
         "Partly undone",
-        "It could not be undone altogether. This stands, or may stand: “Charge”.",
+        "Could not be undone: “Charge”.",
         "bad",
         {
             "Could not be undone": ["R$ 420.00 could not be refunded and is still charged."],
@@ -184,7 +184,7 @@ SITUATIONS = [
         "a payment that was undone on request",
         undone_on_request,
         "Failed",
-        f"It was undone, as ana asked; this has no undo and stays as it is: {LEFT}.",
+        f"Undone by ana. This cannot be undone and stays: {LEFT}.",
         "bad",
         {"Done": PAID[2:], "Undone": UNPAID},
     ),
@@ -192,7 +192,7 @@ SITUATIONS = [
         "an undo that is set aside",
         lambda: scene("create_booking", "deferred"),
         "Undoing",
-        "The undo of “Invoice” does not get through.",
+        "Undoing “Invoice” keeps failing.",
         "doubt",
         {
             "Undone": TOLD_OTHERWISE,
@@ -204,7 +204,7 @@ SITUATIONS = [
         "a booking that a person holds",
         held,
         "Held",
-        "It is held by ana: nothing goes on until a person releases it.",
+        "On hold, by ana. Nothing goes on until someone releases it.",
         "bad",
         {"To do": ["Invoice is on hold.", *unbegun(STEPS["create_booking"][1:])]},
     ),
@@ -227,7 +227,7 @@ def test_an_invoice_past_its_window_comes_with_its_number_the_portal_and_the_dea
 
     page = agent("Support", case_url(execution))
 
-    stands = "It could not be undone altogether. This stands, or may stand: “Invoice”."
+    stands = "Could not be undone: “Invoice”."
     assert headline(page).inner_text() == stands
     assert groups(page) == {
         "Could not be undone": ["Invoice # for R$ 420.00 could not be cancelled and is still valid."],

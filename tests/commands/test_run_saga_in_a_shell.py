@@ -183,7 +183,7 @@ def test_killed_in_the_middle_of_a_step_it_goes_on_with_the_same_id(shell, booki
         assert said.lines[0].startswith(f"Going on: create_booking {saga_id}, in progress, ")
         assert re.fullmatch(rf"\S+:{dead.pid} has it in hand; its lease ends at [\d :-]+ unless .*", said.lines[1])
         assert said.lines[2:4] == [
-            f"? in doubt {step}: The system broke down during this attempt, or was cut off.",
+            f"? in doubt {step}: A worker crashed during this attempt, or lost its connection.",
             f"✓ {step}",
         ]
         assert said.lines[-1] == f"Succeeded: create_booking {saga_id}, 4 of 4 steps done."
