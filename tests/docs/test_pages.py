@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from sagas.admin.actions.labels import LABELS
+
 from .pages import PAGES, README, ROOT, anchors_of, links_of, prose_of
 
 GUARANTEES = (ROOT / "docs/GUARANTEES.md").read_text()
@@ -56,3 +58,9 @@ def test_each_of_the_seventeen_promises_names_a_test():
 
     assert [promise.split(".")[0] for promise in promises] == [str(number) for number in range(1, 18)]
     assert all("::test_" in promise for promise in promises)
+
+
+def test_the_rescue_page_names_every_operation_as_the_admin_does():
+    text = (ROOT / "docs/howto/rescue-a-failed-execution.md").read_text()
+
+    assert [str(label) for label in LABELS.values() if f"*{label}*" not in text] == []
