@@ -1,1 +1,1 @@
-"""What people do with sagas from a shell."""
+"""The management commands and what they share."""

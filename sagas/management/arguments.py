@@ -1,4 +1,4 @@
-"""Reads what an operator gives a command: contexts, numbers, sentences."""
+"""Parse the arguments of commands: contexts, numbers, texts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ OBJECT = 'a JSON object, like \'{"sale_id": "S-1"}\''
 
 
 def context_from(given: str, option: str = "--context") -> dict[str, Any]:
-    """The JSON object given as text, as @file or as - for stdin; InvalidInput says what is wrong with it."""
+    """Parse a JSON object given as text, as @file or as - for stdin; raise InvalidInput if it is none."""
     text = _text_of(given, option)
     try:
-        parsed = json.loads(text, object_pairs_hook=_without_doubles)
+        parsed = json.loads(text, object_pairs_hook=_without_duplicates)
     except RecursionError:
         raise InvalidInput({option: "is nested too deeply."}) from None
     except ValueError as error:
@@ -33,7 +33,7 @@ def context_from(given: str, option: str = "--context") -> dict[str, Any]:
 
 
 def seconds(text: str) -> float:
-    """A number of seconds, 0 or more."""
+    """Parse a number of seconds, 0 or more."""
     try:
         number = float(text)
     except ValueError:
@@ -44,14 +44,14 @@ def seconds(text: str) -> float:
 
 
 def sentence(text: str) -> str:
-    """A text that says something."""
+    """Parse a text that is not empty."""
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty")
     return text.strip()
 
 
 def operator() -> Actor:
-    """Who is at the terminal, as the operating system knows them."""
+    """Return the operating system's user as the actor."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in many containers
@@ -73,12 +73,12 @@ def _text_of(given: str, option: str) -> str:
         raise InvalidInput({option: f"cannot be read from {source}: {reason}."}) from error
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON lets a key come twice, and then the first value is lost without a word."""
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse duplicate keys: the JSON parser would drop all but the last."""
     names = [name for name, _ in pairs]
-    doubled = next((name for name in names if names.count(name) > 1), None)
-    if doubled is not None:
-        raise ValueError(f"it has the key {doubled!r} twice")
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate is not None:
+        raise ValueError(f"it has the key {duplicate!r} twice")
     return dict(pairs)
 
 

@@ -1,4 +1,4 @@
-"""One line for each attempt, as the terminal shows it."""
+"""One line for each attempt, for the terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ENDINGS = {
 
 
 def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None, redactor: Redactor) -> str:
-    """What the attempt came to; a skipped step with its reason, a failed attempt with when the next one is made."""
+    """Return the result of the attempt, the reason of a skipped step, and when the next attempt starts."""
     template = LINES[Direction(run.direction), Outcome(run.outcome)]
     line = template.format(
         place=_place(run, execution),
@@ -49,18 +49,18 @@ def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None, redactor:
 
 
 def skipped(run: StepRun, redactor: Redactor) -> str:
-    """Why the step had nothing to do, "" where it had."""
+    """Return why the step had nothing to do; "" if it was not skipped."""
     reason = (run.output or {}).get("skipped")
     return redactor(str(reason)) if reason else ""
 
 
 def error_of(run: StepRun) -> str:
-    """The attempt's error on one line."""
+    """Return the attempt's error on one line."""
     return error_text(run.error_type, one_line(run.error_message))
 
 
 def one_line(text: str) -> str:
-    """A text from outside, short, on one line and without what would steer the terminal."""
+    """Shorten a text from outside to one line without control characters."""
     words = " ".join(text.split())
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
     return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]}…"

@@ -1,4 +1,4 @@
-"""What all commands share: the two streams, one JSON document, one exit code, a sentence for whatever goes wrong."""
+"""The base class of all commands: text for people, one JSON document, one exit code, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ASCII = str.maketrans({"✓": "ok", "✗": "x", "↶": "<-", "…": "...", "\N{R
 
 
 class Console:
-    """Words for people and one document for programs; with `as_json` stdout is the document's alone."""
+    """Prints text for people and one document for programs; with `as_json`, only the document goes to stdout."""
 
     def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, as_json: bool = False) -> None:
         self._stdout = stdout
@@ -35,47 +35,47 @@ class Console:
         self._as_json, self._documented = as_json, False
 
     def say(self, text: str) -> None:
-        """Words, at once: whoever reads from a pipe reads along."""
-        # Without a style: stderr would paint all that is written to it red.
+        """Print text and flush it, so that a pipe gets it at once."""
+        # Without a style: Django prints everything on stderr in red.
         _write(self._words, text)
 
     def document(self, content: Mapping[str, Any]) -> None:
-        """The one document, if one was asked for."""
+        """Print the document, once, if --json was given."""
         if self._as_json and not self._documented:
             self._documented = True
             _write(self._stdout, json.dumps(content, indent=2, ensure_ascii=True))
 
 
 class Ended(CommandError):
-    """A command that has said all it had to say, with an exit code other than 0."""
+    """Ends a command that has printed everything, with an exit code other than 0."""
 
 
 class SagaCommand(BaseCommand, ABC):
-    """Runs `run` and makes an exit code of what it returns or raises; subclasses write that one and add_arguments.
+    """Calls `run` and turns its result or exception into an exit code; subclasses override `run` and `add_arguments`.
 
-    From a shell the command exits; `call_command` gets a CommandError with the sentence and the `returncode`.
+    From a shell the command exits; `call_command` raises CommandError with the sentence and the `returncode`.
     """
 
     console: Console
     current_saga_id = ""
-    # Django's, which its stubs do not know.
+    # Set by Django; its stubs lack it.
     _called_from_command_line = False
 
     @abstractmethod
     def run(self, options: dict[str, Any]) -> int:
-        """Do what the command is for."""
+        """Do the work and return the exit code."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """With the options that all commands have, and with usage errors as sentences."""
+        """Add the options of all commands, and report usage errors as sentences."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.add_argument(
-            "--json", action="store_true", help="print one JSON document on stdout and all words on stderr"
+            "--json", action="store_true", help="print one JSON document on stdout, and everything else on stderr"
         )
         parser.error = lambda message: self._refuse_usage(parser, message)  # type: ignore[method-assign]
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """The same, with every way to fail told in one form."""
+        """Run the command and report every failure in one form."""
         try:
             return super().execute(*args, **options)
         except KeyboardInterrupt:
@@ -94,34 +94,34 @@ class SagaCommand(BaseCommand, ABC):
             raise
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Act, and leave with the code."""
+        """Run, and end with the code."""
         self.console = Console(self.stdout, self.stderr, as_json=options["json"])
         code = self.run(options)
         if code:
             raise Ended(self._final_text, returncode=code)
 
     def follow(self, saga_id: str, work: Callable[[], object]) -> None:
-        """Do `work` and tell, meanwhile, each attempt at the execution and who else has it in hand."""
+        """Do `work`, and meanwhile report each attempt of the execution and which worker has it."""
         self.current_saga_id = saga_id
         with ProgressReporter(saga_id, self.console.say, waiting=True):
             work()
         self.current_saga_id = ""
 
     def conclude(self, saga_id: str, *, queued: bool = False) -> Exit:
-        """The verdict on one execution, its document, and its code; that a queued one goes on is no failure."""
+        """Print the report and the document of one execution and return its code; 0 for a `queued` one that goes on."""
         view = load_view(saga_id)
         code = self.tell([view], queued=queued)
         self.console.document({**document(view), "exit_code": int(code)})
         return code
 
     def tell(self, found: list[ExecutionView], *, queued: bool = False) -> Exit:
-        """The verdicts in words, and the worst of the codes."""
+        """Print the reports and return the worst of the codes."""
         self._final_text = "\n".join(diagnosis(view) for view in found)
         self.console.say(self._final_text)
         return worst(code for code in map(code_of, found) if not (queued and code is Exit.GOES_ON))
 
     def interrupted(self) -> str:
-        """What the command leaves behind when it is interrupted."""
+        """Return what to say when the command is interrupted."""
         _leave_interrupted_connection()
         try:
             view = find_view(self.current_saga_id) if self.current_saga_id else None
@@ -156,7 +156,7 @@ class SagaCommand(BaseCommand, ABC):
     def _leave(self, error: CommandError) -> NoReturn:
         if self._called_from_command_line:
             sys.exit(error.returncode)
-        # The cause may carry a row's values; --traceback shows it.
+        # The cause may have values of a row; --traceback shows it.
         raise error from None
 
 
@@ -165,13 +165,13 @@ def _sentence_of(error: Exception) -> str:
         lines = [f"  {key}: {text}" if key else f"  {text}" for key, text in error.errors.items()]
         return "\n".join(["Refused; nothing was started or changed:", *lines])
     if isinstance(error, DatabaseError):
-        # PostgreSQL puts the values of the row, which may be personal, into the lines after the first.
+        # PostgreSQL adds the values of the row, which may be personal, after the first line.
         return f"The database failed: {one_line(str(error).partition(chr(10))[0])}."
     return str(error)
 
 
 def _leave_interrupted_connection() -> None:
-    """The interrupt may have cut a query off, after which a connection is good for nothing."""
+    """Close the connection: the interrupt may have broken off a query on it."""
     here = database.connection()
     if not here.in_atomic_block:
         here.close()
@@ -183,7 +183,7 @@ def _progress_of(execution: SagaExecution) -> str:
 
 
 def _write(stream: OutputWrapper, text: str) -> None:
-    """A text that the stream's encoding can carry; a reader who has gone away stops nothing."""
+    """Write the text in the stream's encoding; ignore a reader that has closed the pipe."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     if not _carries(encoding, "✓✗↶…"):
         text = text.translate(ASCII).encode(encoding, "backslashreplace").decode(encoding)

@@ -1,4 +1,4 @@
-"""The exit codes of all commands, written once."""
+"""The exit codes of all commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sagas.definition.exceptions import (
 
 
 class Exit(IntEnum):
-    """What a command's exit code says; the numbers are documented and stay."""
+    """The documented exit codes."""
 
     SUCCEEDED = 0
     ERROR = 1
@@ -29,7 +29,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-# Each is raised before anything was started or changed. Any other error is ERROR.
+# These are raised before anything was started or changed. Any other error is ERROR.
 EXITS: dict[type[Exception], Exit] = {
     SagaConflict: Exit.CONFLICT,
     InvalidInput: Exit.REFUSED,
@@ -53,10 +53,10 @@ FROM_BEST_TO_WORST = (
 
 
 def exit_of(error: Exception) -> Exit:
-    """The exit code that an error stands for; ERROR for one that nobody foresaw."""
+    """Return the exit code for an error; ERROR for an unexpected one."""
     return next((code for kind, code in EXITS.items() if isinstance(error, kind)), Exit.ERROR)
 
 
 def worst(codes: Iterable[Exit]) -> Exit:
-    """The one code for several executions; SUCCEEDED for none."""
+    """Return the worst of these codes; SUCCEEDED if there are none."""
     return max(codes, key=FROM_BEST_TO_WORST.index, default=Exit.SUCCEEDED)

@@ -1,4 +1,4 @@
-"""Tells each attempt at one execution as it ends, whoever makes it."""
+"""Report each attempt of one execution as it ends, whichever process makes it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ POLL_SECONDS = 0.5
 
 
 class ProgressReporter:
-    """While the block runs, says a line for each attempt that ends, once and in order.
+    """While the block runs, print a line for each attempt that ends, once and in order.
 
-    Attempts made in this process are told by the signal, those of others by a look at the database every
-    LOOK_EVERY seconds. With `waiting` it also says who else has the execution in hand.
+    A signal reports the attempts of this process, polling the database every POLL_SECONDS those of others. With
+    `waiting`, a change of the worker is reported too; with `anew`, also the attempts so far.
     """
 
     def __init__(self, saga_id: str, say: Callable[[str], None], *, waiting: bool = False, anew: bool = False) -> None:
@@ -57,7 +57,7 @@ class ProgressReporter:
             self.look()
 
     def look(self) -> SagaExecution | None:
-        """Tell what is new; the execution as it is now."""
+        """Report what is new and return the execution as it is now."""
         with self._lock:
             execution = SagaExecution.objects.using(database.alias()).filter(saga_id=self._saga_id).first()
             if execution is None:
@@ -83,17 +83,17 @@ class ProgressReporter:
             connections.close_all()
 
     def _poll_once(self) -> None:
-        """The work itself meets the database's trouble and tells it; here it only costs a look."""
+        """Skip a poll that the database refuses; the work itself reports such errors."""
         try:
             self.look()
         except DatabaseError:
             connections[database.alias()].close()
 
     def _report_owner(self, execution: SagaExecution) -> None:
-        """Once for each other process that takes it."""
+        """Report each other process that claims it, once."""
         owner = process_of(execution.worker) if execution.leased else ""
         if owner not in ("", self._owner, f"{HOST}:{os.getpid()}") and execution.due_at:
-            self._say(f"{owner} has it in hand; its lease ends at {local(execution.due_at)} unless it is renewed.")
+            self._say(f"{owner} is working on it; its lease ends at {local(execution.due_at)} unless it is renewed.")
         self._owner = owner
 
 

@@ -1,4 +1,4 @@
-"""How an execution stands, in plain words, as an exit code and as a JSON document."""
+"""The report on an execution: a text, an exit code and a JSON document."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ CODES = {
 
 
 def code_of(view: ExecutionView) -> Exit:
-    """The exit code for the state of the execution."""
+    """Return the exit code for the state of the execution."""
     return Exit.NEEDS_A_PERSON if view.execution.held else CODES[view.state]
 
 
 def diagnosis(view: ExecutionView) -> str:
-    """What has become of it and, where a person has to act, what to do."""
+    """Return what has happened to the execution and, if someone must act, which commands help."""
     tell = _held if view.execution.held else DIAGNOSES[view.execution.state]
     return tell(view)
 
@@ -48,14 +48,14 @@ def redactor_of(view: ExecutionView) -> Redactor:
 
 
 def how_to_go_on(execution: SagaExecution) -> str:
-    """Who takes an unfinished execution up again."""
+    """Return how an unfinished execution goes on."""
     saga_id = shlex.quote(execution.saga_id)
     option = f"--saga-id={saga_id}" if saga_id.startswith("-") else f"--saga-id {saga_id}"
     return f"Workers go on with it, or here: {MANAGE} run_saga {execution.saga_name} {option}"
 
 
 def document(view: ExecutionView) -> dict[str, Any]:
-    """The execution for programs. Input, context and outputs stay out: they are personal."""
+    """Return the JSON document of an execution, without input, context and outputs, which are personal."""
     execution = view.execution
     return {
         "saga_id": execution.saga_id,
@@ -84,24 +84,24 @@ def document(view: ExecutionView) -> dict[str, Any]:
 
 
 def listed(view: ExecutionView) -> str:
-    """One line of a list of executions."""
+    """Return the line of an execution in a list."""
     execution = view.execution
     state = f"{state_label(execution.state)}, held" if execution.held else state_label(execution.state)
     return f"{execution.saga_id}  {execution.saga_name}  {state}  started {local(execution.created_at)}"
 
 
 def state_label(state: SagaState) -> str:
-    """The state as people read it."""
+    """Return the state as people read it."""
     return state.value.replace("_", " ")
 
 
 def local(moment: dt.datetime) -> str:
-    """A moment in the project's time zone."""
+    """Format a moment in the project's time zone."""
     return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def process_of(worker: str) -> str:
-    """The process of a worker's name, which also names the tenure: host:process:tenure."""
+    """Return host:process of a worker's name, which ends with random digits."""
     return worker.rpartition(":")[0]
 
 
@@ -184,7 +184,7 @@ def _unfinished(view: ExecutionView) -> str:
 def _whose_turn(view: ExecutionView) -> str:
     execution = view.execution
     if execution.leased:
-        return f"{process_of(execution.worker)} has it in hand."
+        return f"{process_of(execution.worker)} is working on it."
     step, due = _next_attempt(view), execution.due_at
     turn = f"Next is {step}, at {local(due)}. " if step and due else ""
     return turn + how_to_go_on(execution)

@@ -161,7 +161,7 @@ def test_a_cancel_that_leaves_something(stage, registered, orchestrator):
     assert verdict(execution) == ("bad", headline, "Nothing to do.")
 
 
-def test_an_invoice_that_cannot_be_cancelled_comes_with_what_the_provider_answered(plant):
+def test_an_invoice_that_cannot_be_cancelled_shows_the_providers_answer(plant):
     plant("calendar", "add", "refuse")
     plant("invoices", "cancel", "refuse")
     execution = book()
@@ -190,7 +190,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("language", BY_HAND)
-def test_a_deadline_is_told_as_the_readers_date_and_time_and_in_the_readers_language(language):
+def test_a_deadline_is_shown_in_the_readers_time_zone_and_language(language):
     execution = scene("create_booking", "too-late")
     issued = SandboxEffect.objects.get(operation="issue").created_at
 

@@ -27,7 +27,7 @@ def test_a_booking_that_a_person_holds(plant, orchestrator):
     )
 
 
-def test_a_reason_is_told_without_what_was_a_personal_value_before_it_was_corrected(orchestrator):
+def test_a_reason_hides_personal_values_that_were_corrected(orchestrator):
     execution = orchestrator.start(new_id(), "create_booking", context=BOOKING)
     orchestrator.hold(execution.saga_id, reason="customer@example.com is wrong", by=ANA)
     orchestrator.correct_input(execution.saga_id, BOOKING | {"customer_email": "other@example.com"}, by=ANA)

@@ -73,7 +73,7 @@ def test_a_step_refused_for_good_is_undone_in_reverse_and_exit_3(command, bookin
     assert said.code == 3
 
 
-def test_an_undo_refused_for_good_names_the_step_and_the_command_and_is_exit_4(command, booking, plant):
+def test_a_refused_compensation_names_the_step_and_the_command(command, booking, plant):
     plant("calendar", "add", "refuse")
     plant("invoices", "cancel", "refuse")
 
@@ -163,7 +163,7 @@ def test_undos_that_are_set_aside_go_on_by_themselves_and_are_exit_5(command, re
     assert said.code == 5
 
 
-def test_a_wait_that_ends_before_the_saga_is_exit_5_and_the_same_id_goes_on(command, booking, plant):
+def test_a_wait_that_ends_before_the_saga_exits_with_5(command, booking, plant):
     plant("invoices", "issue", "throttle")
 
     said = command("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1", "--wait", "0")

@@ -117,7 +117,7 @@ def test_a_reader_who_goes_away_stops_nothing(shell, booking, plant):
     assert SagaExecution.objects.get().state is SagaState.SUCCEEDED
 
 
-def test_ctrl_c_in_a_step_says_that_the_saga_goes_on_and_the_same_id_goes_on(shell, booking, plant):
+def test_after_ctrl_c_in_a_step_the_saga_goes_on_under_the_same_id(shell, booking, plant):
     plant("email", "send", "latency", latency_ms=4_000)
     process = start(shell, booking)
     wait_for(fault_taken)
@@ -181,7 +181,7 @@ def test_killed_in_the_middle_of_a_step_it_goes_on_with_the_same_id(shell, booki
     for saga_id, process, dead in zip(KILLED, second, first, strict=True):
         said, step = shell.end(process), KILLED[saga_id][3]
         assert said.lines[0].startswith(f"Going on: create_booking {saga_id}, in progress, ")
-        assert re.fullmatch(rf"\S+:{dead.pid} has it in hand; its lease ends at [\d :-]+ unless .*", said.lines[1])
+        assert re.fullmatch(rf"\S+:{dead.pid} is working on it; its lease ends at [\d :-]+ unless .*", said.lines[1])
         assert said.lines[2:4] == [
             f"? in doubt {step}: A worker crashed during this attempt, or lost its connection.",
             f"✓ {step}",
@@ -209,7 +209,7 @@ def test_while_another_process_has_it_in_hand_its_steps_are_told(shell, booking,
     said = shell.end(start(shell, booking))
 
     assert shell.end(first).code == 0
-    assert f":{first.pid} has it in hand; its lease ends at " in said.lines[1]
+    assert f":{first.pid} is working on it; its lease ends at " in said.lines[1]
     assert said.lines[2:] == [
         "✓ 1/4 create_nf",
         "✓ 2/4 send_email",

@@ -121,7 +121,7 @@ def nothing_is_left_of(child, groups):
 
 @pytest.mark.prove
 @pytest.mark.once
-def test_it_shows_each_outcome_and_serves_until_it_is_stopped_and_a_second_run_keeps_what_is_there(shell, demo):
+def test_it_shows_each_outcome_and_a_second_run_keeps_them(shell, demo):
     process = demo("--port", "0", lease=2)
     told = told_by(process, len(ALL) + 9)
     logins = logins_of(told[-5:-1])

@@ -56,7 +56,7 @@ def test_a_failed_one_is_run_anew(command, booking, plant):
     assert said.code == 0
 
 
-def test_all_in_a_state_are_retried_oldest_first_and_the_worst_is_the_exit_code(command, booking, plant):
+def test_all_in_a_state_are_retried_and_the_worst_is_the_exit_code(command, booking, plant):
     for saga_id in ("b-1", "b-2"):
         failed(command, booking, plant, saga_id)
     plant("calendar", "add", "refuse", match="b-2:")

@@ -88,7 +88,7 @@ def test_one_that_was_cancelled_says_by_whom_and_why(command, booking):
     assert said.code == 3
 
 
-def test_what_a_person_wrote_is_told_without_a_personal_value_that_was_corrected_since(command):
+def test_a_reason_hides_personal_values_that_were_corrected(command):
     orchestrator = get_saga_orchestrator()
     orchestrator.start("b-1", "create_booking", context=BOOKING)
     orchestrator.hold("b-1", reason="customer@example.com is wrong")
@@ -132,7 +132,7 @@ def test_it_is_watched_to_its_end(shell, booking, plant):
 
     said = shell("saga_status", "b-1", "--watch")
 
-    assert f":{watched.pid} has it in hand; its lease ends at " in said.lines[1]
+    assert f":{watched.pid} is working on it; its lease ends at " in said.lines[1]
     assert said.lines[2:] == [
         "✓ 1/4 create_nf",
         "✓ 2/4 send_email",

@@ -123,7 +123,7 @@ def test_a_failed_step_that_may_have_happened_is_not_told_as_refused(stage: Stag
     assert told(left, saga) == [("in_doubt", "We don't know yet whether A was done.")]
 
 
-def test_an_optional_step_may_be_refused_or_in_doubt_while_the_saga_succeeds(stage: Stage, execute):
+def test_an_optional_step_may_be_refused_or_in_doubt(stage: Stage, execute):
     execution, saga = execute(
         stage.step("a", NO, optional=True),
         stage.step("b", lost(), optional=True, retry_count=0, undo=None),
@@ -175,9 +175,7 @@ def test_an_undo_that_is_held_waits_for_a_person(stage: Stage, execute, orchestr
     assert told(execution, saga)[0] == ("compensating", "A should be undone; this is on hold.")
 
 
-def test_an_undo_whose_answer_was_lost_may_have_worked_while_it_is_tried_again_and_while_it_is_held(
-    stage: Stage, execute, orchestrator
-):
+def test_a_compensation_whose_answer_was_lost_is_in_doubt_until_the_end(stage: Stage, execute, orchestrator):
     in_doubt = ("compensating", "We don't know yet whether A was undone.")
     execution, saga = execute(stage.step("a", undo=[lost(), LATER]), stage.step("b", NO))
     assert told(execution, saga)[0] == in_doubt
@@ -601,7 +599,7 @@ def test_what_could_not_be_undone_is_told_and_that_a_person_looks_into_it(stage:
     )
 
 
-def test_nobody_is_told_that_nothing_was_charged_when_it_was_in_doubt_and_taken_back(stage: Stage, execute):
+def test_a_charge_in_doubt_that_was_compensated_is_not_called_refused(stage: Stage, execute):
     execution, saga = execute(stage.step("pay", lost(), retry_count=0, wording=NEVER))
 
     assert execution.failed_step == "pay"
@@ -609,7 +607,7 @@ def test_nobody_is_told_that_nothing_was_charged_when_it_was_in_doubt_and_taken_
     assert message(execution, saga, history=load_history(execution)) == GENERAL["failed"]
 
 
-def test_when_others_were_undone_only_the_history_knows_whether_it_was_refused(stage: Stage, execute):
+def test_only_the_history_tells_a_refusal_if_others_were_compensated(stage: Stage, execute):
     execution, saga = execute(stage.step("a"), stage.step("pay", NO, wording=NEVER))
 
     assert message(execution, saga) == GENERAL["failed"]
