@@ -95,13 +95,13 @@ def test_a_bulk_act_its_errors_and_its_progress(agent):
     page.locator("#action-toggle").check()
     page.get_by_label("Action:").select_option("bulk_retry")
     page.locator("button[name=index]").click()
-    page.get_by_label("How many").fill("4")
+    page.get_by_label("Number of executions").fill("4")
     page.locator("form button.default").click()
     expect(page.get_by_text("There are 3, not 4.")).to_be_visible()
     assert flaws(page) == []
 
     page.get_by_label("Reason").fill("the gateway gives back again")
-    page.get_by_label("How many").fill("3")
+    page.get_by_label("Number of executions").fill("3")
     page.locator("form button.default").click()
     while bulk.advance_all():
         drain()

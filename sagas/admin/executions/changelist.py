@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -44,7 +45,7 @@ class ExecutionList(ChangeList):
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, self.more or self.page_num > 1
         self.paginator = Paginator(self.result_list, self.list_per_page)
 
-    @property
+    @cached_property
     def by_day(self) -> dict[str, Any]:
         """The links to years, months and days; the other filters are kept."""
         level = dates.level(self.params)
