@@ -59,7 +59,7 @@ def test_a_refund_that_failed_is_tried_again(support):
 @pytest.mark.parametrize(
     "typed", ["420,00", "420.00", "R$ 420,00", "R$420.00", " r$ 420.00 ", "BRL 420.00", "R$\xa0420,00"]
 )
-def test_an_undo_that_gives_money_back_takes_the_amount_as_anybody_writes_it(supervisor, typed):
+def test_a_refund_is_confirmed_by_its_amount_in_any_notation(supervisor, typed):
     execution = scene("collect_payment", "succeeded")
 
     assert do(supervisor, execution, "compensate", "a double sale", amount=typed).status_code == 302
@@ -81,7 +81,7 @@ def test_another_amount_than_the_one_that_goes_back_undoes_nothing(supervisor, t
 
 
 @pytest.mark.parametrize("price", ["a lot", "10.00"])
-def test_an_amount_that_is_not_known_or_not_to_this_reader_is_confirmed_too(support, stage, registered, price):
+def test_an_unknown_or_hidden_refund_is_confirmed_by_the_case_id(support, stage, registered, price):
     saga = registered(
         stage.step("pay", undo=[StepFailed("no"), {}], money="price"),
         stage.step("b", StepFailed("no")),
@@ -379,7 +379,7 @@ def test_a_word_that_gives_nothing_back_needs_no_amount(support, stage, register
     assert go_on(execution).state is SagaState.SUCCEEDED
 
 
-def test_a_word_that_gives_back_what_may_not_be_seen_takes_the_id_of_the_case(support, stage, registered):
+def test_a_resolution_with_a_hidden_refund_is_confirmed_by_the_case_id(support, stage, registered):
     execution = in_doubt_after_a_charge(stage, registered, personal=["price"])
     word = {"resolution": "book:not_done", "evidence": "none there"}
 
@@ -504,7 +504,7 @@ def test_a_version_that_never_was_does_nothing(support, version):
     assert not execution.events.exists()
 
 
-def test_an_act_that_its_consequences_forbid_says_why_without_personal_words(support, stage, registered):
+def test_a_blocked_operation_says_why_without_personal_values(support, stage, registered):
     def objects(execution, old, new):
         if old is SagaState.FAILED:
             raise ValueError(f"no booking of {execution.input['name']}")

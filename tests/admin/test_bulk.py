@@ -62,7 +62,7 @@ def retries():
     return Counter(SagaEvent.objects.filter(kind="retry").values_list("execution__saga_id", flat=True))
 
 
-def test_five_hundred_failed_ones_are_retried_each_once_whatever_is_clicked_again(support, failed, stage):
+def test_five_hundred_failed_executions_are_retried_once_each(support, failed, stage):
     pks = failed(500)
     page = choose(support, "retry", pks[:100], select_across="1")
 
@@ -366,7 +366,7 @@ def test_money_that_goes_back_is_foretold_and_so_is_what_is_not_known(support, s
     )
 
 
-def test_an_amount_that_is_personal_is_foretold_to_those_alone_who_may_see_it(support, supervisor, stage, registered):
+def test_a_personal_amount_is_shown_only_with_the_permission(support, supervisor, stage, registered):
     saga = registered(stage.step("charge", money="fee"), stage.step("ship", StepFailed("no ship")), personal=["fee"])
     hers = [run(*saga, context={"fee": "98765.43"}).pk]
 

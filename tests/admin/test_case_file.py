@@ -88,7 +88,7 @@ def test_earlier_runs_are_folded_away(support, orchestrator):
     assert len(marks(page)) == 1
 
 
-def test_what_people_did_is_told_with_who_when_from_where_why_and_what_changed(support, orchestrator):
+def test_events_say_who_when_from_where_why_and_what_changed(support, orchestrator):
     execution = orchestrator.start(new_id(), "create_booking", context=BOOKING)
     orchestrator.hold(execution.saga_id, reason="customer@example.com called", by=ANA)
     changed = BOOKING | {"amount": "400.00", "customer_email": "new@example.com"}
@@ -126,7 +126,7 @@ def test_the_history_of_a_case_is_read_once(support, plant):
     assert len([query for query in asked if ' FROM "sagas_execution" ' in query["sql"]]) == 1
 
 
-def test_an_event_that_cannot_be_read_keeps_from_acting_and_does_not_take_the_page_down(support, stage, registered):
+def test_an_event_that_cannot_be_read_is_told_by_its_column(support, stage, registered):
     registered(stage.step("a", pivot=True, undo=None), stage.step("b", StepFailed("no"), undo=None))
     execution = get_saga_orchestrator().execute("x", "trip")
     with unguarded():
@@ -156,7 +156,7 @@ def test_a_note_stays_with_the_case(support, plant):
         ("a\x00b", "Null characters are not allowed."),
     ],
 )
-def test_a_note_that_cannot_be_kept_is_told_so_at_its_field_and_is_not_lost(support, plant, written, said):
+def test_an_invalid_note_shows_the_error_at_its_field_and_is_kept(support, plant, written, said):
     execution = waiting(plant)
 
     answer = support.post(url(execution, "note"), {"text": written})

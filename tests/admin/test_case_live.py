@@ -86,7 +86,7 @@ def test_the_number_of_queries_does_not_grow_with_the_attempts(support, plant, w
     assert queries(support, url(many, what)) == queries(support, url(few, what))
 
 
-def test_of_very_many_attempts_the_newest_are_shown_and_the_older_ones_linked(support, plant):
+def test_of_many_attempts_the_newest_are_shown_and_older_ones_linked(support, plant):
     execution = many_attempts(waiting(plant), 700)
     page = support.get(case_url(execution))
 

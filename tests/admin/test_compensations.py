@@ -78,7 +78,7 @@ def test_without_any_it_says_so(support):
     assert words_of(shown(support)).endswith("Nothing is waiting to be undone.")
 
 
-def test_an_undo_that_failed_for_good_is_told_with_the_providers_answer_and_the_ways_out(support, plant, no_calendar):
+def test_a_failed_compensation_shows_the_answer_and_the_operations(support, plant, no_calendar):
     plant("invoices", "cancel", FaultMode.REFUSE)
     execution = booking()
     response = shown(support)
@@ -103,7 +103,7 @@ def test_an_undo_that_failed_for_good_is_told_with_the_providers_answer_and_the_
     assert f'<a href="https://portal.invoices.example/nfse/{number}"' in page
 
 
-def test_an_undo_that_is_set_aside_is_told_with_when_it_is_tried_and_until_when(support, plant, no_calendar, clock):
+def test_a_deferred_compensation_shows_its_next_try_and_its_end(support, plant, no_calendar, clock):
     plant("invoices", "cancel", FaultMode.THROTTLE, remaining=ALWAYS)
     execution = booking()
     undos = execution.step_executions.filter(step="create_nf", direction="compensation")
@@ -133,7 +133,7 @@ def test_an_undo_that_nobody_answered_to_is_in_doubt(support, plant, clock, sett
     )
 
 
-def test_an_undo_whose_answer_was_lost_is_not_told_as_one_that_has_not_worked(support, plant, clock):
+def test_a_compensation_whose_answer_was_lost_is_shown_in_doubt(support, plant, clock):
     plant("payments", "refund", FaultMode.EFFECT_THEN_LOSE_REPLY)
     plant("payments", "refund", FaultMode.THROTTLE, latency_ms=3_600_000)
     execution = payment(max_seconds=60)
@@ -146,9 +146,7 @@ def test_an_undo_whose_answer_was_lost_is_not_told_as_one_that_has_not_worked(su
     )
 
 
-def test_an_undo_that_has_not_worked_yet_is_tried_again_and_the_others_wait_for_their_turn(
-    support, plant, no_calendar, clock
-):
+def test_one_compensation_is_retried_while_the_others_wait(support, plant, no_calendar, clock):
     plant("email", "send", FaultMode.THROTTLE, match=":undo", latency_ms=3_600_000)
     execution = booking(max_seconds=60)
     again = execution.step_executions.last().retry_at
@@ -204,7 +202,7 @@ def test_an_undo_of_a_held_saga_waits_for_a_person_and_says_why(support, plant, 
     assert told.endswith(f"{AGAIN_NOT_NOW} Mark a step as resolved")
 
 
-def test_an_auditor_sees_personal_values_and_is_told_that_acts_are_not_theirs(auditor, plant, no_calendar):
+def test_an_auditor_sees_personal_values_and_may_do_nothing(auditor, plant, no_calendar):
     plant("invoices", "cancel", FaultMode.REFUSE)
     booking()
 
@@ -221,7 +219,7 @@ def test_who_may_not_see_executions_does_not_see_it(client, django_user_model):
     assert shown(client).status_code == 403
 
 
-def test_nothing_personal_is_told_to_who_may_not_see_it_and_nothing_is_markup(support, supervisor, registered, stage):
+def test_personal_values_are_redacted_and_markup_is_escaped(support, supervisor, registered, stage):
     canary = "canary <script>alert(1)</script> @example.com"
     answer = StepFailed(f"cannot write to {canary} <img src=x onerror=alert(2)>")
     saga = registered(
@@ -333,7 +331,7 @@ def test_the_filters_find_what_they_say(support, one_of_each, query, found):
     assert {re.search(r"Kind \w+, (\w+)", card)[1] for card in told} == found
 
 
-def test_pages_follow_one_another_the_oldest_first_in_a_constant_number_of_queries(support, registered, stage):
+def test_pages_start_with_the_oldest_and_take_constant_queries(support, registered, stage):
     saga = registered(stage.step("ship", undo=[StepFailed("never")]), stage.step("pay", StepFailed("no")))
     run_saga(saga, "s-00")
     few = queries_of(support)

@@ -189,7 +189,7 @@ def test_executions_that_todays_code_would_strand_are_named(support, registered,
     assert ids_in(support.get(f"{LIST}?stranded=ship")) == []
 
 
-def test_a_saga_that_is_not_registered_is_named_while_it_has_unfinished_executions(support, registered, stage):
+def test_an_unregistered_saga_is_shown_while_executions_are_unfinished(support, registered, stage):
     registered(stage.step("pack"), name="quest")
     get_saga_orchestrator().start("q-1", "quest", context={})
     registry.unregister("quest")
@@ -197,7 +197,7 @@ def test_a_saga_that_is_not_registered_is_named_while_it_has_unfinished_executio
     assert sections(support)["quest"] == f"quest {NOT_REGISTERED} 1 unfinished execution"
 
 
-def test_a_saga_that_no_running_worker_knows_is_named_whether_it_is_registered_here_or_not(support):
+def test_a_saga_that_no_running_worker_knows_is_shown(support):
     now = timezone.now()
     for name in ("create_booking", "quest"):
         MissingSaga.objects.create(name=name, since=now, seen_at=now)
@@ -273,7 +273,7 @@ def test_one_question_reads_the_unfinished_executions_and_no_others(support, his
 
 
 @pytest.mark.prove
-def test_the_list_of_the_stranded_reads_the_unfinished_executions_and_few_others(support, history):
+def test_the_list_of_stranded_executions_reads_few_finished_ones(support, history):
     SagaExecution.objects.filter(state="in_progress").update(plan=["pack"])
 
     for sql, parameters in statements_of(lambda: support.get(f"{LIST}?saga=create_booking&stranded=pack")):

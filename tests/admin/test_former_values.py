@@ -169,7 +169,7 @@ def test_who_may_see_what_is_personal_costs_no_question(supervisor, corrected):
     assert asked_for_corrections(supervisor, act_url(execution, "release")) == 0
 
 
-def test_where_nobody_can_read_what_was_corrected_the_general_words_are_told(clerk, supervisor, corrected):
+def test_an_unreadable_correction_reveals_nothing(clerk, supervisor, corrected):
     readable, execution = corrected("y"), corrected("x")
     with unguarded():
         SagaEvent.objects.filter(execution=execution, kind="correct").update(data=RawSQL("%s", ["{"]))

@@ -221,7 +221,7 @@ def test_pages_are_turned_one_by_one_and_the_other_end_is_one_step_away(supervis
     assert '<a href="?o=4">Oldest first</a>' in first.content.decode()
 
 
-def test_beyond_a_thousand_rows_nothing_is_counted_and_a_page_is_all_that_can_be_selected(supervisor):
+def test_at_most_a_thousand_rows_are_counted_and_one_page_selected(supervisor):
     fill(1001)
     page = supervisor.get(LIST)
 
@@ -248,7 +248,7 @@ def test_the_way_down_to_a_day_leads_over_the_months_that_there_are(supervisor):
     assert ids_in(on_that_day) == ["x-0"]
 
 
-def test_a_saga_that_is_not_registered_any_more_is_shown_without_what_may_be_personal(support, supervisor, stage):
+def test_an_unregistered_saga_is_listed_without_personal_values(support, supervisor, stage):
     run(stage.step("a", {"email": "ana@example.com"}), saga_id="gone", name="former")
     SagaExecution.objects.get(saga_id="gone").references.create(key="email", value="ana@example.com")
 

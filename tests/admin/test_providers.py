@@ -100,7 +100,7 @@ def test_calls_are_counted_by_how_they_went(support, plant, clock):
     )
 
 
-def test_what_was_more_than_a_day_ago_is_not_counted_and_what_was_more_than_an_hour_ago_only_for_the_day(support):
+def test_calls_count_for_the_last_hour_and_the_last_day(support):
     now = timezone.now()
     execution = book()
     made = execution.step_runs.get(step="create_nf")
@@ -176,7 +176,7 @@ def test_the_numbers_are_a_minute_old_at_most_and_say_from_when_they_are(support
     assert at in [formats.date_format(moment, "DATETIME_FORMAT") for moment in moments]
 
 
-def test_the_error_is_told_by_its_type_and_links_lead_to_the_executions_that_failed_there(support, registered, stage):
+def test_an_error_is_shown_by_its_type_with_a_link_to_its_executions(support, registered, stage):
     canary = "canary@example.com"
     failing = stage.step("ask", RuntimeError(f"nothing for {canary}"), retry_count=0)
     run_saga(registered(failing, name="quest", personal=["email"]), "q-1", context={"email": canary})

@@ -221,7 +221,7 @@ def test_a_case_is_told_as_it_stands(agent, situation):
     assert groups(page) == situation.groups
 
 
-def test_an_invoice_past_its_window_comes_with_its_number_the_portal_and_the_deadline(agent):
+def test_an_invoice_past_its_window_shows_portal_and_deadline(agent):
     execution = begun("create_booking", Fault("calendar", "add", REFUSED), description="Boat trip, past-window")
     number = execution.context["invoice_number"]
 

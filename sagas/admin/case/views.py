@@ -140,10 +140,7 @@ def _rendered(
     try:
         details = _details(model_admin, request, pk)
         redactor = _redactor(request, details)
-        shown = {
-            **_live_context(request, details, redactor),
-            **static_part(details, redactor, revealed=revealed),
-        }
+        shown = _live_context(request, details, redactor) | static_part(details, redactor, revealed=revealed)
     except UnreadableRow as error:
         return _unreadable(model_admin, request, pk, error)
     execution = details.view.execution
