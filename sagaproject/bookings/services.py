@@ -13,7 +13,7 @@ from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagaproject.bookings.status import fields_from, is_another_clients
 from sagas import ActRefused, InvalidInput, SagaConflict, SagaState, operations
 from sagas.models import SagaExecution
-from sagas.models.querysets import fold
+from sagas.models.querysets import normalize_reference
 from sagas.operations import Operation
 from sagas.orchestrator import get_saga_orchestrator
 
@@ -148,7 +148,9 @@ def _locked(sale_id: str) -> Iterator[Booking]:
 def _payments(booking: Booking) -> list[SagaExecution]:
     """Return every payment attempt by the booking's own client. Payments of other clients charge nothing."""
     payments = SagaExecution.objects.of_sagas(["collect_payment"])
-    referring = payments.filter(references__key="sale_id", references__value=fold(booking.sale_id)).order_by("pk")
+    referring = payments.filter(
+        references__key="sale_id", references__value=normalize_reference(booking.sale_id)
+    ).order_by("pk")
     of_the_sale = [payment for payment in referring if payment.input["sale_id"] == booking.sale_id]
     return [payment for payment in of_the_sale if not is_another_clients(booking, payment)]
 

@@ -131,7 +131,7 @@ class SagaEvent(models.Model):
 
 
 class SagaReference(models.Model):
-    """A value by which people find an execution; stored without case (see querysets.fold)."""
+    """A value by which people find an execution; stored without case (see querysets.normalize_reference)."""
 
     id = models.BigAutoField(primary_key=True)
     execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="references", db_index=False)

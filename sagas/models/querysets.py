@@ -69,7 +69,7 @@ class ExecutionQuerySet(models.QuerySet["SagaExecution"]):
         # A union uses two indexes; with OR a database scans all rows.
         named = self.model.objects.filter(saga_id__in=spellings).order_by().values("pk")
         references = apps.get_model("sagas", "SagaReference").objects
-        referring = references.filter(value=fold(wanted)).values("execution_id")
+        referring = references.filter(value=normalize_reference(wanted)).values("execution_id")
         return self.filter(pk__in=named.union(referring))
 
 
@@ -78,6 +78,6 @@ def ago(seconds: float) -> Any:
     return CLOCK.now() - dt.timedelta(seconds=seconds)
 
 
-def fold(value: Any) -> str:
+def normalize_reference(value: Any) -> str:
     """Normalize a reference for storing and searching: without case, at most 255 characters."""
     return clean_text(str(value)).strip().casefold()[:255]

@@ -11,7 +11,7 @@ from django.db import transaction
 from sagas.conf import get_settings
 from sagas.definition.states import SagaState
 from sagas.models import SagaExecution, SagaReference
-from sagas.models.querysets import fold
+from sagas.models.querysets import normalize_reference
 
 from .database import alias, connection
 from .sql import aware_time, column_parameters, due_parameters, execute, first_row, open_cursor, render
@@ -97,7 +97,7 @@ def save_references(execution: SagaExecution, values: Mapping[str, Any]) -> None
     """Make the execution findable by these values, by their context keys; values that are no text or integer are not
     searchable."""
     references = [
-        SagaReference(execution_id=execution.pk, key=key[:64], value=fold(value))
+        SagaReference(execution_id=execution.pk, key=key[:64], value=normalize_reference(value))
         for key, value in values.items()
         if isinstance(value, (str, int)) and str(value).strip()
     ]

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from sagas.models import SagaExecution, SagaReference
-from sagas.models.querysets import fold
+from sagas.models.querysets import normalize_reference
 from tests.support.query_plans import rows_read, scans, statements_of
 
 from .conftest import EXECUTIONS
@@ -60,7 +60,7 @@ def many(ana, bia):
     SagaReference.objects.bulk_create(
         [
             SagaReference(
-                execution=row, key="email", value=fold("rare@example.com" if row.needs_attention else f"{row.pk}@x.org")
+                execution=row, key="email", value=normalize_reference("rare@example.com" if row.needs_attention else f"{row.pk}@x.org")
             )
             for row in made
         ],

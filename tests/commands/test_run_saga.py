@@ -157,7 +157,7 @@ def test_undos_that_are_set_aside_go_on_by_themselves_and_are_exit_5(command, re
 
     said = command("run_saga", "trip", "--saga-id", "t-1")
 
-    assert said.lines[-2] == ("✗ undo book: not possible now, to be tried again in 600 s (attempt 2 in 600.0 s)")
+    assert said.lines[-2] == ("✗ undo book: not possible now, retry in 600 s (attempt 2 in 600.0 s)")
     pattern = re.escape("Being undone: trip t-1, not undone yet: book. Next is the undo of book, at ") + r"[\d :-]+\. "
     assert re.fullmatch(f"{pattern}{re.escape(GO_ON)} trip --saga-id t-1", said.lines[-1])
     assert said.code == 5
@@ -201,7 +201,7 @@ def test_an_id_used_with_other_input_is_exit_6_and_starts_nothing(command, booki
     command("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1")
     done = effects()
     other = json.dumps(BOOKING | {"amount": "421.00"})
-    conflict = "'b-1' already names a create_booking saga started with other input; use a new id."
+    conflict = "'b-1' is already a create_booking execution with other input; use a new id."
 
     for words in (
         ["create_booking", "--context", other],

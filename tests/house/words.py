@@ -40,7 +40,7 @@ NOT = [word for words in GLOSSARY.values() for word in words]
 NOT_MODULES = ["outcomes"]
 # Words that are right in some place: pattern of the whole name, and why.
 ALLOWED = {
-    r"OutcomeUnknown|UnknownSaga|UnknownExecution": "public exceptions, named in the design",
+    r"OutcomeUnknown|UnknownSaga|UnknownExecution|ActRefused": "public exceptions, named in the design",
     r"Undone": "public result of the ports, named in their contract",
     r"_?record(_\w+)?": "the verb",
     r"case": "the admin's page of one execution, so named in the agreed layout",

@@ -1,4 +1,4 @@
-"""What has happened stays as it was written: the database itself refuses to change it."""
+"""The history is append-only: the database refuses changes to it."""
 
 import pytest
 from django.apps import apps
@@ -29,7 +29,7 @@ def columns(model):
 
 
 def another_value(model, column):
-    """A value that is not in the row."""
+    """Return a value that differs from the row's."""
     kind = model._meta.get_field(column).get_internal_type()
     return timezone.now() if kind == "DateTimeField" else VALUES.get(kind, 4711)
 
@@ -41,7 +41,7 @@ def maria():
 
 @pytest.fixture
 def unfinished(stage, registered, orchestrator, maria):
-    """A saga that waits, held by a user: it has a step run and an event."""
+    """A waiting execution, held by a user: it has a step run and an event."""
     saga = registered(stage.step("a"), stage.step("b", RetryLater(3600)))
     saga_id = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.1).saga_id
     return perform(Operation.HOLD, saga_id, reason="look", by=Actor(user=maria))
@@ -49,20 +49,20 @@ def unfinished(stage, registered, orchestrator, maria):
 
 @pytest.fixture
 def finished(stage, registered, orchestrator):
-    """A saga that has failed, and somebody has seen it."""
+    """A failed and acknowledged execution."""
     saga = registered(stage.step("a"), stage.step("b", ValueError("no"), retry_count=0))
     return perform(Operation.ACKNOWLEDGE, orchestrator.execute(new_id(), "trip", saga).saga_id)
 
 
-def refusal(write):
-    """The sentence with which the database refuses the write."""
+def rejection(write):
+    """Return the message with which the database refuses the write."""
     with pytest.raises(IntegrityError) as error, transaction.atomic():
         write()
     return str(error.value).splitlines()[0]
 
 
 def left():
-    """How many step runs and events there are."""
+    """Count the step runs and events."""
     return [StepRun.objects.count(), SagaEvent.objects.count()]
 
 
@@ -72,43 +72,43 @@ def left():
 def test_no_column_of_the_history_can_be_changed(unfinished, finished, model, column):
     value = another_value(model, column)
 
-    said = refusal(lambda: model.objects.update(**{column: value}))
+    said = rejection(lambda: model.objects.update(**{column: value}))
 
     assert said == CHANGED.format(table=model._meta.db_table)
 
 
 @pytest.mark.parametrize("model", [StepRun, SagaEvent])
-def test_neither_can_a_row_be_saved_again(finished, model):
+def test_a_row_of_the_history_cannot_be_saved_again(finished, model):
     row = model.objects.filter(execution=finished).first()
 
-    assert refusal(row.save) == CHANGED.format(table=model._meta.db_table)
+    assert rejection(row.save) == CHANGED.format(table=model._meta.db_table)
 
 
-def test_statements_by_hand_are_refused_too(finished):
-    def falsify():
+def test_sql_by_hand_is_refused(finished):
+    def tamper():
         with connection.cursor() as cursor:
             cursor.execute("UPDATE sagas_steprun SET outcome = 'succeeded' WHERE outcome = 'failed'")
 
-    assert refusal(falsify) == CHANGED.format(table="sagas_steprun")
+    assert rejection(tamper) == CHANGED.format(table="sagas_steprun")
 
 
-def test_a_user_who_has_acted_can_be_deleted_and_the_name_stays(unfinished, maria):
+def test_a_deleted_user_keeps_a_name_in_the_history(unfinished, maria):
     maria.delete()
 
     event = unfinished.events.get()
     assert (event.actor, event.actor_name, event.reason) == (None, "maria", "look")
 
 
-def test_who_acted_can_be_blanked_and_nothing_with_it(unfinished, maria):
+def test_only_the_actor_of_an_event_can_be_set_to_null(unfinished, maria):
     events = SagaEvent.objects.filter(execution=unfinished)
     other = User.objects.create_user("joana")
     changed = CHANGED.format(table="sagas_event")
 
-    assert refusal(lambda: events.update(actor=None, reason="none")) == changed
-    assert refusal(lambda: events.update(actor=other)) == changed
+    assert rejection(lambda: events.update(actor=None, reason="none")) == changed
+    assert rejection(lambda: events.update(actor=other)) == changed
     events.update(actor=None)
-    assert refusal(lambda: events.update(actor=maria)) == changed
-    assert refusal(lambda: events.update(actor=None)) == changed
+    assert rejection(lambda: events.update(actor=maria)) == changed
+    assert rejection(lambda: events.update(actor=None)) == changed
 
 
 @ON_POSTGRESQL
@@ -116,12 +116,12 @@ def test_who_acted_can_be_blanked_and_nothing_with_it(unfinished, maria):
 def test_the_history_of_an_unfinished_saga_cannot_be_deleted(unfinished, model):
     deleted = DELETED.format(table=model._meta.db_table)
 
-    assert refusal(lambda: model.objects.filter(execution=unfinished).delete()) == deleted
+    assert rejection(lambda: model.objects.filter(execution=unfinished).delete()) == deleted
 
 
 @ON_POSTGRESQL
-def test_neither_can_the_saga_with_it(unfinished):
-    assert refusal(unfinished.delete).endswith("the history of an unfinished saga is not deleted")
+def test_an_unfinished_execution_cannot_be_deleted(unfinished):
+    assert rejection(unfinished.delete).endswith("the history of an unfinished saga is not deleted")
     assert SagaExecution.objects.filter(pk=unfinished.pk).exists()
 
 
@@ -133,7 +133,7 @@ def test_a_finished_saga_is_deleted_with_its_history(finished):
     assert left() == [0, 0]
 
 
-def test_a_saga_without_a_history_can_be_deleted_at_any_time(stage, registered, orchestrator):
+def test_an_execution_without_a_history_can_be_deleted(stage, registered, orchestrator):
     registered(stage.step("a"))
 
     orchestrator.start("x", "trip").delete()
@@ -142,7 +142,7 @@ def test_a_saga_without_a_history_can_be_deleted_at_any_time(stage, registered, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_flush_empties_the_tables_whatever_is_in_them(unfinished, finished):
+def test_flush_empties_the_tables(unfinished, finished):
     call_command("flush", verbosity=0, interactive=False)
 
     assert [SagaExecution.objects.count(), *left()] == [0, 0, 0]
@@ -159,12 +159,12 @@ def test_triggers_can_be_dropped_and_created_around_a_history(unfinished):
         with connection.schema_editor() as editor:
             guard(apps, editor)
 
-    assert refusal(lambda: StepRun.objects.update(worker="y")) == CHANGED.format(table="sagas_steprun")
-    assert refusal(lambda: SagaEvent.objects.update(source="y")) == CHANGED.format(table="sagas_event")
+    assert rejection(lambda: StepRun.objects.update(worker="y")) == CHANGED.format(table="sagas_steprun")
+    assert rejection(lambda: SagaEvent.objects.update(source="y")) == CHANGED.format(table="sagas_event")
 
 
-def test_a_saga_of_many_attempts_and_acts_never_comes_upon_a_guard(stage, registered, orchestrator, maria):
-    """Retries, doubts, holds, corrections, resolutions and runs only ever add to the history."""
+def test_no_operation_changes_an_entry_of_the_history(stage, registered, orchestrator, maria):
+    """Retries, holds, corrections, resolutions and new runs only add to the history."""
     by = Actor(user=maria, source="admin")
     saga = registered(
         stage.step("a", {"n": 1}, undo=[StepFailed("no"), {}]),

@@ -1,4 +1,4 @@
-"""settings.SAGAS and the system checks: what cannot work is an error, what will hurt a warning."""
+"""settings.SAGAS and the system checks."""
 
 import os
 import sqlite3

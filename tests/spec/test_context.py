@@ -1,4 +1,4 @@
-"""What a context may hold, and what it holds after a restart (traps 14 and 23)."""
+"""Which values a context may hold, and what is loaded after a restart."""
 
 import datetime as dt
 import enum
@@ -20,7 +20,7 @@ class Colour(enum.Enum):
 
 
 def nested(levels):
-    """So many lists within each other."""
+    """Return a list nested to this depth."""
     value = []
     for _ in range(levels - 1):
         value = [value]
@@ -88,7 +88,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("value", "errors"), UNSTORABLE, ids=NAMES)
 @pytest.mark.parametrize("call", ["execute", "start"])
-def test_at_start_what_cannot_be_stored_is_refused_by_name(stage, registered, orchestrator, call, value, errors):
+def test_an_unstorable_input_is_refused_by_key(stage, registered, orchestrator, call, value, errors):
     registered(stage.step("a"))
 
     with pytest.raises(InvalidInput) as error:
@@ -100,9 +100,9 @@ def test_at_start_what_cannot_be_stored_is_refused_by_name(stage, registered, or
     assert stage.told == []
 
 
-@pytest.mark.parametrize(("value", "errors"), UNSTORABLE, ids=NAMES)
+@pytest.mark.parametrize(("value", "errors"), UNSTORABLE[:-1], ids=NAMES[:-1])  # a card number is only refused in input
 @pytest.mark.parametrize("way", ["returned", "written"])
-def test_from_a_step_what_cannot_be_stored_leaves_the_attempt_in_doubt(stage, value, errors, way):
+def test_an_unstorable_output_leaves_the_attempt_in_doubt(stage, value, errors, way):
     def action(context):
         if way == "returned":
             return {"key": value}
@@ -121,7 +121,7 @@ def test_from_a_step_what_cannot_be_stored_leaves_the_attempt_in_doubt(stage, va
 
 
 @pytest.mark.parametrize("returned", [7, "text", [("a", 1)], True], ids=repr)
-def test_a_step_that_returns_no_mapping_is_in_doubt(stage, returned):
+def test_an_output_that_is_not_a_mapping_leaves_the_attempt_in_doubt(stage, returned):
     execution = run(stage.step("a", lambda context: returned, retry_count=0))
 
     first = execution.step_executions.first()
@@ -138,7 +138,7 @@ def test_the_limit_counts_the_whole_context(stage, settings):
     assert last.error_message == "first: the context is 1224 bytes, more than MAX_CONTEXT_BYTES (1024)"
 
 
-def test_a_context_that_is_no_mapping_is_refused(stage, orchestrator):
+def test_a_context_that_is_not_a_mapping_is_refused(stage, orchestrator):
     with pytest.raises(InvalidInput) as error:
         run(stage.step("a"), context=[1])
 
@@ -146,7 +146,7 @@ def test_a_context_that_is_no_mapping_is_refused(stage, orchestrator):
     assert str(error.value) == "the context must be a mapping, not a list"
 
 
-def test_what_a_step_deletes_is_gone_and_what_it_returns_is_merged(stage):
+def test_deletions_and_the_output_are_merged_into_the_context(stage):
     def action(context):
         del context["a"]
         context["b"] = 2
@@ -160,24 +160,24 @@ def test_what_a_step_deletes_is_gone_and_what_it_returns_is_merged(stage):
     assert execution.step_executions.get().output == {"c": 3}
 
 
-def test_a_step_cannot_change_what_others_returned(stage):
-    def meddle(context):
+def test_a_step_cannot_change_the_outputs_of_others(stage):
+    def change_outputs(context):
         context.outputs["a"]["list"].append(2)
         raise ValueError
 
-    run(stage.step("a", {"list": [1]}), stage.step("b", meddle, {}))
+    run(stage.step("a", {"list": [1]}), stage.step("b", change_outputs, {}))
 
     assert stage.calls[2].outputs == {"a": {"list": [1]}}
 
 
-def test_true_is_not_one(stage):
+def test_true_and_one_are_different_values(stage):
     execution = run(stage.step("a", {"flag": True}), context={"flag": 1})
 
     assert execution.context["flag"] is True
     assert execution.step_executions.get().changes == {"set": {"flag": True}}
 
 
-def test_a_step_knows_its_place_and_its_time(stage):
+def test_a_context_has_the_attributes_of_its_attempt(stage):
     seen = {}
 
     def action(context):
@@ -202,13 +202,13 @@ def test_a_step_knows_its_place_and_its_time(stage):
     }
 
 
-def test_a_message_that_cannot_be_stored_is_stored_without_what_cannot(stage):
+def test_unstorable_characters_of_a_message_are_replaced(stage):
     execution = run(stage.step("a", ValueError("a\x00b\ud800c"), retry_count=0))
 
     assert execution.step_executions.get().error_message == "a\ufffdb\ufffdc"
 
 
-def test_a_message_that_cannot_be_read_is_no_obstacle(stage):
+def test_an_exception_whose_str_raises_is_recorded(stage):
     class Mute(Exception):
         def __str__(self):
             raise RuntimeError

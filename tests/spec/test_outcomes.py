@@ -161,5 +161,5 @@ def test_a_steps_wait_is_a_number_of_seconds():
 
     assert RetryLater(-1).after == 0.0
     assert StillPending(float(10**12)).after == 366 * 86400.0
-    assert str(RetryLater(2.5)) == "not possible now, to be tried again in 2.5 s"
-    assert str(StillPending(60)) == "accepted and not finished, to be asked again in 60 s"
+    assert str(RetryLater(2.5)) == "not possible now, retry in 2.5 s"
+    assert str(StillPending(60)) == "accepted and not finished, ask again in 60 s"

@@ -205,7 +205,7 @@ def test_each_personal_key_has_its_canary():
 
 @pytest.mark.parametrize("way", ["execute", "run_saga", "run_saga --json"])
 @pytest.mark.parametrize(("saga", "errors", "state"), SCENES.values(), ids=SCENES)
-def test_no_canary_sings_whatever_becomes_of_the_saga(caplog, quoting, saga, errors, state, way):
+def test_no_canary_appears_whatever_happens_to_the_saga(caplog, quoting, saga, errors, state, way):
     quoting(saga, errors)
     # What waits between its tries is left as soon as it has come so far.
     limit, said = 60 if state in TERMINAL else 0.1, ""
@@ -220,7 +220,7 @@ def test_no_canary_sings_whatever_becomes_of_the_saga(caplog, quoting, saga, err
 
 
 @pytest.mark.parametrize("saga", INPUT)
-def test_none_sings_when_what_follows_cannot_be_written_down(caplog, broken_follower, saga):
+def test_no_canary_appears_when_on_change_fails(caplog, broken_follower, saga):
     said = said_by("run_saga", saga, "--saga-id", "s1", "--context", json.dumps(INPUT[saga]))
 
     assert "Held" in said
@@ -229,7 +229,7 @@ def test_none_sings_when_what_follows_cannot_be_written_down(caplog, broken_foll
 
 @pytest.mark.parametrize("saga", INPUT)
 @pytest.mark.parametrize("key", [*CANARIES, "amount", "unknown"])
-def test_none_sings_in_a_refusal_of_the_input(caplog, saga, key):
+def test_no_canary_appears_in_a_validation_error(caplog, saga, key):
     bad = INPUT[saga] | {key: CANARIES["customer_email"] + "\nx"}
     if key == "customer_email":
         bad[key] = CANARIES["customer_name"]
@@ -257,7 +257,7 @@ CREATE TRIGGER disk_full BEFORE INSERT ON sagas_execution EXECUTE FUNCTION disk_
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_none_sings_when_the_database_fails(caplog, form):
+def test_no_canary_appears_when_the_database_fails(caplog, form):
     """PostgreSQL tells the row that it could not write, on a line of its own."""
     with connection.cursor() as cursor:
         cursor.execute(DISK_FULL[connection.vendor])
@@ -268,7 +268,7 @@ def test_none_sings_when_the_database_fails(caplog, form):
     assert songs(said + logged(caplog.records)) == []
 
 
-def test_an_operators_words_are_shown_without_the_values_of_personal_keys(quoting):
+def test_personal_values_in_a_reason_are_not_shown(quoting):
     """They are kept as they were written."""
     quoting("create_booking", {("email", "send"): doubt})
     orchestrator = get_saga_orchestrator()

@@ -1,4 +1,4 @@
-"""The quick start of DESIGN section 2, as it stands, in a pytest `db` test, twice over."""
+"""The quick start of the README runs in a `db` test, twice."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_the_quick_start_runs(time, capsys):
 
 
 @pytest.mark.django_db
-def test_the_quick_start_runs_in_a_test_with_the_db_fixture_alone(db):
+def test_the_quick_start_runs_with_the_db_fixture(db):
     from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
     from sagas.orchestrator import get_saga_orchestrator
 

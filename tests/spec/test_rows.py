@@ -1,4 +1,4 @@
-"""The rows by themselves: as text, in fixtures, and by the questions that people ask."""
+"""Rows as text, in fixtures and in queries."""
 
 import pytest
 from django.core import serializers
@@ -15,7 +15,7 @@ ROWS = {SagaExecution: "id", StepRun: "sequence", SagaEvent: "id", SagaReference
 
 @pytest.fixture
 def failed(stage, registered, orchestrator):
-    """A saga with all kinds of rows: a step run with an output, one with an error, an event, a reference."""
+    """An execution with all kinds of rows: step runs with an output and with an error, an event, a reference."""
     saga = registered(
         stage.step("a", {"amount": 1e300, "at": [None, "São Paulo", {"deep": True}]}),
         stage.step("b", StepFailed("no"), {}),
@@ -26,21 +26,21 @@ def failed(stage, registered, orchestrator):
 
 
 def fixture():
-    """All rows, as `dumpdata` writes them."""
+    """Serialize all rows as `dumpdata` does."""
     return serializers.serialize(
         "json", [row for model, order in ROWS.items() for row in model.objects.order_by(order)]
     )
 
 
-def test_a_row_tells_in_a_few_words_what_it_is(failed):
+def test_rows_have_a_short_text(failed):
     assert str(failed) == "trip x"
-    told = ["a action 1: succeeded", "b action 1: failed", "a compensation 1: succeeded"]
-    assert [str(step_run) for step_run in failed.step_executions] == told
+    texts = ["a action 1: succeeded", "b action 1: failed", "a compensation 1: succeeded"]
+    assert [str(step_run) for step_run in failed.step_executions] == texts
     assert [str(event) for event in failed.events.all()] == ["Correct the input"]
     assert [str(reference) for reference in failed.references.all()] == ["mail ana@example.com"]
 
 
-def test_an_execution_can_be_moved_with_all_that_belongs_to_it_and_goes_on(stage, orchestrator, failed):
+def test_an_execution_moved_by_a_fixture_continues(stage, orchestrator, failed):
     text = fixture()
     failed.delete()
     assert fixture().strip() == "[]"
@@ -55,7 +55,7 @@ def test_an_execution_can_be_moved_with_all_that_belongs_to_it_and_goes_on(stage
     assert stage.told == ["a", "b", "a.undo", "a", "b"]
 
 
-def test_a_fixture_with_a_state_that_is_none_is_refused(failed):
+def test_a_fixture_with_an_unknown_state_is_refused(failed):
     text = fixture().replace('"state": "failed"', '"state": "gone"')
 
     with pytest.raises(serializers.base.DeserializationError) as error:
@@ -64,7 +64,7 @@ def test_a_fixture_with_a_state_that_is_none_is_refused(failed):
     assert "'gone' is not a valid SagaState" in str(error.value)
 
 
-def test_the_dead_letters_are_one_question(stage, failed):
+def test_executions_that_need_attention_are_one_query(stage, failed):
     run(stage.step("a"))
     spent = run(stage.step("a", ValueError(), retry_count=0))
     held = perform(Operation.HOLD, run(stage.step("a", RetryLater(3600)), max_seconds=0.1).saga_id)

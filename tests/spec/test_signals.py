@@ -1,4 +1,4 @@
-"""`step_ended` is sent after the commit of each step run; what receivers do changes nothing."""
+"""`step_ended` is sent after the commit of each step run; receivers cannot change the execution."""
 
 import pytest
 from django.contrib.auth.models import Group
@@ -11,7 +11,7 @@ from tests.support import run
 
 @pytest.fixture
 def receive():
-    """Connects a receiver for one test."""
+    """Connect a receiver for one test."""
     connected = []
 
     def connect(receiver):
@@ -24,7 +24,7 @@ def receive():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_is_sent_for_each_step_run_after_its_commit(stage, receive):
+def test_step_ended_is_sent_after_each_commit(stage, receive):
     told = []
 
     def receiver(sender, execution, step_run, **_):
@@ -42,7 +42,7 @@ def test_it_is_sent_for_each_step_run_after_its_commit(stage, receive):
 
 
 @pytest.mark.django_db
-def test_a_receiver_that_raises_is_logged_and_changes_nothing(stage, receive, caplog):
+def test_an_exception_of_a_receiver_is_logged(stage, receive, caplog):
     def receiver(sender, **_):
         raise ValueError("personal")
 

@@ -1,4 +1,4 @@
-"""Promise 17 and the orchestrator's façade: ids, input, waiting, looking."""
+"""Promise 17 and the orchestrator: ids, input, waiting and queries."""
 
 import uuid
 from decimal import Decimal
@@ -36,20 +36,20 @@ def test_the_same_id_with_another_saga_or_input_is_a_conflict(stage, registered,
     with pytest.raises(SagaConflict) as error:
         getattr(orchestrator, call)("taken", name, context=context)
 
-    assert str(error.value) == "'taken' already names a trip saga started with other input; use a new id."
+    assert str(error.value) == "'taken' is already a trip execution with other input; use a new id."
     assert (error.value.saga_id, error.value.saga_name) == ("taken", "trip")
     assert SagaExecution.objects.count() == 1
     assert stage.told == []
 
 
-def test_without_an_id_there_is_a_random_one(stage, orchestrator):
+def test_an_execution_without_an_id_gets_a_random_one(stage, orchestrator):
     execution = orchestrator.execute(None, "trip", [stage.step("a")])
 
     assert str(uuid.UUID(execution.saga_id)) == execution.saga_id
 
 
 @pytest.mark.parametrize("saga_id", ["", " ", "a b", "a/b", "é", "a" * 151, "a\n", "a\x00", 7, ".", ".."])
-def test_an_id_that_cannot_be_one_is_refused(stage, saga_id, orchestrator):
+def test_a_bad_id_is_refused(stage, saga_id, orchestrator):
     with pytest.raises(InvalidInput) as error:
         orchestrator.execute(saga_id, "trip", [stage.step("a")])
 
@@ -67,7 +67,7 @@ def test_an_id_may_have_150_characters(stage):
     assert len(stage.keys[0]) == 217
 
 
-def test_a_saga_that_nobody_registered_is_unknown(registered, stage, orchestrator):
+def test_an_unregistered_saga_is_refused(registered, stage, orchestrator):
     registered(stage.step("a"), name="a_known_one")
 
     for call in (orchestrator.execute, orchestrator.start):
@@ -85,12 +85,12 @@ def test_steps_of_another_saga_are_refused(stage, orchestrator):
     assert str(error.value) == "saga_name is 'trip', but the steps are those of saga 'tour'"
 
 
-def test_the_workers_go_by_name_so_what_is_queued_must_be_registered(stage, orchestrator):
+def test_a_queued_saga_must_be_registered(stage, orchestrator):
     with pytest.raises(UnknownSaga):
         orchestrator.start("x", "trip", [stage.step("a")])
 
 
-def test_what_is_queued_must_be_made_of_steps_that_the_workers_know(stage, registered, orchestrator):
+def test_queued_steps_must_be_registered(stage, registered, orchestrator):
     registered(stage.step("a"))
 
     with pytest.raises(DefinitionError) as error:
@@ -110,21 +110,21 @@ def test_some_of_the_registered_steps_can_be_queued(stage, registered, orchestra
 
 
 @pytest.mark.parametrize("priority", [7, -1, "high"])
-def test_a_priority_that_is_none_is_refused(stage, orchestrator, priority):
+def test_an_unknown_priority_is_refused(stage, orchestrator, priority):
     with pytest.raises(InvalidInput) as error:
         orchestrator.execute("x", "trip", [stage.step("a")], priority=priority)
 
     assert error.value.errors == {"priority": f"must be one of 0 (LOW), 1 (NORMAL), 2 (HIGH), not {priority!r}"}
 
 
-def test_a_priority_is_the_sagas_unless_it_is_given(stage, registered, orchestrator):
+def test_the_priority_defaults_to_that_of_the_saga(stage, registered, orchestrator):
     registered(stage.step("a"), priority=Priority.HIGH)
 
     assert orchestrator.start(new_id(), "trip").priority == Priority.HIGH
     assert orchestrator.start(new_id(), "trip", priority=0).priority == Priority.LOW
 
 
-def test_a_waiting_saga_of_higher_rank_is_due_earlier_by_whole_agings(stage, registered, orchestrator):
+def test_each_rank_of_priority_is_worth_one_ageing(stage, registered, orchestrator):
     registered(stage.step("a"))
     low, high = (orchestrator.start(new_id(), "trip", priority=priority) for priority in (0, 2))
     ranks = [SagaExecution.objects.get(pk=one.pk) for one in (low, high)]
@@ -140,7 +140,7 @@ class Input(serializers.Serializer):
     items = serializers.ListField(child=serializers.IntegerField(), required=False)
 
 
-def test_input_is_validated_and_kept_as_validated(stage, registered, orchestrator):
+def test_the_validated_input_is_stored(stage, registered, orchestrator):
     saga = registered(stage.step("a"), schema=Input)
     given = {"sale": " S1 ", "amount": "7.5", "when": "2026-12-01T10:00:00-03:00"}
     execution = orchestrator.execute(new_id(), "trip", saga, context=given)
@@ -166,7 +166,7 @@ def test_input_is_validated_and_kept_as_validated(stage, registered, orchestrato
         ),
     ],
 )
-def test_input_that_does_not_validate_is_refused_by_key(stage, registered, orchestrator, context, errors):
+def test_invalid_input_is_refused_by_key(stage, registered, orchestrator, context, errors):
     registered(stage.step("a"), schema=Input)
 
     for call in (orchestrator.execute, orchestrator.start):
@@ -215,9 +215,7 @@ class Journey(serializers.Serializer):
         ),
     ],
 )
-def test_nested_input_that_does_not_validate_is_refused_by_its_dotted_key(
-    stage, registered, orchestrator, legs, errors, text
-):
+def test_invalid_nested_input_is_refused_by_its_dotted_key(stage, registered, orchestrator, legs, errors, text):
     registered(stage.step("a"), schema=Journey)
 
     with pytest.raises(InvalidInput) as error:
@@ -247,7 +245,7 @@ def test_a_repeated_start_returns_the_execution_if_its_input_is_now_bad(stage, r
     assert SagaExecution.objects.count() == 1
 
 
-def test_what_is_queued_runs_by_its_id(stage, registered, orchestrator):
+def test_a_queued_execution_runs_under_its_id(stage, registered, orchestrator):
     saga = registered(stage.step("a"))
     execution = orchestrator.start("queued", "trip")
     assert (execution.state, execution.started_at, execution.duration()) == (SagaState.PENDING, None, 0.0)
@@ -260,7 +258,7 @@ def test_what_is_queued_runs_by_its_id(stage, registered, orchestrator):
     assert execution.success_rate() == 1.0
 
 
-def test_wait_returns_the_execution_as_it_is_when_the_time_is_over(stage, registered, orchestrator):
+def test_wait_returns_after_its_timeout(stage, registered, orchestrator):
     registered(stage.step("a"))
     orchestrator.start("waited", "trip")
 
@@ -269,7 +267,7 @@ def test_wait_returns_the_execution_as_it_is_when_the_time_is_over(stage, regist
     assert orchestrator.wait("waited", 60).state is SagaState.SUCCEEDED
 
 
-def test_what_does_not_exist_is_unknown(orchestrator):
+def test_an_unknown_id_is_refused(orchestrator):
     assert orchestrator.get_status("nobody") is None
     assert orchestrator.get_status("no\x00body") is None
     for call in (orchestrator.cancel, orchestrator.resume, orchestrator.retry_failed, orchestrator.acknowledge):
@@ -280,7 +278,7 @@ def test_what_does_not_exist_is_unknown(orchestrator):
         orchestrator.wait("nobody", 0)
 
 
-def test_a_state_is_a_member_also_after_a_load_and_filters_take_both(stage, orchestrator):
+def test_a_loaded_state_is_a_member_and_filters_accept_both(stage, orchestrator):
     run(stage.step("a"), saga_id="good")
     run(stage.step("a", StepFailed("no")), saga_id="bad")
 
@@ -293,7 +291,7 @@ def test_a_state_is_a_member_also_after_a_load_and_filters_take_both(stage, orch
         orchestrator.list_executions("done")
 
 
-def test_references_are_found_as_they_appear_in_any_case_of_letters(stage, registered, orchestrator):
+def test_references_are_found_in_any_case(stage, registered, orchestrator):
     saga = registered(
         stage.step("a", {"payment": "PAY-7", "secret_note": "x"}), references=["mail", "payment", "number", "list"]
     )
@@ -305,7 +303,7 @@ def test_references_are_found_as_they_appear_in_any_case_of_letters(stage, regis
     assert not SagaExecution.objects.referring_to("x").exists()
 
 
-def test_numbers_are_zero_while_nothing_has_finished(orchestrator):
+def test_statistics_are_zero_while_nothing_has_finished(orchestrator):
     numbers = orchestrator.get_stats()
 
     assert numbers == {
@@ -319,7 +317,7 @@ def test_numbers_are_zero_while_nothing_has_finished(orchestrator):
     }
 
 
-def test_numbers_count_what_there_is(stage, registered, orchestrator):
+def test_statistics_count_all_executions(stage, registered, orchestrator):
     registered(stage.step("a"))
     run(stage.step("a"))
     run(stage.step("a", StepFailed("no")))

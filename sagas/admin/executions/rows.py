@@ -14,7 +14,7 @@ from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
 from sagas.definition.states import SagaState
 from sagas.models import SagaExecution, SagaReference
-from sagas.models.querysets import fold
+from sagas.models.querysets import normalize_reference
 from sagas.presentation import labels, messages
 from sagas.presentation.redactor import Redactor
 
@@ -76,7 +76,7 @@ def _shown(
 def _as_given(key: str, folded: str, contexts: Sequence[Mapping[str, Any]]) -> str:
     """Return the value as it was given: references are stored case-folded."""
     values = (str(context[key]) for context in contexts if isinstance(context.get(key), (str, int)))
-    return next((value for value in values if fold(value) == folded), folded)
+    return next((value for value in values if normalize_reference(value) == folded), folded)
 
 
 def under_way(execution: SagaExecution) -> bool:

@@ -1,4 +1,4 @@
-"""What is asked again and again reads a few rows, however many wait or are due: asserted from the database's plans."""
+"""Frequent queries read few rows, however many wait or are due, by the database's query plans."""
 
 import datetime as dt
 
@@ -31,7 +31,7 @@ def _known():
 
 
 def fill(*, seconds: float) -> None:
-    """Many executions of NORMAL priority that will be due in so many seconds."""
+    """Insert many executions that are due in `seconds`."""
     due = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
     rank = due - dt.timedelta(seconds=600)
     rows = [
@@ -65,7 +65,7 @@ QUESTIONS = {
 
 @pytest.mark.parametrize("seconds", [-100.0, 300.0], ids=["due", "waiting"])
 @pytest.mark.parametrize(("question", "most"), QUESTIONS.values(), ids=QUESTIONS.keys())
-def test_a_question_reads_a_few_rows_of_many(question, most, seconds):
+def test_a_query_reads_few_of_many_rows(question, most, seconds):
     fill(seconds=seconds)
 
     asked = list(statements_of(question))
