@@ -60,7 +60,9 @@ def many(ana, bia):
     SagaReference.objects.bulk_create(
         [
             SagaReference(
-                execution=row, key="email", value=normalize_reference("rare@example.com" if row.needs_attention else f"{row.pk}@x.org")
+                execution=row,
+                key="email",
+                value=normalize_reference("rare@example.com" if row.needs_attention else f"{row.pk}@x.org"),
             )
             for row in made
         ],
