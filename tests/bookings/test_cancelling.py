@@ -65,7 +65,7 @@ def test_so_it_does_of_a_payment_that_failed(booked, saga_clock, plant, word, st
     assert statuses() == ("confirmed", status)
 
 
-def test_a_charge_that_a_person_has_let_stay_is_neither_repeated_nor_forgotten(booked, saga_clock, plant):
+def test_a_charge_kept_by_an_operator_is_neither_repeated_nor_forgotten(booked, saga_clock, plant):
     plant("payments", "refund", "refuse")
     plant("email", "send", "refuse")
     pay()
@@ -103,7 +103,7 @@ def test_what_is_too_old_to_be_undone_here_is_not_cancelled_by_half(booked, saga
     assert charges() == 1
 
 
-def test_to_cancel_once_more_changes_nothing_also_when_its_saga_is_not_kept_any_more(booked, saga_clock):
+def test_cancelling_again_changes_nothing_after_the_saga_was_deleted(booked, saga_clock):
     cancel()
     drain(saga_clock)
     SagaExecution.objects.all().delete()
@@ -216,7 +216,7 @@ def test_a_sale_that_is_not_there_is_neither_paid_nor_cancelled():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_pays_and_who_cancels_at_once_never_leave_a_paid_booking_cancelled(booked, saga_clock):
+def test_concurrent_pay_and_cancel_never_leave_a_cancelled_booking_paid(booked, saga_clock):
     at_once(pay, cancel)
     drain(saga_clock)
 

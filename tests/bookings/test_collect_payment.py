@@ -88,7 +88,7 @@ def test_a_charge_in_doubt_that_took_place_is_refunded_without_its_id(payment, p
     assert ledger("payments") == [("charge", "refunded"), ("refund", "refunded")]
 
 
-def test_a_charge_in_doubt_that_never_took_place_cannot_take_place_once_it_is_undone(payment, ledger):
+def test_a_charge_in_doubt_cannot_take_place_after_its_compensation(payment, ledger):
     assert not payment.undo("process_payment", uncertain=True)["refunded"]
 
     with pytest.raises(StepFailed) as caught:

@@ -81,7 +81,7 @@ def test_what_may_have_happened_is_undone_without_its_output(booking, plant, led
     assert len(ledger(port)) == 2
 
 
-def test_the_cancellation_mail_updates_the_calendar_entry_of_the_confirmation(booking):
+def test_the_cancellation_mail_updates_the_confirmations_calendar_entry(booking):
     booking.operation("send_email")
     booking.undo("send_email")
 
@@ -127,7 +127,7 @@ def test_an_invoice_still_in_processing_is_cancelled_when_it_is_there(booking, p
     assert ledger("invoices") == [("issue", "canceled"), ("cancel", "done")]
 
 
-def test_an_invoice_in_doubt_that_is_not_found_is_looked_for_once_more_one_timeout_later(booking):
+def test_an_invoice_in_doubt_is_looked_for_again_after_one_timeout(booking):
     with pytest.raises(RetryLater) as caught:
         booking.undo("create_nf", uncertain=True)
 
@@ -145,7 +145,7 @@ def test_an_invoice_that_appears_between_the_two_looks_is_cancelled(booking, led
     assert ledger("invoices") == [("issue", "canceled"), ("cancel", "done")]
 
 
-def test_an_invoice_that_cannot_be_cancelled_any_more_tells_support_what_to_do(booking):
+def test_an_invoice_past_its_window_tells_support_what_to_do(booking):
     booking.data["description"] = "City tour, past-window"
     number = booking.operation("create_nf")["invoice_number"]
 

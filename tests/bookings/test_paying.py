@@ -43,7 +43,7 @@ def test_nobody_pays_while_a_payment_is_in_progress_or_twice(booked, saga_clock)
     assert SagaExecution.objects.of_sagas(["collect_payment"]).count() == 1
 
 
-def test_what_was_paid_is_not_paid_again_when_the_payments_saga_is_not_kept_any_more(booked):
+def test_a_paid_booking_is_not_paid_again_after_its_saga_was_deleted(booked):
     Booking.objects.update(payment_status="paid", payment_saga_id="payment-SALE-001-1")
 
     assert refusal_of(pay) == "This booking is already paid."
@@ -90,7 +90,7 @@ def test_an_old_payment_that_is_tried_again_takes_no_money_twice(booked, saga_cl
     assert charges() == 1
 
 
-def test_an_old_payment_that_is_tried_again_takes_no_money_beside_one_that_is_being_made(booked, saga_clock, plant):
+def test_a_retried_old_payment_does_not_charge_beside_a_running_one(booked, saga_clock, plant):
     plant("payments", "create", "refuse")
     pay()
     drain(saga_clock)
@@ -119,7 +119,7 @@ def test_two_payments_of_a_sale_that_nobody_has_booked_take_money_once(db):
     assert Booking.objects.get().payment_saga_id == "a"
 
 
-def test_a_sale_that_nobody_has_booked_may_be_paid_after_a_payment_that_failed(db):
+def test_a_sale_without_a_booking_can_be_paid_after_a_failed_payment(db):
     declined = get_saga_orchestrator().execute("a", "collect_payment", context=PAYMENT | {"payment_method": DECLINED})
     paid = get_saga_orchestrator().execute("b", "collect_payment", context=PAYMENT)
 
@@ -140,7 +140,7 @@ def test_of_many_payments_of_a_sale_that_nobody_has_booked_one_takes_money():
 
 
 @pytest.mark.parametrize("undone", [True, False], ids=["cancelled", "being cancelled"])
-def test_an_old_payment_that_is_tried_again_takes_no_money_for_a_cancelled_booking(booked, saga_clock, undone):
+def test_a_retried_old_payment_does_not_charge_for_a_cancelled_booking(booked, saga_clock, undone):
     pay(DECLINED)
     drain(saga_clock)
     cancel()

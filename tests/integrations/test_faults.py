@@ -73,7 +73,7 @@ def test_a_throttled_call_says_when_to_come_back(plant):
 
 
 @pytest.mark.django_db
-def test_a_throttled_call_is_sent_away_at_once_for_as_long_as_the_latency_says(plant):
+def test_a_throttled_call_fails_at_once_with_the_latency_as_retry_after(plant):
     plant("payments", "charge", "throttle", latency_ms=3_600_000)
     begun = time.monotonic()
 

@@ -76,7 +76,7 @@ def test_a_second_cancellation_finds_it_done(issuer, key):
     assert cancel(issuer, key=key) == Undone(already=True, external_id=ref)
 
 
-def test_the_cancellation_of_an_unknown_invoice_finds_nothing_and_leaves_no_trace(issuer):
+def test_cancelling_an_invoice_that_does_not_exist_leaves_no_trace(issuer):
     assert cancel(issuer) == Undone(nothing_to_undo=True, external_id="")
     assert isinstance(issue(issuer), Done)
 
@@ -91,7 +91,7 @@ def test_a_cancelled_invoice_is_not_issued_again_under_its_key(issuer):
         fetch(issuer)
 
 
-def test_an_invoice_in_processing_is_pending_until_the_tax_office_has_decided(issuer, plant):
+def test_an_invoice_in_processing_is_pending_until_it_is_decided(issuer, plant):
     plant("invoices", "", "pending_n", remaining=3)
 
     answers = [issue(issuer), fetch(issuer), cancel(issuer)]
@@ -134,7 +134,7 @@ def test_a_document_that_is_none_is_refused(issuer):
     assert fetch(issuer) is None
 
 
-def test_a_cancellation_that_comes_too_late_says_what_a_person_can_do_and_until_when(issuer):
+def test_a_late_cancellation_says_what_a_person_can_do_and_until_when(issuer):
     invoice = issue(issuer, request_of(description="City tour, past-window")).value
 
     with pytest.raises(CompensationRefused) as caught:

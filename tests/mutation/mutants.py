@@ -83,8 +83,7 @@ def _() -> None:
 
 @mutant(
     "the undo of a charge in doubt that is not found leaves its key alive",
-    "tests/bookings/test_collect_payment.py"
-    "::test_a_charge_in_doubt_that_never_took_place_cannot_take_place_once_it_is_undone",
+    "tests/bookings/test_collect_payment.py::test_a_charge_in_doubt_cannot_take_place_after_its_compensation",
 )
 def _() -> None:
     from integrations import ledger

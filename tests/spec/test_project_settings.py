@@ -13,7 +13,7 @@ def url(monkeypatch):
     monkeypatch.setenv("OF_A_TEST", "postgresql://somebody@db.example/sagas?connect_timeout=3")
 
 
-def test_a_server_that_falls_silent_is_noticed_within_a_lease_and_the_url_has_the_last_word():
+def test_a_silent_server_is_noticed_within_a_lease_and_the_url_overrides():
     options = read_database("OF_A_TEST", "default", "")["OPTIONS"]
 
     assert options.pop("prepare_threshold") == 5
