@@ -71,7 +71,7 @@ Knowing(hand, new) ==
     [hand EXCEPT !.version = new.version, !.known = [state |-> new.state, marks |-> new.marks, over |-> new.over]]
 
 ------------------------------------------------------------------------------------------
-\* The database. Each of these actions is one commit, named as in sagas/journal.py.
+\* The database. Each of these actions is one commit, named as in sagas/storage/.
 
 \* Promise 8: no row has this id and this version = the lease is lost, and what we know is void.
 Lost(w) == hands[w].version # row.version /\ Without # "the version check"

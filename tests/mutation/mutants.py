@@ -137,7 +137,7 @@ def _() -> None:
 
 @mutant(
     "leases go by the host's clock",
-    "tests/worker/test_database.py::test_leases_go_by_the_databases_clock",
+    "tests/worker/test_database.py::test_leases_use_the_clock_of_the_database",
     database="postgresql",
 )
 def _() -> None:
