@@ -227,7 +227,7 @@ def test_nothing_keeps_anybody_from_using_it(open_page, width, scheme):
 
 
 def test_the_administration_works_under_the_same_policy(open_page, django_user_model):
-    django_user_model.objects.create_superuser("support", passresolution="support")
+    django_user_model.objects.create_superuser("support", password="support")
     page = open_page(path="/admin/")
     page.get_by_label("Username").fill("support")
     page.get_by_label("Password").fill("support")

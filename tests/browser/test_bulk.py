@@ -34,7 +34,7 @@ def failed(transactional_db):
 def desk(open_page, transactional_db):
     """Opens the list of executions for somebody of the support, who logs in first."""
     call_command("saga_roles", verbosity=0)
-    user = get_user_model().objects.create_user("sara", passresolution="sara", is_staff=True)
+    user = get_user_model().objects.create_user("sara", password="sara", is_staff=True)
     user.groups.add(Group.objects.get(name="Support"))
 
     def opened(path=LIST, **options):

@@ -31,7 +31,7 @@ def open_case(open_page, case):
     """Opens the case's page for somebody who may do everything."""
 
     def opened(**options):
-        get_user_model().objects.create_superuser("ana", passresolution="a password")
+        get_user_model().objects.create_superuser("ana", password="a password")
         page = open_page(path=f"/admin/login/?next=/admin/sagas/sagaexecution/{case.pk}/change/", **options)
         page.get_by_label("Username:").fill("ana")
         page.get_by_label("Password:").fill("a password")
