@@ -1,7 +1,6 @@
 """The list of executions: what a line says, what it can be narrowed down by, and the one search box."""
 
 import datetime as dt
-import html
 import re
 
 import pytest
@@ -12,7 +11,7 @@ from sagas.engine import history
 from sagas.engine.leased_execution import load_history
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from tests.support import run
+from tests.support import html, run
 
 from .pages import LIST, PERSONAL, book, count_questions, fill, ids_in, line_of, text_of
 
@@ -237,7 +236,7 @@ def test_the_way_down_to_a_day_leads_over_the_months_that_there_are(supervisor):
     def days(query):
         page = supervisor.get(f"{LIST}?{query}").content.decode()
         nav = page[page.index("saga-days") :].partition("</nav>")[0]
-        return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", nav.partition(">")[2])).split())
+        return html.text_of("<nav>" + nav.partition(">")[2])
 
     assert days("") == "Started 2025 2026"
     assert days("created_at__year=2026") == "Started ‹ All dates January 2026 February 2026"
