@@ -77,19 +77,15 @@ def confirm(
     with database.one_commit():
         bulk_operation, is_new = _bulk_operations().get_or_create(token=token, defaults=columns)
         if is_new:
-            _create_items(bulk_operation, rows)
+            executions = SagaExecution.objects.using(database.alias()).filter(pk__in=[pk for pk, _ in rows])
+            existing = set(executions.values_list("pk", flat=True))
+            items = [
+                BulkItem(bulk_operation=bulk_operation, execution_id=pk, version=version)
+                for pk, version in rows
+                if pk in existing
+            ]
+            BulkItem.objects.using(database.alias()).bulk_create(items)
     return bulk_operation
-
-
-def _create_items(bulk_operation: BulkOperation, rows: Sequence[tuple[int, int]]) -> None:
-    executions = SagaExecution.objects.using(database.alias()).filter(pk__in=[pk for pk, _ in rows])
-    existing = set(executions.values_list("pk", flat=True))
-    items = [
-        BulkItem(bulk_operation=bulk_operation, execution_id=pk, version=version)
-        for pk, version in rows
-        if pk in existing
-    ]
-    BulkItem.objects.using(database.alias()).bulk_create(items)
 
 
 def find(token: UUID) -> BulkOperation | None:
@@ -107,19 +103,14 @@ def counts(bulk_operation: BulkOperation) -> dict[str, int]:
 
 def advance_all(**_: Any) -> bool:
     """Advance each unfinished bulk operation; return whether anything was done. A receiver of the signal `beat`."""
-    unfinished = _bulk_operations().filter(finished_at=None).order_by("pk")
-    advanced = [_advance_safely(bulk_operation) for bulk_operation in unfinished]
-    return any(advanced)
-
-
-def _advance_safely(bulk_operation: BulkOperation) -> bool:
-    """Advance it, and log a database error, so that the others go on; the next beat repeats what did not commit."""
-    try:
-        return advance(bulk_operation)
-    except DatabaseError as error:
-        names = {"bulk_operation": bulk_operation.pk, "error_type": type(error).__name__}
-        log(logging.WARNING, "bulk_operation.interrupted", **names)
-        return False
+    advanced = False
+    for bulk_operation in _bulk_operations().filter(finished_at=None).order_by("pk"):
+        try:
+            advanced |= advance(bulk_operation)
+        except DatabaseError as error:  # the others go on; the next beat repeats what did not commit
+            names = {"bulk_operation": bulk_operation.pk, "error_type": type(error).__name__}
+            log(logging.WARNING, "bulk_operation.interrupted", **names)
+    return advanced
 
 
 def advance(bulk_operation: BulkOperation) -> bool:

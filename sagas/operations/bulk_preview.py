@@ -11,7 +11,6 @@ from sagas.definition.states import Direction
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import ExecutionView, load_views
 from sagas.presentation.redactor import redactor_for
-from sagas.presentation.templates import Contexts
 from sagas.storage import database
 
 from .guards import why_not
@@ -61,16 +60,14 @@ class BulkPreview:
         step = view.step(call.step)
         if step is None or step.money is None or call.direction is Direction.VERIFY:
             return
-        hidden = redactor_for(view.execution, view.saga, personal=self.personal).hidden_keys
-        total = total_of([step], self._contexts(view), hidden)
+        execution = view.execution
+        hidden = redactor_for(execution, view.saga, personal=self.personal).hidden_keys
+        contexts = (execution.input,) if starts_over(self.operation, view) else (execution.context, execution.input)
+        total = total_of([step], contexts, hidden)
         if total:
             self.money[call.direction, total.currency] += total.amount
         else:
             self.unknown_amounts += 1
-
-    def _contexts(self, view: ExecutionView) -> Contexts:
-        execution = view.execution
-        return (execution.input,) if starts_over(self.operation, view) else (execution.context, execution.input)
 
 
 def plan(operation: Operation, pks: Sequence[int], *, personal: bool = False) -> BulkPreview:

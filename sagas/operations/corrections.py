@@ -68,11 +68,9 @@ def correct_and_go_on(
     try:
         return operations.perform(operation, saga_id, reason=reason, by=by, version=corrected.version)
     except ActRefused as refusal:
-        raise CorrectionOnly(operation, saga_id, _corrected_only(refusal), refusal.allowed) from refusal
-
-
-def _corrected_only(refusal: ActRefused) -> str:
-    if isinstance(refusal, VersionMoved):
-        return gettext("the input is corrected, but the case has changed since. Look at it again.")
-    sentence = gettext("the input is corrected, but the case does not go on with it: %(why)s")
-    return sentence % {"why": refusal.sentence}
+        if isinstance(refusal, VersionMoved):
+            sentence = gettext("the input is corrected, but the case has changed since. Look at it again.")
+        else:
+            sentence = gettext("the input is corrected, but the case does not go on with it: %(why)s")
+            sentence %= {"why": refusal.sentence}
+        raise CorrectionOnly(operation, saga_id, sentence, refusal.allowed) from refusal

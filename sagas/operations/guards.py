@@ -44,9 +44,10 @@ def why_not(operation: Operation, view: ExecutionView) -> str:
     """Return the reason why the operation is not possible now, "" if it is."""
     guard = GUARDS[operation]
     if guard.events and not _may_happen(view, guard.events):
-        return _reason(guard.wrong_state, view)
-    failed = next((condition for condition in guard.conditions if not condition.met(view)), None)
-    return _reason(failed.reason, view) if failed else ""
+        reason = guard.wrong_state
+    else:
+        reason = next((condition.reason for condition in guard.conditions if not condition.met(view)), "")
+    return str(reason) % {"state": view.execution.get_state_display(), "saga": view.execution.saga_name}
 
 
 def allowed(view: ExecutionView) -> tuple[Operation, ...]:
@@ -91,18 +92,8 @@ def _why_not_resolve_forward(view: ExecutionView, step: str, resolution: Resolut
     return gettext("it is at step '%(current)s', and step '%(step)s' is not in doubt.") % steps
 
 
-def _reason(reason: str | Promise, view: ExecutionView) -> str:
-    names = {"state": view.execution.get_state_display(), "saga": view.execution.saga_name}
-    return str(reason) % names
-
-
 def _may_happen(view: ExecutionView, events: Collection[StateEvent]) -> bool:
     return any((view.state, event) in ARROWS for event in events)
-
-
-def _has_verifiable_step(view: ExecutionView) -> bool:
-    steps = [view.step(name) for name in view.in_doubt]
-    return any(step and step.verify for step in steps)
 
 
 def _is_correctable(view: ExecutionView) -> bool:
@@ -152,7 +143,7 @@ HELD = Condition(
     _("it is not on hold."),
 )
 VERIFIABLE = Condition(
-    _has_verifiable_step,
+    lambda view: any(step and step.verify for step in map(view.step, view.in_doubt)),
     _("it has no step in doubt that a provider can be asked about."),
 )
 NOT_HELD_BY_OPERATOR = Condition(

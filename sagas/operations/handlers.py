@@ -21,7 +21,7 @@ from sagas.engine.planner import Hold, RollBack
 from sagas.models import SagaExecution
 from sagas.presentation.execution_view import ExecutionView
 
-from .operation import Actor, Command, Operation
+from .operation import Command, Operation
 from .preview import next_run, released
 from .resolution import move_after_resolution, resolution_run
 from .row_update import due_now, ended, request, resumed, update
@@ -29,17 +29,12 @@ from .row_update import due_now, ended, request, resumed, update
 
 def _retry(view: ExecutionView, command: Command) -> SagaExecution:
     version = view.execution.version + 1
+    columns = {"budget_since": version, "keys_since": version, **resumed(view.execution)}
     if view.state is SagaState.PARTIALLY_COMPENSATED:
-        columns: dict[str, Any] = {"state": state_after(view.state, StateEvent.RETRY_COMPENSATIONS)}
-    else:
-        columns = _new_run(view)
-    columns |= {"budget_since": version, "keys_since": version}
-    return update(view, command, columns | resumed(view.execution))
-
-
-def _new_run(view: ExecutionView) -> dict[str, Any]:
+        state = state_after(view.state, StateEvent.RETRY_COMPENSATIONS)
+        return update(view, command, columns | {"state": state})
     history = next_run(view)
-    return {
+    new_run = {
         "state": state_after(view.state, StateEvent.RETRY),
         "run": history.run,
         "context": view.execution.input,
@@ -51,6 +46,7 @@ def _new_run(view: ExecutionView) -> dict[str, Any]:
         "action_started": planner.start_mark(definition_of(view), history),
         "pivot_reached": False,
     }
+    return update(view, command, columns | new_run)
 
 
 def _cancel(view: ExecutionView, command: Command) -> SagaExecution:
@@ -73,15 +69,11 @@ def _compensate(view: ExecutionView, command: Command) -> SagaExecution:
 def _hold(view: ExecutionView, command: Command) -> SagaExecution:
     if view.execution.leased:
         return request(view, command, Q(pending_request=None) | Q(pending_request="verify"))
-    held = _held_by(command.actor, command.reason)
+    named = bool(command.actor.display_name)
+    sentence = gettext("Held by %(name)s: %(reason)s") if named else gettext("Held by an operator: %(reason)s")
+    held = sentence % {"name": command.actor.display_name, "reason": command.reason}
     columns = {"held": held, "needs_attention": True, "due_at": None, "rank_at": None}
     return update(view, command, columns, data={"cause": "operator"})
-
-
-def _held_by(actor: Actor, reason: str) -> str:
-    if actor.display_name:
-        return gettext("Held by %(name)s: %(reason)s") % {"name": actor.display_name, "reason": reason}
-    return gettext("Held by an operator: %(reason)s") % {"reason": reason}
 
 
 def _release(view: ExecutionView, command: Command) -> SagaExecution:
@@ -100,7 +92,10 @@ def _resolve(
     view: ExecutionView, command: Command, *, step: str, outcome: str, output: Any = None, evidence: str = ""
 ) -> SagaExecution:
     resolution = Resolution(outcome)
-    stored, context = _stored_output(view, resolution, output)
+    if output is not None and (not isinstance(output, Mapping) or resolution is not Resolution.DONE):
+        raise InvalidInput({"output": gettext("must be a mapping, and is allowed only with the outcome done")})
+    stored = None if output is None else _as_stored(output)
+    context = _as_stored(view.execution.context | (stored or {}))
     run = resolution_run(view, step, resolution, output=stored, context=context)
     history = view.history.with_attempt(past_attempt(run))
     columns = {
@@ -113,17 +108,8 @@ def _resolve(
     return update(view, command, columns, data=data, run=run)
 
 
-def _stored_output(
-    view: ExecutionView, resolution: Resolution, output: Any
-) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """Return the output as it is stored, and the context with it; raise InvalidInput."""
-    if output is not None and (not isinstance(output, Mapping) or resolution is not Resolution.DONE):
-        raise InvalidInput({"output": gettext("must be a mapping, and is allowed only with the outcome done")})
-    stored = None if output is None else _as_stored(output)
-    return stored, _as_stored(view.execution.context | (stored or {}))
-
-
 def _as_stored(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value as the database returns it; raise InvalidInput if it is not JSON or too large."""
     stored: dict[str, Any] = json.loads(json_values.to_json(value, limit=get_settings().MAX_CONTEXT_BYTES))
     return stored
 

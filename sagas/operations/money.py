@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -28,14 +28,12 @@ class Amount:
         bare = "".join(typed.split()).upper()
         for sign in (templates.SYMBOLS.get(self.currency, ""), self.currency):
             bare = bare.removeprefix(sign.upper()).removesuffix(sign.upper())
-        return bare in set(self._spellings())
-
-    def _spellings(self) -> Iterator[str]:
         for language, _ in settings.LANGUAGES:
             with translation.override(language):
-                for grouped in (True, False):
-                    number = formats.number_format(self.amount, 2, force_grouping=grouped)
-                    yield "".join(str(number).split())
+                numbers = [formats.number_format(self.amount, 2, force_grouping=grouped) for grouped in (True, False)]
+            if any(bare == "".join(str(number).split()) for number in numbers):
+                return True
+        return False
 
 
 @dataclass(frozen=True)

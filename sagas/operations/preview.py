@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from sagas.definition.states import UNFINISHED, Direction, Ending, Outcome, SagaState
 from sagas.engine import planner
@@ -17,7 +18,18 @@ from sagas.presentation.execution_view import ExecutionView
 
 from .operation import Call, Operation, Preview
 
-Effect = tuple[str, list[Call]]
+# What an operation does in most states; `_sentence` has the others.
+SENTENCES = {
+    Operation.RETRY: _("Retries what could not be undone."),
+    Operation.CANCEL: _("Stops it and undoes what was done."),
+    Operation.COMPENSATE: _("Undoes everything that was done, last step first."),
+    Operation.HOLD: _("Stops it now. Nothing is undone; nothing goes on until it is released."),
+    Operation.RELEASE: _("Goes on where it stopped, with a fresh retry budget and the same idempotency keys."),
+    Operation.VERIFY: _("Asks the providers what really happened, and changes nothing there."),
+    Operation.RESOLVE: _("Records what really happened to a step, with evidence. No provider is called for it."),
+    Operation.ACKNOWLEDGE: _("Removes it from the list of cases that need attention. Nothing else changes."),
+    Operation.CORRECT: _("Replaces the input. It is used after the release."),
+}
 
 
 @dataclass(frozen=True)
@@ -30,12 +42,17 @@ class Consequences:
 
 def preview_of(operation: Operation, view: ExecutionView) -> Preview:
     """Return what the operation would do now."""
-    sentence, calls = EFFECTS[operation](view)
+    calls = _calls(operation, view)
     kept = () if starts_over(operation, view) else view.execution.steps_completed
     not_repeated = tuple(name for name in kept if name not in {call.step for call in calls})
-    execution = view.execution
     return Preview(
-        operation, execution.saga_id, execution.version, sentence, tuple(calls), not_repeated, tuple(view.in_doubt)
+        operation,
+        view.execution.saga_id,
+        view.execution.version,
+        _sentence(operation, view),
+        tuple(calls),
+        not_repeated,
+        tuple(view.in_doubt),
     )
 
 
@@ -69,78 +86,48 @@ def released(view: ExecutionView) -> History:
     return dataclasses.replace(view.history, budget_since=view.execution.version + 1)
 
 
-def _retry(view: ExecutionView) -> Effect:
-    if view.state is SagaState.PARTIALLY_COMPENSATED:
-        again = view.with_history(retried(view.history, view.execution.version + 1))
-        return gettext("Retries what could not be undone."), _compensations(again)
-    history = next_run(view)
-    sentence = gettext("Starts run %(run)d from the first step, with new idempotency keys.") % {"run": history.run}
-    return sentence, [_call(history, name, Direction.ACTION) for name in history.plan]
+def _sentence(operation: Operation, view: ExecutionView) -> str:
+    if operation is Operation.RETRY and view.state is not SagaState.PARTIALLY_COMPENSATED:
+        run = {"run": next_run(view).run}
+        return gettext("Starts run %(run)d from the first step, with new idempotency keys.") % run
+    if operation is Operation.HOLD and view.execution.leased:
+        return gettext("Stops it after the current step. Nothing is undone; nothing goes on until it is released.")
+    if operation is Operation.CORRECT and view.state is SagaState.FAILED:
+        return gettext("Replaces the input. The next retry uses it.")
+    return str(SENTENCES[operation])
 
 
-def _cancel(view: ExecutionView) -> Effect:
+def _calls(operation: Operation, view: ExecutionView) -> list[Call]:
+    """Return the calls of the operation itself, in their order."""
+    calls: list[Call] = []
+    match operation:
+        case Operation.RETRY if view.state is SagaState.PARTIALLY_COMPENSATED:
+            calls = _compensations(view.with_history(retried(view.history, view.execution.version + 1)))
+        case Operation.RETRY:
+            run = next_run(view)
+            calls = [_call(run, name, Direction.ACTION) for name in run.plan]
+        case Operation.CANCEL:
+            calls = _calls_of_cancel(view)
+        case Operation.COMPENSATE:
+            calls = _compensations(view.as_rolling_back())
+        case Operation.RELEASE:
+            move = planner.next_move(view.saga, released(view), planner.FOREVER) if view.saga else None
+            calls = [Call(move.step.name, move.direction, move.key)] if isinstance(move, Attempt) else []
+        case Operation.VERIFY:
+            steps = [step.name for step in view.saga or () if step.verify and step.name in view.in_doubt]
+            calls = [_call(view.history, name, Direction.VERIFY) for name in steps]
+    return calls
+
+
+def _calls_of_cancel(view: ExecutionView) -> list[Call]:
+    """Return the compensations, with that of an action that a worker is calling: it may be done before the cancel."""
     calls = _compensations(view.as_rolling_back())
-    running = _compensation_of_running_action(view)
-    if running and running not in calls:
-        calls.insert(0, running)
-    return gettext("Stops it and undoes what was done."), calls
-
-
-def _compensation_of_running_action(view: ExecutionView) -> Call | None:
-    """Return the compensation of the action that a worker is calling, which may have happened by the cancel."""
     attempt = view.next_attempt if view.execution.leased else None
-    if attempt is None or attempt.direction is not Direction.ACTION or attempt.step.compensation is None:
-        return None
-    return _call(view.history, attempt.step.name, Direction.COMPENSATION)
-
-
-def _compensate(view: ExecutionView) -> Effect:
-    return gettext("Undoes everything that was done, last step first."), _compensations(view.as_rolling_back())
-
-
-def _hold(view: ExecutionView) -> Effect:
-    if view.execution.leased:
-        return gettext("Stops it after the current step. Nothing is undone; nothing goes on until it is released."), []
-    return gettext("Stops it now. Nothing is undone; nothing goes on until it is released."), []
-
-
-def _release(view: ExecutionView) -> Effect:
-    move = planner.next_move(view.saga, released(view), planner.FOREVER) if view.saga else None
-    calls = [Call(move.step.name, move.direction, move.key)] if isinstance(move, Attempt) else []
-    return gettext("Goes on where it stopped, with a fresh retry budget and the same idempotency keys."), calls
-
-
-def _verify(view: ExecutionView) -> Effect:
-    steps = [step.name for step in view.saga or () if step.verify and step.name in view.in_doubt]
-    calls = [_call(view.history, name, Direction.VERIFY) for name in steps]
-    return gettext("Asks the providers what really happened, and changes nothing there."), calls
-
-
-def _resolve(_: ExecutionView) -> Effect:
-    return gettext("Records what really happened to a step, with evidence. No provider is called for it."), []
-
-
-def _acknowledge(_: ExecutionView) -> Effect:
-    return gettext("Removes it from the list of cases that need attention. Nothing else changes."), []
-
-
-def _correct(view: ExecutionView) -> Effect:
-    if view.state is SagaState.FAILED:
-        return gettext("Replaces the input. The next retry uses it."), []
-    return gettext("Replaces the input. It is used after the release."), []
-
-
-EFFECTS: dict[Operation, Callable[[ExecutionView], Effect]] = {
-    Operation.RETRY: _retry,
-    Operation.CANCEL: _cancel,
-    Operation.COMPENSATE: _compensate,
-    Operation.HOLD: _hold,
-    Operation.RELEASE: _release,
-    Operation.VERIFY: _verify,
-    Operation.RESOLVE: _resolve,
-    Operation.ACKNOWLEDGE: _acknowledge,
-    Operation.CORRECT: _correct,
-}
+    if attempt and attempt.direction is Direction.ACTION and attempt.step.compensation is not None:
+        running = _call(view.history, attempt.step.name, Direction.COMPENSATION)
+        if running not in calls:
+            calls.insert(0, running)
+    return calls
 
 
 def _after_answers(view: ExecutionView, asked: Collection[str]) -> Consequences:

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -70,32 +69,27 @@ class PreviewText:
 def describe(preview: Preview, view: ExecutionView, redactor: Redactor) -> PreviewText:
     """Return the text of the preview in the active language."""
     follow = consequences(preview.operation, preview.calls, view)
-    writer = _Writer(preview, follow, _as_the_calls_find_it(preview.operation, view), redactor)
+    seen_by_calls = view
+    if starts_over(preview.operation, view):  # a new run knows only the input
+        execution = copy.copy(view.execution)
+        execution.context = execution.input
+        seen_by_calls = dataclasses.replace(view, execution=execution)
+    writer = _Writer(preview, follow, seen_by_calls, redactor)
+    in_doubt = step_status.IN_DOUBT
+    kept = set(preview.not_repeated) - {call.step for call in writer.calls}
     return PreviewText(
         sentence=writer.lead(),
         calls=writer.texts(writer.calls),
         possible=writer.texts(follow.possible),
-        not_repeated=_not_repeated(preview, writer, view),
+        not_repeated=tuple(step.sentence for step in messages.step_texts(view, redactor) if step.name in kept),
         money=tuple(writer.money()),
         irreversible=tuple(writer.irreversible()),
-        in_doubt=tuple(writer.in_doubt(name) for name in preview.in_doubt),
+        in_doubt=tuple(
+            messages.sentence_of(seen_by_calls, name, in_doubt.key, in_doubt.sentence, redactor)
+            for name in preview.in_doubt
+        ),
         refund=writer.refund(),
     )
-
-
-def _not_repeated(preview: Preview, writer: _Writer, view: ExecutionView) -> tuple[str, ...]:
-    kept = set(preview.not_repeated) - {call.step for call in writer.calls}
-    steps = messages.step_texts(view, writer.redactor)
-    return tuple(step.sentence for step in steps if step.name in kept)
-
-
-def _as_the_calls_find_it(operation: Operation, view: ExecutionView) -> ExecutionView:
-    """Return the view with the context that the calls will find: a new run knows only the input."""
-    if not starts_over(operation, view):
-        return view
-    execution = copy.copy(view.execution)
-    execution.context = execution.input
-    return dataclasses.replace(view, execution=execution)
 
 
 @dataclass(frozen=True)
@@ -132,11 +126,7 @@ class _Writer:
     def sentence(self, call: Call) -> str:
         """What the call does."""
         key, default = SENTENCES[call.direction]
-        return self._wording(call.step, key, default)
-
-    def in_doubt(self, name: str) -> str:
-        """The sentence about a step in doubt."""
-        return self._wording(name, step_status.IN_DOUBT.key, step_status.IN_DOUBT.sentence)
+        return messages.sentence_of(self.view, call.step, key, default, self.redactor)
 
     def money(self) -> Iterator[str]:
         """What will be charged and refunded."""
@@ -168,9 +158,6 @@ class _Writer:
         """What will be refunded, also if the amount is unknown or hidden."""
         steps = self._with_money(self.calls, Direction.COMPENSATION)
         return (self._total(steps) or HiddenAmount(self.view.execution.saga_id)) if steps else None
-
-    def _wording(self, name: str, key: str, default: Promise) -> str:
-        return messages.sentence_of(self.view, name, key, default, self.redactor)
 
     def _shown(self, steps: Sequence[SagaStep]) -> str:
         return str(self._total(steps) or f"[{steps[0].money}]")

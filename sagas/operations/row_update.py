@@ -37,18 +37,24 @@ def update(
 ) -> SagaExecution:
     """Write the columns to a row that no worker owns, with the event and the step run; raise Stale if it changed."""
     execution, old = view.execution, view.state
+    # The owner of a held row that is still leased has crashed.
+    unowned = SagaExecution.objects.using(database.alias()).filter(Q(leased=False) | ~Q(held=""))
     with database.one_commit():
-        if not _unowned(execution).update(version=execution.version + 1, **columns):
+        unchanged: Any = unowned.filter(pk=execution.pk, version=execution.version)
+        if not unchanged.update(version=execution.version + 1, **columns):
             raise Stale
         execution.refresh_from_db(using=database.alias())
         if run:
             run.save(using=database.alias(), force_insert=True)
-        _save_references(view, columns)
+        written = columns.get("context", {}) | columns.get("input", {})
+        storage.save_references(execution, {key: written[key] for key in view.references if key in written})
         if columns.get("due_at") is not None:
             storage.wake_workers()
         replayed = {name: columns[name] for name in REPLAYED if name in columns}
         _record(execution, command, {"from": old, "to": execution.state, **replayed, **(data or {})})
-        _call_on_change(view, old)
+        entered_or_left_end = old is not execution.state and {old, execution.state} & TERMINAL
+        if view.saga and view.saga.on_change and entered_or_left_end:
+            call_on_change(view.saga, execution, old)
     return execution
 
 
@@ -91,18 +97,6 @@ def ended() -> dict[str, Any]:
     return cleared | {"due_at": None, "rank_at": None, "finished_at": CLOCK.now()}
 
 
-def _unowned(execution: SagaExecution) -> Any:
-    """The row, if it is unchanged and no worker owns it. The owner of a held row that is still leased has crashed."""
-    return SagaExecution.objects.using(database.alias()).filter(
-        Q(leased=False) | ~Q(held=""), pk=execution.pk, version=execution.version
-    )
-
-
-def _save_references(view: ExecutionView, columns: Mapping[str, Any]) -> None:
-    written = columns.get("context", {}) | columns.get("input", {})
-    storage.save_references(view.execution, {key: written[key] for key in view.references if key in written})
-
-
 def _record(execution: SagaExecution, command: Command, data: Mapping[str, Any]) -> None:
     SagaEvent.objects.using(database.alias()).create(
         execution=execution,
@@ -115,10 +109,3 @@ def _record(execution: SagaExecution, command: Command, data: Mapping[str, Any])
         run=execution.run,
         data=dict(data),
     )
-
-
-def _call_on_change(view: ExecutionView, old: SagaState) -> None:
-    """Call the saga's `on_change` if a terminal state was entered or left."""
-    new = view.execution.state
-    if view.saga and view.saga.on_change and old is not new and {old, new} & TERMINAL:
-        call_on_change(view.saga, view.execution, old)
