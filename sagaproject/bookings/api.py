@@ -17,9 +17,8 @@ from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagaproject.bookings.sagas.schemas import CreateBookingInput
 from sagas import InvalidInput
 from sagas.api import access, json_schema, openapi, representation, response_serializers, start
-from sagas.api.etags import conditional
 from sagas.api.serializers import StrictSerializer, TextField
-from sagas.api.views import RETRY_AFTER, SagaView
+from sagas.api.views import RETRY_AFTER, SagaView, conditional
 from sagas.models import SagaExecution
 from sagas.operations import Actor, Operation
 

@@ -10,7 +10,6 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_fiel
 from rest_framework import serializers
 
 from sagas.definition.registry import all_sagas
-from sagas.definition.saga import Saga
 
 from .json_schema import closed, schema_of
 from .serializers import StartSerializer, StrictSerializer
@@ -18,12 +17,42 @@ from .serializers import StartSerializer, StrictSerializer
 
 def all_definitions() -> list[dict[str, Any]]:
     """Return the definition of each saga, sorted by name."""
-    return [_definition(saga) for _, saga in sorted(all_sagas().items())]
+    return [
+        {
+            "name": saga.name,
+            "description": saga.description,
+            "priority": saga.priority.name.lower(),
+            "steps": [
+                {
+                    "name": step.name,
+                    "compensated": step.compensation is not None,
+                    "timeout": step.timeout,
+                    "retry_count": step.retry_count,
+                    "idempotent": step.idempotent,
+                    "pivot": step.pivot,
+                    "optional": step.optional,
+                }
+                for step in saga
+            ],
+            "input": schema_of(saga.schema) if saga.schema else None,
+        }
+        for _, saga in sorted(all_sagas().items())
+    ]
 
 
 def start_serializers() -> list[type[serializers.Serializer[Any]]]:
     """Return a StartSerializer for each registered saga, with the saga's input as its `context`."""
-    return [_start_serializer(saga) for _, saga in sorted(all_sagas().items())]
+    found: list[type[serializers.Serializer[Any]]] = []
+    for _, saga in sorted(all_sagas().items()):
+        name_field = extend_schema_field({"type": "string", "enum": [saga.name]})(
+            type("Name", (serializers.CharField,), {})
+        )
+        fields: dict[str, Any] = {"saga": name_field(), "__doc__": f"Start {saga.name}. {saga.description}".strip()}
+        if saga.schema is not None:
+            fields["context"] = closed(saga.schema)()
+        name = "Start" + "".join(part.capitalize() for part in saga.name.split("_"))
+        found.append(type(name, (StartSerializer,), fields))
+    return found
 
 
 START_REQUEST = PolymorphicProxySerializer(
@@ -43,35 +72,3 @@ class StrictExtension(OpenApiSerializerExtension):
             self.target, direction, bypass_extensions=True
         )
         return schema | {"additionalProperties": False}
-
-
-def _definition(saga: Saga) -> dict[str, Any]:
-    return {
-        "name": saga.name,
-        "description": saga.description,
-        "priority": saga.priority.name.lower(),
-        "steps": [
-            {
-                "name": step.name,
-                "compensated": step.compensation is not None,
-                "timeout": step.timeout,
-                "retry_count": step.retry_count,
-                "idempotent": step.idempotent,
-                "pivot": step.pivot,
-                "optional": step.optional,
-            }
-            for step in saga
-        ],
-        "input": schema_of(saga.schema) if saga.schema else None,
-    }
-
-
-def _start_serializer(saga: Saga) -> type[serializers.Serializer[Any]]:
-    name_field = extend_schema_field({"type": "string", "enum": [saga.name]})(
-        type("Name", (serializers.CharField,), {})
-    )
-    fields: dict[str, Any] = {"saga": name_field(), "__doc__": f"Start {saga.name}. {saga.description}".strip()}
-    if saga.schema is not None:
-        fields["context"] = closed(saga.schema)()
-    name = "Start" + "".join(part.capitalize() for part in saga.name.split("_"))
-    return type(name, (StartSerializer,), fields)

@@ -39,8 +39,16 @@ Serializer = type[serializers.Serializer[Any]]
 
 def schema_errors(serializer: Serializer, value: Any) -> dict[str, str]:
     """Return a message by dotted key for each violation of the schema. Messages do not quote values."""
-    errors = _validator(serializer).iter_errors(value)
-    return {".".join(map(str, error.absolute_path)): _message(error) for error in errors}
+    messages = {}
+    for error in _validator(serializer).iter_errors(value):
+        expected = error.validator_value
+        if error.validator == "type":
+            types = expected if isinstance(expected, list) else [expected]
+            message = f"Must be of type {' or '.join(types)}."
+        else:
+            message = f"Must match the schema: {error.validator} {expected}."
+        messages[".".join(map(str, error.absolute_path))] = message
+    return messages
 
 
 def schema_of(serializer: Serializer) -> dict[str, Any]:
@@ -56,10 +64,18 @@ def closed(serializer: Serializer) -> Serializer:
 
 @cache
 def _validator(serializer: Serializer) -> Any:
+    """Return a validator for the schema that the OpenAPI document of a view with this input would have."""
+
+    class View(APIView):
+        schema = AutoSchema()
+
+        @extend_schema(request={"application/json": closed(serializer)}, responses={202: None})
+        def post(self, request: Request) -> Response:
+            raise MethodNotAllowed("POST")
+
     settings = {"OAS_VERSION": OPENAPI, "PREPROCESSING_HOOKS": [], "POSTPROCESSING_HOOKS": []}
     with GENERATING, patched_settings(settings):
-        route = path("", _view_of(closed(serializer)))
-        document = SchemaGenerator(patterns=[route]).get_schema(request=None, public=True)
+        document = SchemaGenerator(patterns=[path("", View.as_view())]).get_schema(request=None, public=True)
     body = document["paths"]["/"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     return extend(Draft202012Validator, {"pattern": _pattern})(_inlined(body, document["components"]["schemas"]))
 
@@ -85,26 +101,6 @@ def _to_python(pattern: str) -> str:
         return symbol
 
     return TOKENS.sub(translate, pattern)
-
-
-def _message(error: ValidationError) -> str:
-    if error.validator == "type":
-        types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-        return f"Must be of type {' or '.join(types)}."
-    return f"Must match the schema: {error.validator} {error.validator_value}."
-
-
-def _view_of(serializer: Serializer) -> Any:
-    """Return a view whose request body is the serializer's input."""
-
-    class View(APIView):
-        schema = AutoSchema()
-
-        @extend_schema(request={"application/json": serializer}, responses={202: None})
-        def post(self, request: Request) -> Response:
-            raise MethodNotAllowed("POST")
-
-    return View.as_view()
 
 
 def _inlined(schema: Any, components: dict[str, Any]) -> Any:

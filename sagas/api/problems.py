@@ -136,7 +136,12 @@ def _extras(error: Exception) -> dict[str, Any]:
         paths = {"" if key == "output" else key: text for key, text in error.errors.items()}
         return {"errors": [_field_error(_pointer_below("#/output", key), text) for key, text in paths.items()]}
     if isinstance(error, InvalidInput):
-        return {"errors": [_field_error(_pointer_of(key), text) for key, text in error.errors.items()]}
+        # A key is a field of a start, or a dotted path within its context.
+        pointers = {
+            key: f"#/{key}" if key in ("saga_id", "priority") else _pointer_below("#/context", key)
+            for key in error.errors
+        }
+        return {"errors": [_field_error(pointers[key], text) for key, text in error.errors.items()]}
     if isinstance(error, exceptions.ValidationError):
         return {"errors": list(_field_errors(error.detail, "#"))}
     if isinstance(error, DjangoValidationError):
@@ -170,13 +175,6 @@ def _field_errors(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
 def _field_error(pointer: str, text: str) -> dict[str, str]:
     # Both may quote the request, and a lone surrogate cannot be encoded.
     return {"pointer": clean_text(pointer), "detail": clean_text(text)}
-
-
-def _pointer_of(key: str) -> str:
-    """Return the pointer of a dotted key: a field of a start, or a path within its context."""
-    if key in ("saga_id", "priority"):
-        return f"#/{key}"
-    return _pointer_below("#/context", key)
 
 
 def _pointer_below(pointer: str, key: str) -> str:

@@ -97,17 +97,11 @@ def _detail(view: ExecutionView, reader: Reader) -> dict[str, Any]:
     lines = messages.step_texts(view, redactor)
     steps = [{"name": line.name, "status": line.status.value, "sentence": line.sentence} for line in lines]
     summary = _summary(view.execution, redactor, {"history": view.history})
-    return summary | {"steps": steps, "result": _result(view, redactor)}
-
-
-def _result(view: ExecutionView, redactor: Redactor) -> dict[str, Any] | None:
-    """Return the outputs by step, or None if the execution has not succeeded or its personal keys are unknown."""
-    if view.state is not SagaState.SUCCEEDED:
-        return None
-    by_step = outputs(view.history)
-    if redactor.shows_personal:
-        return dict(by_step)
-    return None if redactor.shows_nothing else {step: redactor(output) for step, output in by_step.items()}
+    result = None
+    if view.state is SagaState.SUCCEEDED and not redactor.shows_nothing:
+        by_step = outputs(view.history)
+        result = {step: output if redactor.shows_personal else redactor(output) for step, output in by_step.items()}
+    return summary | {"steps": steps, "result": result}
 
 
 def _step_run(run: StepRun, redactor: Redactor, reader: Reader) -> dict[str, Any]:

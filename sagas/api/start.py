@@ -13,7 +13,6 @@ from rest_framework.exceptions import ValidationError
 
 from sagas.definition.exceptions import InvalidInput, SagaConflict
 from sagas.definition.registry import get_saga
-from sagas.definition.saga import Saga
 from sagas.engine.new_execution import input_text
 from sagas.models import IdempotencyKey, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
@@ -34,12 +33,15 @@ def start(reader: Reader, request: dict[str, Any]) -> Started:
 
     Raises what the orchestrator raises, and SagaConflict for an id of another client's execution, whatever the input.
     """
-    _check_schema(get_saga(request["saga"]), request["context"])
+    saga, context = get_saga(request["saga"]), request["context"]
+    if saga.schema and (errors := json_schema.schema_errors(saga.schema, context)):
+        input_text(saga, context)  # raises better messages for most errors
+        raise InvalidInput(errors)
     saga_id = request.get("saga_id") or str(uuid.uuid4())
     execution = get_saga_orchestrator().start(
         saga_id,
-        request["saga"],
-        context=request["context"],
+        saga.name,
+        context=context,
         priority=PRIORITIES.get(request.get("priority", "")),
         owner=reader.user,
     )
@@ -61,10 +63,14 @@ def start_once(
     """
     if key is None:
         return begin()
-    fingerprint = _fingerprint(request)
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        raise ValidationError({"Idempotency-Key": "Use 1 to 255 visible ASCII characters without spaces."})
+    if len(key) > 2 and key[0] == key[-1] == '"':  # a string of RFC 8941
+        key = key[1:-1]
+    fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     with database.one_commit():
         stored, created = IdempotencyKey.objects.using(database.alias()).get_or_create(
-            client_id=client.pk, key=_validated(key), defaults={"fingerprint": fingerprint}
+            client_id=client.pk, key=key, defaults={"fingerprint": fingerprint}
         )
         if created:
             execution, started = begin()
@@ -73,23 +79,3 @@ def start_once(
     if stored.fingerprint != fingerprint:
         raise KeyReused
     return find(stored.saga_id), False
-
-
-def _check_schema(saga: Saga, context: dict[str, Any]) -> None:
-    """Raise InvalidInput if the input violates the saga's published schema."""
-    errors = json_schema.schema_errors(saga.schema, context) if saga.schema else {}
-    if errors:
-        input_text(saga, context)  # raises better messages for most errors
-        raise InvalidInput(errors)
-
-
-def _validated(key: str) -> str:
-    """Return the key without the quotes of an RFC 8941 string."""
-    if not IDEMPOTENCY_KEY.fullmatch(key):
-        raise ValidationError({"Idempotency-Key": "Use 1 to 255 visible ASCII characters without spaces."})
-    quoted = len(key) > 2 and key[0] == key[-1] == '"'
-    return key[1:-1] if quoted else key
-
-
-def _fingerprint(request: Any) -> str:
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.utils.cache import patch_vary_headers
+from django.utils.http import parse_etags
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
@@ -23,7 +25,6 @@ from sagas.operations import Actor, Operation
 
 from . import access, definitions, long_poll, openapi, problems, representation, start
 from .access import Reader
-from .etags import conditional
 from .filters import ExecutionFilters
 from .pagination import ExecutionPages
 from .parsers import LimitedJSONParser
@@ -163,7 +164,8 @@ class OperationView(SagaView):
         by = Actor(user=request.user, source="api")
         parameters |= serializer.validated_data
         execution = operations.perform(self.operation, execution.saga_id, by=by, **parameters)
-        return Response(representation.detail(execution, reader), 202, headers=_links(request, execution))
+        headers = {"Location": _url(request, execution)} | _retry_after(execution)
+        return Response(representation.detail(execution, reader), 202, headers=headers)
 
 
 class PerformOperation(OperationView):
@@ -220,8 +222,14 @@ def started(request: Request, execution: SagaExecution, *, created: bool) -> Res
     return Response(representation.receipt(execution, reader), 202 if created else 200, headers=headers)
 
 
-def _links(request: Request, execution: SagaExecution) -> Mapping[str, str]:
-    return {"Location": _url(request, execution)} | _retry_after(execution)
+def conditional(request: Request, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """Return the document with its ETag, or 304 if the request's If-None-Match has that ETag (RFC 9110, section 13)."""
+    etag = f'"{hashlib.sha256(JSONRenderer().render(document)).hexdigest()[:32]}"'
+    known = {tag.removeprefix("W/") for tag in parse_etags(request.headers.get("If-None-Match", ""))}
+    response = Response(status=304) if known & {etag, "*"} else Response(document)
+    for name, value in {**(headers or {}), "ETag": etag}.items():
+        response[name] = value
+    return response
 
 
 def _retry_after(execution: SagaExecution) -> dict[str, str]:
