@@ -193,13 +193,13 @@ def test_cancel_as_a_pivot_that_is_the_first_step_begins(track):
 # Retry and compensate.
 
 
-def not_yet(operation, *states):
-    """The sentences of an act that only an ended saga allows."""
-    return [f"only {operation}, and this is “{state}”." for state in states]
+def wrong_state(condition: str, *states: str) -> tuple[str, ...]:
+    """The sentences that refuse an operation in these states."""
+    return tuple(f"it can be {condition}, and it is “{state}”." for state in states)
 
 
-NOT_FAILED = not_yet("what has failed can be tried again", "In progress", "Undoing", "Pending")
-NOT_FINISHED = not_yet("what has succeeded can be undone as a whole", "In progress")
+NOT_FAILED = wrong_state("retried only after it failed", "In progress", "Undoing", "Pending")
+NOT_FINISHED = wrong_state("undone only after it succeeded", "In progress")
 
 
 def test_retry_against_advance(track):
