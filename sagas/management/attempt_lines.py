@@ -5,8 +5,8 @@ from __future__ import annotations
 from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Ending, Outcome
 from sagas.models import SagaExecution, StepRun
+from sagas.presentation.overview import error_text
 from sagas.presentation.redactor import Redactor
-from sagas.presentation.step_lines import error_text
 
 LONGEST_MESSAGE = 300
 

@@ -21,7 +21,7 @@ from sagas.storage import database
 from .attempt_lines import one_line
 from .exit_codes import Exit, exit_of, worst
 from .progress import ProgressReporter
-from .report import code_of, diagnosis, document, how_to_go_on, state_label
+from .report import code_of, document, how_to_go_on, report_of, state_label
 
 ASCII = str.maketrans({"✓": "ok", "✗": "x", "↶": "<-", "…": "...", "\N{REPLACEMENT CHARACTER}": "?"})
 
@@ -116,7 +116,7 @@ class SagaCommand(BaseCommand, ABC):
 
     def tell(self, found: list[ExecutionView], *, queued: bool = False) -> Exit:
         """Print the reports and return the worst of the codes."""
-        self._final_text = "\n".join(diagnosis(view) for view in found)
+        self._final_text = "\n".join(report_of(view) for view in found)
         self.console.say(self._final_text)
         return worst(code for code in map(code_of, found) if not (queued and code is Exit.GOES_ON))
 
@@ -130,7 +130,7 @@ class SagaCommand(BaseCommand, ABC):
         if view is None:
             return "Interrupted; nothing was started."
         if view.execution.state in TERMINAL or view.execution.held:
-            return f"Interrupted.\n{diagnosis(view)}"
+            return f"Interrupted.\n{report_of(view)}"
         return f"Interrupted; the saga goes on. {_progress_of(view.execution)}"
 
     _final_text = ""

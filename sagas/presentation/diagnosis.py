@@ -1,60 +1,62 @@
-"""The diagnosis of an execution: a headline and advice, from its state, its steps and its events.
+"""The diagnosis of an execution, for the admin and the commands: what has happened, and what to do about it.
 
-To add a diagnosis, add a function to `DIAGNOSES`; those of held executions are in `hold_diagnosis`.
+To add a diagnosis, add a function to `DIAGNOSES`, or a branch to `_held`, which diagnoses every held execution.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from sagas.conf import get_settings
-from sagas.definition.saga import SagaStep
-from sagas.definition.states import TERMINAL, SagaState
-from sagas.engine.history import deferred_since
+from sagas.definition.exceptions import UnreadableRow
+from sagas.definition.states import TERMINAL, Ending, SagaState
+from sagas.engine.history import deferred_since, past_pivot
+from sagas.engine.planner import current_step
 from sagas.models import SagaEvent, SagaExecution
+from sagas.storage import database
 
-from .diagnosis_base import (
-    BAD,
-    BUSY,
-    DOUBT,
-    GOOD,
-    Diagnosis,
-    events_of,
-    names_with,
-    quoted,
-    quoted_with,
-    who,
-)
 from .execution_view import ExecutionView
-from .hold_diagnosis import diagnose_hold
+from .formats import format_moment
 from .labels import step_label
 from .redactor import Redactor
-from .step_status import StepStatus
-from .time_format import format_moment
+from .step_status import StepStatus, describe_step
 
 Kind = SagaEvent.Kind
+GOOD, BUSY, BAD, DOUBT = "good", "busy", "bad", "doubt"
 TONES = {SagaState.SUCCEEDED: GOOD, SagaState.FAILED: BAD, SagaState.PARTIALLY_COMPENSATED: BAD}
+EVENTS_READ = 20
+
+
+class Diagnosis(NamedTuple):
+    """The tone, what has happened, what to do about it, and the operations that the advice suggests."""
+
+    tone: str
+    headline: str
+    advice: str
+    operations: tuple[Kind, ...] = ()
 
 
 def diagnose(view: ExecutionView, redactor: Redactor) -> Diagnosis:
     """Return what has happened to the execution and, if someone must act, what to do."""
     if view.saga is None:
         return diagnose_without_saga(view.execution)
-    return diagnose_hold(view, redactor) if view.execution.held else DIAGNOSES[view.state](view, redactor)
+    return _held(view, redactor) if view.execution.held else DIAGNOSES[view.state](view, redactor)
 
 
 def diagnose_without_saga(execution: SagaExecution) -> Diagnosis:
     """Return the diagnosis of an execution whose saga is not registered here."""
-    told = {"saga": execution.saga_name, "state": execution.get_state_display()}
+    names = {"saga": execution.saga_name, "state": execution.get_state_display()}
     advice = _("Only its history can be shown. Texts that may have personal values are left out.")
     if execution.state in TERMINAL:
-        headline = _("Ended: %(state)s. Its saga, %(saga)s, is not registered here.") % told
+        headline = _("Ended: %(state)s. Its saga, %(saga)s, is not registered here.") % names
         return Diagnosis(TONES[execution.state], headline, advice)
-    return Diagnosis(BAD, _("It cannot go on here: its saga, %(saga)s, is not registered.") % told, advice)
+    return Diagnosis(BAD, _("It cannot go on here: its saga, %(saga)s, is not registered.") % names, advice)
 
 
 def _pending(_view: ExecutionView, _redactor: Redactor) -> Diagnosis:
@@ -63,21 +65,27 @@ def _pending(_view: ExecutionView, _redactor: Redactor) -> Diagnosis:
 
 
 def _in_progress(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
-    if doubt := quoted_with(view, StepStatus.IN_DOUBT):
-        return _in_doubt(view, doubt)
+    if in_doubt := quoted_with(view, StepStatus.IN_DOUBT):
+        return _in_doubt(view, in_doubt)
     if view.execution.pending_request == "cancel":
         advice = _("What was done will be undone when the current step has ended.")
         return Diagnosis(BUSY, _("Being cancelled."), advice)
     attempt, until = view.next_attempt, view.waits_until
+    advice = _("Nothing to do. It goes on by itself.")
     if attempt and until:
-        told = {"step": step_label(attempt.step.name, view.saga), "at": format_moment(until)}
-        advice = _("Nothing to do. It goes on by itself.")
-        return Diagnosis(BUSY, _("Waiting. Next try of “%(step)s” at %(at)s.") % told, advice)
-    return Diagnosis(BUSY, _how_far(view), _("Nothing to do. It goes on by itself."))
+        next_try = {"step": step_label(attempt.step.name, view.saga), "at": format_moment(until)}
+        return Diagnosis(BUSY, _("Waiting. Next try of “%(step)s” at %(at)s.") % next_try, advice)
+    planned, done = len(view.history.plan), len(names_with(view, StepStatus.DONE))
+    headline = ngettext(
+        "Running. %(done)s of %(planned)s step is done.",
+        "Running. %(done)s of %(planned)s steps are done.",
+        planned,
+    )
+    return Diagnosis(BUSY, headline % {"done": done, "planned": planned}, advice)
 
 
-def _in_doubt(view: ExecutionView, doubt: str) -> Diagnosis:
-    headline = _("In doubt. We don't know yet whether this was done: %(steps)s.") % {"steps": doubt}
+def _in_doubt(view: ExecutionView, in_doubt: str) -> Diagnosis:
+    headline = _("In doubt. We don't know yet whether this was done: %(steps)s.") % {"steps": in_doubt}
     until = view.waits_until
     if until is None:
         return Diagnosis(DOUBT, headline, _("The provider is being asked. Don't do it in another way meanwhile."))
@@ -85,55 +93,41 @@ def _in_doubt(view: ExecutionView, doubt: str) -> Diagnosis:
     return Diagnosis(DOUBT, headline, advice % {"at": format_moment(until)})
 
 
-def _how_far(view: ExecutionView) -> str:
-    planned, done = len(view.history.plan), len(names_with(view, StepStatus.DONE))
-    headline = ngettext(
-        "Running. %(done)s of %(planned)s step is done.",
-        "Running. %(done)s of %(planned)s steps are done.",
-        planned,
-    )
-    return headline % {"done": done, "planned": planned}
-
-
 def _compensating(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
-    deferred = [(step, since) for step in view.saga or () if (since := _deferred_since(view, step))]
+    due = [step for step in view.saga or () if (facts := view.facts.get(step.name)) and facts.to_compensate]
+    open_ends = [step for step in due if not view.facts[step.name].compensation_ending]
+    deferred = {step.name: since for step in open_ends if (since := deferred_since(step, view.facts[step.name]))}
     if deferred:
-        return _deferred(view, [step.name for step, _since in deferred], min(since for _step, since in deferred))
+        return _deferred(view, deferred)
     attempt, until = view.next_attempt, view.waits_until
     if attempt and until:
-        told = {"step": step_label(attempt.step.name, view.saga), "at": format_moment(until)}
-        headline = _("Being undone. Next try of “%(step)s” at %(at)s.") % told
+        next_try = {"step": step_label(attempt.step.name, view.saga), "at": format_moment(until)}
+        headline = _("Being undone. Next try of “%(step)s” at %(at)s.") % next_try
     else:
         headline = _("Being undone: %(steps)s.") % {"steps": quoted_with(view, StepStatus.COMPENSATING)}
-    return Diagnosis(BUSY, headline, _why_compensating(view))
-
-
-def _deferred_since(view: ExecutionView, step: SagaStep) -> dt.datetime | None:
-    facts = view.facts.get(step.name)
-    return deferred_since(step, facts) if facts and facts.to_compensate and not facts.compensation_ending else None
-
-
-def _deferred(view: ExecutionView, names: list[str], since: dt.datetime) -> Diagnosis:
-    headline = _("Undoing %(steps)s keeps failing.") % {"steps": quoted(view, names)}
-    last = since + dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
-    told = {"until": format_moment(last)}
-    if view.waits_until is None:
-        return Diagnosis(DOUBT, headline, _("Trying again now, and until %(until)s.") % told)
-    told["at"] = format_moment(view.waits_until)
-    advice = _("Next try at %(at)s. It gives up at %(until)s; then someone must see to it.")
-    return Diagnosis(DOUBT, headline, advice % told)
-
-
-def _why_compensating(view: ExecutionView) -> str:
     if view.execution.failed_step:
         advice = _("“%(step)s” failed, so what was done before is being undone, last step first.")
-        return advice % {"step": step_label(view.execution.failed_step, view.saga)}
-    return _("Somebody asked for it. What was done is being undone, last step first.")
+        advice %= {"step": step_label(view.execution.failed_step, view.saga)}
+    else:
+        advice = _("Somebody asked for it. What was done is being undone, last step first.")
+    return Diagnosis(BUSY, headline, advice)
+
+
+def _deferred(view: ExecutionView, since: dict[str, dt.datetime]) -> Diagnosis:
+    """Diagnose compensations whose provider has been unavailable `since` the time given for each step."""
+    headline = _("Undoing %(steps)s keeps failing.") % {"steps": quoted(view, since)}
+    last_try = min(since.values()) + dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
+    times = {"until": format_moment(last_try)}
+    if view.waits_until is None:
+        return Diagnosis(DOUBT, headline, _("Trying again now, and until %(until)s.") % times)
+    times["at"] = format_moment(view.waits_until)
+    advice = _("Next try at %(at)s. It gives up at %(until)s; then someone must see to it.")
+    return Diagnosis(DOUBT, headline, advice % times)
 
 
 def _succeeded(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
-    if doubt := quoted_with(view, StepStatus.IN_DOUBT):
-        headline = _("Done, but we don't know whether this was done: %(steps)s.") % {"steps": doubt}
+    if in_doubt := quoted_with(view, StepStatus.IN_DOUBT):
+        headline = _("Done, but we don't know whether this was done: %(steps)s.") % {"steps": in_doubt}
         return Diagnosis(DOUBT, headline, _("It is optional: nothing else depends on it."))
     if missing := quoted_with(view, StepStatus.REFUSED, StepStatus.WAITING):
         headline = _("Done, without %(steps)s.") % {"steps": missing}
@@ -142,51 +136,43 @@ def _succeeded(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
 
 
 def _failed(view: ExecutionView, redactor: Redactor) -> Diagnosis:
-    failed, doubt = view.execution.failed_step, quoted_with(view, StepStatus.IN_DOUBT)
-    if doubt:
-        headline = _("Failed, and we don't know whether this was done: %(steps)s.") % {"steps": doubt}
+    failed = view.execution.failed_step
+    if in_doubt := quoted_with(view, StepStatus.IN_DOUBT):
+        headline = _("Failed, and we don't know whether this was done: %(steps)s.") % {"steps": in_doubt}
         return Diagnosis(DOUBT, headline, _("It cannot be undone. Check with the provider whether it was done."))
     if not failed:
         return _ended_by_a_person(view, redactor)
-    told = {"step": step_label(failed, view.saga), "left": quoted(view, view.without_compensation)}
-    if told["left"]:
+    steps = {"step": step_label(failed, view.saga), "left": quoted(view, view.without_compensation)}
+    if steps["left"]:
         headline = _("Failed at “%(step)s”. This cannot be undone and stays: %(left)s.")
     elif names_with(view, StepStatus.COMPENSATED):
         headline = _("Failed at “%(step)s”. Everything that was done before is undone.")
     else:
         headline = _("Failed at “%(step)s”. There was nothing to undo.")
-    return Diagnosis(BAD, headline % told, _what_to_do_about_a_failure(view))
-
-
-def _what_to_do_about_a_failure(view: ExecutionView) -> str:
     if view.execution.needs_attention:
-        return _("Look at the last answer below. Fix the cause and retry, or acknowledge it.")
-    return _("Nothing to clean up. It can be retried.")
+        advice = _("Look at the last answer below. Fix the cause and retry, or acknowledge it.")
+        return Diagnosis(BAD, headline % steps, advice, (Kind.RETRY, Kind.ACKNOWLEDGE))
+    return Diagnosis(BAD, headline % steps, _("Nothing to clean up. It can be retried."), (Kind.RETRY,))
 
 
 def _ended_by_a_person(view: ExecutionView, redactor: Redactor) -> Diagnosis:
-    operation = next(iter(events_of(view, Kind.CANCEL, Kind.COMPENSATE).defer("data")), None)
-    told = {"who": who(operation), "left": quoted(view, view.without_compensation)}
-    on_request = operation is not None and operation.kind == Kind.COMPENSATE
-    reason = redactor(operation.reason) if operation else ""
+    event = next(iter(events_of(view, Kind.CANCEL, Kind.COMPENSATE).defer("data")), None)
+    names = {"who": who(event), "left": quoted(view, view.without_compensation)}
+    if event is not None and event.kind == Kind.COMPENSATE:
+        stays = _("Undone by %(who)s. This cannot be undone and stays: %(left)s.")
+        headline = stays if names["left"] else _("Undone by %(who)s. Nothing is left.")
+    else:
+        stays = _("Cancelled by %(who)s. This cannot be undone and stays: %(left)s.")
+        headline = stays if names["left"] else _("Cancelled by %(who)s. Nothing is left.")
+    reason = redactor(event.reason) if event else ""
     advice = _("Reason: %(reason)s") % {"reason": reason} if reason else _("Nothing to do.")
-    return Diagnosis(BAD, _end_headline(on_request=on_request, left=bool(told["left"])) % told, advice)
-
-
-def _end_headline(*, on_request: bool, left: bool) -> str:
-    if on_request and left:
-        return _("Undone by %(who)s. This cannot be undone and stays: %(left)s.")
-    if on_request:
-        return _("Undone by %(who)s. Nothing is left.")
-    if left:
-        return _("Cancelled by %(who)s. This cannot be undone and stays: %(left)s.")
-    return _("Cancelled by %(who)s. Nothing is left.")
+    return Diagnosis(BAD, headline % names, advice)
 
 
 def _partially_compensated(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
-    headline = _("Could not be undone: %(steps)s.")
+    headline = _("Could not be undone: %(steps)s.") % {"steps": quoted_with(view, StepStatus.NOT_COMPENSATED)}
     advice = _("Below is what the provider answered. Undo it there and mark the step as resolved, or retry.")
-    return Diagnosis(BAD, headline % {"steps": quoted_with(view, StepStatus.NOT_COMPENSATED)}, advice)
+    return Diagnosis(BAD, headline, advice, (Kind.RESOLVE, Kind.RETRY))
 
 
 DIAGNOSES: dict[SagaState, Callable[[ExecutionView, Redactor], Diagnosis]] = {
@@ -197,3 +183,73 @@ DIAGNOSES: dict[SagaState, Callable[[ExecutionView, Redactor], Diagnosis]] = {
     SagaState.FAILED: _failed,
     SagaState.PARTIALLY_COMPENSATED: _partially_compensated,
 }
+
+
+def _held(view: ExecutionView, redactor: Redactor) -> Diagnosis:
+    """Diagnose a held execution; a step in doubt comes first, because someone must check it."""
+    if in_doubt := quoted_with(view, StepStatus.IN_DOUBT):
+        headline = _("On hold. We don't know whether this was done: %(steps)s.") % {"steps": in_doubt}
+        advice = _("Check with the provider, then mark the step as resolved, with evidence.")
+        return Diagnosis(DOUBT, headline, advice, (Kind.VERIFY, Kind.RESOLVE))
+    cause, event = _hold_cause(view)
+    if cause != "operator":
+        advice = _("Fix the cause, then release it; or mark the step as resolved. The system says: %(reason)s")
+        advice %= {"reason": redactor(view.execution.held)}
+        return Diagnosis(BAD, _why_held(view, cause), advice, (Kind.RELEASE, Kind.RESOLVE))
+    headline = _("On hold, by %(who)s. Nothing goes on until someone releases it.") % {"who": who(event)}
+    advice = _("Release it when it may go on.")
+    if reason := redactor(event.reason) if event else "":
+        advice = _("Release it when it may go on. Reason: %(reason)s") % {"reason": reason}
+    return Diagnosis(BAD, headline, advice, (Kind.RELEASE,))
+
+
+def _hold_cause(view: ExecutionView) -> tuple[str, SagaEvent | None]:
+    """Return who held it last (operator, engine or on_change), and the operator's event if there is one."""
+    try:
+        events = list(events_of(view, Kind.HELD, Kind.HOLD))
+    except UnreadableRow:
+        return "operator", None
+    cause = next((event.data["cause"] for event in events if "cause" in event.data), "operator")
+    return cause, next((event for event in events if event.kind == Kind.HOLD), None)
+
+
+def _why_held(view: ExecutionView, cause: str) -> str:
+    if cause == "on_change":
+        return _("On hold: its result could not be written to our own records.")
+    gone = [name for name in view.history.plan if view.step(name) is None]
+    if gone:
+        headline = _("On hold: these steps are no longer defined: %(steps)s.")
+        return headline % {"steps": quoted(view, gone)}
+    poison = [name for name in view.history.plan if view.facts[name].compensation_ending is Ending.POISON]
+    if poison:
+        return _("On hold: undoing %(steps)s keeps crashing the worker.") % {"steps": quoted(view, poison)}
+    if view.saga and past_pivot(view.saga, view.history):
+        headline = _("On hold: %(steps)s failed after the point of no return.")
+        return headline % {"steps": quoted(view, [current_step(view.saga, view.history)])}
+    return _("On hold, by the system. Nothing goes on until someone releases it.")
+
+
+def names_with(view: ExecutionView, *statuses: StepStatus) -> list[str]:
+    """Return the names of the steps that have one of these statuses."""
+    return [name for name in view.history.plan if describe_step(view, name).status in statuses]
+
+
+def quoted_with(view: ExecutionView, *statuses: StepStatus) -> str:
+    """Return the labels of the steps that have one of these statuses, quoted; "" if there are none."""
+    return quoted(view, names_with(view, *statuses))
+
+
+def quoted(view: ExecutionView, names: Iterable[str]) -> str:
+    """Return the labels of these steps, quoted and separated by commas."""
+    return ", ".join(_("“%(step)s”") % {"step": step_label(name, view.saga)} for name in names)
+
+
+def events_of(view: ExecutionView, *kinds: Kind) -> QuerySet[SagaEvent]:
+    """Return the newest events of these kinds in the current run, newest first."""
+    events = view.execution.events.using(database.alias()).filter(kind__in=kinds, run=view.execution.run)
+    return events.order_by("-id")[:EVENTS_READ]
+
+
+def who(event: SagaEvent | None) -> str:
+    """Return the name of the event's actor, or "somebody"."""
+    return event.actor_name if event and event.actor_name else _("somebody")

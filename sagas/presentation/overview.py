@@ -1,16 +1,46 @@
-"""An execution on one page: its diagnosis, and its steps grouped by status."""
+"""An execution on one page: its diagnosis, and a line for each step, grouped by status."""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext
+
+from sagas.definition.exceptions import OutcomeUnknown, RetryLater, StepFailed, StepTimeout, StillPending
+from sagas.definition.states import Direction, Outcome
+from sagas.engine.history import PastAttempt
+from sagas.models import LOST_LEASE, SagaExecution
+from sagas.storage import database
 
 from .diagnosis import diagnose
 from .execution_view import ExecutionView
+from .messages import by_hand, step_texts
 from .redactor import Redactor
-from .step_lines import StepLine, step_lines
 from .step_status import StepStatus
 
-GROUPED = frozenset({StepStatus.DONE, StepStatus.COMPENSATED, StepStatus.IN_DOUBT, StepStatus.NOT_COMPENSATED})
+# Their messages are sentences. The type of other errors often says more than their message.
+SENTENCE_ERRORS = {kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout)}
+SETTLED = frozenset({StepStatus.DONE, StepStatus.COMPENSATED})
+GROUPED = SETTLED | {StepStatus.IN_DOUBT, StepStatus.NOT_COMPENSATED}
+
+
+@dataclass(frozen=True)
+class StepLine:
+    """A step with its status, the end of its last attempt and the references that it reported, by key.
+
+    `why` is the last error of a step that is neither done nor compensated, `by_hand` what staff can do about it.
+    """
+
+    step: str
+    status: StepStatus
+    sentence: str
+    at: dt.datetime | None
+    references: tuple[tuple[str, str], ...]
+    why: str
+    by_hand: str
 
 
 @dataclass(frozen=True)
@@ -29,19 +59,64 @@ class Overview:
 
 def overview_of(view: ExecutionView, redactor: Redactor) -> Overview:
     """Return the overview in the active language."""
-    lines = step_lines(view, redactor)
-    diagnosis = diagnose(view, redactor)
-
-    def those(status: StepStatus) -> tuple[StepLine, ...]:
-        return tuple(line for line in lines if line.status is status)
-
+    lines, diagnosis = step_lines(view, redactor), diagnose(view, redactor)
+    by_status = {status: tuple(line for line in lines if line.status is status) for status in StepStatus}
     return Overview(
         tone=diagnosis.tone,
         headline=diagnosis.headline,
         advice=diagnosis.advice,
-        done=those(StepStatus.DONE),
-        compensated=those(StepStatus.COMPENSATED),
-        in_doubt=those(StepStatus.IN_DOUBT),
-        not_compensated=those(StepStatus.NOT_COMPENSATED),
+        done=by_status[StepStatus.DONE],
+        compensated=by_status[StepStatus.COMPENSATED],
+        in_doubt=by_status[StepStatus.IN_DOUBT],
+        not_compensated=by_status[StepStatus.NOT_COMPENSATED],
         others=tuple(line for line in lines if line.status not in GROUPED),
     )
+
+
+def step_lines(view: ExecutionView, redactor: Redactor) -> tuple[StepLine, ...]:
+    """Return a line for each planned step, in order."""
+    texts = step_texts(view, redactor)
+    last = {past.step: past for past in view.history.attempts}
+    open_ends = [last[step.name] for step in texts if step.name in last and step.status not in SETTLED]
+    answers = _answers(view.execution, [past for past in open_ends if past.outcome is not Outcome.SUCCEEDED])
+    return tuple(
+        StepLine(
+            step=step.name,
+            status=step.status,
+            sentence=step.sentence,
+            at=last[step.name].finished_at if step.name in last else None,
+            references=tuple(_references(view, step.name, redactor)),
+            why=redactor(answers.get(step.name, "")),
+            by_hand=by_hand(view, step.name, redactor),
+        )
+        for step in texts
+    )
+
+
+def error_text(error_type: str, message: str) -> str:
+    """Return an error as people read it, without the class of errors whose message is a sentence."""
+    if error_type == LOST_LEASE:
+        return gettext("A worker crashed during this attempt, or lost its connection.")
+    if error_type in SENTENCE_ERRORS:
+        return message or error_type
+    return ": ".join(part for part in (error_type, message) if part)
+
+
+def _answers(execution: SagaExecution, attempts: Iterable[PastAttempt]) -> dict[str, str]:
+    """Load the errors of these attempts, by step."""
+    sequences = [past.sequence for past in attempts]
+    if not sequences:
+        return {}
+    runs = execution.step_runs.using(database.alias()).filter(sequence__in=sequences)
+    errors = runs.values_list("step", "error_type", "error_message")
+    return {step: error_text(kind, message) for step, kind, message in errors}
+
+
+def _references(view: ExecutionView, name: str, redactor: Redactor) -> Iterable[tuple[str, str]]:
+    """Return what action and compensation reported under the keys that people search by."""
+    facts = view.facts[name]
+    undo = facts.last.get(Direction.COMPENSATION)
+    reported: Mapping[str, Any] = {**(facts.output or {}), **(undo.output or {} if undo else {})}
+    found = {key: reported.get(key) for key in view.references}
+    usable = {key: str(value) for key, value in found.items() if isinstance(value, (str, int)) and str(value).strip()}
+    return (redactor(usable) or {}).items()

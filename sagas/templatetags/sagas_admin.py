@@ -9,8 +9,8 @@ from django import template
 from django.utils.translation import gettext_lazy as _
 
 from sagas.models import SagaExecution
+from sagas.presentation.formats import format_moment
 from sagas.presentation.labels import name_label
-from sagas.presentation.time_format import format_moment
 
 register = template.Library()
 

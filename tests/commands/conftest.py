@@ -21,6 +21,19 @@ from tests.support import bookings
 from tests.support.processes import PATIENCE, ROOT, url_of
 
 BOOKING = bookings.BOOKING | {"customer_document": "529.982.247-25"}
+BOOKED = [
+    "create_booking b-1: Everything is done. Nothing to do.",
+    "  Done: create_nf, send_email, send_whatsapp, add_calendar.",
+]
+REFUSED_AND_UNDONE = [
+    (
+        "create_booking b-1: Failed at “Calendar entry”. Everything that was done before is undone. "
+        "Nothing to clean up. It can be retried."
+    ),
+    "  Undone: create_nf, send_email, send_whatsapp.",
+    "  add_calendar: The provider refuses the request (refused)",
+    '  python manage.py saga_retry --reason "…" b-1',
+]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""run_saga runs a saga and says what happens, a line a step, then a verdict and an exit code."""
+"""run_saga runs a saga and says what happens, a line a step, then a diagnosis and an exit code."""
 
 import argparse
 import io
@@ -19,14 +19,14 @@ from sagas.management.arguments import context_from
 from sagas.management.commands.run_saga import Command
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
-from tests.commands.conftest import BOOKING, effects, nothing_exists
+from tests.commands.conftest import BOOKED, BOOKING, REFUSED_AND_UNDONE, effects, nothing_exists
 from tests.support.bookings import PAYMENT
 
 INPUTS = (
     "sale_id, customer_name, customer_email, description, amount, customer_phone, customer_document, starts_at, ends_at"
 )
 REFUSED = "Refused; nothing was started or changed:\n  "
-GO_ON = "Workers go on with it, or here: python manage.py run_saga"
+GO_ON = "Workers continue it. To continue it here: python manage.py run_saga"
 
 
 def test_a_saga_that_succeeds_is_a_line_a_step_and_exit_0(command, booking):
@@ -38,7 +38,7 @@ def test_a_saga_that_succeeds_is_a_line_a_step_and_exit_0(command, booking):
         "✓ 2/4 send_email",
         "✓ 3/4 send_whatsapp",
         "✓ 4/4 add_calendar",
-        "Succeeded: create_booking b-1, 4 of 4 steps done.",
+        *BOOKED,
     ]
     assert (said.code, said.err) == (0, "")
 
@@ -65,10 +65,7 @@ def test_a_step_refused_for_good_is_undone_in_reverse_and_exit_3(command, bookin
         "↶ undo send_whatsapp",
         "↶ undo send_email",
         "↶ undo create_nf",
-        (
-            "Failed: create_booking b-1, at add_calendar: The provider refuses the request (refused). "
-            "Undone: send_whatsapp, send_email, create_nf."
-        ),
+        *REFUSED_AND_UNDONE,
     ]
     assert said.code == 3
 
@@ -83,12 +80,14 @@ def test_a_refused_compensation_names_the_step_and_the_command(command, booking,
     issued = SandboxEffect.objects.get(operation="issue")
     until = date_format(localtime(issued.created_at + timedelta(days=5)), "DATETIME_FORMAT")
     assert said.out.endswith(
-        "Partially compensated: create_booking b-1. Undone: send_whatsapp, send_email. NOT undone:\n"
-        f"  {refusal} The city's tax office can still cancel invoice {issued.response['number']} until "
-        f"{until}; ask for it in the office's portal.\n"
-        "A person has to see to it. When that is done, put it down:\n"
+        "create_booking b-1: Could not be undone: “Invoice”. Below is what the provider answered. "
+        "Undo it there and mark the step as resolved, or retry.\n"
+        "  Undone: send_email, send_whatsapp.\n"
+        "  Could not be undone: create_nf.\n"
+        f"  {refusal} The city's tax office can cancel invoice {issued.response['number']} until "
+        f"{until}. Request it in the office's portal.\n"
+        "  add_calendar: The provider refuses the request (refused)\n"
         '  python manage.py saga_resolve --reason "…" --evidence "…" b-1 create_nf undone\n'
-        "or have it tried once more:\n"
         '  python manage.py saga_retry --reason "…" b-1\n'
     )
     assert said.code == 4
@@ -102,10 +101,9 @@ def test_a_declined_card_leaves_nothing_to_undo(command):
 
     assert said.lines[1:] == [
         "✗ 1/4 process_payment: The card was declined (card_declined)",
-        (
-            "Failed: collect_payment p-1, at process_payment: The card was declined (card_declined). "
-            "There was nothing to undo."
-        ),
+        ("collect_payment p-1: Failed at “Charge”. There was nothing to undo. Nothing to clean up. It can be retried."),
+        "  process_payment: The card was declined (card_declined)",
+        '  python manage.py saga_retry --reason "…" p-1',
     ]
     assert said.code == 3
 
@@ -137,7 +135,9 @@ def test_each_attempt_is_a_line_with_when_the_next_one_comes(command, registered
         "✗ 2/3 pay: KeyError: 'x' (attempt 4 in 0.0 s)",
         "✓ 2/3 pay",
         "✗ 3/3 greet: ValueError: no body (no retry is left) (optional, so the saga goes on)",
-        "Succeeded: trip t-1, 2 of 3 steps done. Optional and not done: greet.",
+        "trip t-1: Done, without “Greet”. It is optional: nothing else depends on it.",
+        "  Done: book, pay.",
+        "  greet: ValueError: no body",
     ]
 
 
@@ -146,9 +146,16 @@ def test_a_step_without_an_undo_is_named_when_the_rest_was_undone(command, regis
 
     said = command("run_saga", "trip", "--saga-id", "t-1")
 
-    assert said.lines[-1] == (
-        "Failed: trip t-1, at pay: ValueError. Undone: book. Left as they are, for they have no undo: greet."
-    )
+    assert said.lines[-5:] == [
+        (
+            "trip t-1: Failed at “Pay”. This cannot be undone and stays: “Greet”. "
+            "Look at the last answer below. Fix the cause and retry, or acknowledge it."
+        ),
+        "  Done: greet.",
+        "  Undone: book.",
+        "  pay: ValueError",
+        '  python manage.py saga_retry --reason "…" t-1',
+    ]
 
 
 def test_undos_that_are_set_aside_go_on_by_themselves_and_are_exit_5(command, registered, stage):
@@ -157,9 +164,17 @@ def test_undos_that_are_set_aside_go_on_by_themselves_and_are_exit_5(command, re
 
     said = command("run_saga", "trip", "--saga-id", "t-1")
 
-    assert said.lines[-2] == ("✗ undo book: not possible now, retry in 600 s (attempt 2 in 600.0 s)")
-    pattern = re.escape("Being undone: trip t-1, not undone yet: book. Next is the undo of book, at ") + r"[\d :-]+\. "
-    assert re.fullmatch(f"{pattern}{re.escape(GO_ON)} trip --saga-id t-1", said.lines[-1])
+    assert said.lines[3] == "✗ undo book: not possible now, retry in 600 s (attempt 2 in 600.0 s)"
+    assert re.fullmatch(
+        r"trip t-1: Undoing “Book” keeps failing\. Next try at .+\. "
+        r"It gives up at .+; then someone must see to it\.",
+        said.lines[4],
+    )
+    assert said.lines[5:] == [
+        "  book: not possible now, retry in 600 s",
+        "  pay: ValueError: no",
+        f"  {GO_ON} trip --saga-id t-1",
+    ]
     assert said.code == 5
 
 
@@ -169,8 +184,8 @@ def test_a_wait_that_ends_before_the_saga_exits_with_5(command, booking, plant):
     said = command("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1", "--wait", "0")
 
     assert said.lines[1] == "✗ 1/4 create_nf: The provider asks for fewer requests (rate_limit) (attempt 2 in 1.0 s)"
-    assert said.lines[2].startswith("Still running: create_booking b-1, 0 of 4 steps done. Next is create_nf, at ")
-    assert said.lines[2].endswith(f"{GO_ON} create_booking --saga-id b-1")
+    assert said.lines[2].startswith("create_booking b-1: Waiting. Next try of “Invoice” at ")
+    assert said.lines[-1] == f"  {GO_ON} create_booking --saga-id b-1"
     assert said.code == 5
 
     again = command("run_saga", "create_booking", "--saga-id", "b-1")
@@ -181,7 +196,7 @@ def test_a_wait_that_ends_before_the_saga_exits_with_5(command, booking, plant):
         "✓ 2/4 send_email",
         "✓ 3/4 send_whatsapp",
         "✓ 4/4 add_calendar",
-        "Succeeded: create_booking b-1, 4 of 4 steps done.",
+        *BOOKED,
     ]
 
 
@@ -192,7 +207,7 @@ def test_the_same_id_with_the_same_input_does_nothing_twice(command, booking):
     for context in (["--context", booking], []):
         again = command("run_saga", "create_booking", "--saga-id", "b-1", *context)
         assert again.lines[0].startswith("There is one already: create_booking b-1, succeeded, 4 of 4 steps done, ")
-        assert again.lines[1:] == first.lines[-1:]
+        assert again.lines[1:] == first.lines[-2:] == BOOKED
         assert again.code == 0
     assert effects() == done
 
@@ -225,8 +240,11 @@ def test_a_held_saga_needs_a_person_and_is_exit_4(command, booking, plant):
 
     assert said.lines[0].startswith("There is one already: create_booking b-1, in progress, ")
     assert said.lines[1:] == [
-        "Held: create_booking b-1, 0 of 4 steps done. Held by an operator: ask her first",
-        "Nothing goes on until a person releases it or resolves the step by hand.",
+        (
+            "create_booking b-1: On hold, by somebody. Nothing goes on until someone releases it. "
+            "Release it when it may go on. Reason: ask her first"
+        ),
+        "  create_nf: The provider asks for fewer requests (rate_limit)",
     ]
     assert said.code == 4
 
@@ -238,12 +256,12 @@ def test_a_saga_held_in_doubt_names_the_step_and_the_command(command, registered
 
     assert said.lines[-4:] == [
         (
-            "Held: trip -t, 0 of 1 steps done. Nobody knows whether step 'pay', the point of no return, took effect. "
-            "Find out and resolve it by hand."
+            "trip -t: On hold. We don't know whether this was done: “Pay”. "
+            "Check with the provider, then mark the step as resolved, with evidence."
         ),
-        "In doubt: pay. When you know what happened, put it down:",
+        "  In doubt: pay.",
+        "  pay: No answer",
         '  python manage.py saga_resolve --reason "…" --evidence "…" -- -t pay done',
-        "Nothing goes on until a person releases it or resolves the step by hand.",
     ]
     assert said.code == 4
 
@@ -253,7 +271,11 @@ def test_detach_only_queues(command, booking):
 
     assert said.lines == [
         "create_booking b-1",
-        f"Queued: create_booking b-1. {GO_ON} create_booking --saga-id b-1",
+        (
+            "create_booking b-1: Waiting to start. "
+            "It starts by itself. If that takes minutes, call whoever runs the system."
+        ),
+        f"  {GO_ON} create_booking --saga-id b-1",
     ]
     assert said.code == 0
     assert SagaExecution.objects.get().state is SagaState.PENDING

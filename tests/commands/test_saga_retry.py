@@ -10,6 +10,7 @@ from sagas import SagaState
 from sagas.definition.exceptions import UnknownExecution
 from sagas.models import SagaEvent, SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
+from tests.commands.conftest import BOOKED, REFUSED_AND_UNDONE
 from tests.support.processes import wait_for
 
 PREVIEW = [
@@ -17,10 +18,6 @@ PREVIEW = [
     "  will be called: undo create_nf",
     "  will not be repeated: send_email, send_whatsapp",
 ]
-UNDONE = (
-    "Failed: create_booking b-1, at add_calendar: The provider refuses the request (refused). "
-    "Undone: send_whatsapp, send_email, create_nf."
-)
 
 
 def failed(command, booking, plant, saga_id):
@@ -31,7 +28,7 @@ def failed(command, booking, plant, saga_id):
 def test_what_is_not_undone_is_tried_again(command, partially_compensated):
     said = command("saga_retry", "b-1", "--reason", "the city allows it", "--yes")
 
-    assert said.lines == [*PREVIEW, "retry b-1", "↶ undo create_nf", UNDONE]
+    assert said.lines == [*PREVIEW, "retry b-1", "↶ undo create_nf", *REFUSED_AND_UNDONE]
     assert said.code == 3
     event = SagaEvent.objects.get(kind=SagaEvent.Kind.RETRY)
     assert (event.source, event.reason) == ("cli", "the city allows it")
@@ -51,7 +48,7 @@ def test_a_failed_one_is_run_anew(command, booking, plant):
         "✓ 2/4 send_email",
         "✓ 3/4 send_whatsapp",
         "✓ 4/4 add_calendar",
-        "Succeeded: create_booking b-1, 4 of 4 steps done.",
+        *BOOKED,
     ]
     assert said.code == 0
 
@@ -78,7 +75,7 @@ def test_one_in_the_state_that_cannot_be_retried_is_left_out(command, registered
     assert said.lines[0] == (
         "Left out: retry of 't-1' is not possible: no saga named 'trip' is registered here. Possible now: acknowledge."
     )
-    assert said.lines[-1] == "Succeeded: create_booking b-1, 4 of 4 steps done."
+    assert said.lines[-2:] == BOOKED
     assert said.code == 0
 
 
@@ -101,9 +98,7 @@ def test_nothing_to_retry_is_no_failure(command):
 def test_detach_only_queues(command, partially_compensated):
     said = command("saga_retry", "b-1", "--reason", "x", "--yes", "--detach")
 
-    assert said.lines[-1].startswith(
-        "Being undone: create_booking b-1, not undone yet: create_nf. Next is the undo of "
-    )
+    assert "create_booking b-1: Being undone: “Invoice”. " in said.out
     assert said.code == 0
     assert command("run_saga", "create_booking", "--saga-id", "b-1").code == 3
 
@@ -146,7 +141,7 @@ def test_one_that_has_moved_while_the_question_was_open_is_not_retried(shell, pa
         "retry of 'b-1' is not possible: it has changed since you looked at it. Look again, then decide. "
         "Possible now: retry, correct."
     )
-    assert said.lines[1].startswith("Failed: create_booking b-1, at add_calendar: ")
+    assert said.lines[1:] == REFUSED_AND_UNDONE
     assert said.code == 2
     assert SagaExecution.objects.get().run == 1
     assert [event.reason for event in SagaEvent.objects.filter(kind=SagaEvent.Kind.RETRY)] == ["a colleague's"]

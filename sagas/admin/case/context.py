@@ -16,9 +16,8 @@ from sagas.models import SagaEvent, SagaExecution, StepRun
 from sagas.models.clock import CLOCK
 from sagas.presentation.execution_view import ExecutionView, view_of
 from sagas.presentation.labels import name_label
-from sagas.presentation.overview import Overview, overview_of
+from sagas.presentation.overview import Overview, StepLine, overview_of
 from sagas.presentation.redactor import Redactor
-from sagas.presentation.step_lines import StepLine
 from sagas.presentation.step_status import StepStatus
 from sagas.storage import database
 

@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.definition.saga import Saga
 from sagas.models import STATES, SagaEvent
+from sagas.presentation.formats import format_moment
 from sagas.presentation.labels import name_label, step_label
 from sagas.presentation.redactor import Redactor
-from sagas.presentation.time_format import format_moment
 
 Kind = SagaEvent.Kind
 SENTENCES = {
