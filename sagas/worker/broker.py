@@ -23,7 +23,6 @@ from sagas.definition.exceptions import SagaError
 from sagas.definition.registry import all_sagas
 from sagas.engine.logs import log
 from sagas.models import SagaExecution
-from sagas.models.querysets import ExecutionQuerySet
 from sagas.storage import database
 
 from . import process
@@ -62,7 +61,9 @@ class SagaBroker(Broker):  # type: ignore[misc]
         if CLUSTER.orphaned():
             raise SystemExit(0)
         if not self._is_pusher:
-            self._become_pusher()
+            self._is_pusher = True
+            REPORT_WRITER.send(Report("pusher", os.getpid()))
+            Ticker().start()
         try:
             return self._next_wake_up()
         except DatabaseError as error:
@@ -72,17 +73,15 @@ class SagaBroker(Broker):  # type: ignore[misc]
             time.sleep(PAUSE_AFTER_ERROR)
             return None
 
-    def _become_pusher(self) -> None:
-        self._is_pusher = True
-        REPORT_WRITER.send(Report("pusher", os.getpid()))
-        Ticker().start()
-
     def _next_wake_up(self) -> list[tuple[None, str]] | None:
         time.sleep(self._pause)
         self._notifications.reset()
         seconds = storage.due_in(get_settings().POLL, list(all_sagas()))
         if seconds <= 0 and not CLUSTER.stopping:
-            self._slow_down_without_claims()
+            # Double the pause while wake-ups lead to no claim: what is due may be locked.
+            fruitless = self._pause and CLUSTER.claims == self._claims
+            self._pause = min(2 * self._pause, LONGEST_PAUSE) if fruitless else SHORTEST_PAUSE
+            self._claims = CLUSTER.claims
             return [(None, _wake_up())]
         self._pause = 0.0
         self._wait_for_change(seconds)
@@ -97,12 +96,6 @@ class SagaBroker(Broker):  # type: ignore[misc]
             left = max(0.0, stop_at - time.monotonic())
             if self._notifications.wait(min(LONGEST_WAIT, left)) or time.monotonic() >= stop_at:
                 return
-
-    def _slow_down_without_claims(self) -> None:
-        """Double the pause while wake-ups lead to no claim: what is due may be locked."""
-        fruitless = self._pause and CLUSTER.claims == self._claims
-        self._pause = min(2 * self._pause, LONGEST_PAUSE) if fruitless else SHORTEST_PAUSE
-        self._claims = CLUSTER.claims
 
     @cached_property
     def _notifications(self) -> Notifications:
@@ -146,11 +139,11 @@ class SagaBroker(Broker):  # type: ignore[misc]
 
     def queue_size(self) -> int:
         """Return how many executions are due."""
-        return _executions().of_sagas(all_sagas()).due().count()
+        return SagaExecution.objects.using(database.alias()).of_sagas(all_sagas()).due().count()
 
     def lock_size(self) -> int:
         """Return how many executions are leased."""
-        return _executions().filter(leased=True).count()
+        return SagaExecution.objects.using(database.alias()).filter(leased=True).count()
 
     def ping(self) -> bool:
         """Return True: there is no server to reach."""
@@ -171,10 +164,6 @@ class SagaBroker(Broker):  # type: ignore[misc]
     def delete_queue(self) -> NoReturn:
         """Raise OrdinaryTaskRefused."""
         raise OrdinaryTaskRefused
-
-
-def _executions() -> ExecutionQuerySet:
-    return SagaExecution.objects.using(database.alias())
 
 
 def _wake_up() -> str:

@@ -48,8 +48,13 @@ class Claimer:
         self.wake_ups += 1
         try:
             while not self._is_stopping():
-                if self._pool.wait_for_free(WAIT_FOR_FREE) and not self._claim():
-                    break
+                if not self._pool.wait_for_free(WAIT_FOR_FREE):
+                    continue
+                if self._pool.free < self._pool.size:
+                    time.sleep(GATHER_SECONDS)  # threads often become free together, and one claim serves them all
+                with self.lock:
+                    if self._is_stopping() or not self._claim_for(self._pool.free):
+                        break
         except DatabaseError as error:
             log(logging.WARNING, "claim.failed", error_type=type(error).__name__)
             connections[database.alias()].close()
@@ -57,15 +62,8 @@ class Claimer:
         finally:
             self.active = False
 
-    def _claim(self) -> int:
-        """Claim once; return how many executions were found."""
-        if self._pool.free < self._pool.size:
-            time.sleep(GATHER_SECONDS)  # threads often become free together, and one claim serves them all
-        with self.lock:
-            return 0 if self._is_stopping() else self._claim_for(self._pool.free)
-
     def _claim_for(self, free: int) -> int:
-        """Claim for `free` threads, at most one of them an execution on its last recovery.
+        """Claim for `free` threads, at most one of them on its last recovery; return how many were found.
 
         A crash of the process counts as a recovery for every execution in it. To quarantine only the one with the
         poison step, executions that would be quarantined at the next crash run one at a time.

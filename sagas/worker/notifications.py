@@ -89,20 +89,17 @@ class PostgreSQLNotifications:
         if time.monotonic() < self._connect_at:
             return
         self._connect_at = time.monotonic() + RECONNECT_AFTER
+        if dsn := get_settings().LISTEN_DSN:
+            parameters: dict[str, Any] = {"conninfo": dsn}
+        else:
+            django_options = {"cursor_factory", "context", "prepare_threshold", "row_factory", "connect_timeout"}
+            all_parameters = self._connection.get_connection_params()
+            parameters = {key: value for key, value in all_parameters.items() if key not in django_options}
         try:
-            self._listening = psycopg.connect(**self._parameters(), autocommit=True, connect_timeout=CONNECT_TIMEOUT)
+            self._listening = psycopg.connect(**parameters, autocommit=True, connect_timeout=CONNECT_TIMEOUT)
             self._listening.execute(f"LISTEN {CHANNEL}")
         except psycopg.Error as error:
             self._disconnect(error)
-
-    def _parameters(self) -> dict[str, Any]:
-        """Return LISTEN_DSN or the parameters of Django's connection, without Django's own options."""
-        dsn = get_settings().LISTEN_DSN
-        if dsn:
-            return {"conninfo": dsn}
-        replaced = {"cursor_factory", "context", "prepare_threshold", "row_factory", "connect_timeout"}
-        parameters = self._connection.get_connection_params()
-        return {key: value for key, value in parameters.items() if key not in replaced}
 
     def _receive(self, seconds: float) -> bool:
         if self._listening is None:

@@ -122,17 +122,13 @@ class Pool:
         thread = threading.Thread(target=self._work, args=[slot], name=f"sagas-{number}")
         try:
             thread.start()
-        except RuntimeError:
-            self._discard_unstarted(slot)
-
-    def _discard_unstarted(self, slot: Slot) -> None:
-        """Handle the system's refusal of a new thread: the other threads do the work, if there are any."""
-        log(logging.ERROR, "thread.unavailable", running=self.running)
-        with self._changed:
-            self._slots.discard(slot)
-            unusable = not self._slots
-        if unusable:
-            self._on_unusable()
+        except RuntimeError:  # the system has no thread left; the others do the work, if there are any
+            log(logging.ERROR, "thread.unavailable", running=self.running)
+            with self._changed:
+                self._slots.discard(slot)
+                unusable = not self._slots
+            if unusable:
+                self._on_unusable()
 
     def _work(self, slot: Slot) -> None:
         while not slot.replaced and (job := self._jobs.get()) is not None:

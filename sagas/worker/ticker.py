@@ -31,22 +31,17 @@ class Ticker:
         pause = EVERY
         while not (CLUSTER.stopping or CLUSTER.orphaned()):
             time.sleep(pause)
-            pause = SOON if self._tick_safely() else min(2 * pause, EVERY)
-
-    def _tick_safely(self) -> bool:
-        """Send the signal; log any exception, so that the thread goes on."""
-        try:
-            return self._tick()
-        except BaseException as error:  # noqa: BLE001  (send_robust does not catch a receiver's SystemExit)
-            log(logging.ERROR, "beat.failed", error_type=type(error).__name__)
-            return False
+            pause = SOON if self._tick() else min(2 * pause, EVERY)
 
     def _tick(self) -> bool:
         """Send the signal; return whether a receiver has made progress."""
-        close_old_connections()
-        progressed = False
-        for receiver, answer in beat.send_robust(Ticker):
-            progressed = progressed or answer is True
-            if isinstance(answer, Exception):
-                log(logging.ERROR, "receiver.failed", receiver=str(receiver), error_type=type(answer).__name__)
-        return progressed
+        try:
+            close_old_connections()
+            answers = beat.send_robust(Ticker)
+            for receiver, answer in answers:
+                if isinstance(answer, Exception):
+                    log(logging.ERROR, "receiver.failed", receiver=str(receiver), error_type=type(answer).__name__)
+            return any(answer is True for _, answer in answers)
+        except BaseException as error:  # noqa: BLE001  (the thread goes on; send_robust does not catch SystemExit)
+            log(logging.ERROR, "beat.failed", error_type=type(error).__name__)
+            return False

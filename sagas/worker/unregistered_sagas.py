@@ -28,22 +28,19 @@ def hold_unregistered() -> None:
     Workers of another version may have it, and be busy or restarting. An execution that lost its worker keeps its
     lease, so that the next claim records its attempt as in doubt; it is only marked as needing attention.
     """
-    unregistered = [(pk, name) for priority in Priority for pk, name in _overdue(priority) if name not in all_sagas()]
+    all_rows, lease = SagaExecution.objects.using(database.alias()), get_settings().LEASE
+    unregistered: list[tuple[int, str]] = []
+    for priority in Priority:
+        overdue = all_rows.due(lease, [priority]).exclude(leased=True, needs_attention=True)
+        first: Any = overdue.order_by("due_at").values_list("pk", "saga_name")[:FIRST]
+        unregistered += [(pk, name) for pk, name in first if name not in all_sagas()]
     missing = _missing_for_long({name for _, name in unregistered})
     pks = [pk for pk, name in unregistered if name in missing]
-    rows = SagaExecution.objects.using(database.alias()).due(get_settings().LEASE)
-    for execution in rows.filter(pk__in=pks[:HELD_AT_ONCE]).only(*NEEDED) if pks else ():
+    for execution in all_rows.due(lease).filter(pk__in=pks[:HELD_AT_ONCE]).only(*NEEDED) if pks else ():
         if execution.leased:
             unchanged(execution).update(needs_attention=True)
         else:
             hold(execution, REASON.format(name=execution.saga_name))
-
-
-def _overdue(priority: Priority) -> Any:
-    """Return primary key and saga name of the first executions that have been due for the time of a lease."""
-    overdue = SagaExecution.objects.using(database.alias()).due(get_settings().LEASE, [priority])
-    waiting = overdue.exclude(leased=True, needs_attention=True)
-    return waiting.order_by("due_at").values_list("pk", "saga_name")[:FIRST]
 
 
 def _missing_for_long(names: set[str]) -> set[str]:
@@ -51,7 +48,10 @@ def _missing_for_long(names: set[str]) -> set[str]:
 
     The time starts again after a gap between the checks, for example while the database is down.
     """
-    registered = _registered_in_running_workers() if names else set()
+    registered: set[str] = set()
+    if names:
+        alive = SagaWorker.objects.using(database.alias()).filter(seen_at__gte=ago(SagaWorker.UNSEEN))
+        registered.update(*alive.values_list("knows", flat=True))
     rows = MissingSaga.objects.using(database.alias())
     obsolete = rows.filter(Q(name__in=registered | set(all_sagas())) | Q(seen_at__lt=ago(LONGEST_GAP)))
     if obsolete.exists():
@@ -64,8 +64,3 @@ def _missing_for_long(names: set[str]) -> set[str]:
     rows.filter(name__in=missing).update(seen_at=now)
     patience = max(get_settings().LEASE, SagaWorker.UNSEEN)
     return set(rows.filter(name__in=missing, since__lte=ago(patience)).values_list("name", flat=True))
-
-
-def _registered_in_running_workers() -> set[str]:
-    alive = SagaWorker.objects.using(database.alias()).filter(seen_at__gte=ago(SagaWorker.UNSEEN))
-    return {name for names in alive.values_list("knows", flat=True) for name in names}

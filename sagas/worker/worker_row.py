@@ -60,27 +60,24 @@ class WorkerRow:
             "stuck": self._pool.stuck,
             "claims": self._claimer.claims,
         }
+        constant = {
+            "host": HOST,
+            "pid": os.getpid(),
+            "process_group": os.getpgrp(),
+            "cluster": Conf.CLUSTER_NAME,
+            "knows": sorted(all_sagas()),
+        }
         rows = SagaWorker.objects.using(database.alias())
         rows.update_or_create(
             name=self._name,
             defaults=current | {"draining": self._is_stopping()},
-            create_defaults=current | _constant_columns() | {"started_at": Now()},
+            create_defaults=current | constant | {"started_at": Now()},
         )
         hold_unregistered()
 
     def _delete(self) -> None:
         self._pool.uncount_recoveries()
         SagaWorker.objects.using(database.alias()).filter(name=self._name).delete()
-
-
-def _constant_columns() -> dict[str, object]:
-    return {
-        "host": HOST,
-        "pid": os.getpid(),
-        "process_group": os.getpgrp(),
-        "cluster": Conf.CLUSTER_NAME,
-        "knows": sorted(all_sagas()),
-    }
 
 
 def _delete_old_rows() -> None:

@@ -51,15 +51,12 @@ class DatabaseProbe:
     def _run(self) -> None:
         me = threading.current_thread()
         while not self._stopped.is_set() and self._threads[-1] is me:
-            self._answer = self._ask()
+            try:
+                self._answer = self._question()
+            except DatabaseError as error:
+                log(logging.WARNING, "database.unreachable", error_type=type(error).__name__)
+                connections[database.alias()].close()
+                self._answer = None
             self._answered_at = time.monotonic()
             self._stopped.wait(ASK_EVERY)
         connections.close_all()
-
-    def _ask(self) -> bool | None:
-        try:
-            return self._question()
-        except DatabaseError as error:
-            log(logging.WARNING, "database.unreachable", error_type=type(error).__name__)
-            connections[database.alias()].close()
-            return None

@@ -82,9 +82,13 @@ class Liveness:
     def record_processes(self, members: dict[int, int], now: float) -> None:
         """Take in the running processes of the group with their parents."""
         if now > self._checked_at + LONGEST_GAP:
-            self._restart_timers(now)
+            # The supervisor itself was stopped, and the pipe may have overflowed: forget the past.
+            self.workers.clear()
+            self._unidentified.clear()
+            self._complete_at = self._responsive_at = now
         children = {pid for pid, parent in members.items() if parent == self.sentinel}
-        if children != self._children & members.keys() or self._is_complete(children):
+        is_complete = bool(self._expected_workers) and len(children) >= self._expected_workers + HELPERS
+        if children != self._children & members.keys() or is_complete:
             self._complete_at = now
         self.members, self._checked_at = members, now
         self._children = (self._children | children) & members.keys()
@@ -93,15 +97,6 @@ class Liveness:
     def problem(self, now: float, *, overdue: bool) -> str:
         """Return why the cluster has to be replaced, or ""; `overdue` says whether work is."""
         return next(self._problems(now, overdue=overdue), "")
-
-    def _restart_timers(self, now: float) -> None:
-        """Forget the past after a long gap: the supervisor itself was stopped, and the pipe may have overflowed."""
-        self.workers.clear()
-        self._unidentified.clear()
-        self._complete_at = self._responsive_at = now
-
-    def _is_complete(self, children: set[int]) -> bool:
-        return bool(self._expected_workers) and len(children) >= self._expected_workers + HELPERS
 
     def _identify(self, children: set[int], now: float) -> None:
         """Find the monitor, and note since when each child has not reported its role."""
@@ -114,19 +109,16 @@ class Liveness:
         self._unidentified = {pid: self._unidentified.get(pid, now) for pid in unidentified}
 
     def _problems(self, now: float, *, overdue: bool) -> Iterator[str]:
-        yield from self._missing_processes()
-        yield from self._silent_processes(now)
-        if now > self._complete_at + SILENT_AFTER:
-            yield f"it has had too few processes for {SILENT_AFTER:g} s"
-        if self._is_unresponsive(now, overdue=overdue):
-            yield f"no worker looked for work for {OVERDUE:g} s, although work was due and threads were free"
-
-    def _missing_processes(self) -> Iterator[str]:
         for pid in {self.sentinel, self.pusher, self.monitor, *self.workers} - {0}:
             if pid not in self.members:
                 yield f"process {pid} died"
             elif self.members[pid] not in self.members:
                 yield f"process {pid} has lost its parent"
+        yield from self._silent_processes(now)
+        if now > self._complete_at + SILENT_AFTER:
+            yield f"it has had too few processes for {SILENT_AFTER:g} s"
+        if self._is_unresponsive(now, overdue=overdue):
+            yield f"no worker looked for work for {OVERDUE:g} s, although work was due and threads were free"
 
     def _silent_processes(self, now: float) -> Iterator[str]:
         for pid, since in self._unidentified.items():

@@ -73,14 +73,26 @@ class Supervisor:
                 self._end(cluster, lifeline)
             if problem:
                 log(logging.ERROR, "cluster.replaced", reason=problem)
-                self._limit_restarts(cluster, problem)
+                # Restart without limit a cluster that has worked; give up on one that repeatedly fails to start.
+                self._failed_starts = 0 if cluster.liveness.has_worked else self._failed_starts + 1
+                if self._failed_starts >= MAX_FAILED_STARTS:
+                    raise ClusterNeverReady(MAX_FAILED_STARTS, problem)
+                time.sleep(self._failed_starts)
 
     def _start(self, inherited: int) -> SupervisedCluster:
         reports = ReportReader()
+        # Without Python's own folders: a step may start another version of Python.
+        python = (
+            *(sysconfig.get_path(name) for name in PYTHON_PATHS),
+            site.getusersitepackages(),
+            *site.getsitepackages(),
+        )
+        archive = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+        paths = [path for path in sys.path if path and not path.startswith(python) and not path.endswith(archive)]
         environment = os.environ | {
             LIFELINE: str(inherited),
             REPORTS: str(reports.writing_end),
-            "PYTHONPATH": os.pathsep.join(_project_paths()),
+            "PYTHONPATH": os.pathsep.join(paths),
         }
         leader = subprocess.Popen(  # noqa: S603  (our own interpreter and command)
             self._command, start_new_session=True, pass_fds=[inherited, reports.writing_end], env=environment
@@ -108,7 +120,8 @@ class Supervisor:
         if cluster.leader.poll() is None:
             cluster.leader.terminate()
         self._wait_for_drain(cluster, time.monotonic() + get_settings().DRAIN_SECONDS + EXTRA_DRAIN_SECONDS)
-        _kill(cluster.group)
+        with suppress(ProcessLookupError):
+            os.killpg(cluster.group, signal.SIGKILL)
         cluster.leader.wait()
         _reap(cluster.group)
         os.close(lifeline)
@@ -130,20 +143,6 @@ class Supervisor:
             cluster.leader.poll()
             time.sleep(PAUSE)
 
-    def _limit_restarts(self, cluster: SupervisedCluster, problem: str) -> None:
-        """Restart without limit a cluster that has worked; give up on one that repeatedly fails to start."""
-        self._failed_starts = 0 if cluster.liveness.has_worked else self._failed_starts + 1
-        if self._failed_starts >= MAX_FAILED_STARTS:
-            raise ClusterNeverReady(MAX_FAILED_STARTS, problem)
-        time.sleep(self._failed_starts)
-
-
-def _project_paths() -> list[str]:
-    """Return the import path without Python's own folders: a step may start another version of Python."""
-    python = (*(sysconfig.get_path(name) for name in PYTHON_PATHS), site.getusersitepackages(), *site.getsitepackages())
-    archive = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
-    return [path for path in sys.path if path and not path.startswith(python) and not path.endswith(archive)]
-
 
 def _drain_workers(liveness: Liveness) -> None:
     """Send SIGTERM to the workers themselves, because their sentinel or its parent hangs.
@@ -154,11 +153,6 @@ def _drain_workers(liveness: Liveness) -> None:
         _signal(liveness.sentinel, signal.SIGKILL)
     for pid in liveness.not_draining:
         _signal(pid, signal.SIGTERM)
-
-
-def _kill(group: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
 
 
 def _signal(pid: int, number: int) -> None:

@@ -80,7 +80,13 @@ class ReportReader:
             while more := os.read(self._fd, READ_SIZE):
                 received += more
         *lines, self._incomplete = received.split(b"\n")
-        return [report for line in lines if (report := _parse(line))]
+        reports = []
+        for line in lines:
+            try:
+                reports.append(Report(**json.loads(line)))
+            except (ValueError, TypeError) as error:  # of a newer version, deployed since the supervisor was started
+                log(logging.WARNING, "report.unreadable", error_type=type(error).__name__)
+        return reports
 
     def close(self) -> None:
         """Close the reading end."""
@@ -101,15 +107,6 @@ class Lifeline:
     def is_cut(self) -> bool:
         """Whether there was a supervisor and it has ended."""
         return self._fd is not None and bool(select.select([self._fd], [], [], 0)[0])
-
-
-def _parse(line: bytes) -> Report | None:
-    """Return the report, or None for one of a newer version, deployed since the supervisor was started."""
-    try:
-        return Report(**json.loads(line))
-    except (ValueError, TypeError) as error:
-        log(logging.WARNING, "report.unreadable", error_type=type(error).__name__)
-        return None
 
 
 REPORT_WRITER = ReportWriter()
