@@ -25,35 +25,32 @@ def _seconds(*, more_than: float) -> Callable[[Any], str]:
     return problem
 
 
+def _must_be(expected: str, accepts: Callable[[Any], bool]) -> Callable[[Any], str]:
+    """Return a check: "" for a value that is accepted, otherwise the problem as the end of a sentence."""
+    return lambda value: "" if accepts(value) else f"must be {expected}"
+
+
 def _count(*, at_least: int) -> Callable[[Any], str]:
-    def problem(value: Any) -> str:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return "" if whole and value >= at_least else f"must be a whole number of at least {at_least}"
-
-    return problem
-
-
-def _names(value: Any) -> str:
-    dotted = isinstance(value, (list, tuple)) and all(isinstance(name, str) and "." in name for name in value)
-    return "" if dotted else "must be a list of dotted class names such as 'provider.errors.Lost'"
+    return _must_be(
+        f"a whole number of at least {at_least}",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= at_least,
+    )
 
 
-def _flag(value: Any) -> str:
-    return "" if isinstance(value, bool) else "must be True or False"
-
-
-def _class(value: Any) -> str:
-    dotted = value is None or (isinstance(value, str) and "." in value)
-    return "" if dotted else "must be a dotted class name such as 'shop.Providers' or None"
-
-
-def _dsn(value: Any) -> str:
-    return "" if value is None or (isinstance(value, str) and value) else "must be a connection string or None"
-
-
-def _currency(value: Any) -> str:
-    code = isinstance(value, str) and len(value) == 3 and value.isascii() and value.isupper()
-    return "" if code else "must be the ISO 4217 code of a currency, such as 'USD'"
+_flag = _must_be("True or False", lambda value: isinstance(value, bool))
+_dsn = _must_be("a connection string or None", lambda value: value is None or (isinstance(value, str) and value != ""))
+_class = _must_be(
+    "a dotted class name such as 'shop.Providers' or None",
+    lambda value: value is None or (isinstance(value, str) and "." in value),
+)
+_names = _must_be(
+    "a list of dotted class names such as 'provider.errors.Lost'",
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(name, str) and "." in name for name in value),
+)
+_currency = _must_be(
+    "the ISO 4217 code of a currency, such as 'USD'",
+    lambda value: isinstance(value, str) and len(value) == 3 and value.isascii() and value.isupper(),
+)
 
 
 def _key(default: Any, problem: Callable[[Any], str]) -> Any:

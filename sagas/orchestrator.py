@@ -208,8 +208,11 @@ class SagaOrchestrator:
                 if done:
                     return done
                 continue
-            if _waits_for_deferred_compensations(execution, saga, now):
-                return execution
+            pending = execution.leased or execution.pending_request
+            if execution.state is SagaState.COMPENSATING and not pending:
+                move = planner.next_move(saga, load_history(execution), now)
+                if isinstance(move, Wait) and move.deferred:
+                    return execution
             until_due = (execution.due_at - now).total_seconds()
             CLOCK.wait(max(0.001, min(until_due, left)), look_every=LONGEST_POLL)
 
@@ -256,13 +259,6 @@ def _claim(execution: SagaExecution, saga: Saga) -> LeasedExecution | None:
         lambda: storage.find_claimed(saga_id, worker=worker),
     )
     return LeasedExecution(claimed, saga, sent=sent, moment=claimed.claimed_at) if claimed else None
-
-
-def _waits_for_deferred_compensations(execution: SagaExecution, saga: Saga, now: dt.datetime) -> bool:
-    if execution.leased or execution.state is not SagaState.COMPENSATING or execution.pending_request:
-        return False
-    move = planner.next_move(saga, load_history(execution), now)
-    return isinstance(move, Wait) and move.deferred
 
 
 def _stop_at(max_seconds: float | None) -> float:

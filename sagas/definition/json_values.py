@@ -33,7 +33,8 @@ def to_json(value: Mapping[str, Any], *, limit: int) -> str:
     text = _encoder.encode(_plain(value, "", 0))
     size = len(text.encode())
     if size > limit:
-        raise InvalidInput({_largest(value): f"the context is {size} bytes, more than MAX_CONTEXT_BYTES ({limit})"})
+        largest = max(value, key=lambda key: len(repr(value[key])), default="")
+        raise InvalidInput({largest: f"the context is {size} bytes, more than MAX_CONTEXT_BYTES ({limit})"})
     return text
 
 
@@ -49,7 +50,8 @@ def hash_of(text: str) -> str:
 
 def changes_between(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return what turns `old` into `new`: {"set": {key: value}, "deleted": [key]}, without empty parts."""
-    changed = {key: value for key, value in new.items() if key not in old or not _same(old[key], value)}
+    # repr, because True, 1 and 1.0 are equal.
+    changed = {key: value for key, value in new.items() if key not in old or repr(old[key]) != repr(value)}
     deleted = [key for key in old if key not in new]
     return {name: part for name, part in (("set", changed), ("deleted", deleted)) if part}
 
@@ -66,44 +68,45 @@ def clean_text(text: str, limit: int = 2000) -> str:
     return (text if storable else UNSTORABLE.sub("\ufffd", text))[:limit]
 
 
-def _same(left: Any, right: Any) -> bool:
-    return repr(left) == repr(right)  # with ==, True, 1 and 1.0 would be the same
-
-
-def _largest(value: Mapping[str, Any]) -> str:
-    return max(value, key=lambda key: len(repr(value[key])), default="")
-
-
 def _plain(value: Any, path: str, depth: int) -> Any:
+    """Return the JSON value at `path`, with everything inside it."""
     if isinstance(value, enum.Enum):
         value = value.value
+    if isinstance(value, str) or not isinstance(value, (Mapping, list, tuple)):
+        return _plain_scalar(value, path)
+    if depth == MAX_DEPTH:
+        raise InvalidInput({path: f"is nested deeper than {MAX_DEPTH} levels"})
+    if not isinstance(value, Mapping):
+        return [_plain(item, _join(path, index), depth + 1) for index, item in enumerate(value)]
+    plain = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise InvalidInput({path: f"has a key that is not a string: {clean_text(repr(key), 80)}"})
+        place = _join(path, key)
+        if key.lower() in SECRET_KEYS:
+            raise InvalidInput({place: "secrets do not belong in a context; pass a token or a reference"})
+        plain[_plain_text(str(key), place)] = _plain(item, place, depth + 1)
+    return plain
+
+
+def _plain_scalar(value: Any, path: str) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):
+    if isinstance(value, str) or type(value).__name__ == "__proxy__":  # a lazy translation
         return _plain_text(str(value), path)
     if isinstance(value, int):
-        return _plain_integer(int(value), path)
+        if value.bit_length() > MAX_INTEGER_BITS:
+            raise InvalidInput({path: f"is an integer of more than {MAX_INTEGER_BITS} bits"})
+        return int(value)
     if isinstance(value, float):
-        return _plain_float(float(value), path)
-    if isinstance(value, (Mapping, list, tuple)):
-        return _plain_container(value, path, depth + 1)
-    return _plain_scalar(value, path)
-
-
-def _plain_container(value: Any, path: str, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise InvalidInput({path: f"is nested deeper than {MAX_DEPTH} levels"})
-    if isinstance(value, Mapping):
-        return {_plain_key(key, path): _plain(item, _join(path, key), depth) for key, item in value.items()}
-    return [_plain(item, _join(path, index), depth) for index, item in enumerate(value)]
-
-
-def _plain_key(key: Any, path: str) -> str:
-    if not isinstance(key, str):
-        raise InvalidInput({path: f"has a key that is not a string: {clean_text(repr(key), 80)}"})
-    if key.lower() in SECRET_KEYS:
-        raise InvalidInput({_join(path, key): "secrets do not belong in a context; pass a token or a reference"})
-    return _plain_text(str(key), _join(path, key))
+        if not math.isfinite(value):
+            raise InvalidInput({path: f"is {float(value)}, which JSON cannot hold"})
+        return float(value)
+    if isinstance(value, (decimal.Decimal, uuid.UUID)):
+        return str(value)
+    if isinstance(value, (dt.datetime, dt.date, dt.time)):
+        return value.isoformat()
+    raise InvalidInput({path: f"is a {type(value).__name__}, which JSON cannot hold"})
 
 
 def _plain_text(text: str, path: str) -> str:
@@ -114,28 +117,6 @@ def _plain_text(text: str, path: str) -> str:
         found = "a NUL character" if unstorable.group() == "\x00" else "a lone surrogate"
         raise InvalidInput({path: f"contains {found}, which cannot be stored"})
     return text
-
-
-def _plain_integer(number: int, path: str) -> int:
-    if number.bit_length() > MAX_INTEGER_BITS:
-        raise InvalidInput({path: f"is an integer of more than {MAX_INTEGER_BITS} bits"})
-    return number
-
-
-def _plain_float(number: float, path: str) -> float:
-    if not math.isfinite(number):
-        raise InvalidInput({path: f"is {number}, which JSON cannot hold"})
-    return number
-
-
-def _plain_scalar(value: Any, path: str) -> str:
-    if isinstance(value, (decimal.Decimal, uuid.UUID)):
-        return str(value)
-    if isinstance(value, (dt.datetime, dt.date, dt.time)):
-        return value.isoformat()
-    if type(value).__name__ == "__proxy__":  # a lazy translation
-        return _plain_text(str(value), path)
-    raise InvalidInput({path: f"is a {type(value).__name__}, which JSON cannot hold"})
 
 
 def _join(path: str, key: Any) -> str:

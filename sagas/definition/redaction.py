@@ -29,8 +29,17 @@ def redact(text: str, keys: Sequence[str], *contexts: Mapping[str, Any]) -> str:
     if found:
         # The patterns have no groups: with thousands of values, a group for each takes minutes.
         longest_first = [(_pattern(value), key) for value, key in sorted(found, key=lambda pair: (-len(pair[0]), pair))]
-        patterns = re.compile("|".join(pattern for pattern, _ in longest_first), re.IGNORECASE)
-        text = patterns.sub(lambda match: f"[{_key_of(match.group(), longest_first)}]", text)
+        by_key: dict[str, list[str]] = {}
+        for pattern, key in longest_first:
+            by_key.setdefault(key, []).append(pattern)
+
+        def key_in_brackets(match: re.Match[str]) -> str:
+            found = match.group()
+            key = next(key for key, its in by_key.items() if re.fullmatch("|".join(its), found, re.IGNORECASE))
+            return f"[{key}]"
+
+        patterns = "|".join(pattern for pattern, _ in longest_first)
+        text = re.sub(patterns, key_in_brackets, text, flags=re.IGNORECASE)
     return redact_card_numbers(text)
 
 
@@ -59,25 +68,15 @@ def _texts_in(value: Any) -> Iterator[str]:
             waiting += part.values() if isinstance(part, Mapping) else part
 
 
-def _key_of(found: str, patterns: Sequence[tuple[str, str]]) -> str:
-    """Return the key whose patterns match this text."""
-    by_key: dict[str, list[str]] = {}
-    for pattern, key in patterns:
-        by_key.setdefault(key, []).append(pattern)
-    return next(key for key, its in by_key.items() if re.fullmatch("|".join(its), found, re.IGNORECASE))
-
-
 def _pattern(value: str) -> str:
     """Return a regular expression without groups that matches the value in each of its encodings."""
     forms = {value, quote(value), quote(value, safe=""), quote_plus(value), html.escape(value), json.dumps(value)[1:-1]}
-    patterns = [_escaped(form) for form in sorted(forms, key=len, reverse=True)]
+    patterns = []
+    for form in sorted(forms, key=len, reverse=True):
+        # Allow for the extra backslashes of nested quoting.
+        pattern = re.escape(form).replace(r"\\", r"\\+")
+        patterns.append(re.sub("[\"']", lambda sign: rf"\\*{sign.group()}", pattern))
     digits = [sign for sign in value if sign.isdecimal()]
     if len(digits) >= FEWEST_DIGITS and not any(sign.isalpha() for sign in value):
         patterns.append(r"\+?" + BETWEEN_DIGITS.join(digits))
     return "|".join(patterns)
-
-
-def _escaped(form: str) -> str:
-    """Escape the text; allow for the extra backslashes of nested quoting."""
-    pattern = re.escape(form).replace(r"\\", r"\\+")
-    return re.sub("[\"']", lambda sign: rf"\\*{sign.group()}", pattern)

@@ -64,7 +64,10 @@ class SagaStep:
             self._check_number(field, at_least=0)
         self._check_number("backoff", at_least=1)
         for field in ("retry_count", "compensation_retry_count"):
-            self._check_count(field, optional=field == "compensation_retry_count")
+            count = getattr(self, field)
+            default = count is None and field == "compensation_retry_count"
+            if not default and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
+                raise self._error(field, f"must be a whole number of at least 0, not {count!r}")
         for field in ("jitter", "idempotent", "transactional", "pivot", "optional"):
             if not isinstance(getattr(self, field), bool):
                 raise self._error(field, "must be True or False")
@@ -96,7 +99,12 @@ class SagaStep:
             return
         if not callable(value):
             raise self._error(field, "must be a function that takes the context")
-        if _is_async(value):
+        function: Any = value
+        while isinstance(function, functools.partial):
+            function = function.func
+        called = function if inspect.isroutine(function) or isinstance(function, type) else type(function).__call__
+        # A call of these returns a coroutine or an async generator instead of running the code.
+        if any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in (function, called)):
             raise self._error(
                 field,
                 "must not be async: steps run in threads. Define it with `def`, and call async code with asyncio.run",
@@ -116,13 +124,6 @@ class SagaStep:
             raise self._error(field, f"must be at least {at_least}, not {value!r}")
         if value > LONGEST_WAIT:
             raise self._error(field, f"must be at most {LONGEST_WAIT:g}, a year, not {value!r}")
-
-    def _check_count(self, field: str, *, optional: bool) -> None:
-        value = getattr(self, field)
-        if value is None and optional:
-            return
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self._error(field, f"must be a whole number of at least 0, not {value!r}")
 
     def _check_rest(self) -> None:
         money: Any = self.money
@@ -161,7 +162,10 @@ class Saga(Sequence[SagaStep]):
     def __post_init__(self) -> None:
         _check_name("saga", self.name)
         object.__setattr__(self, "steps", self._checked_steps())
-        object.__setattr__(self, "priority", self._checked_priority())
+        try:
+            object.__setattr__(self, "priority", Priority(self.priority))
+        except ValueError:
+            raise self._error(f"priority must be a Priority, not {self.priority!r}") from None
         for field in ("references", "personal"):
             object.__setattr__(self, field, self._checked_keys(field))
         schema: Any = self.schema
@@ -219,12 +223,6 @@ class Saga(Sequence[SagaStep]):
             raise self._error(f"steps must be SagaStep, not {type(others[0]).__name__}")
         return steps
 
-    def _checked_priority(self) -> Priority:
-        try:
-            return Priority(self.priority)
-        except ValueError:
-            raise self._error(f"priority must be a Priority, not {self.priority!r}") from None
-
     def _checked_keys(self, field: str) -> tuple[str, ...]:
         keys = getattr(self, field)
         if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
@@ -251,14 +249,6 @@ class Saga(Sequence[SagaStep]):
 
     def _error(self, problem: str) -> DefinitionError:
         return DefinitionError(f"saga {self.name!r}: {problem}")
-
-
-def _is_async(function: Any) -> bool:
-    """Return whether calling the function returns a coroutine or an async generator instead of running it."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    called = function if inspect.isroutine(function) or isinstance(function, type) else type(function).__call__
-    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in (function, called))
 
 
 def _check_name(kind: str, name: Any) -> None:

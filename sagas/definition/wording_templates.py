@@ -39,7 +39,9 @@ def problem_of(wording: Any, keys: Collection[str]) -> str:
     for key, template in wording.items():
         if key not in keys:
             return f"has the unknown key {key!r}; known keys: {', '.join(keys)}"
-        problem = _problem_of_template(template) or (_problem_of_name(template) if key == "name" else "")
+        problem = _problem_of_template(template)
+        if not problem and key == "name" and any(part.key for part in parse(_untranslated(template) or "")):
+            problem = "must not have a placeholder: names are also shown without a context"
         if problem:
             return f"for {key!r} {problem}"
     return ""
@@ -68,11 +70,6 @@ def _problem_of_template(template: Any) -> str:
     except ValueError as error:
         return f"cannot be parsed, {text!r}: {error}"
     return ""
-
-
-def _problem_of_name(template: Any) -> str:
-    placeholders = [part for part in parse(_untranslated(template) or "") if part.key]
-    return "must not have a placeholder: names are also shown without a context" if placeholders else ""
 
 
 def _untranslated(template: Any) -> str | None:

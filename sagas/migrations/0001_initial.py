@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 import sagas.definition.states
 import sagas.models.fields
-import sagas.models.ids
 from sagas.storage.append_only import guard, unguard
 
 
@@ -373,7 +372,10 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="StepRun",
             fields=[
-                ("id", models.UUIDField(default=sagas.models.ids.time_ordered_uuid, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(default=sagas.models.fields.time_ordered_uuid, primary_key=True, serialize=False),
+                ),
                 ("step", models.CharField(max_length=64, verbose_name="step")),
                 (
                     "direction",

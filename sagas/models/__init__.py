@@ -2,10 +2,9 @@
 
 from .admin_pages import Compensation, Definition, Operations, Provider
 from .bulk import BulkItem, BulkOperation
-from .executions import PRIORITIES, STATES, SagaExecution
+from .executions import PRIORITIES, STATES, IdempotencyKey, SagaExecution
+from .fields import first_uuid_at, time_ordered_uuid
 from .history import LOST_LEASE, SagaEvent, SagaReference, StepRun
-from .idempotency import IdempotencyKey
-from .ids import first_uuid_at, time_ordered_uuid
 from .workers import MissingSaga, SagaWorker
 
 __all__ = [

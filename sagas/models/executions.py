@@ -1,4 +1,4 @@
-"""Executions of sagas."""
+"""Executions of sagas, and the idempotency keys by which API clients start them."""
 
 from __future__ import annotations
 
@@ -171,3 +171,27 @@ class SagaExecution(models.Model):
     def success_rate(self) -> float:
         """Return the share of planned steps that this run completed, 0.0 to 1.0."""
         return len(self.steps_completed) / len(self.plan) if self.plan else 0.0
+
+
+class IdempotencyKey(models.Model):
+    """An `Idempotency-Key` of a client: the same key again finds the same execution.
+
+    `fingerprint` is a hash of the request, which must be the same each time.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    client = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("client"))
+    key = models.CharField(_("key"), max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    saga_id = models.CharField(_("saga id"), max_length=150)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+
+    class Meta:
+        db_table = "sagas_idempotencykey"
+        verbose_name = _("idempotency key")
+        verbose_name_plural = _("idempotency keys")
+        default_permissions = ("view",)
+        constraints: ClassVar = [models.UniqueConstraint(fields=["client", "key"], name="sagas_idempotencykey_once")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -12,8 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from sagas.definition.states import Direction, Ending, EventKind, Outcome, Resolution
 
 from .executions import SagaExecution
-from .fields import JSONTextField
-from .ids import time_ordered_uuid
+from .fields import JSONTextField, time_ordered_uuid
 
 LOST_LEASE = "lost lease"  # with a space, so that it differs from every exception class
 

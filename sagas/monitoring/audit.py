@@ -40,12 +40,14 @@ class Finding:
 
 def examine(executions: ExecutionQuerySet) -> Iterator[Finding]:
     """Audit the executions, in the order of their primary keys; they may change or disappear meanwhile."""
-    for keys in _chunks(executions):
+    last = 0
+    while keys := list(executions.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         clean = _clean_findings(keys)
         for key in keys:
             finding = clean.get(key) or _examine_again(key)
             if finding:
                 yield finding
+        last = keys[-1]
 
 
 def load_whole(keys: Sequence[int]) -> list[ExecutionView]:
@@ -56,7 +58,12 @@ def load_whole(keys: Sequence[int]) -> list[ExecutionView]:
         runs[run.execution_id].append(run)
     for event in SagaEvent.objects.using(database.alias()).filter(execution_id__in=keys).order_by("pk"):
         events[event.execution_id].append(event)
-    return [_view(row, runs[row.pk], events[row.pk]) for row in rows]
+    views = []
+    for row in rows:
+        current = tuple(past_attempt(run) for run in runs[row.pk] if run.run == row.run)
+        saga, history = all_sagas().get(row.saga_name), load_history(row, current)
+        views.append(ExecutionView(row, saga, history, runs[row.pk], events[row.pk]))
+    return views
 
 
 def violations_of(saga: Saga, view: ExecutionView) -> list[str]:
@@ -66,13 +73,6 @@ def violations_of(saga: Saga, view: ExecutionView) -> list[str]:
         return [*found, *_violations_of_replay(saga, view)]
     except Exception as error:  # noqa: BLE001  (tampered rows may raise anything; the message may be personal)
         return [*found, f"its history cannot be replayed ({type(error).__name__})"]
-
-
-def _chunks(executions: ExecutionQuerySet) -> Iterator[list[int]]:
-    last = 0
-    while keys := list(executions.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
-        yield keys
-        last = keys[-1]
 
 
 def _clean_findings(keys: Sequence[int]) -> dict[int, Finding]:
@@ -94,24 +94,16 @@ def _examine_again(key: int) -> Finding | None:
     try:
         for _ in range(TRIES):
             views = load_whole([key])
-            if all(map(_is_unchanged, views)):
-                return _finding(views[0]) if views else None
+            if not views:
+                return None
+            # Every new entry of the history, but for notes, raises the version.
+            if _executions().filter(pk=key, version=views[0].execution.version).exists():
+                return _finding(views[0])
     except DatabaseError:
         raise
     except Exception as error:  # noqa: BLE001  (as above)
         return Finding(*names, [f"its row or its history cannot be read ({type(error).__name__})"])
     return Finding(*names, unverifiable="it changes too fast to be read")
-
-
-def _is_unchanged(view: ExecutionView) -> bool:
-    """Whether row and history belong together: every new entry of the history, but for notes, raises the version."""
-    return _executions().filter(pk=view.execution.pk, version=view.execution.version).exists()
-
-
-def _view(execution: SagaExecution, step_runs: Sequence[StepRun], events: Sequence[SagaEvent]) -> ExecutionView:
-    current = tuple(past_attempt(row) for row in step_runs if row.run == execution.run)
-    saga, history = all_sagas().get(execution.saga_name), load_history(execution, current)
-    return ExecutionView(execution, saga, history, step_runs, events)
 
 
 def _executions() -> models.QuerySet[SagaExecution]:
@@ -121,17 +113,14 @@ def _executions() -> models.QuerySet[SagaExecution]:
 def _finding(view: ExecutionView) -> Finding:
     """Audit with the registered definition; without one, check only what holds for every saga."""
     execution, saga = view.execution, view.saga
-    unverifiable = _why_unverifiable(saga, execution)
+    if saga is None:
+        unverifiable = f"no saga named {execution.saga_name!r} is registered here"
+    else:
+        missing = next((name for name in execution.plan if saga.step(name) is None), "")
+        unverifiable = f"its plan has the step {missing!r}, which {saga.name} no longer defines" if missing else ""
     if saga is None or unverifiable:
         return Finding(execution.saga_id, execution.saga_name, list(_violations_of_order(view)), unverifiable)
     return Finding(execution.saga_id, execution.saga_name, violations_of(saga, view))
-
-
-def _why_unverifiable(saga: Saga | None, execution: SagaExecution) -> str:
-    if saga is None:
-        return f"no saga named {execution.saga_name!r} is registered here"
-    missing = next((name for name in execution.plan if saga.step(name) is None), "")
-    return f"its plan has the step {missing!r}, which {saga.name} no longer defines" if missing else ""
 
 
 def _violations_of_order(view: ExecutionView) -> Iterator[str]:
@@ -194,14 +183,12 @@ def _violations_of_replay(saga: Saga, view: ExecutionView) -> Iterator[str]:
 def _difference(column: str, value: Any, stored: Any) -> str:
     """Describe a difference; the reason of a hold is left out, because it may be personal."""
     if column != "held":
-        return f"the history gives {column} {_plain(value)}, the row has {_plain(stored)}"
+        # str() shows an enum member as its value.
+        given, kept = (repr(str(one) if isinstance(one, str) else one) for one in (value, stored))
+        return f"the history gives {column} {given}, the row has {kept}"
     if value and stored:
         return "the history gives another reason for the hold than the row"
     return f"the history says that it is {'held' if value else 'not held'}, the row does not"
-
-
-def _plain(value: Any) -> str:
-    return repr(str(value)) if isinstance(value, str) else repr(value)
 
 
 def _order_of_compensations(view: ExecutionView) -> Iterator[str]:

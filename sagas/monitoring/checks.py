@@ -71,26 +71,17 @@ def check_cluster(**_: Any) -> list[CheckMessage]:
                 id="sagas.W005",
             )
         ]
-    return [*_check_pool(), *_check_lease()]
-
-
-def _check_pool() -> list[CheckMessage]:
-    """Check for a connection pool. With one, 3 of 200 tasks ran, and replies arrived in other processes."""
-    if not connections[database.alias()].settings_dict.get("OPTIONS", {}).get("pool"):
-        return []
-    problem = "django-q2 forks its workers, and the connection pool of psycopg does not survive a fork."
-    hint = (
-        f"Remove 'pool' from DATABASES[{database.alias()!r}]['OPTIONS'] where workers run, and set CONN_MAX_AGE = None."
-    )
-    return [Error(problem, hint=hint, id="sagas.E005")]
-
-
-def _check_lease() -> list[CheckMessage]:
-    lease = conf.get_settings().LEASE
-    if lease >= SHORTEST_LEASE:
-        return []
-    problem = f"SAGAS['LEASE'] is {lease:g} s: a worker that pauses in a slow commit may lose its leases."
-    return [checks.Warning(problem, hint=f"Set it to {SHORTEST_LEASE:g} or more.", id="sagas.W006")]
+    found: list[CheckMessage] = []
+    alias, lease = database.alias(), conf.get_settings().LEASE
+    # With a pool, 3 of 200 tasks ran, and replies arrived in other processes.
+    if connections[alias].settings_dict.get("OPTIONS", {}).get("pool"):
+        problem = "django-q2 forks its workers, and the connection pool of psycopg does not survive a fork."
+        hint = f"Remove 'pool' from DATABASES[{alias!r}]['OPTIONS'] where workers run, and set CONN_MAX_AGE = None."
+        found.append(Error(problem, hint=hint, id="sagas.E005"))
+    if lease < SHORTEST_LEASE:
+        problem = f"SAGAS['LEASE'] is {lease:g} s: a worker that pauses in a slow commit may lose its leases."
+        found.append(checks.Warning(problem, hint=f"Set it to {SHORTEST_LEASE:g} or more.", id="sagas.W006"))
+    return found
 
 
 @register(Tags.database)
@@ -156,13 +147,13 @@ def _check_stranded(here: Any) -> list[CheckMessage]:
     """Check for unfinished executions whose plan has a step that is not defined any more."""
     if SagaExecution._meta.db_table not in here.introspection.table_names():
         return []
-    found = health.in_flight(SagaExecution.objects.using(here.alias).unfinished())
-    return [_stranded(each.saga_name, each.missing_step, each.count) for each in found if each.missing_step]
-
-
-def _stranded(saga_name: str, step: str, count: int) -> CheckMessage:
-    return checks.Warning(
-        f"{count} unfinished executions of {saga_name!r} have the step {step!r}, which is not defined here.",
-        hint="They will be held. Keep the step defined until they have ended.",
-        id="sagas.W004",
-    )
+    return [
+        checks.Warning(
+            f"{stranded.count} unfinished executions of {stranded.saga_name!r} have the step "
+            f"{stranded.missing_step!r}, which is not defined here.",
+            hint="They will be held. Keep the step defined until they have ended.",
+            id="sagas.W004",
+        )
+        for stranded in health.in_flight(SagaExecution.objects.using(here.alias).unfinished())
+        if stranded.missing_step
+    ]

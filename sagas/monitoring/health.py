@@ -67,27 +67,21 @@ def examine() -> list[Finding]:
         try:
             found.extend(check())
         except DatabaseError as error:
-            sentence = f"The database is not available: {_first_line(error)}."
+            first_line = str(error).partition("\n")[0].rstrip(".")
+            sentence = f"The database is not available: {first_line}."
             return [*found, Finding("database", Level.BROKEN, sentence, "Start it and run the migrations.")]
     return found
 
 
 def _missing_step(saga_name: str, plan: str) -> str:
-    """Return the plan's first step that is not defined, or ""."""
-    saga = all_sagas().get(saga_name)
-    return next((step for step in _steps(plan) if saga is None or saga.step(step) is None), "")
-
-
-def _steps(plan: str) -> list[str]:
+    """Return the plan's first step that is not defined, or "", also for a plan that cannot be read."""
     try:
         steps = json.loads(plan)
     except (ValueError, RecursionError):
-        return []
-    return [step for step in steps if isinstance(step, str)] if isinstance(steps, list) else []
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
+        return ""
+    names = [step for step in steps if isinstance(step, str)] if isinstance(steps, list) else []
+    saga = all_sagas().get(saga_name)
+    return next((name for name in names if saga is None or saga.step(name) is None), "")
 
 
 def _settings() -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from django.db.models import Count, Sum
 from prometheus_client import CollectorRegistry
@@ -24,39 +24,23 @@ def registry() -> CollectorRegistry:
 class Executions(Collector):
     """Current numbers of the whole database: scrape only one web process."""
 
-    def collect(self) -> Iterable[Metric]:
+    def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
-        yield from (_by_state(), _attention(), _due(), _waited(), *_workers())
-
-
-def _by_state() -> Metric:
-    family = GaugeMetricFamily("sagas_executions", "Executions by saga and state", labels=["saga", "state"])
-    rows = SagaExecution.objects.using(database.alias()).order_by().values_list("saga_name", "state")
-    for saga, state, count in rows.annotate(count=Count("id")):
-        family.add_metric([saga, state], count)
-    return family
-
-
-def _attention() -> Metric:
-    count = SagaExecution.objects.using(database.alias()).needing_attention().count()
-    return GaugeMetricFamily("sagas_needs_attention", "Executions that need attention", value=count)
-
-
-def _due() -> Metric:
-    count = SagaExecution.objects.using(database.alias()).due().count()
-    return GaugeMetricFamily("sagas_due", "Executions that a worker could claim now", value=count)
-
-
-def _waited() -> Metric:
-    rows = SagaExecution.objects.using(database.alias()).due().annotate(now=ago(0))
-    first = rows.order_by("due_at").values_list("due_at", "now").first()
-    seconds = (first[1] - first[0]).total_seconds() if first else 0.0
-    return GaugeMetricFamily("sagas_due_seconds", "Seconds since the first of them became due", value=seconds)
-
-
-def _workers() -> Iterable[Metric]:
-    alive = SagaWorker.objects.using(database.alias()).filter(seen_at__gte=ago(SagaWorker.UNSEEN))
-    of = alive.aggregate(count=Count("id"), running=Sum("running"), free=Sum("free"), stuck=Sum("stuck"))
-    yield GaugeMetricFamily("sagas_workers", "Running worker processes", value=of["count"])
-    for name, says in (("running", "executions"), ("free", "free threads"), ("stuck", "stuck threads")):
-        yield GaugeMetricFamily(f"sagas_worker_threads_{name}", f"Of all workers: {says}", value=of[name] or 0)
+        executions = SagaExecution.objects.using(database.alias())
+        family = GaugeMetricFamily("sagas_executions", "Executions by saga and state", labels=["saga", "state"])
+        by_state = executions.order_by().values_list("saga_name", "state").annotate(count=Count("id"))
+        for saga, state, count in by_state:
+            family.add_metric([saga, state], count)
+        yield family
+        attention, due = executions.needing_attention().count(), executions.due().count()
+        yield GaugeMetricFamily("sagas_needs_attention", "Executions that need attention", value=attention)
+        yield GaugeMetricFamily("sagas_due", "Executions that a worker could claim now", value=due)
+        by_due_time = executions.due().annotate(now=ago(0)).order_by("due_at")
+        first = by_due_time.values_list("due_at", "now").first()
+        waited = (first[1] - first[0]).total_seconds() if first else 0.0
+        yield GaugeMetricFamily("sagas_due_seconds", "Seconds since the first of them became due", value=waited)
+        alive = SagaWorker.objects.using(database.alias()).filter(seen_at__gte=ago(SagaWorker.UNSEEN))
+        of = alive.aggregate(count=Count("id"), running=Sum("running"), free=Sum("free"), stuck=Sum("stuck"))
+        yield GaugeMetricFamily("sagas_workers", "Running worker processes", value=of["count"])
+        for name, says in (("running", "executions"), ("free", "free threads"), ("stuck", "stuck threads")):
+            yield GaugeMetricFamily(f"sagas_worker_threads_{name}", f"Of all workers: {says}", value=of[name] or 0)

@@ -97,7 +97,8 @@ def collect() -> dict[str, Any]:
     any. Percentiles are nearest-rank.
     """
     by_saga: dict[str, dict[SagaState, int]] = {}
-    for name, state, count in _counts():
+    rows: Any = SagaExecution.objects.order_by().values_list("saga_name", "state").annotate(count=Count("id"))
+    for name, state, count in rows:
         by_saga.setdefault(name, dict.fromkeys(SagaState, 0))[state] = count
     total = {state: sum(states[state] for states in by_saga.values()) for state in SagaState}
     everything = _numbers(total, SagaExecution.objects.all())
@@ -112,11 +113,6 @@ def as_text(numbers: dict[str, Any]) -> str:
     lines = [_line("all", numbers), *(_line(name, part) for name, part in numbers["sagas"].items())]
     states = "  ".join(f"{state.replace('_', ' ')} {count}" for state, count in numbers["by_state"].items())
     return "\n".join([*lines, states])
-
-
-def _counts() -> list[tuple[str, SagaState, int]]:
-    rows = SagaExecution.objects.order_by().values_list("saga_name", "state").annotate(count=Count("id"))
-    return list(rows)
 
 
 def _numbers(states: dict[SagaState, int], executions: ExecutionQuerySet) -> dict[str, Any]:

@@ -130,18 +130,19 @@ def drop_open_transaction() -> bool:
     Otherwise our next checkpoint would be part of it, and be lost with it.
     """
     here = connection()
-    if here.connection is None or not (here.in_atomic_block or not here.get_autocommit() or _transaction_status(here)):
+    if here.connection is None:
         return False
-    here.close()
-    del connections[here.alias]
-    return True
-
-
-def _transaction_status(here: BaseDatabaseWrapper) -> bool:
-    """Return whether the database has an open transaction, also one that Django does not know."""
-    if here.vendor == "sqlite":
-        return bool(here.connection.in_transaction)
-    return here.connection.pgconn.transaction_status in OPEN_TRANSACTION
+    # The database may also have a transaction that Django does not know.
+    if here.in_atomic_block or not here.get_autocommit():
+        is_open = True
+    elif here.vendor == "sqlite":
+        is_open = here.connection.in_transaction
+    else:
+        is_open = here.connection.pgconn.transaction_status in OPEN_TRANSACTION
+    if is_open:
+        here.close()
+        del connections[here.alias]
+    return is_open
 
 
 def _worth_repeating(error: Exception) -> bool:
