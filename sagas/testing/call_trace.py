@@ -11,7 +11,7 @@ from typing import Any
 
 from sagas.conf import get_settings
 from sagas.definition.context import StepContext
-from sagas.definition.saga import Saga, SagaStep, StepCall
+from sagas.definition.saga import Saga, StepCall
 from sagas.definition.states import Direction, Outcome
 from sagas.engine.error_classification import classify
 from sagas.storage import database
@@ -58,13 +58,21 @@ class CallTrace:
 
     def traced(self, saga: Saga) -> Saga:
         """Return the saga with each of its functions traced."""
-        return saga.with_steps(self._traced_step(step) for step in saga)
+        steps = []
+        for step in saga:
+            functions = {"action": step.action, "compensation": step.compensation, "verify": step.verify}
+            traced = {
+                name: partial(self._call, Direction(name), function) for name, function in functions.items() if function
+            }
+            steps.append(replace(step, **traced))  # type: ignore[arg-type]  # (each is a StepCall)
+        return saga.with_steps(steps)
 
     def add_call(self, call: Call) -> None:
         """Add a provider's call to the function that runs now."""
         if self._context is None:
             return
-        own = _keys_of(self._context)
+        names = ("idempotency_key", "idempotency_uuid", "action_key", "action_uuid")
+        own = [str(key) for name in names if (key := getattr(self._context, name, None))]
         self._write(
             CALLED,
             moment=call.moment,
@@ -78,13 +86,6 @@ class CallTrace:
         """Return the events of the execution, in order."""
         events = (TraceEvent(**json.loads(line)) for line in self._path.read_text().splitlines())
         return [event for event in events if event.saga_id == saga_id]
-
-    def _traced_step(self, step: SagaStep) -> SagaStep:
-        functions = {"action": step.action, "compensation": step.compensation, "verify": step.verify}
-        traced = {
-            name: partial(self._call, Direction(name), function) for name, function in functions.items() if function
-        }
-        return replace(step, **traced)  # type: ignore[arg-type]  # (each is a StepCall)
 
     def _call(self, direction: Direction, function: StepCall, context: StepContext) -> Any:
         self._context, self._direction = context, direction
@@ -112,8 +113,3 @@ class CallTrace:
             os.write(handle, (json.dumps(asdict(event)) + "\n").encode())
         finally:
             os.close(handle)
-
-
-def _keys_of(context: StepContext) -> list[str]:
-    names = ("idempotency_key", "idempotency_uuid", "action_key", "action_uuid")
-    return [str(key) for name in names if (key := getattr(context, name, None))]

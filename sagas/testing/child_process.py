@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 from django.db import connections
 
@@ -40,26 +40,25 @@ def run_in_child(function: Callable[[], Any], *, expected_exit: int, patience: f
     """
     connections.close_all()  # a connection cannot be shared by both sides of a fork
     reader, writer = os.pipe()
-    child = _fork()
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn about other threads, such as the test runner's. The child does not need them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os.close(reader)
         _run_child(function, writer)
     os.close(writer)
     with os.fdopen(reader) as report, _reaped(child):
-        text = _report(report, patience)
+        # The child's exit also closes its end of the pipe.
+        if not select.select([report], [], [], patience)[0]:
+            raise ChildFailed(f"A child was still running after {patience} s.")
+        text = report.read()
         code = _exit_code(child, patience)
     if code == 0:
         return ChildResult(code, json.loads(text))
     if code != expected_exit:
         raise ChildFailed(f"The child exited with {code} instead of {expected_exit}:\n{text}")
     return ChildResult(code)
-
-
-def _fork() -> int:
-    with warnings.catch_warnings():
-        # Python 3.12 and later warn about other threads, such as the test runner's. The child does not need them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
 
 
 def _run_child(function: Callable[[], Any], writer: int) -> None:
@@ -74,14 +73,6 @@ def _run_child(function: Callable[[], Any], writer: int) -> None:
         with os.fdopen(writer, "w") as report:
             report.write(text)
         os._exit(code)
-
-
-def _report(report: TextIO, patience: float) -> str:
-    """Read until the child closes its end of the pipe, which its exit does, too."""
-    ready, _, _ = select.select([report], [], [], patience)
-    if not ready:
-        raise ChildFailed(f"A child was still running after {patience} s.")
-    return report.read()
 
 
 @contextmanager

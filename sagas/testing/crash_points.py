@@ -6,6 +6,7 @@ that the providers report.
 
 from __future__ import annotations
 
+import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -101,10 +102,13 @@ class CrashTest:
     def pairs(self, crashes: Iterable[int], *, every: int = 1) -> Iterator[Trial]:
         """Crash at each of these points and at every n-th point of the recovery, and recover from both."""
         for first in crashes:
-            second = 1
-            while (trial := self._pair(first, second)) is not None:
-                yield trial
-                second += every
+            for second in itertools.count(1, every):
+                saga_id = self._new_id()
+                self._crash(saga_id, first, "")
+                if self._run(saga_id, second).code != CRASHED:
+                    break  # The recovery ended before it reached the second point.
+                self._run(saga_id)
+                yield self._trial(saga_id, (first, second), "the second in the recovery")
 
     def trial(self, *crashes: int, where: str = "") -> Trial:
         """Crash at these points, each in its own process; then run to the end."""
@@ -113,15 +117,6 @@ class CrashTest:
             self._crash(saga_id, crash, where)
         self._run(saga_id)
         return self._trial(saga_id, crashes, where)
-
-    def _pair(self, first: int, second: int) -> Trial | None:
-        """Return None when the recovery ended before it reached the second point."""
-        saga_id = self._new_id()
-        self._crash(saga_id, first, "")
-        if self._run(saga_id, second).code != CRASHED:
-            return None
-        self._run(saga_id)
-        return self._trial(saga_id, (first, second), "the second in the recovery")
 
     def _crash(self, saga_id: str, crash: int, where: str) -> None:
         if self._run(saga_id, crash).code != CRASHED:

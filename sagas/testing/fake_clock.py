@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +13,6 @@ from sagas.conf import get_settings
 from sagas.definition.registry import all_sagas
 from sagas.engine import runner
 from sagas.engine.leased_execution import LeasedExecution, LeaseLost, worker_name
-from sagas.models import SagaExecution
 from sagas.models.clock import CLOCK
 
 A_YEAR = 366 * 86400.0
@@ -48,28 +48,17 @@ def drain(clock: FakeClock | None = None) -> int:
 
     Returns the number of claims. It also works inside a test's transaction.
     """
-    claims = 0
+    claims, sagas = 0, all_sagas()
     while True:
         sent = time.monotonic()
-        claimed = storage.claim_due(1, list(all_sagas()), worker=worker_name(), lease=get_settings().LEASE)
+        claimed = storage.claim_due(1, list(sagas), worker=worker_name(), lease=get_settings().LEASE)
         if claimed:
-            _advance(claimed[0], sent)
-            claims += 1
-        elif clock is None or not _turn_to_next(clock):
+            claims, execution = claims + 1, claimed[0]
+            with suppress(LeaseLost):  # another worker goes on with it
+                saga = sagas[execution.saga_name]
+                runner.run(LeasedExecution(execution, saga, sent=sent, moment=execution.claimed_at))
+            continue
+        until_due = storage.due_in(A_YEAR, list(sagas)) if clock else A_YEAR
+        if clock is None or until_due >= A_YEAR:
             return claims
-
-
-def _advance(execution: SagaExecution, sent: float) -> None:
-    saga = all_sagas()[execution.saga_name]
-    try:
-        runner.run(LeasedExecution(execution, saga, sent=sent, moment=execution.claimed_at))
-    except LeaseLost:
-        return  # another worker goes on with it
-
-
-def _turn_to_next(clock: FakeClock) -> bool:
-    """Turn the clock to the time at which the next execution is due; return False when none waits."""
-    left = storage.due_in(A_YEAR, list(all_sagas()))
-    if left < A_YEAR:
-        clock.advance(left + 0.001)
-    return left < A_YEAR
+        clock.advance(until_due + 0.001)

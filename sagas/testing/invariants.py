@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Outcome, SagaState
 from sagas.engine import history, planner
 from sagas.engine.replay import replay
-from sagas.models import SagaExecution, StepRun
+from sagas.models import SagaExecution
 from sagas.monitoring import audit
 from sagas.presentation.execution_view import ExecutionView
 from sagas.storage import database
@@ -25,20 +25,16 @@ class Evidence:
     view: ExecutionView
     effects: Mapping[str, Effect]
 
-    @property
-    def runs(self) -> Sequence[StepRun]:
-        """The step runs of the current run."""
-        return self.view.current_step_runs
-
     def attempts_in_doubt(self, step: str, direction: Direction) -> int:
         """Count the attempts of the step that ended in doubt."""
-        outcomes = [run.outcome for run in self.runs if (run.step, run.direction) == (step, direction)]
+        runs = self.view.current_step_runs
+        outcomes = [run.outcome for run in runs if (run.step, run.direction) == (step, direction)]
         return outcomes.count(Outcome.UNCERTAIN)
 
     @property
     def by_hand(self) -> set[str]:
         """The steps that a person resolved: their effects cannot be checked."""
-        return {run.step for run in self.runs if run.direction == Direction.RESOLVED}
+        return {run.step for run in self.view.current_step_runs if run.direction == Direction.RESOLVED}
 
 
 def violations_of(saga: Saga, saga_id: str, effects: Mapping[str, Effect] | None = None) -> list[str]:
@@ -89,7 +85,8 @@ def _failed(evidence: Evidence) -> Iterator[str]:
 
 def _partially_compensated(evidence: Evidence) -> Iterator[str]:
     """I3: exactly the effects that are reported as remaining remain."""
-    replayed = replay(evidence.saga, evidence.view.execution, evidence.runs, evidence.view.current_events)
+    view = evidence.view
+    replayed = replay(evidence.saga, view.execution, view.current_step_runs, view.current_events)
     reported = set(planner.remaining(evidence.saga, replayed.history))
     known = reported - set(history.in_doubt(replayed.history))
     for step in evidence.saga:

@@ -75,24 +75,19 @@ def _run(scenario: Scenario, context: Context, providers: Providers, trace: Call
         result.violations.append(str(failure))
         return result
     result.points = len(trials)
-    result.violations += _rejected_calls(providers, before)
+    # Without keys: two executions may be rejected for the same reason.
+    rejected = [KEY.sub("…", sentence) for sentence in list(getattr(providers, "violations", ()))[before:]]
+    result.violations += [f"The fake provider rejected a call: {sentence}." for sentence in dict.fromkeys(rejected)]
     for trial in (undisturbed, *trials):
         result.outcomes[trial.state.value] += 1
         for sentence in _sentences(trial, undisturbed, trace):
-            if _without_place(sentence) not in map(_without_place, result.violations):
+            # One sentence is enough for all places of the crash.
+            without_place = sentence.partition(" called again after a crash ")[0]
+            if not any(
+                known.partition(" called again after a crash ")[0] == without_place for known in result.violations
+            ):
                 result.violations.append(sentence)
     return result
-
-
-def _without_place(sentence: str) -> str:
-    """Drop the place of the crash: one sentence is enough for all of them."""
-    return sentence.partition(" called again after a crash ")[0]
-
-
-def _rejected_calls(providers: Providers, before: int) -> list[str]:
-    """Return what a strict fake provider rejected, without keys: two executions may be rejected for the same reason."""
-    new = list(getattr(providers, "violations", ()))[before:]
-    return list(dict.fromkeys(f"The fake provider rejected a call: {KEY.sub('…', sentence)}." for sentence in new))
 
 
 def _sentences(trial: Trial, undisturbed: Trial, trace: CallTrace) -> Iterator[str]:
