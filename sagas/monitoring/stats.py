@@ -110,7 +110,12 @@ def collect() -> dict[str, Any]:
 
 def as_text(numbers: dict[str, Any]) -> str:
     """Return the statistics as lines for a terminal."""
-    lines = [_line("all", numbers), *(_line(name, part) for name, part in numbers["sagas"].items())]
+    lines = [
+        f"{name:<20} {part['total']:>7} started  {part['success_rate']:>6.1%} of the finished succeeded  "
+        f"avg {part['avg_duration_seconds']:.2f} s  p50 {part['p50_duration_seconds']:.2f} s  "
+        f"p95 {part['p95_duration_seconds']:.2f} s"
+        for name, part in [("all", numbers), *numbers["sagas"].items()]
+    ]
     states = "  ".join(f"{state.replace('_', ' ')} {count}" for state, count in numbers["by_state"].items())
     return "\n".join([*lines, states])
 
@@ -141,11 +146,3 @@ def _percentile(timed: Any, part: float) -> float:
 
 def _seconds(duration: Any) -> float:
     return max(0.0, duration.total_seconds()) if duration is not None else 0.0
-
-
-def _line(name: str, numbers: dict[str, Any]) -> str:
-    return (
-        f"{name:<20} {numbers['total']:>7} started  {numbers['success_rate']:>6.1%} of the finished succeeded  "
-        f"avg {numbers['avg_duration_seconds']:.2f} s  p50 {numbers['p50_duration_seconds']:.2f} s  "
-        f"p95 {numbers['p95_duration_seconds']:.2f} s"
-    )

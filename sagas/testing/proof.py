@@ -15,7 +15,7 @@ from sagas.definition.exceptions import OutcomeUnknown, StepFailed
 from sagas.definition.saga import Saga, SagaStep, StepCall
 from sagas.definition.states import Direction
 
-from .call_trace import BEGUN, CALLED, RAISED, CallTrace, TraceEvent
+from .call_trace import BEGUN, RAISED, CallTrace, TraceEvent
 from .child_process import ChildFailed
 from .crash_points import Context, CrashTest, Trial
 from .providers import Providers
@@ -94,14 +94,20 @@ def _sentences(trial: Trial, undisturbed: Trial, trace: CallTrace) -> Iterator[s
     """Yield what is wrong with the trial: flaws of its functions by name, then the invariants it broke."""
     events = trace.events(trial.saga_id)
     yield from _flaws(events)
-    if trial is not undisturbed and (trial.state is not undisturbed.state or _new(trial, undisturbed)):
-        yield from _not_idempotent(trial, undisturbed, events, trace.events(undisturbed.saga_id))
+    if trial.state is not undisturbed.state:
+        harm = f"ended {trial.state.value} instead of {undisturbed.state.value}"
+    else:
+        harm = "; ".join(violation for violation in trial.violations if violation not in undisturbed.violations)
+    if harm:
+        place = " ".join(trial.where.split()[:2])  # without the execution's own key
+        for function in _not_idempotent(events, trace.events(undisturbed.saga_id)):
+            yield f"The {function} is not idempotent: called again after a crash ({place}), the saga {harm}."
     yield from trial.violations
 
 
 def _flaws(events: Sequence[TraceEvent]) -> Iterator[str]:
     """Yield what no step may do, whether or not it did harm this time."""
-    for event in filter(_is_flaw, events):
+    for event in events:
         if event.in_transaction:
             yield (
                 f"The {event.function} calls {event.operation} inside an open transaction, whose rollback cannot undo "
@@ -119,10 +125,6 @@ def _flaws(events: Sequence[TraceEvent]) -> Iterator[str]:
         )
 
 
-def _is_flaw(event: TraceEvent) -> bool:
-    return event.what == CALLED and (event.in_transaction or not event.own_key)
-
-
 def _raised_after_effect(events: Sequence[TraceEvent]) -> Iterator[tuple[TraceEvent, str]]:
     operation = ""
     for event in events:
@@ -134,23 +136,14 @@ def _raised_after_effect(events: Sequence[TraceEvent]) -> Iterator[tuple[TraceEv
             yield event, operation
 
 
-def _not_idempotent(
-    trial: Trial, undisturbed: Trial, events: Sequence[TraceEvent], usual: Sequence[TraceEvent]
-) -> Iterator[str]:
-    """Yield the functions that were called more often than without the crash."""
+def _not_idempotent(events: Sequence[TraceEvent], usual: Sequence[TraceEvent]) -> Iterator[str]:
+    """Yield the functions that were called more often than without the crash and have no other flaw."""
     calls, usually = (Counter(event.function for event in some if event.what == BEGUN) for some in (events, usual))
-    ended = f"ended {trial.state.value} instead of {undisturbed.state.value}"
-    harm = ended if trial.state is not undisturbed.state else "; ".join(_new(trial, undisturbed))
-    flawed = {event.function for event in events if _is_flaw(event)}
+    flawed = {event.function for event in events if event.in_transaction or not event.own_key}
     flawed |= {event.function for event, _ in _raised_after_effect(events)}
     for function, count in calls.items():
         if 0 < usually[function] < count and function not in flawed:
-            place = " ".join(trial.where.split()[:2])  # without the execution's own key
-            yield f"The {function} is not idempotent: called again after a crash ({place}), the saga {harm}."
-
-
-def _new(trial: Trial, undisturbed: Trial) -> list[str]:
-    return [violation for violation in trial.violations if violation not in undisturbed.violations]
+            yield function
 
 
 def _changed(saga: Saga, changed: SagaStep, **changes: StepCall) -> Saga:
