@@ -26,7 +26,7 @@ class Amount:
     def matches(self, typed: str) -> bool:
         """Whether this amount was typed, as any language of the site writes it, with or without the currency."""
         bare = "".join(typed.split()).upper()
-        for sign in (templates.SYMBOLS.get(self.currency, ""), self.currency):
+        for sign in (templates.currency_symbol(self.currency), self.currency):
             bare = bare.removeprefix(sign.upper()).removesuffix(sign.upper())
         for language, _ in settings.LANGUAGES:
             with translation.override(language):

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from babel.numbers import format_currency, get_currency_symbol
 from django.utils import formats, timezone
+from django.utils.translation import get_language, to_locale
 
 from sagas.conf import get_settings
 from sagas.definition import wording_templates
@@ -16,7 +18,6 @@ from sagas.definition.wording_templates import Part
 
 from .redactor import Redactor
 
-SYMBOLS = {"BRL": "R$", "EUR": "€", "USD": "US$"}
 DATE_FORMATS = {"datetime": "DATETIME_FORMAT", "date": "DATE_FORMAT", "time": "TIME_FORMAT"}
 # Signs that embed, override or isolate a direction of writing: what follows the value would be read backwards.
 TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -39,8 +40,18 @@ def fill(template: Any, contexts: Contexts, redactor: Redactor) -> str | None:
 
 
 def money(value: Any, currency: str) -> str:
-    """An amount as people write it, R$ 1.234,50; a ValueError or ArithmeticError where it is none."""
-    return f"{SYMBOLS.get(currency, currency)} {formats.number_format(_finite(value), 2, force_grouping=True)}"
+    """Return the amount in the active language, as in R$ 1.234,50; raise ValueError or ArithmeticError if invalid."""
+    # With a plain space, which people can type, in every language.
+    return format_currency(_finite(value), currency, "¤ #,##0.00", locale=_locale(), currency_digits=False)
+
+
+def currency_symbol(currency: str) -> str:
+    """Return the symbol of the currency in the active language, or its code if it has none."""
+    return get_currency_symbol(currency, locale=_locale())
+
+
+def _locale() -> str:
+    return to_locale(get_language() or "en")
 
 
 def amount(key: str, contexts: Contexts) -> tuple[Decimal, str]:

@@ -394,7 +394,7 @@ def test_and_in_the_readers_time_zone(fill):
 
 
 @pytest.mark.parametrize(
-    ("currency", "shown"), [("EUR", "€ 5.00"), ("USD", "US$ 5.00"), ("CHF", "CHF 5.00"), ("", "R$ 5.00")]
+    ("currency", "shown"), [("EUR", "€ 5.00"), ("USD", "$ 5.00"), ("CHF", "CHF 5.00"), ("", "R$ 5.00")]
 )
 def test_money_is_in_the_currency_of_the_context(fill, currency, shown):
     assert fill("{amount:money}", {"amount": "5", "currency": currency}) == shown
