@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SagasConfig(AppConfig):
-    """Registers system checks and signal handlers, and imports the module `sagas` of each installed app."""
+    """The configuration of the app."""
 
     name = "sagas"
     verbose_name = _("Sagas")
