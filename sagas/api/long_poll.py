@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sagas.conf import get_settings
 from sagas.models import SagaExecution
@@ -29,26 +27,21 @@ def wait_for_end(execution: SagaExecution, seconds: float) -> SagaExecution | No
 
     Return None at once if API_WAITERS requests of this process wait already: other requests need its threads.
     """
-    with _count_waiting() as allowed:
-        return get_saga_orchestrator().wait(execution.saga_id, seconds) if allowed else None
+    global _waiting
+    with _lock:
+        if _waiting >= get_settings().API_WAITERS:
+            return None
+        _waiting += 1
+    try:
+        return get_saga_orchestrator().wait(execution.saga_id, seconds)
+    finally:
+        with _lock:
+            _waiting -= 1
 
 
 def waiting_requests() -> int:
     """Return how many requests of this process wait."""
     return _waiting
-
-
-@contextmanager
-def _count_waiting() -> Iterator[bool]:
-    global _waiting
-    with _lock:
-        allowed = _waiting < get_settings().API_WAITERS
-        _waiting += allowed
-    try:
-        yield allowed
-    finally:
-        with _lock:
-            _waiting -= allowed
 
 
 def _reset() -> None:

@@ -18,15 +18,10 @@ class SupervisedCluster:
     """The parent process, which leads the process group, and the liveness of the other processes."""
 
     def __init__(self, leader: subprocess.Popen[bytes], reports: ReportReader) -> None:
-        self.leader, self._reports = leader, reports
+        self.leader, self.group, self._reports = leader, leader.pid, reports
         self.liveness = Liveness(time.monotonic())
         self._pending: list[Report] = []
         self._overdue = DatabaseProbe(self._is_overdue)
-
-    @property
-    def group(self) -> int:
-        """The id of the process group."""
-        return self.leader.pid
 
     def problem(self) -> str:
         """Return why the cluster has to be replaced, or ""."""

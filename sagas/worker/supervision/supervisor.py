@@ -149,15 +149,11 @@ def _drain_workers(liveness: Liveness) -> None:
 
     The sentinel is killed first, so that it does not replace them.
     """
-    if liveness.sentinel in liveness.members:
-        _signal(liveness.sentinel, signal.SIGKILL)
-    for pid in liveness.not_draining:
-        _signal(pid, signal.SIGTERM)
-
-
-def _signal(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
+    signals = {liveness.sentinel: signal.SIGKILL} if liveness.sentinel in liveness.members else {}
+    signals |= dict.fromkeys(liveness.not_draining, signal.SIGTERM)
+    for pid, number in signals.items():
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _reap(group: int) -> None:
