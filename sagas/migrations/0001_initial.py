@@ -132,6 +132,7 @@ class Migration(migrations.Migration):
                             ("partially_compensated", "Partly undone"),
                         ],
                         default=sagas.definition.states.SagaState["PENDING"],
+                        max_length=24,
                         verbose_name="state",
                     ),
                 ),

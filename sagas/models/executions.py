@@ -40,7 +40,7 @@ class SagaExecution(models.Model):
     id = models.BigAutoField(primary_key=True)
     saga_id = models.CharField(_("saga id"), max_length=150)
     saga_name = models.CharField(_("saga"), max_length=64)
-    state = StateField(_("state"), choices=STATES, default=SagaState.PENDING)
+    state = StateField(_("state"), max_length=24, choices=STATES, default=SagaState.PENDING)
     input = JSONTextField(_("input"), default=dict)
     context = JSONTextField(_("context"), default=dict)
     plan = JSONTextField(_("plan"), default=list)

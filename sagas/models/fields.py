@@ -26,10 +26,6 @@ else:
 class StateField(_CharField):
     """A SagaState, also after loading; filters accept a member or its value."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        options.setdefault("max_length", 24)
-        super().__init__(*args, **options)
-
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> SagaState | None:
         """Return the member of a stored value; UnreadableRow if there is none."""
         try:
@@ -44,12 +40,6 @@ class StateField(_CharField):
     def get_prep_value(self, value: Any) -> str | None:
         """Return the text to store; ValueError if the value is not a state."""
         return None if value is None else SagaState(value).value
-
-    def deconstruct(self) -> Any:
-        """Leave max_length out of migrations."""
-        name, path, args, options = super().deconstruct()
-        options.pop("max_length", None)
-        return name, path, args, options
 
 
 class JSONTextField(_TextField):

@@ -88,7 +88,7 @@ class CrashTest:
 
     def undisturbed(self) -> tuple[Trial, list[str]]:
         """Run without a crash; return the trial and the crash points that it passed, in order."""
-        saga_id = self._new_id()
+        saga_id = _new_id()
         # Validate here: an error is raised in this process, and children inherit what validation loads and caches.
         new_execution.new_execution(self.saga, saga_id, self._input(saga_id), None)
         passed: list[str] = self._run(saga_id).returned
@@ -103,7 +103,7 @@ class CrashTest:
         """Crash at each of these points and at every n-th point of the recovery, and recover from both."""
         for first in crashes:
             for second in itertools.count(1, every):
-                saga_id = self._new_id()
+                saga_id = _new_id()
                 self._crash(saga_id, first, "")
                 if self._run(saga_id, second).code != CRASHED:
                     break  # The recovery ended before it reached the second point.
@@ -112,7 +112,7 @@ class CrashTest:
 
     def trial(self, *crashes: int, where: str = "") -> Trial:
         """Crash at these points, each in its own process; then run to the end."""
-        saga_id = self._new_id()
+        saga_id = _new_id()
         for crash in crashes:
             self._crash(saga_id, crash, where)
         self._run(saga_id)
@@ -148,8 +148,9 @@ class CrashTest:
             found.append(f"I9: it was left {execution.state}, {'leased' if execution.leased else 'due'}")
         return Trial(saga_id, crashes, where, execution.state, tuple(found))
 
-    def _new_id(self) -> str:
-        return f"crash-{uuid.uuid4().hex[:12]}"
+
+def _new_id() -> str:
+    return f"crash-{uuid.uuid4().hex[:12]}"
 
 
 def assert_survives_crashes(saga: Saga, context: Context, providers: Providers) -> list[Trial]:
