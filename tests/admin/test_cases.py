@@ -184,8 +184,8 @@ def test_an_invoice_that_cannot_be_cancelled_shows_the_providers_answer(plant):
 
 
 BY_HAND = {
-    "en": "The city's tax office can still cancel invoice {number} until {until}; ask for it in the office's portal.",
-    "pt-br": "A prefeitura ainda pode cancelar a nota fiscal {number} até {until}; faça o pedido no portal dela.",
+    "en": "The city's tax office can cancel invoice {number} until {until}; request it in the office's portal.",
+    "pt-br": "A prefeitura pode cancelar a nota fiscal {number} até {until}; faça o pedido no portal dela.",
 }
 
 

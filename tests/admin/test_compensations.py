@@ -65,8 +65,8 @@ def cards(response):
 def by_hand(execution):
     until = SandboxEffect.objects.get(operation="issue").created_at + dt.timedelta(days=5)
     return (
-        f"The city's tax office can still cancel invoice {execution.context['invoice_number']} until {moment(until)}; "
-        "ask for it in the office's portal."
+        f"The city's tax office can cancel invoice {execution.context['invoice_number']} until {moment(until)}; "
+        "request it in the office's portal."
     )
 
 

@@ -102,13 +102,13 @@ HEADINGS = {
     "pt-br": [
         "Estado",
         "Precisa de atenção",
-        "Andamento",
+        "Atividade",
         "Tipo",
         "Etapa que falhou",
         "Erro",
-        "Retida",
+        "Pausado",
         "Prioridade",
-        "Término",
+        "Terminada",
     ],
 }
 

@@ -512,7 +512,7 @@ def test_the_page_speaks_the_language_that_was_chosen(client, booking):
 def test_errors_are_told_in_that_language_too(client):
     told = words(client.post("/book/", FORM | {"customer_document": "1"}, headers={"accept-language": "pt-br"}))
 
-    assert "Este não é um CPF ou CNPJ válido." in told
+    assert "Informe um CPF ou CNPJ válido." in told
 
 
 def test_who_sends_too_much_is_told_to_wait(client, settings, booking):

@@ -80,7 +80,7 @@ def test_a_booking_that_does_not_get_into_the_calendar(plant):
     )
     with override("pt-br"):
         assert message(execution, CREATE_BOOKING_SAGA, history=history) == (
-            "Não foi possível colocar City tour na agenda. Não há reserva de City tour para você."
+            "Não foi possível colocar City tour na agenda. Não há reserva de City tour."
         )
 
 
@@ -120,7 +120,7 @@ def test_a_card_that_is_declined_was_certainly_not_charged(ledger):
     with override("pt-br"):
         assert message(execution, COLLECT_PAYMENT_SAGA) == (
             "O pagamento de R$ 420,00 não foi concluído; nada foi cobrado. "
-            "Este pagamento de City tour não foi feito, e não ficamos com nenhum valor dele."
+            "Você não pagou nada por City tour."
         )
 
 

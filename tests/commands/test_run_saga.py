@@ -85,7 +85,7 @@ def test_a_refused_compensation_names_the_step_and_the_command(command, booking,
         "  Undone: send_email, send_whatsapp.\n"
         "  Could not be undone: create_nf.\n"
         f"  {refusal} The city's tax office can cancel invoice {issued.response['number']} until "
-        f"{until}. Request it in the office's portal.\n"
+        f"{until}; request it in the office's portal.\n"
         "  add_calendar: The provider refuses the request (refused)\n"
         '  python manage.py saga_resolve --reason "…" --evidence "…" b-1 create_nf undone\n'
         '  python manage.py saga_retry --reason "…" b-1\n'

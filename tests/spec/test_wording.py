@@ -182,7 +182,7 @@ def test_a_compensation_whose_answer_was_lost_is_in_doubt_until_the_end(stage: S
 
     assert told(orchestrator.hold(execution.saga_id, reason="look first"), saga)[0] == in_doubt
     with override("pt-br"):
-        assert told(execution, saga)[0] == ("compensating", "Ainda não se sabe se a etapa “A” foi desfeita.")
+        assert told(execution, saga)[0] == ("compensating", "Ainda não sabemos se a etapa “A” foi desfeita.")
 
 
 def test_an_undo_that_failed_for_good_says_so_even_while_others_run(stage: Stage, execute):
@@ -288,9 +288,9 @@ def test_all_of_it_is_told_in_portuguese(stage: Stage, execute):
     assert sentences == [
         "A etapa “Kept” foi concluída.",
         "A etapa “A” foi desfeita.",
-        "Não foi possível desfazer a etapa “B”; uma pessoa precisa cuidar disso.",
+        "Não foi possível desfazer a etapa “B”. Alguém precisa cuidar disso.",
         "A etapa “C” não foi realizada.",
-        "A etapa “D” não chegou a começar.",
+        "A etapa “D” não começou.",
     ]
 
 
@@ -299,7 +299,7 @@ def test_a_step_is_called_by_its_own_name(stage: Stage, execute):
 
     assert told(execution, saga) == [("refused", "Nf was not done."), ("waiting", "Calendar was not started.")]
     with override("pt-br"):
-        assert told(execution, saga)[1][1] == "A etapa “Agenda” não chegou a começar."
+        assert told(execution, saga)[1][1] == "A etapa “Agenda” não começou."
 
 
 def test_a_step_of_several_sagas_has_the_name_of_each(stage: Stage):

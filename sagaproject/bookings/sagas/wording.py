@@ -40,7 +40,7 @@ CREATE_NF = {
     "compensation_in_doubt": _("It is not certain yet whether the invoice for {amount:money} was cancelled."),
     "not_compensated": _("Invoice {invoice_number} for {amount:money} could not be cancelled and is still valid."),
     "by_hand": _(
-        "The city's tax office can cancel invoice {invoice_number} until {until:datetime}. Request it in the "
+        "The city's tax office can cancel invoice {invoice_number} until {until:datetime}; request it in the "
         "office's portal."
     ),
     "to_do": _("An invoice for {amount:money} will be issued."),
