@@ -119,8 +119,7 @@ def test_a_card_that_is_declined_was_certainly_not_charged(ledger):
     )
     with override("pt-br"):
         assert message(execution, COLLECT_PAYMENT_SAGA) == (
-            "O pagamento de R$ 420,00 não foi concluído; nada foi cobrado. "
-            "Você não pagou nada por City tour."
+            "O pagamento de R$ 420,00 não foi concluído; nada foi cobrado. Você não pagou nada por City tour."
         )
 
 
