@@ -21,7 +21,7 @@ def check_deployed_integrations(**_: Any) -> list[CheckMessage]:
     """Warn of sandboxes in a deployment: they reach no real provider."""
     if settings.DEBUG or any(find_problems()):
         return []
-    sandboxes = [port for port in PORTS if _is_sandbox(port)]
+    sandboxes = [port for port in PORTS if issubclass(import_string(choose(port).backend), Sandbox)]
     if not sandboxes:
         return []
     return [
@@ -31,7 +31,3 @@ def check_deployed_integrations(**_: Any) -> list[CheckMessage]:
             id="integrations.W001",
         )
     ]
-
-
-def _is_sandbox(port: str) -> bool:
-    return issubclass(import_string(choose(port).backend), Sandbox)

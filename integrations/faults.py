@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 from django.db.models import F
 
@@ -33,11 +33,6 @@ class Call:
     refused_with: Callable[[], ProviderError]
 
     @property
-    def operations(self) -> tuple[str, ...]:
-        """The operations under which a fault matches this call."""
-        return ("", self.operation, SYNONYMS.get((self.port, self.operation), self.operation))
-
-    @property
     def text(self) -> str:
         """The text that a fault's `match` is searched in."""
         return f"{self.key}\n{json.dumps(ledger.as_json(self.request), ensure_ascii=False)}"
@@ -46,9 +41,12 @@ class Call:
 def take_fault(call: Call) -> SandboxFault | None:
     """Take one use of the oldest matching fault. A conditional update gives the last use to one process only."""
     faults = SandboxFault.objects.using(ledger.alias())
-    matching = faults.filter(port__in=("", call.port), operation__in=call.operations, remaining__gt=0)
+    operations = ("", call.operation, SYNONYMS.get((call.port, call.operation), call.operation))
+    matching = faults.filter(port__in=("", call.port), operation__in=operations, remaining__gt=0)
     for fault in matching.order_by("pk"):
-        if fault.match in call.text and _count_down(fault):
+        if fault.match not in call.text:
+            continue
+        if faults.filter(pk=fault.pk, remaining__gt=0).update(remaining=F("remaining") - 1):
             return fault
     return None
 
@@ -60,18 +58,30 @@ def before_effect(call: Call, fault: SandboxFault | None) -> None:
     if fault is None:
         return
     if fault.mode == FaultMode.THROTTLE:
-        raise _too_many(fault)
+        # A throttled call fails at once: the fault's latency is the `retry_after`.
+        seconds = fault.latency_ms / 1000 or THROTTLED_FOR
+        raise ProviderError(Kind.THROTTLED, "rate_limit", "The provider asks for fewer requests", retry_after=seconds)
     wait(fault.latency_ms / 1000, call.deadline)
-    fail = BEFORE.get(fault.mode)
-    if fail:
-        fail(call)
+    match fault.mode:
+        case FaultMode.FAIL_BEFORE:
+            raise ProviderError(Kind.UNAVAILABLE, "unavailable", "The provider cannot be reached")
+        case FaultMode.REFUSE:
+            raise call.refused_with()
+        case FaultMode.KILL_PROCESS_BEFORE:
+            os._exit(EXIT_CODE)
 
 
 def after_effect(call: Call, fault: SandboxFault | None) -> None:
     """Fail if the fault's mode loses the reply of a committed effect."""
-    fail = AFTER.get(fault.mode) if fault else None
-    if fail:
-        fail(call)
+    match fault.mode if fault else None:
+        case FaultMode.EFFECT_THEN_LOSE_REPLY:
+            raise ProviderError(Kind.UNKNOWN, "reply_lost", "The connection broke before the provider's answer came")
+        case FaultMode.TIMEOUT:
+            late = call.deadline + PAST_THE_DEADLINE
+            wait((late - datetime.now(UTC)).total_seconds(), late + PAST_THE_DEADLINE)
+            raise _no_answer()
+        case FaultMode.KILL_PROCESS_AFTER:
+            os._exit(EXIT_CODE)
 
 
 def wait(seconds: float, deadline: datetime) -> None:
@@ -83,50 +93,5 @@ def wait(seconds: float, deadline: datetime) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _count_down(fault: SandboxFault) -> bool:
-    row = SandboxFault.objects.using(ledger.alias()).filter(pk=fault.pk, remaining__gt=0)
-    return bool(row.update(remaining=F("remaining") - 1))
-
-
-def _too_many(fault: SandboxFault) -> ProviderError:
-    """Return the error of a throttled call. It is raised at once; the fault's latency is the `retry_after`."""
-    seconds = fault.latency_ms / 1000 or THROTTLED_FOR
-    return ProviderError(Kind.THROTTLED, "rate_limit", "The provider asks for fewer requests", retry_after=seconds)
-
-
-def _fail(_: Call) -> NoReturn:
-    raise ProviderError(Kind.UNAVAILABLE, "unavailable", "The provider cannot be reached")
-
-
-def _refuse(call: Call) -> NoReturn:
-    raise call.refused_with()
-
-
-def _kill_process(_: Call) -> NoReturn:
-    os._exit(EXIT_CODE)
-
-
-def _lose_reply(_: Call) -> NoReturn:
-    raise ProviderError(Kind.UNKNOWN, "reply_lost", "The connection broke before the provider's answer came")
-
-
-def _answer_too_late(call: Call) -> NoReturn:
-    late = call.deadline + PAST_THE_DEADLINE
-    wait((late - datetime.now(UTC)).total_seconds(), late + PAST_THE_DEADLINE)
-    raise _no_answer()
-
-
 def _no_answer() -> ProviderError:
     return ProviderError(Kind.UNKNOWN, "timeout", "The provider did not answer in time")
-
-
-BEFORE: dict[str, Callable[[Call], NoReturn]] = {
-    FaultMode.FAIL_BEFORE: _fail,
-    FaultMode.REFUSE: _refuse,
-    FaultMode.KILL_PROCESS_BEFORE: _kill_process,
-}
-AFTER: dict[str, Callable[[Call], NoReturn]] = {
-    FaultMode.EFFECT_THEN_LOSE_REPLY: _lose_reply,
-    FaultMode.TIMEOUT: _answer_too_late,
-    FaultMode.KILL_PROCESS_AFTER: _kill_process,
-}

@@ -23,7 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         marker = item.get_closest_marker("django_db")
         uses_database = marker or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
-        if uses_database and not _names_databases(marker):
+        names_databases = marker and (marker.kwargs.get("databases") is not None or len(marker.args) > 2)
+        if uses_database and not names_databases:
             _name_both(item, marker)
 
 
@@ -33,10 +34,6 @@ def _clear_probes() -> Iterator[None]:
 
     yield
     probes.clear()
-
-
-def _names_databases(marker: pytest.Mark | None) -> bool:
-    return marker is not None and (marker.kwargs.get("databases") is not None or len(marker.args) > 2)
 
 
 def _name_both(item: pytest.Item, marker: pytest.Mark | None) -> None:

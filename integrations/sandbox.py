@@ -44,10 +44,12 @@ class Sandbox:
         with database_errors_are(Kind.UNAVAILABLE):
             fault = take_fault(call)
         before_effect(call, fault)
-        _notify_probes("before", call)
+        for probe in tuple(probes):
+            probe("before", self.port, operation, key)
         with database_errors_are(Kind.UNKNOWN):
             yield FaultMode(fault.mode) if fault else None
-        _notify_probes("after", call)
+        for probe in tuple(probes):
+            probe("after", self.port, operation, key)
         after_effect(call, fault)
 
 
@@ -61,8 +63,3 @@ def database_errors_are(kind: Kind) -> Iterator[None]:
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
         raise ProviderError(kind, "sandbox_database", "The sandbox's database did not answer") from error
-
-
-def _notify_probes(moment: str, call: Call) -> None:
-    for probe in tuple(probes):
-        probe(moment, call.port, call.operation, call.key)

@@ -41,16 +41,12 @@ def read_object(variable: str, *, example: str) -> dict[str, Any]:
 def kept_secret_key(path: Path) -> str:
     """Return the secret key of a development machine, created at first use. Only the owner can read the file."""
     if not path.exists():
-        _keep_secret_key(path)
+        # Two processes may create it at once. os.link makes the complete file appear, and the first one wins. mkstemp
+        # makes it readable by its owner only.
+        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+        with os.fdopen(descriptor, "w") as file:
+            file.write(get_random_secret_key() + "\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        Path(draft).unlink()
     return path.read_text().strip()
-
-
-def _keep_secret_key(path: Path) -> None:
-    # Two processes may create it at once. os.link makes the complete file appear, and the first one wins. mkstemp
-    # makes it readable by its owner only.
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(get_random_secret_key() + "\n")
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    Path(draft).unlink()

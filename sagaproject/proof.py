@@ -53,33 +53,23 @@ class SandboxProviders:
         rows = list(ledger.effects().filter(idempotency_key__in=[key, str(uuid_of(key))]))
         entries = list(Invoice.objects.filter(idempotency_key=key))
         if entries:
-            return _entry(entries)
+            voided = sum(entry.status == InvoiceStatus.VOIDED for entry in entries)
+            return Effect(len(entries), voided, remains=voided < len(entries))
         if any(row.port in NEVER_DEDUPLICATED for row in rows):
-            return _message(rows, key)
-        return _thing(rows, due=_ever_called(step))
+            # The cancellation message, under the compensation's key, compensates the message.
+            undo_key = f"{key}:undo"
+            undone = ledger.effects().filter(idempotency_key__in=[undo_key, str(uuid_of(undo_key))]).count()
+            return Effect(len(rows), undone, remains=not undone, repeats=True)
+        return _effect_of_key(rows, step)
 
 
-def _entry(entries: Iterable[Invoice]) -> Effect:
-    """Return the effect of a record in our own books."""
-    voided = [entry.status == InvoiceStatus.VOIDED for entry in entries]
-    return Effect(len(voided), sum(voided), remains=not all(voided))
+def _effect_of_key(rows: Iterable[SandboxEffect], step: str) -> Effect:
+    """Return the effect of a key's one row, from its state. A retired event id without request was never an event.
 
-
-def _message(rows: Iterable[SandboxEffect], key: str) -> Effect:
-    """Return the effect of a message. The cancellation message, under the compensation's key, compensates it."""
-    done = len(list(rows))
-    undone = ledger.effects().filter(idempotency_key__in=[f"{key}:undo", str(uuid_of(f"{key}:undo"))]).count()
-    return Effect(done, undone, remains=not undone, repeats=True)
-
-
-def _thing(rows: Iterable[SandboxEffect], *, due: bool) -> Effect:
-    """Return the effect of a key's one row, from its state. A retired event id without request was never an event."""
+    Once the step has an effect in any execution, it is due in each one where it succeeded.
+    """
     undone = [row for row in rows if row.request and row.state in COMPENSATED.get(row.port, ())]
-    stands = [row for row in rows if row.state in EFFECTIVE]
-    return Effect(len(undone) + len(stands), len(undone), remains=bool(stands), due=due)
-
-
-def _ever_called(step: str) -> bool:
-    """Whether the step of any execution has an effect: then each successful one must have one."""
-    traced = ledger.effects().filter(idempotency_key__endswith=f":{step}").exists()
-    return traced or Invoice.objects.filter(idempotency_key__endswith=f":{step}").exists()
+    effective = [row for row in rows if row.state in EFFECTIVE]
+    called = ledger.effects().filter(idempotency_key__endswith=f":{step}").exists()
+    due = called or Invoice.objects.filter(idempotency_key__endswith=f":{step}").exists()
+    return Effect(len(undone) + len(effective), len(undone), remains=bool(effective), due=due)

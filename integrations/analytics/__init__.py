@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from integrations.results import Done
+from integrations import Done
 
 
 @dataclass(frozen=True)

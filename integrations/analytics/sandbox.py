@@ -2,10 +2,9 @@
 
 from datetime import datetime
 
-from integrations import ledger
+from integrations import Done, ledger
 from integrations.analytics import AnalyticsEvent, TrackedEvent
 from integrations.models import EffectState
-from integrations.results import Done
 from integrations.sandbox import Sandbox
 
 

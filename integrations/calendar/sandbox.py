@@ -2,11 +2,10 @@
 
 from datetime import datetime
 
-from integrations import ledger
+from integrations import Done, Undone, ledger
 from integrations.calendar import Event, EventRequest
 from integrations.exceptions import CompensationRefused, RetiredKey
 from integrations.models import EffectState, SandboxEffect
-from integrations.results import Done, Undone
 from integrations.sandbox import Sandbox
 
 ADDRESS = "https://calendar.example/event"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from integrations.results import Done
+from integrations import Done
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ Mail to `refuse@…` is refused. To `flaky@…` the first send under a key fails
 
 from datetime import datetime
 
-from integrations import ledger
+from integrations import Done, ledger
 from integrations.email import Mail, SentMail
 from integrations.exceptions import Kind, ProviderError
 from integrations.faults import wait
 from integrations.models import EffectState
-from integrations.results import Done
 from integrations.sandbox import Sandbox
 
 
@@ -29,15 +28,11 @@ class SandboxMailer(Sandbox):
         with self.call("send", key=key, deadline=deadline, request=mail):
             if recipient == "refuse":
                 raise ProviderError(Kind.REFUSED, "550", "The recipient's mail server refuses the mail")
-            if recipient == "flaky":
-                self._defer_first_send(mail, key)
+            if recipient == "flaky" and ledger.find(self.port, "defer", key) is None:
+                ledger.append(self.port, "defer", key, mail, state=EffectState.DEFERRED, external_id="")
+                raise ProviderError(Kind.UNAVAILABLE, "421", "The recipient's mail server is busy")
             if recipient == "slow":
                 wait(self.slow_seconds, deadline)
             message_id = f"<{ledger.short_id(key)}@sandbox.example>"
             ledger.append(self.port, "send", key, mail, state=EffectState.SENT, external_id=message_id)
         return Done(SentMail(message_id))
-
-    def _defer_first_send(self, mail: Mail, key: str) -> None:
-        if ledger.find(self.port, "defer", key) is None:
-            ledger.append(self.port, "defer", key, mail, state=EffectState.DEFERRED, external_id="")
-            raise ProviderError(Kind.UNAVAILABLE, "421", "The recipient's mail server is busy")

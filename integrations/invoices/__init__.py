@@ -1,11 +1,20 @@
-"""Port: fiscal documents. A booking is a service, so the document is an NFS-e."""
+"""Port: fiscal documents. A booking is a service, so the document is an NFS-e.
+
+Tax numbers are normalized here.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
-from integrations.results import Done, Pending, Undone
+from django.utils.translation import gettext as _
+from stdnum.br import cnpj, cpf
+from stdnum.exceptions import ValidationError
+
+from integrations import Done, Pending, Undone
+
+CPF_LENGTH = 11
 
 
 @dataclass(frozen=True)
@@ -46,3 +55,16 @@ class InvoiceIssuer(Protocol):
     ) -> Undone | Pending:
         """Cancel the invoice issued under `action_key`. Raises CompensationRefused where only a person can."""
         ...
+
+
+def parse_tax_id(document: str) -> str:
+    """Return the CPF or CNPJ without punctuation. A CNPJ may have letters. Raises ValueError if it is not valid."""
+    kind = cpf if len(cpf.compact(document)) == CPF_LENGTH else cnpj
+    try:
+        number = str(kind.validate(document))
+    except ValidationError as error:
+        raise ValueError(_("Enter a valid CPF or CNPJ.")) from error
+    # A repeated digit passes the check digits, but such numbers are never issued.
+    if len(set(number)) == 1:
+        raise ValueError(_("Enter a valid CPF or CNPJ."))
+    return number

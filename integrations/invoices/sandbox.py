@@ -6,12 +6,10 @@ cannot be cancelled. With a `pending_n` fault an invoice stays in processing for
 
 from datetime import datetime, timedelta
 
-from integrations import ledger
+from integrations import Done, Pending, Undone, ledger
 from integrations.exceptions import CompensationRefused, Kind, ProviderError, RetiredKey
-from integrations.identifiers import CPF_LENGTH, parse_tax_id
-from integrations.invoices import Invoice, InvoiceRequest
+from integrations.invoices import CPF_LENGTH, Invoice, InvoiceRequest, parse_tax_id
 from integrations.models import EffectState, FaultMode, SandboxEffect
-from integrations.results import Done, Pending, Undone
 from integrations.sandbox import Sandbox
 
 REJECTED_CPF_ENDING = "99"
@@ -30,7 +28,10 @@ class SandboxInvoices(Sandbox):
 
     def issue(self, request: InvoiceRequest, *, key: str, deadline: datetime) -> Done[Invoice] | Pending:
         """Issue the invoice under `key`. Raises RetiredKey once it was cancelled."""
-        _check_document(request.customer_document)
+        try:
+            parse_tax_id(request.customer_document)
+        except ValueError as error:
+            raise ProviderError(Kind.REFUSED, "invalid_document", str(error)) from error
         with self.call("issue", key=key, deadline=deadline, request=request) as mode, ledger.atomic():
             invoice, replayed = ledger.record(
                 self.port,
@@ -92,13 +93,6 @@ class SandboxInvoices(Sandbox):
             raise RetiredKey("nfse_cancelada", "The invoice")
         number, url = invoice.response["number"], invoice.response["url"]
         return Done(Invoice(invoice.external_id, number, url), replayed)
-
-
-def _check_document(document: str) -> None:
-    try:
-        parse_tax_id(document)
-    except ValueError as error:
-        raise ProviderError(Kind.REFUSED, "invalid_document", str(error)) from error
 
 
 def _finish(invoice: SandboxEffect, mode: FaultMode | None) -> None:

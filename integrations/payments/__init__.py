@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
-from integrations.results import Done, Undone
+from integrations import Done, Undone
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ others are refused as not existing.
 from datetime import datetime
 from decimal import Decimal
 
-from integrations import ledger
+from integrations import Done, Undone, ledger
 from integrations.exceptions import CompensationRefused, Kind, ProviderError, RetiredKey
 from integrations.models import EffectState, SandboxEffect
 from integrations.payments import ChargeRequest, Payment
-from integrations.results import Done, Undone
 from integrations.sandbox import Sandbox
 
 APPROVED = frozenset({"pm_card_visa", "pm_card_visa_debit", "pm_card_mastercard", "pm_card_amex"})
@@ -42,9 +41,15 @@ class SandboxGateway(Sandbox):
     def charge(self, request: ChargeRequest, *, key: str, deadline: datetime) -> Done[Payment]:
         """Create the payment under `key` and confirm it."""
         payment = self._create(request, key, deadline)
+        method = payment.request["payment_method"]
+        outcome = EffectState.SUCCEEDED if method in APPROVED else EffectState.REQUIRES_PAYMENT_METHOD
         with self.call("confirm", key=key, deadline=deadline, request=request):
-            confirmed = _confirm(payment)
-        _refuse_if_not_charged(payment)
+            confirmed = ledger.move(payment, outcome, of=[EffectState.REQUIRES_CONFIRMATION])
+        if payment.state == EffectState.REQUIRES_PAYMENT_METHOD:
+            code, reason = DECLINED.get(method, UNKNOWN_METHOD)
+            raise ProviderError(Kind.REFUSED, code, reason)
+        if payment.state != EffectState.SUCCEEDED:
+            raise RetiredKey("payment_intent_unexpected_state", "The payment")
         return Done(_payment(payment), replayed=not confirmed)
 
     def find(self, *, key: str, deadline: datetime) -> Done[Payment] | None:
@@ -72,7 +77,10 @@ class SandboxGateway(Sandbox):
             payment = ledger.find(self.port, "charge", action_key, identity)
             if payment is None:
                 raise ProviderError(Kind.REFUSED, "resource_missing", f"There is no payment {identity}")
-            changed = _cancel_or_refund(payment)
+            # If a confirm charges the payment before it is cancelled, the refund follows.
+            changed = ledger.move(payment, EffectState.CANCELED, of=NOT_CHARGED) or ledger.move(
+                payment, EffectState.REFUNDED, of=[EffectState.SUCCEEDED]
+            )
             ledger.record(self.port, "refund", key, compensation, state=payment.state, external_id=identity)
         return Undone(not changed, payment.state == EffectState.CANCELED, identity)
 
@@ -87,27 +95,6 @@ class SandboxGateway(Sandbox):
                 external_id=f"pi_{ledger.short_id(key)}",
             )
         return payment
-
-
-def _confirm(payment: SandboxEffect) -> bool:
-    """Charge a payment that waits for its confirmation. Returns False in every other state."""
-    approved = payment.request["payment_method"] in APPROVED
-    state = EffectState.SUCCEEDED if approved else EffectState.REQUIRES_PAYMENT_METHOD
-    return ledger.move(payment, state, of=[EffectState.REQUIRES_CONFIRMATION])
-
-
-def _cancel_or_refund(payment: SandboxEffect) -> bool:
-    """Cancel or refund the payment. A confirm between the two attempts is caught by the refund."""
-    canceled = ledger.move(payment, EffectState.CANCELED, of=NOT_CHARGED)
-    return canceled or ledger.move(payment, EffectState.REFUNDED, of=[EffectState.SUCCEEDED])
-
-
-def _refuse_if_not_charged(payment: SandboxEffect) -> None:
-    if payment.state == EffectState.REQUIRES_PAYMENT_METHOD:
-        code, reason = DECLINED.get(payment.request["payment_method"], UNKNOWN_METHOD)
-        raise ProviderError(Kind.REFUSED, code, reason)
-    if payment.state != EffectState.SUCCEEDED:
-        raise RetiredKey("payment_intent_unexpected_state", "The payment")
 
 
 def _payment(payment: SandboxEffect) -> Payment:

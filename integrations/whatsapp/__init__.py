@@ -1,10 +1,13 @@
-"""Port: WhatsApp."""
+"""Port: WhatsApp. Telephone numbers are normalized here."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from integrations.results import Done
+import phonenumbers
+from django.utils.translation import gettext as _
+
+from integrations import Done
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,14 @@ class Messenger(Protocol):
     def send_template(self, message: TemplateMessage, *, key: str, deadline: datetime) -> Done[SentMessage]:
         """Send the message. `key` accompanies it, for tracing."""
         ...
+
+
+def parse_phone(number: str, region: str = "BR") -> str:
+    """Return the number in E.164, such as +5511987654321. Raises ValueError if it is not valid."""
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException as error:
+        raise ValueError(_("Enter a valid telephone number.")) from error
+    if not phonenumbers.is_valid_number(parsed):
+        raise ValueError(_("Enter a valid telephone number."))
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)

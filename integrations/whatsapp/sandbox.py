@@ -2,13 +2,11 @@
 
 from datetime import datetime
 
-from integrations import ledger
+from integrations import Done, ledger
 from integrations.exceptions import Kind, ProviderError
-from integrations.identifiers import parse_phone
 from integrations.models import EffectState
-from integrations.results import Done
 from integrations.sandbox import Sandbox
-from integrations.whatsapp import SentMessage, TemplateMessage
+from integrations.whatsapp import SentMessage, TemplateMessage, parse_phone
 
 
 class SandboxMessenger(Sandbox):
@@ -18,15 +16,11 @@ class SandboxMessenger(Sandbox):
 
     def send_template(self, message: TemplateMessage, *, key: str, deadline: datetime) -> Done[SentMessage]:
         """Send the message. Each call sends another one."""
-        _check_number(message.to)
+        try:
+            parse_phone(message.to)
+        except ValueError as error:
+            raise ProviderError(Kind.REFUSED, "131009", str(error)) from error
         with self.call("send_template", key=key, deadline=deadline, request=message):
             message_id = f"wamid.{ledger.short_id(key)}"
             ledger.append(self.port, "send_template", key, message, state=EffectState.SENT, external_id=message_id)
         return Done(SentMessage(message_id))
-
-
-def _check_number(number: str) -> None:
-    try:
-        parse_phone(number)
-    except ValueError as error:
-        raise ProviderError(Kind.REFUSED, "131009", str(error)) from error

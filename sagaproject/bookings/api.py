@@ -147,7 +147,9 @@ class Bookings(BookingView):
     @BOOK
     def post(self, request: Request) -> Response:
         """Make a booking. The same Idempotency-Key, or the same sale_id and content, returns the same one."""
-        sale = _mapping(request.data)
+        sale = request.data
+        if not isinstance(sale, dict):
+            raise ValidationError("Send an object.")
         execution, fresh = self.once(["bookings", sale], lambda: self._book(sale))
         booking = Booking.objects.get(sale_id=execution.input["sale_id"])
         return self.accepted(booking, 202 if fresh else 200)
@@ -161,7 +163,7 @@ class Bookings(BookingView):
             booking = services.book(numbered, owner=self.request.user)
         except InvalidInput as refusal:
             raise ValidationError(refusal.errors) from refusal
-        return _execution(booking.booking_saga_id), booking.just_created
+        return SagaExecution.objects.get(saga_id=booking.booking_saga_id), booking.just_created
 
 
 class OneBooking(BookingView):
@@ -196,7 +198,7 @@ class PaymentOfBooking(BookingView):
             paid = services.pay(booking.sale_id, method, owner=self.request.user)
         except InvalidInput as refusal:
             raise ValidationError(refusal.errors) from refusal
-        return _execution(paid.payment_saga_id), True
+        return SagaExecution.objects.get(saga_id=paid.payment_saga_id), True
 
 
 class CancellationOfBooking(BookingView):
@@ -224,13 +226,3 @@ urlpatterns = [
     path("bookings/<str:sale_id>/payment/", PaymentOfBooking.as_view(), name="payment"),
     path("bookings/<str:sale_id>/cancel/", CancellationOfBooking.as_view(), name="cancel"),
 ]
-
-
-def _execution(saga_id: str) -> SagaExecution:
-    return SagaExecution.objects.get(saga_id=saga_id)
-
-
-def _mapping(data: Any) -> Mapping[str, Any]:
-    if not isinstance(data, dict):
-        raise ValidationError("Send an object.")
-    return data

@@ -53,7 +53,10 @@ def book(sale: Mapping[str, Any], *, owner: Any = None, saga_id: str | None = No
     A repeated call with the same content returns the same booking. Raises InvalidInput, and SagaConflict if the
     sale id belongs to other content or another client.
     """
-    sale_id = _checked_sale_id(sale)
+    # As the saga's schema strips it.
+    sale_id = str(sale.get("sale_id", "")).strip()
+    if sale_id and not SALE_ID.fullmatch(sale_id):
+        raise InvalidInput({"sale_id": str(SALE_ID_RULE)})
     with transaction.atomic():
         existing = Booking.objects.filter(sale_id=sale_id).exclude(booking_saga_id="").first()
         saga_id = existing.booking_saga_id if existing else saga_id or f"booking-{sale_id}"
@@ -81,7 +84,11 @@ def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
         Booking.objects.select_for_update().get(pk=booking.pk)
         payments = _payments(booking)
         _check_payable(booking, payments)
-        saga_id = _unused_id(f"payment-{sale_id}", len(payments) + 1)
+        # Clients can choose such ids, too.
+        number = len(payments) + 1
+        while SagaExecution.objects.with_id(f"payment-{sale_id}-{number}").exists():
+            number += 1
+        saga_id = f"payment-{sale_id}-{number}"
         get_saga_orchestrator().start(
             saga_id, "collect_payment", context=_payment_input(booking, payment_method), owner=owner
         )
@@ -112,14 +119,6 @@ def needs_staff(booking: Booking, execution: SagaExecution | None, payments: Ite
     paid = booking.payment_status == PaymentStatus.PAID
     refundable = any(payment.state is SagaState.SUCCEEDED for payment in payments)
     return bool(active and execution is None) or (paid and not refundable)
-
-
-def _checked_sale_id(sale: Mapping[str, Any]) -> str:
-    """Return the sale id in the form that the saga's schema produces. Raises InvalidInput."""
-    sale_id = str(sale.get("sale_id", "")).strip()
-    if sale_id and not SALE_ID.fullmatch(sale_id):
-        raise InvalidInput({"sale_id": str(SALE_ID_RULE)})
-    return sale_id
 
 
 def _booking_of(execution: SagaExecution, owner: Any) -> Booking:
@@ -164,13 +163,6 @@ def _check_payable(booking: Booking, payments: list[SagaExecution]) -> None:
     for payment in payments:
         if payment.state in WHY_NOT_PAY:
             raise NotPossible("pay", booking.sale_id, WHY_NOT_PAY[payment.state])
-
-
-def _unused_id(name: str, number: int) -> str:
-    """Return the first id of this name, from `number` on, that no saga has. Clients can choose such ids, too."""
-    while SagaExecution.objects.with_id(f"{name}-{number}").exists():
-        number += 1
-    return f"{name}-{number}"
 
 
 def _payment_input(booking: Booking, payment_method: str) -> dict[str, str]:

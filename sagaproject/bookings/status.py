@@ -57,7 +57,7 @@ def update_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
     for field, value in fields_from(execution).items():
         setattr(booking, field, value)
     booking.booking_saga_id = execution.saga_id
-    booking.status = _booking_status(execution, new)
+    booking.status = BookingStatus.CANCELLED if _was_requested(execution, new) else BOOKING_STATUS[new]
     booking.save()
 
 
@@ -87,7 +87,8 @@ def why_not_charge(saga_id: str) -> str:
             return "another payment has charged it, or may have"
         if _has_paid(booking, saga_id):
             return "an earlier run has charged it, and that was not refunded"
-        if _is_not_booked(booking):
+        sagas = SagaExecution.objects.with_id(booking.booking_saga_id)
+        if sagas.in_state(SagaState.COMPENSATING, SagaState.FAILED).exists():
             return "its booking failed or was cancelled"
         booking.payment_saga_id, booking.payment_status = saga_id, PaymentStatus.PENDING
         booking.save(update_fields=["payment_saga_id", "payment_status", "updated_at"])
@@ -115,37 +116,22 @@ def _has_paid(booking: Booking, saga_id: str) -> bool:
     return booking.payment_saga_id == saga_id and booking.payment_status == PaymentStatus.PAID
 
 
-def _is_not_booked(booking: Booking) -> bool:
-    """Whether the booking failed or is being compensated."""
-    sagas = SagaExecution.objects.with_id(booking.booking_saga_id)
-    return sagas.in_state(SagaState.COMPENSATING, SagaState.FAILED).exists()
-
-
 def fields_from(execution: Any) -> dict[str, Any]:
     """Return the fields of a booking that the saga's input has."""
     return {field: execution.input[field] for field in FIELDS if execution.input.get(field) is not None}
-
-
-def _booking_status(execution: Any, new: SagaState) -> BookingStatus:
-    return BookingStatus.CANCELLED if _was_requested(execution, new) else BOOKING_STATUS[new]
 
 
 def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
     """Return the payment status. An operator may have resolved the charge by hand."""
     if new is not SagaState.FAILED:
         return PAYMENT_STATUS[new]
-    charge = _charge_of(execution)
+    charge = describe_step(view_of(execution), "process_payment").status
     if charge is StepStatus.DONE:
         return PaymentStatus.PAID
     if not _was_requested(execution, new):
         return PAYMENT_STATUS[new]
     given_back = charge is StepStatus.COMPENSATED and execution.context.get("refunded", True)
     return PaymentStatus.REFUNDED if given_back else PaymentStatus.CANCELLED
-
-
-def _charge_of(execution: SagaExecution) -> StepStatus:
-    """Return the status of the step that charges the customer."""
-    return describe_step(view_of(execution), "process_payment").status
 
 
 def _was_requested(execution: Any, new: SagaState) -> bool:

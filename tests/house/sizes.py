@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,12 +32,8 @@ FIXED_BY_DJANGO = {
 
 
 def length(function: Function) -> int:
-    """Count the lines from `def` to the end, without decorators and docstring."""
-    lines = function.end_lineno - function.lineno + 1
-    first = function.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        lines -= first.end_lineno - first.lineno + 1
-    return lines
+    """Count the lines from `def` to the last one, docstring included, decorators not."""
+    return function.end_lineno - function.lineno + 1
 
 
 def lengths() -> list[tuple[int, str]]:

@@ -18,12 +18,12 @@ def function(source):
     ("source", "lines"),
     [
         ("def f():\n    return 1", 2),
-        ('def f():\n    """Return one."""\n    return 1', 2),
+        ('def f():\n    """Return one."""\n    return 1', 3),
         ("@cache\ndef f(\n    a,\n):\n    return a", 4),
-        ('def f():\n    """Return.\n\n    More.\n    """\n    a = 1\n\n    return a', 4),
+        ('def f():\n    """Return.\n\n    More.\n    """\n    a = 1\n\n    return a', 8),
     ],
 )
-def test_a_function_counts_without_decorators_and_docstring(source, lines):
+def test_a_function_counts_with_its_docstring_and_without_decorators(source, lines):
     assert length(function(source)) == lines
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from integrations import Done
 from integrations.analytics import AnalyticsEvent
 from integrations.exceptions import IdempotencyConflict
-from integrations.results import Done
 from tests.integrations.conftest import in_time
 
 pytestmark = pytest.mark.django_db

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from integrations import Done, Undone
 from integrations.calendar import EventRequest
 from integrations.exceptions import CompensationRefused, IdempotencyConflict, RetiredKey
-from integrations.results import Done, Undone
 from tests.integrations.conftest import in_time
 
 pytestmark = pytest.mark.django_db

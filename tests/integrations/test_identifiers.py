@@ -2,7 +2,8 @@
 
 import pytest
 
-from integrations.identifiers import parse_phone, parse_tax_id
+from integrations.invoices import parse_tax_id
+from integrations.whatsapp import parse_phone
 
 
 @pytest.mark.parametrize(

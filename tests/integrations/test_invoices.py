@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
+from integrations import Done, Pending, Undone
 from integrations.exceptions import CompensationRefused, IdempotencyConflict, Kind, ProviderError, RetiredKey
 from integrations.invoices import InvoiceRequest
 from integrations.models import SandboxEffect
-from integrations.results import Done, Pending, Undone
 from tests.integrations.conftest import in_time
 
 pytestmark = pytest.mark.django_db

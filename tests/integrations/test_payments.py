@@ -4,11 +4,11 @@ from decimal import Decimal
 
 import pytest
 
+from integrations import Undone
 from integrations.exceptions import CompensationRefused, IdempotencyConflict, Kind, ProviderError, RetiredKey
 from integrations.models import SandboxEffect
 from integrations.payments import ChargeRequest
 from integrations.payments.sandbox import APPROVED, DECLINED
-from integrations.results import Undone
 from tests.integrations.conftest import in_time
 
 pytestmark = pytest.mark.django_db

@@ -86,9 +86,8 @@ def _() -> None:
     "tests/bookings/test_collect_payment.py::test_a_charge_in_doubt_cannot_take_place_after_its_compensation",
 )
 def _() -> None:
-    from integrations import ledger
+    from integrations import Undone, ledger
     from integrations.payments.sandbox import SandboxGateway
-    from integrations.results import Undone
 
     refund = SandboxGateway.refund
 
@@ -121,9 +120,8 @@ def _() -> None:
     "tests/bookings/test_create_booking.py::test_an_event_in_doubt_can_no_longer_be_added_once_it_is_undone",
 )
 def _() -> None:
-    from integrations import ledger
+    from integrations import Undone, ledger
     from integrations.calendar.sandbox import SandboxCalendar, event_id
-    from integrations.results import Undone
 
     remove = SandboxCalendar.remove
 

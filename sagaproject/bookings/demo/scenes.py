@@ -246,13 +246,17 @@ RESCUED = Scene(
 
 def played(scene: Scene) -> str:
     """Run the scene to its outcome, unless an earlier run did. Returns a line about it."""
-    existing = _existing(scene)
-    return _existing_outcome(scene, existing) or _reached(scene, _play(scene, existing))
+    existing = get_saga_orchestrator().get_status(scene.saga_id)
+    if outcome := _existing_outcome(scene, existing):
+        return outcome
+    if existing is None:
+        _order_faults(scene)
+    return _reached(scene, scene.play(scene.saga_id, scene.saga, scene.input))
 
 
 def played_by_workers(scenes: Sequence[Scene], workers: Workers) -> Iterator[str]:
     """Queue the new scenes, then yield a line about each one."""
-    before = {scene.saga_id: _existing(scene) for scene in scenes}
+    before = {scene.saga_id: get_saga_orchestrator().get_status(scene.saga_id) for scene in scenes}
     for scene in scenes:
         if before[scene.saga_id] is None:
             _order_faults(scene)
@@ -272,11 +276,7 @@ def slow_down_for_visitors() -> None:
 
 def is_new(scene: Scene) -> bool:
     """Whether no earlier run of the demo started the scene."""
-    return _existing(scene) is None
-
-
-def _existing(scene: Scene) -> SagaExecution | None:
-    return get_saga_orchestrator().get_status(scene.saga_id)
+    return get_saga_orchestrator().get_status(scene.saga_id) is None
 
 
 def _existing_outcome(scene: Scene, existing: SagaExecution | None) -> str:
@@ -286,12 +286,6 @@ def _existing_outcome(scene: Scene, existing: SagaExecution | None) -> str:
     if existing and existing.state in TERMINAL:
         return f"{existing.state.value.replace('_', ' ')} (changed since the demo)"
     return ""
-
-
-def _play(scene: Scene, existing: SagaExecution | None) -> SagaExecution:
-    if existing is None:
-        _order_faults(scene)
-    return scene.play(scene.saga_id, scene.saga, scene.input)
 
 
 def _order_faults(scene: Scene) -> None:

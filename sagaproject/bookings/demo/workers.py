@@ -29,9 +29,11 @@ class Workers:
 
     def __init__(self, log: IO[bytes]) -> None:
         self._log = log
+        given = json.loads(os.environ.get("SAGAS_SETTINGS") or "{}")
+        changed = {"SAGAS_SETTINGS": json.dumps(SETTINGS | given), "SAGAS_LOG_LEVEL": "WARNING"}
         self._child = subprocess.Popen(  # noqa: S603  (our own interpreter and command)
             [sys.executable, settings.BASE_DIR / "manage.py", "saga_workers"],
-            env=os.environ | {"SAGAS_SETTINGS": _settings(), "SAGAS_LOG_LEVEL": "WARNING"},
+            env=os.environ | changed,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -59,7 +61,7 @@ class Workers:
             self._child.kill()  # its cluster notices, and ends
             self._child.wait()
 
-    def _said(self) -> str:
+    def _last_output(self) -> str:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").splitlines()
         return "\n".join(["Last output:", *lines[-LAST_LINES:]]) if lines else "There was no output."
@@ -91,8 +93,3 @@ def _delayed_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _settings() -> str:
-    given = json.loads(os.environ.get("SAGAS_SETTINGS") or "{}")
-    return json.dumps(SETTINGS | given)

@@ -51,7 +51,10 @@ class BookingForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.sale_id = self._sent_sale_id() or services.new_sale_id()
+        try:
+            self.sale_id = SALES.unsign(self.data.get("sale", ""))
+        except signing.BadSignature:
+            self.sale_id = services.new_sale_id()
 
     @property
     def signed_sale_id(self) -> str:
@@ -62,8 +65,11 @@ class BookingForm(forms.Form):
         """Return the booking, or None with an error at each field that needs another answer."""
         if not self.is_valid():
             return None
+        given = {key: text for key, text in self.cleaned_data.items() if text}
+        if "amount" in given:
+            given["amount"] = plain_number(given["amount"])
         try:
-            return services.book(self._sale())
+            return services.book({"sale_id": self.sale_id, **given})
         except InvalidInput as refusal:
             for key, sentence in refusal.errors.items():
                 self.add_error(key if key in self.fields else None, sentence)
@@ -73,18 +79,6 @@ class BookingForm(forms.Form):
                 None, _("You have already sent this form with other answers. Send it again to make a second booking.")
             )
         return None
-
-    def _sent_sale_id(self) -> str:
-        try:
-            return SALES.unsign(self.data.get("sale", ""))
-        except signing.BadSignature:
-            return ""
-
-    def _sale(self) -> dict[str, str]:
-        given = {key: text for key, text in self.cleaned_data.items() if text}
-        if "amount" in given:
-            given["amount"] = plain_number(given["amount"])
-        return {"sale_id": self.sale_id, **given}
 
 
 class PaymentForm(forms.Form):

@@ -12,7 +12,6 @@ from sagaproject.bookings.models import Booking, BookingStatus, PaymentStatus
 from sagaproject.bookings.page import headlines
 from sagaproject.bookings.page.headlines import PageState
 from sagaproject.bookings.services import WHY_NOT_PAY, needs_staff
-from sagas import Saga
 from sagas.definition.states import TERMINAL, Direction, Ending, SagaState
 from sagas.models import SagaExecution
 from sagas.operations import Operation
@@ -59,6 +58,7 @@ class Progress:
             execution.saga_id: execution for execution in SagaExecution.objects.filter(saga_id__in=filter(None, ids))
         }
         self._booking_saga, self._payment_saga = (found.get(saga_id) for saga_id in ids)
+        self._sagas = [saga for saga in (self._booking_saga, self._payment_saga) if saga]
         # Read after the executions, which are written in the same transactions, so it is never older than they are.
         self.sale = Booking.objects.get(pk=booking.pk)
 
@@ -91,7 +91,9 @@ class Progress:
             shown = _saga_progress(self._payment_saga, headlines.PAYMENT_HEADLINES)
         if shown is None:
             return None
-        if self._charge_kept:
+        # The payment failed, and an operator decided to keep its charge.
+        failed = self._payment_saga is not None and self._payment_saga.state is SagaState.FAILED
+        if failed and self.sale.payment_status == PaymentStatus.PAID:
             return replace(shown, headline=str(headlines.CHARGED), sentence=str(headlines.CHARGE_KEPT), reason="")
         if "process_payment" in shown.not_compensated:
             return replace(shown, headline=str(headlines.CHECKING_REFUND))
@@ -117,13 +119,8 @@ class Progress:
     def must_write_to_us(self) -> bool:
         """Whether only staff can cancel it."""
         active = self.booking is not None and self.booking.state in ACTIVE
-        return active and needs_staff(self.sale, self._booking_saga, self._payments)
-
-    @property
-    def _charge_kept(self) -> bool:
-        """Whether the payment failed and an operator decided to keep its charge."""
-        failed = self._payment_saga is not None and self._payment_saga.state is SagaState.FAILED
-        return failed and self.sale.payment_status == PaymentStatus.PAID
+        payments = [self._payment_saga] if self._payment_saga else []
+        return active and needs_staff(self.sale, self._booking_saga, payments)
 
     @property
     def announcement(self) -> str:
@@ -132,26 +129,22 @@ class Progress:
         running = [line.sentence for part in shown for line in part.lines if line.status == StepStatus.RUNNING]
         return running[0] if running else " ".join(f"{part.headline}. {part.reason}".strip() for part in shown)
 
-    @property
-    def _sagas(self) -> list[SagaExecution]:
-        return [*([self._booking_saga] if self._booking_saga else []), *self._payments]
-
-    @property
-    def _payments(self) -> list[SagaExecution]:
-        return [self._payment_saga] if self._payment_saga else []
-
 
 def _saga_progress(execution: SagaExecution, texts: Mapping[PageState, Any]) -> SagaProgress:
     view, state = view_of(execution), _page_state(execution)
     redactor = redactor_for(execution, view.saga, personal=True)
     requested = state in (PageState.CANCELLING, PageState.CANCELLED)
     steps = step_texts(view, redactor)
+    lines = []
+    for step in _relevant_steps(steps, execution):
+        sentence = step_label(step.name, view.saga) if step.status in headlines.LABEL_ONLY else step.sentence
+        lines.append(Line(step.status, str(headlines.STATUS_LABELS[step.status]), sentence))
     return SagaProgress(
         state=state,
         headline=str(texts[state]),
         sentence="" if requested else message(execution, view.saga, redactor, history=view.history),
         reason=_why_declined(execution) if state is PageState.FAILED else "",
-        lines=tuple(_line(step, view.saga) for step in _relevant_steps(steps, execution)),
+        lines=tuple(lines),
         not_compensated=tuple(step.name for step in steps if step.status is StepStatus.NOT_COMPENSATED),
     )
 
@@ -165,11 +158,6 @@ def _relevant_steps(steps: list[StepText], execution: SagaExecution) -> list[Ste
     if all(step.status in NOTHING_DONE for step in steps):
         return []
     return [step for step in steps if step.status is not StepStatus.WAITING]
-
-
-def _line(step: StepText, saga: Saga) -> Line:
-    sentence = step_label(step.name, saga) if step.status in headlines.LABEL_ONLY else step.sentence
-    return Line(step.status, str(headlines.STATUS_LABELS[step.status]), sentence)
 
 
 def _page_state(execution: SagaExecution) -> PageState:

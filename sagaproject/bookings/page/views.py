@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import path, reverse
+from django.urls import path
 from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -29,21 +29,23 @@ def book(request: HttpRequest) -> HttpResponse:
     """Show the booking form, and book."""
     form = BookingForm(request.POST) if request.method == "POST" else BookingForm()
     booking = form.book() if form.is_bound else None
-    return _to(booking) if booking else render(request, "bookings/book.html", {"form": form})
+    if booking:
+        return redirect("bookings:show", booking.token)
+    return render(request, "bookings/book.html", {"form": form})
 
 
 @never_cache
 @require_safe
 def show(request: HttpRequest, token: UUID) -> HttpResponse:
     """Show the booking and its actions."""
-    return render(request, "bookings/booking.html", _context(_booking(token)))
+    return render(request, "bookings/booking.html", _context(get_object_or_404(Booking, token=token)))
 
 
 @never_cache
 @require_safe
 def progress(request: HttpRequest, token: UUID) -> HttpResponse:
     """Return the changing part of that page, or 304 while it is unchanged."""
-    context = _context(_booking(token))
+    context = _context(get_object_or_404(Booking, token=token))
     etag = context["progress"].etag
     unchanged = get_conditional_response(request, etag=etag)
     response = unchanged or render(request, "bookings/_progress.html", context)
@@ -56,15 +58,16 @@ def progress(request: HttpRequest, token: UUID) -> HttpResponse:
 @throttled
 def pay(request: HttpRequest, token: UUID) -> HttpResponse:
     """Charge the chosen card."""
-    booking, form = _booking(token), PaymentForm(request.POST)
+    booking = get_object_or_404(Booking, token=token)
+    form = PaymentForm(request.POST)
     if not form.is_valid():
         messages.error(request, form.errors["payment_method"][0])
-        return _to(booking)
+        return redirect("bookings:show", booking.token)
     try:
         services.pay(booking.sale_id, form.cleaned_data["payment_method"], owner=booking.owner)
     except services.NotPossible as refusal:
         messages.error(request, refusal.sentence)
-    return _to(booking)
+    return redirect("bookings:show", booking.token)
 
 
 @never_cache
@@ -72,9 +75,10 @@ def pay(request: HttpRequest, token: UUID) -> HttpResponse:
 @throttled
 def cancel(request: HttpRequest, token: UUID) -> HttpResponse:
     """Ask for confirmation, then cancel. Without anything to cancel, show the booking."""
-    booking, form = _booking(token), CancelForm(request.POST if request.method == "POST" else None)
+    booking = get_object_or_404(Booking, token=token)
+    form = CancelForm(request.POST if request.method == "POST" else None)
     if not form.is_bound and not Progress(booking).may_cancel:
-        return _to(booking)
+        return redirect("bookings:show", booking.token)
     if not form.is_valid():
         return render(request, "bookings/cancel.html", {"booking": booking, "form": form})
     reason = form.cleaned_data["reason"] or _("The customer cancelled on the booking page.")
@@ -82,15 +86,7 @@ def cancel(request: HttpRequest, token: UUID) -> HttpResponse:
         services.cancel(booking.sale_id, reason=reason, by=CUSTOMER)
     except services.NotPossible as refusal:
         messages.error(request, refusal.sentence)
-    return _to(booking)
-
-
-def _booking(token: UUID) -> Booking:
-    return get_object_or_404(Booking, token=token)
-
-
-def _to(booking: Booking) -> HttpResponseRedirect:
-    return redirect(reverse("bookings:show", args=[booking.token]))
+    return redirect("bookings:show", booking.token)
 
 
 def _context(booking: Booking) -> dict[str, Any]:

@@ -24,9 +24,16 @@ SKIPPED = {"skipped": "the customer gave no telephone number"}
 @reports_outcome
 def issue_nf(context: StepContext) -> Output:
     """Issue the invoice, or fetch the one that is in processing."""
+    request = InvoiceRequest(
+        customer_name=context["customer_name"],
+        customer_email=context["customer_email"],
+        customer_document=context["customer_document"],
+        description=context["description"],
+        amount=Decimal(context["amount"]),
+    )
     key, deadline = context.idempotency_key, context.deadline
     known = invoices().fetch(key=key, deadline=deadline) if context.output else None
-    invoice = finished(known or invoices().issue(_invoice_request(context), key=key, deadline=deadline)).value
+    invoice = finished(known or invoices().issue(request, key=key, deadline=deadline)).value
     return {"invoice_ref": invoice.ref, "invoice_number": invoice.number, "invoice_url": invoice.url}
 
 
@@ -105,16 +112,6 @@ def remove_event(context: StepContext) -> Output:
         deadline=context.deadline,
     )
     return {"event_removed": not undone.nothing_to_undo}
-
-
-def _invoice_request(context: StepContext) -> InvoiceRequest:
-    return InvoiceRequest(
-        customer_name=context["customer_name"],
-        customer_email=context["customer_email"],
-        customer_document=context["customer_document"],
-        description=context["description"],
-        amount=Decimal(context["amount"]),
-    )
 
 
 CREATE_BOOKING_SAGA = register(

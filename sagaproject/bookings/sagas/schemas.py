@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
-from integrations.identifiers import parse_phone, parse_tax_id
+from integrations.invoices import parse_tax_id
+from integrations.whatsapp import parse_phone
 
 CURRENCIES = ["BRL", "EUR", "USD"]
 ONE_WORD = RegexValidator(r"\A\S+\Z", gettext_lazy("Use no spaces."))

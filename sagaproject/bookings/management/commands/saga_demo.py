@@ -6,7 +6,7 @@ import signal
 import socket
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import StringIO
 from typing import Any
 
@@ -72,7 +72,9 @@ class Command(BaseCommand):
             if port is None:
                 self._print("\n".join(logins))
             else:
-                self._serve(port, logins)
+                server = DemoServer(stdout=self.stdout, stderr=self.stderr)
+                server.logins = logins
+                call_command(server, f"{HOST}:{port}", use_reloader=False, shutdown_message="Stopped.")
 
     def _show(self, workers: Workers) -> None:
         self._print("Workers started.")
@@ -86,11 +88,6 @@ class Command(BaseCommand):
     def _print(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
-
-    def _serve(self, port: int, logins: list[str]) -> None:
-        server = DemoServer(stdout=self.stdout, stderr=self.stderr)
-        server.logins = logins
-        call_command(server, f"{HOST}:{port}", use_reloader=False, shutdown_message="Stopped.")
 
 
 class FreePortServer(WSGIServer):
@@ -142,24 +139,16 @@ def _free_port(wanted: int | None) -> int:
     """Return the requested port, or the first free one."""
     ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if wanted is None else [wanted]
     for port in ports:
-        if _is_free(port):
+        with socket.socket() as probe, suppress(OSError):
+            # As the server does: a port whose last connections are closing counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
             return port
     raise _in_use(ports[0])
 
 
 def _in_use(port: int) -> CommandError:
     return CommandError(f"Port {port} is in use. Choose another one with --port.", returncode=2)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As the server does: a port whose last connections are closing counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 @contextmanager
