@@ -21,7 +21,7 @@ from sagas.storage import database
 
 from .deadline import Deadline
 from .error_classification import INTERRUPTIONS, Classification, classify, redacted_message
-from .history import IN_DOUBT, StepFacts, facts_of, key_of, outputs
+from .history import IN_DOUBT, facts_of, key_of, outputs
 from .lease_renewal import WATCHDOG
 from .leased_execution import LeasedExecution, copy_json
 from .planner import Attempt
@@ -48,16 +48,12 @@ class AttemptResult:
     discarded: Mapping[str, Any] = field(default_factory=dict)
     run_id: uuid.UUID | None = None
 
-    @property
-    def outcome(self) -> Outcome:
-        """The outcome."""
-        return self.classification.outcome
-
 
 def make_attempt(leased: LeasedExecution, attempt: Attempt, abandon: Abandon) -> AttemptResult:
     """Call the step's function within its timeout; `abandon` is called if it gets stuck."""
     started_at = leased.now()
-    seconds = _seconds(attempt)
+    # A transaction must end before the lease, which no heartbeat can renew for it.
+    seconds = min(attempt.timeout, get_settings().LEASE / 3) if attempt.in_transaction else attempt.timeout
     context = _context(leased, attempt, started_at + dt.timedelta(seconds=seconds))
     stuck = partial(abandon, leased, attempt, started_at)
     deadline, open_blocks = Deadline(seconds, get_settings().GRACE, stuck), database.inside_blocks()
@@ -112,11 +108,6 @@ def new_step_run(
     )
 
 
-def _seconds(attempt: Attempt) -> float:
-    """Return the attempt's timeout; a transaction must end before the lease, which no heartbeat can renew for it."""
-    return min(attempt.timeout, get_settings().LEASE / 3) if attempt.in_transaction else attempt.timeout
-
-
 def _function(attempt: Attempt) -> StepCall:
     step = attempt.step
     functions = {
@@ -134,8 +125,12 @@ def _context(leased: LeasedExecution, attempt: Attempt, deadline: dt.datetime) -
     history, name = leased.history, attempt.step.name
     facts = facts_of(history)[name]
     after_action = attempt.direction is not Direction.ACTION
+    # The step's last output; a pending compensation gets its own.
+    last = facts.last.get(Direction.COMPENSATION)
+    pending = attempt.direction is Direction.COMPENSATION and last and last.outcome is Outcome.PENDING
+    output = last.output if last and pending else facts.output
     return StepContext(
-        leased.context_copy(),
+        copy_json(leased.context),
         saga_id=history.saga_id,
         step=name,
         attempt=attempt.number,
@@ -143,19 +138,11 @@ def _context(leased: LeasedExecution, attempt: Attempt, deadline: dt.datetime) -
         idempotency_key=attempt.key,
         deadline=deadline,
         clock=leased.now,
-        outputs={step: copy_json(output) for step, output in outputs(history).items() if step != name},
-        output=copy_json(_output(attempt, facts)),
+        outputs={step: copy_json(given) for step, given in outputs(history).items() if step != name},
+        output=copy_json(output),
         action_key=key_of(history, name, Direction.ACTION) if after_action else None,
         uncertain=facts.in_doubt,
     )
-
-
-def _output(attempt: Attempt, facts: StepFacts) -> Mapping[str, Any] | None:
-    """Return what the step last reported; a pending compensation gets its own report."""
-    last = facts.last.get(Direction.COMPENSATION)
-    if attempt.direction is Direction.COMPENSATION and last and last.outcome is Outcome.PENDING:
-        return last.output
-    return facts.output
 
 
 def _result(
@@ -177,17 +164,28 @@ def _result(
 def _result_of_error(
     leased: LeasedExecution, attempt: Attempt, error: BaseException, deadline: Deadline, started_at: dt.datetime
 ) -> AttemptResult:
+    """Classify the error, with the output of StillPending or StepFailed.
+
+    If the output cannot be stored, a refusal stays a refusal, and a pending step is in doubt.
+    """
     classification = _by_direction(attempt, classify(error, get_settings().UNCERTAIN_EXCEPTIONS))
+    reports = classification.refused or classification.outcome is Outcome.PENDING
+    if reports and isinstance(error, (StillPending, StepFailed)):
+        try:
+            classification = replace(classification, output=_stored_output(error.output))
+        except InvalidInput as invalid:
+            in_doubt = Classification(Outcome.UNCERTAIN, invalid)
+            classification = replace(classification, error=invalid) if classification.refused else in_doubt
     outer_deadline = isinstance(error, StepTimeout) and error.deadline not in (None, deadline)
     interruption = error if outer_deadline or isinstance(error, INTERRUPTIONS) else None
-    return AttemptResult(_with_output(classification), started_at, leased.context, interruption=interruption)
+    return AttemptResult(classification, started_at, leased.context, interruption=interruption)
 
 
 def _without_open_transaction(leased: LeasedExecution, attempt: Attempt, result: AttemptResult) -> AttemptResult:
     """Roll back a transaction that the step left open on our connection; its success is then in doubt."""
     if attempt.in_transaction or not leased.shared or not database.drop_open_transaction():
         return result
-    if result.outcome is not Outcome.SUCCEEDED:
+    if result.classification.outcome is not Outcome.SUCCEEDED:
         return result
     error = OutcomeUnknown("the step left a transaction open, which was rolled back")
     return AttemptResult(Classification(Outcome.UNCERTAIN, error), result.started_at, leased.context)
@@ -201,21 +199,6 @@ def _stored_output(returned: Any) -> dict[str, Any] | None:
         raise InvalidInput({"": f"a step returns a mapping or None, not a {type(returned).__name__}"})
     output: dict[str, Any] = json.loads(json_values.to_json(returned, limit=get_settings().MAX_CONTEXT_BYTES))
     return output
-
-
-def _with_output(classification: Classification) -> Classification:
-    """Add the output of StillPending or StepFailed. If it cannot be stored, a refusal stays one, and else it is in
-    doubt."""
-    error, refused = classification.error, classification.refused
-    reports = refused or classification.outcome is Outcome.PENDING
-    if not isinstance(error, (StillPending, StepFailed)) or not reports:
-        return classification
-    try:
-        return replace(classification, output=_stored_output(error.output))
-    except InvalidInput as invalid:
-        if refused:
-            return replace(classification, error=invalid)
-        return Classification(Outcome.UNCERTAIN, invalid)
 
 
 def _by_direction(attempt: Attempt, classification: Classification) -> Classification:

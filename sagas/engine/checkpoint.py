@@ -142,8 +142,13 @@ def _update(leased: LeasedExecution, checkpoint: Checkpoint) -> Update:
 def _columns(leased: LeasedExecution, checkpoint: Checkpoint) -> dict[str, Any]:
     """Map the checkpoint to the row's columns, apart from the context. The update and the row in memory use it."""
     history, move = checkpoint.history, checkpoint.move
+    if isinstance(move, Attempt):
+        marked = move.direction is Direction.ACTION and planner.needs_start_mark(move.step)
+        action_started = False if marked else None
+    else:
+        action_started = planner.start_mark(leased.saga, history) if isinstance(move, Wait) else None
     columns = checkpoint.settled.progress | {
-        "action_started": _start_mark(leased, checkpoint),
+        "action_started": action_started,
         "pivot_reached": checkpoint.before_pivot or pivot_reached(leased.saga, history),
     }
     if checkpoint.parks:
@@ -151,13 +156,6 @@ def _columns(leased: LeasedExecution, checkpoint: Checkpoint) -> dict[str, Any]:
         columns["held"] = move.reason if isinstance(move, Hold) else ""
         columns["needs_attention"] = _needs_attention(leased, checkpoint)
     return columns
-
-
-def _start_mark(leased: LeasedExecution, checkpoint: Checkpoint) -> bool | None:
-    move = checkpoint.move
-    if isinstance(move, Attempt):
-        return False if move.direction is Direction.ACTION and planner.needs_start_mark(move.step) else None
-    return planner.start_mark(leased.saga, checkpoint.history) if isinstance(move, Wait) else None
 
 
 def _needs_attention(leased: LeasedExecution, checkpoint: Checkpoint) -> bool:
@@ -203,7 +201,7 @@ def _call_on_change(leased: LeasedExecution, checkpoint: Checkpoint, update: Upd
 def _held_instead(leased: LeasedExecution, checkpoint: Checkpoint, failure: OnChangeFailed) -> Checkpoint:
     """Return a checkpoint that writes the attempt all the same, and holds what would have been settled."""
     reason = json_values.clean_text(
-        f"What follows from its end could not be written down: {failure}. Mend it and release."
+        f"The saga's on_change failed, so its new state was not written: {failure}. Fix the cause, then release."
     )
     log(logging.ERROR, "on_change.failed", **leased.log_fields)
     history, settled = checkpoint.history, checkpoint.settled

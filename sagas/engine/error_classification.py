@@ -103,10 +103,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_named(error: BaseException, names: Sequence[str]) -> bool:
-    return any(_has_name(cls, name) for cls in type(error).__mro__ for name in names)
-
-
-def _has_name(cls: type, dotted: str) -> bool:
-    """Return whether `dotted` is the class in the module that defines it or in a parent package."""
-    module, _, name = dotted.rpartition(".")
-    return cls.__qualname__ == name and (cls.__module__ == module or cls.__module__.startswith(module + "."))
+    """Return whether a class of the error has one of these dotted names, in its module or in a parent package."""
+    for dotted in names:
+        module, _, name = dotted.rpartition(".")
+        for cls in type(error).__mro__:
+            if cls.__qualname__ == name and (cls.__module__ == module or cls.__module__.startswith(module + ".")):
+                return True
+    return False

@@ -182,32 +182,27 @@ class StepFacts:
             self.spent[past.direction] = self.spent.get(past.direction, 0) + 1
         if fresh and past.outcome is Outcome.PENDING:
             self.pending_since.setdefault(past.direction, past.started_at)
-        if past.direction is Direction.ACTION:
-            self._add_action(past, fresh=fresh)
-        elif past.direction is Direction.VERIFY:
-            self._add_verify(past, fresh=fresh)
-        else:
+        if past.direction is Direction.COMPENSATION:
             self._add_compensation(past, fresh=fresh)
+        else:
+            self._add_action_or_verify(past, fresh=fresh)
 
-    def _add_action(self, past: PastAttempt, *, fresh: bool) -> None:
-        self.ending = past.ending
+    def _add_action_or_verify(self, past: PastAttempt, *, fresh: bool) -> None:
+        is_action = past.direction is Direction.ACTION
         if past.outcome is Outcome.SUCCEEDED:
-            self._succeed(past)
-        elif past.outcome in IN_DOUBT:
+            self.done, self.in_doubt, self.uncertain, self.compensated = True, False, False, False
+            self.output = past.output
+        elif is_action and past.outcome in IN_DOUBT:
             self.in_doubt, self.last_in_doubt, self.compensated = True, past, False
             self.uncertain = self.uncertain or past.outcome is Outcome.UNCERTAIN
             self.output = past.output if past.outcome is Outcome.PENDING else self.output
-        self.over = fresh and past.ending is not Ending.NONE
-
-    def _add_verify(self, past: PastAttempt, *, fresh: bool) -> None:
-        if past.outcome is Outcome.SUCCEEDED:
-            self._succeed(past)
-        elif past.outcome is Outcome.FAILED:
+        elif not is_action and past.outcome is Outcome.FAILED:
             self.in_doubt, self.uncertain, self.ruled_out = False, False, fresh
-        self.verify_over = fresh and past.ending is not Ending.NONE
-
-    def _succeed(self, past: PastAttempt) -> None:
-        self.done, self.in_doubt, self.uncertain, self.compensated, self.output = True, False, False, False, past.output
+        ended = fresh and past.ending is not Ending.NONE
+        if is_action:
+            self.ending, self.over = past.ending, ended
+        else:
+            self.verify_over = ended
 
     def _add_compensation(self, past: PastAttempt, *, fresh: bool) -> None:
         self.compensated = past.outcome is Outcome.SUCCEEDED

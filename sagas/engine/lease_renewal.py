@@ -73,21 +73,17 @@ class Watch(Generic[T]):
                 items = list(self._items)
                 if not items:
                     self._busy.clear()
-            if items:
-                self._check_safely(items)
-            else:
+            if not items:
                 connections.close_all()
+            else:
+                try:
+                    self._check(items)
+                except Exception as error:  # noqa: BLE001  (no other thread renews leases or enforces deadlines)
+                    log(logging.ERROR, "watch.failed", watch=self._name, error_type=type(error).__name__)
+                    connections.close_all()
+                    time.sleep(min(PAUSE_AFTER_ERROR, get_settings().beat))
             # Also while the set is empty: most steps end at once, and each would wake this thread in vain.
             time.sleep(TICK)
-
-    def _check_safely(self, items: list[T]) -> None:
-        """Check, and survive any error: no other thread renews leases or enforces deadlines."""
-        try:
-            self._check(items)
-        except Exception as error:  # noqa: BLE001  (see above)
-            log(logging.ERROR, "watch.failed", watch=self._name, error_type=type(error).__name__)
-            connections.close_all()
-            time.sleep(min(PAUSE_AFTER_ERROR, get_settings().beat))
 
 
 def _renew(leases: list[Leased]) -> None:

@@ -87,19 +87,15 @@ class LeasedExecution:
         self.history = load_history(execution, () if execution.version <= 2 else None)
         self.context: dict[str, Any] = execution.context
         self._moment, self._received = moment, CLOCK.elapsed()
-        self._shared = not database.in_tests_transaction()
-        if self._shared:
+        # Inside a test's transaction no other connection can see the row.
+        self.shared = not database.in_tests_transaction()
+        if self.shared:
             HEARTBEAT.add(self)
 
     @property
     def fence(self) -> tuple[int, int]:
         """The row's id and the version at which we hold it."""
         return self.execution.pk, self.execution.version
-
-    @property
-    def shared(self) -> bool:
-        """Whether other connections can see the row; inside a test's transaction none can."""
-        return self._shared
 
     @property
     def log_fields(self) -> dict[str, Any]:
@@ -109,11 +105,6 @@ class LeasedExecution:
     def now(self) -> dt.datetime:
         """Return the database's time, aware, UTC."""
         return self._moment + dt.timedelta(seconds=CLOCK.elapsed() - self._received)
-
-    def context_copy(self) -> dict[str, Any]:
-        """Return a copy of the context that an attempt may write into."""
-        copy: dict[str, Any] = copy_json(self.context)
-        return copy
 
     def reload(self) -> None:
         """Read the row and its history again; LeaseLost if another owner has them."""

@@ -12,18 +12,18 @@ logger = logging.getLogger("sagas")
 
 def log(level: int, event: str, **fields: Any) -> None:
     """Log the event, with its fields in the text and in the record's attribute `fields`."""
-    if logger.isEnabledFor(level):
-        text = " ".join(f"{name}={_plain(value)}" for name, value in fields.items() if value not in (None, ""))
-        logger.log(level, "%s %s", event, text, extra={"event": event, "fields": fields})
+    if not logger.isEnabledFor(level):
+        return
+    pairs = []
+    for name, value in fields.items():
+        if value not in (None, ""):
+            text = f"{value:.3f}" if isinstance(value, float) else str(value)
+            one_word = text.isprintable() and " " not in text
+            pairs.append(f"{name}={text if one_word else repr(text)}")
+    logger.log(level, "%s %s", event, " ".join(pairs), extra={"event": event, "fields": fields})
 
 
 def where(error: BaseException) -> str:
     """Return where it was raised, outermost call first, without its text, which may be personal."""
     frames = traceback.extract_tb(error.__traceback__)
     return ", ".join(f"{Path(frame.filename).name}:{frame.lineno}:{frame.name}" for frame in frames)
-
-
-def _plain(value: Any) -> str:
-    """Return the value as text that stays on its line."""
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    return text if text.isprintable() and " " not in text else repr(text)

@@ -55,6 +55,11 @@ def new_execution(
     given = given_text(context)
     text = _validated_text(saga, given)
     history = History(checked_id(saga_id), 1, SagaState.PENDING, tuple(saga.names))
+    try:
+        priority = saga.priority if priority is None else Priority(priority)
+    except ValueError:
+        known = ", ".join(f"{member.value} ({member.name})" for member in Priority)
+        raise InvalidInput({"priority": f"must be one of {known}, not {priority!r}"}) from None
     return SagaExecution(
         **history.columns,
         saga_id=history.saga_id,
@@ -63,7 +68,7 @@ def new_execution(
         context=json.loads(text),
         input_hash=json_values.hash_of(given),
         owner=owner,
-        priority=_checked_priority(saga, priority),
+        priority=priority,
         worker=worker_name(),
         action_started=False if planner.needs_start_mark(saga[0]) else None,
     )
@@ -106,11 +111,7 @@ def given_text(context: Mapping[str, Any] | None) -> str:
 def _validated_text(saga: Saga, text: str) -> str:
     if saga.schema is None:
         return text
-    valid = _validated(saga, saga.schema(data=json.loads(text)))
-    return json_values.to_json(valid, limit=get_settings().MAX_CONTEXT_BYTES)
-
-
-def _validated(saga: Saga, serializer: Any) -> dict[str, Any]:
+    serializer = saga.schema(data=json.loads(text))
     given = serializer.initial_data
     unknown = [key for key in given if key not in serializer.fields]
     if unknown:
@@ -120,27 +121,15 @@ def _validated(saga: Saga, serializer: Any) -> dict[str, Any]:
         # Some messages quote the input.
         errors = _flat(serializer.errors)
         raise InvalidInput({key: redaction.redact(message, saga.personal, given) for key, message in errors})
-    return dict(serializer.validated_data)
+    return json_values.to_json(dict(serializer.validated_data), limit=get_settings().MAX_CONTEXT_BYTES)
 
 
 def _flat(errors: Any, path: str = "") -> list[tuple[str, str]]:
     """Return DRF's nested errors as (dotted key, message) pairs."""
-    if isinstance(errors, Mapping):
-        return [pair for key, value in errors.items() for pair in _flat(value, _join(path, str(key)))]
     if isinstance(errors, list) and all(isinstance(error, str) for error in errors):
         return [(path, " ".join(str(error) for error in errors))]
-    return [pair for index, value in enumerate(errors) for pair in _flat(value, _join(path, str(index)))]
-
-
-def _join(path: str, key: str) -> str:
-    if key == "non_field_errors":
-        return path
-    return f"{path}.{key}" if path else key
-
-
-def _checked_priority(saga: Saga, priority: Priority | int | None) -> Priority:
-    try:
-        return saga.priority if priority is None else Priority(priority)
-    except ValueError:
-        known = ", ".join(f"{member.value} ({member.name})" for member in Priority)
-        raise InvalidInput({"priority": f"must be one of {known}, not {priority!r}"}) from None
+    pairs = []
+    for key, value in errors.items() if isinstance(errors, Mapping) else enumerate(errors):
+        inner = f"{path}.{key}" if path else str(key)
+        pairs += _flat(value, path if key == "non_field_errors" else inner)
+    return pairs

@@ -26,17 +26,14 @@ def call_on_change(saga: Saga, execution: SagaExecution, old: SagaState) -> None
         with database.one_commit():
             saga.on_change(execution, old, execution.state)
             if database.connection().needs_rollback:
-                raise OnChangeFailed("it swallowed an error of the database, which rolls back what it wrote")
+                raise OnChangeFailed("it caught a database error, which rolled back what it wrote")
     except OnChangeFailed:
         raise
     except Exception as error:
         if not database.connection().is_usable():
             raise
-        message = _first_line(redacted_message(error, saga, execution.input, execution.context))
+        # Only the first line: databases put the values of a row, which may be personal, on the lines after it.
+        lines = redacted_message(error, saga, execution.input, execution.context).splitlines()
+        first_line = lines[0] if lines else ""
         # Without its cause: a traceback would print its text, which is not redacted.
-        raise OnChangeFailed(f"{type(error).__name__}: {message}") from None
-
-
-def _first_line(text: str) -> str:
-    """Return the first line: databases put the values of a row, which may be personal, on the lines after it."""
-    return next(iter(text.splitlines()), "")
+        raise OnChangeFailed(f"{type(error).__name__}: {first_line}") from None

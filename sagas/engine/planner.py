@@ -101,7 +101,9 @@ Move = Attempt | Wait | RollBack | Settle | Hold | Rest | Obey
 def next_move(saga: Saga, history: History, now: dt.datetime) -> Move:
     """Return the one thing to do next."""
     if history.state in TERMINAL:
-        return _next_when_ended(saga, history)
+        if history.state is SagaState.PARTIALLY_COMPENSATED and not _open_compensations(saga, history):
+            return Settle(StateEvent.RESOLVE, history.failed_step)
+        return Rest()
     missing = [name for name in history.plan if saga.step(name) is None]
     if missing:
         return Hold(
@@ -181,19 +183,13 @@ def _next_when_unfinished(saga: Saga, history: History, now: dt.datetime) -> Mov
     return _next_step(saga, history, now)
 
 
-def _next_when_ended(saga: Saga, history: History) -> Move:
-    if history.state is SagaState.PARTIALLY_COMPENSATED and not _open_compensations(saga, history):
-        return Settle(StateEvent.RESOLVE, history.failed_step)
-    return Rest()
-
-
 def _next_step(saga: Saga, history: History, now: dt.datetime) -> Move:
     all_facts = facts_of(history)
     for place, name in enumerate(history.plan):
         step, facts = _step(saga, name), all_facts[name]
         if facts.done or _passed_by(saga, all_facts, history.plan, place):
             continue
-        if not _over(step, facts):
+        if not facts.over and (step.idempotent or not (facts.uncertain or facts.ruled_out)):
             return _attempt_or_wait(history, step, facts, Direction.ACTION, facts.retry_at(Direction.ACTION), now)
         if facts.in_doubt and step.verify and not facts.verify_over:
             return _attempt_or_wait(history, step, facts, Direction.VERIFY, _verify_at(step, facts), now)
@@ -206,10 +202,6 @@ def _passed_by(saga: Saga, facts: Mapping[str, StepFacts], plan: Sequence[str], 
     """Return whether a later step was tried after this optional one: a fresh budget does not come back to it."""
     later_tried = (Direction.ACTION in facts[name].last for name in plan[place + 1 :])
     return _step(saga, plan[place]).optional and any(later_tried)
-
-
-def _over(step: SagaStep, facts: StepFacts) -> bool:
-    return facts.over or (not step.idempotent and (facts.uncertain or facts.ruled_out))
 
 
 def _verify_at(step: SagaStep, facts: StepFacts) -> dt.datetime | None:
@@ -226,24 +218,18 @@ def _failure(saga: Saga, history: History, step: SagaStep) -> Move:
     if past_pivot(saga, history):
         return Hold(
             f"Step {step.name!r} failed for good after the point of no return. "
-            "Mend the cause and release, or resolve the step by hand."
+            "Fix the cause, then release; or mark the step as resolved."
         )
-    pivot = _pivot_that_stays_in_doubt(saga, history)
-    if pivot:
+    in_doubt_steps = [_step(saga, name) for name in history.plan if facts_of(history)[name].in_doubt]
+    pivots = [each.name for each in in_doubt_steps if each.pivot and not each.compensation]
+    if pivots:
         return Hold(
-            f"Nobody knows whether step {pivot!r}, the point of no return, took effect. "
-            "Find out and resolve it by hand."
+            f"It is not known whether step {pivots[0]!r}, the point of no return, took effect. "
+            "Check with the provider, then mark the step as resolved."
         )
     if _open_compensations(saga, roll_back(history, step.name)):
         return RollBack(step.name)
     return Settle(StateEvent.FAIL, step.name)
-
-
-def _pivot_that_stays_in_doubt(saga: Saga, history: History) -> str:
-    """Return the pivot that may have taken effect and cannot be compensated, "" if there is none."""
-    facts = facts_of(history)
-    steps = [_step(saga, name) for name in history.plan if facts[name].in_doubt]
-    return next((step.name for step in steps if step.pivot and not step.compensation), "")
 
 
 def _open_compensations(saga: Saga, history: History) -> list[tuple[SagaStep, StepFacts]]:
@@ -258,8 +244,8 @@ def _next_compensation(saga: Saga, history: History, now: dt.datetime) -> Move:
     for step, facts in compensations:
         if facts.compensation_ending is Ending.POISON:
             return Hold(
-                f"The undo of step {step.name!r} keeps killing its worker. "
-                "Mend the cause and release, or resolve the step by hand."
+                f"The compensation of step {step.name!r} keeps crashing its worker. "
+                "Fix the cause, then release; or mark the step as resolved."
             )
         if facts.compensation_ending is not Ending.NONE:
             continue

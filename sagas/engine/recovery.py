@@ -34,7 +34,9 @@ def recover(leased: LeasedExecution) -> Move | None:
     lost = new_event(leased, SagaEvent.Kind.LOST_LEASE, recoveries=execution.recoveries)
     verifying = execution.pending_request == Request.VERIFY
     attempt = None if verifying else planner.in_flight(leased.saga, leased.history)
-    if attempt is not None and not _never_called(execution, attempt):
+    # Nothing was called if the start of this action was to be marked and is not (see storage.mark_started).
+    unmarked = attempt is not None and attempt.direction is Direction.ACTION and execution.action_started is False
+    if attempt is not None and not unmarked:
         return write(leased, _lost_attempt(leased, attempt, lost, poisoned=poisoned))
     if not poisoned:
         lost.version = execution.version
@@ -42,13 +44,8 @@ def recover(leased: LeasedExecution) -> Move | None:
         return None
     if verifying:
         return write(leased, Checkpoint(leased.history, leased.next_move(), events=(lost,), obeyed=Request.VERIFY))
-    reason = f"Its worker died {execution.recoveries} times outside any step. Mend the cause and release."
+    reason = f"Its worker crashed {execution.recoveries} times outside any step. Fix the cause, then release."
     return write(leased, Checkpoint(leased.history, Hold(reason), events=(lost,)))
-
-
-def _never_called(execution: SagaExecution, attempt: Attempt) -> bool:
-    """Return whether the owner was to mark the start of this action, and has not (see storage.mark_started)."""
-    return attempt.direction is Direction.ACTION and execution.action_started is False
 
 
 def _lost_attempt(leased: LeasedExecution, attempt: Attempt, lost: SagaEvent, *, poisoned: bool) -> Checkpoint:
@@ -58,7 +55,7 @@ def _lost_attempt(leased: LeasedExecution, attempt: Attempt, lost: SagaEvent, *,
     decision = RetryDecision(outcome, Ending.POISON if poisoned else Ending.NONE)
     result = AttemptResult(Classification(outcome), now, leased.context)
     run = new_step_run(leased, attempt, result, decision, now)
-    run.error_type, run.error_message = LOST_LEASE, "the worker died, or was cut off, during this attempt"
+    run.error_type, run.error_message = LOST_LEASE, "the worker crashed or lost its lease during this attempt"
     history = leased.history.with_attempt(past_attempt(run))
     move = planner.next_move(leased.saga, history, now)
     return Checkpoint(history, move, run=run, events=(lost,), keep_recoveries=not poisoned)

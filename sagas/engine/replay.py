@@ -135,7 +135,10 @@ def replay(saga: Saga, execution: ExecutionRow, runs: Sequence[StepRunRow], even
     plan = next((event.data["plan"] for event in events if "plan" in event.data), execution.plan)
     run = max((event.data["run"] for event in events if "run" in event.data), default=1)
     history = History(execution.saga_id, run, SagaState.IN_PROGRESS, tuple(plan))
-    replayed = Replay(saga, history, _input_at_start(execution, events))
+    # The input as the run found it: the current one without the corrections made since.
+    corrections = [event.data["former"] for event in events if event.kind == EventKind.CORRECT]
+    context = reduce(json_values.apply_changes, reversed(corrections), dict(execution.input))
+    replayed = Replay(saga, history, context)
     for version, its_runs, its_events in _by_version(runs, events):
         replayed.add_version(version, its_runs, its_events)
     replayed.settle()
@@ -145,12 +148,6 @@ def replay(saga: Saga, execution: ExecutionRow, runs: Sequence[StepRunRow], even
 def comparable_state(state: SagaState) -> SagaState:
     """Return IN_PROGRESS for PENDING: a claim leaves no entry in the history that would tell them apart."""
     return SagaState.IN_PROGRESS if state is SagaState.PENDING else state
-
-
-def _input_at_start(execution: ExecutionRow, events: Sequence[EventRow]) -> dict[str, Any]:
-    """Return the input as the run found it: the current one without the corrections made since."""
-    corrections = [event.data["former"] for event in events if event.kind == EventKind.CORRECT]
-    return reduce(json_values.apply_changes, reversed(corrections), dict(execution.input))
 
 
 def _by_version(

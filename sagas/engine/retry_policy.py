@@ -55,19 +55,15 @@ def _decide_verify(
     facts: StepFacts, attempt: Attempt, end: Classification, now: dt.datetime, luck: float
 ) -> RetryDecision:
     if end.outcome is Outcome.FAILED and end.error is None:
-        return _decide_ruled_out(facts, attempt, now)
+        # A request that has not arrived yet may still take effect: ask again until it cannot arrive any more.
+        settled = settled_at(attempt.step, facts.last_in_doubt) if facts.last_in_doubt else now
+        if now < settled:
+            return RetryDecision(Outcome.UNCERTAIN, retry_at=settled)
+        return RetryDecision(Outcome.FAILED, Ending.SPENT)
     spent = facts.spent.get(Direction.VERIFY, 0) + 1
     if spent > attempt.step.retry_count:
         return RetryDecision(Outcome.UNCERTAIN, Ending.SPENT)
     return RetryDecision(Outcome.UNCERTAIN, retry_at=_after(attempt.step, end, spent, now, luck))
-
-
-def _decide_ruled_out(facts: StepFacts, attempt: Attempt, now: dt.datetime) -> RetryDecision:
-    """Believe that it did not happen only once its request cannot arrive any more; until then ask again."""
-    settled = settled_at(attempt.step, facts.last_in_doubt) if facts.last_in_doubt else now
-    if now < settled:
-        return RetryDecision(Outcome.UNCERTAIN, retry_at=settled)
-    return RetryDecision(Outcome.FAILED, Ending.SPENT)
 
 
 def _decide_pending(

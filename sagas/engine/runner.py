@@ -38,7 +38,9 @@ def run(leased: LeasedExecution) -> Move:
     attempt is written as uncertain and the row is given back.
     """
     with _owned(leased):
-        move = recover(leased) or _plan(leased)
+        move = recover(leased)
+        if move is None:
+            move = pending_move(leased) if leased.execution.pending_request else leased.next_move()
         while leased.execution.leased:
             if not _mark_started(leased, move):
                 move = request_that_came_first(leased)
@@ -83,22 +85,14 @@ def _owned(leased: LeasedExecution) -> Iterator[None]:
     except LeaseLost:
         raise
     except Exception:
-        _expire(leased)
+        try:
+            if leased.execution.leased:
+                storage.expire(*leased.fence)
+        except DatabaseError as error:
+            log(logging.ERROR, "lease.not_given_back", **leased.log_fields, error_type=type(error).__name__)
         raise
     finally:
         leased.stop_renewals()
-
-
-def _expire(leased: LeasedExecution) -> None:
-    try:
-        if leased.execution.leased:
-            storage.expire(*leased.fence)
-    except DatabaseError as error:
-        log(logging.ERROR, "lease.not_given_back", **leased.log_fields, error_type=type(error).__name__)
-
-
-def _plan(leased: LeasedExecution) -> Move:
-    return pending_move(leased) if leased.execution.pending_request else leased.next_move()
 
 
 def _mark_started(leased: LeasedExecution, move: Move) -> bool:
@@ -140,7 +134,7 @@ def _attempt_in_transaction(leased: LeasedExecution, attempt: Attempt) -> Move:
     try:
         with database.one_commit():
             result = make_attempt(leased, attempt, abandon)
-            if result.outcome is Outcome.SUCCEEDED:
+            if result.classification.outcome is Outcome.SUCCEEDED:
                 return write(leased, _checkpoint_of(leased, attempt, replace(result, run_id=run_id)))
             transaction.set_rollback(True, using=database.alias())
     except LeaseLost:
@@ -198,17 +192,14 @@ def _obey(leased: LeasedExecution, request: str) -> Checkpoint:
     """Carry out what an operator requested while the row was leased."""
     history = leased.history
     if request == Request.HOLD:
-        return Checkpoint(history, Hold(_reason_to_hold(leased)), obeyed=request, cause="operator")
+        events = leased.execution.events.using(database.alias())
+        asked = database.persist(lambda: events.filter(kind=SagaEvent.Kind.HOLD).latest("id"))
+        reason = f"Held by {asked.actor_name or 'an operator'}: {asked.reason}"
+        return Checkpoint(history, Hold(reason), obeyed=request, cause="operator")
     cancels = request == Request.CANCEL and history.state is SagaState.IN_PROGRESS
-    events = (new_event(leased, SagaEvent.Kind.CANCELLED),) if cancels else ()
+    cancelled = (new_event(leased, SagaEvent.Kind.CANCELLED),) if cancels else ()
     move = planner.move_on_request(leased.saga, history, request, leased.now())
-    return Checkpoint(history, move, obeyed=request, events=events, leave=leased.leaving)
-
-
-def _reason_to_hold(leased: LeasedExecution) -> str:
-    events = leased.execution.events.using(database.alias())
-    asked = database.persist(lambda: events.filter(kind=SagaEvent.Kind.HOLD).latest("id"))
-    return f"Held by {asked.actor_name or 'an operator'}: {asked.reason}"
+    return Checkpoint(history, move, obeyed=request, events=cancelled, leave=leased.leaving)
 
 
 def _log_end(leased: LeasedExecution, attempt: Attempt, run: StepRun) -> None:

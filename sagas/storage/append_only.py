@@ -1,20 +1,20 @@
 """Triggers that keep the history append-only, for migrations.
 
-They refuse every UPDATE of a step run or an event and, on PostgreSQL, every DELETE while the execution is unfinished.
-There is no trigger for inserts, so the hot path does not pay. On SQLite there is none for deletes, because test suites
-flush tables with DELETE. SQLite drops the triggers of a table that a later migration alters: such a migration must end
-with `RunPython(guard, unguard)` again.
+They reject every UPDATE of a step run or an event and, on PostgreSQL, every DELETE while the execution is unfinished.
+Inserts have no trigger, so the hot path costs nothing. On SQLite deletes have none either, because test suites flush
+tables with DELETE. SQLite drops the triggers of a table when a later migration alters it: such a migration must end
+with `RunPython(guard, unguard)`.
 """
 
 from typing import Any
 
-# One exception: deleting a user clears the reference to it. The name stays in actor_name.
+# The only UPDATE allowed is the one that clears `actor_id` when its user is deleted; `actor_name` keeps the name.
 POSTGRESQL = [
     """
 CREATE FUNCTION sagas_refuse_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE integrity_constraint_violation
-    USING MESSAGE = TG_TABLE_NAME || ' is append-only: what has happened is not changed';
+    USING MESSAGE = TG_TABLE_NAME || ' is append-only: its rows cannot be changed';
 END $$
 """,
     """
@@ -25,7 +25,7 @@ BEGIN
         WHERE id = OLD.execution_id AND state NOT IN ('succeeded', 'failed', 'partially_compensated')
     ) THEN
         RAISE integrity_constraint_violation
-        USING MESSAGE = TG_TABLE_NAME || ' is append-only: the history of an unfinished saga is not deleted';
+        USING MESSAGE = TG_TABLE_NAME || ' is append-only: the history of an unfinished execution cannot be deleted';
     END IF;
     RETURN OLD;
 END $$
@@ -62,16 +62,16 @@ NOT_ON_POSTGRESQL = [
 SQLITE = [
     """
 CREATE TRIGGER sagas_steprun_unchanged BEFORE UPDATE ON sagas_steprun
-BEGIN SELECT RAISE(ABORT, 'sagas_steprun is append-only: what has happened is not changed'); END
+BEGIN SELECT RAISE(ABORT, 'sagas_steprun is append-only: its rows cannot be changed'); END
 """,
     """
 CREATE TRIGGER sagas_event_unchanged BEFORE UPDATE OF {columns} ON sagas_event
-BEGIN SELECT RAISE(ABORT, 'sagas_event is append-only: what has happened is not changed'); END
+BEGIN SELECT RAISE(ABORT, 'sagas_event is append-only: its rows cannot be changed'); END
 """,
     """
 CREATE TRIGGER sagas_event_actor_unchanged BEFORE UPDATE OF actor_id ON sagas_event
 WHEN OLD.actor_id IS NULL OR NEW.actor_id IS NOT NULL
-BEGIN SELECT RAISE(ABORT, 'sagas_event is append-only: what has happened is not changed'); END
+BEGIN SELECT RAISE(ABORT, 'sagas_event is append-only: its rows cannot be changed'); END
 """,
 ]
 NOT_ON_SQLITE = [
@@ -80,7 +80,7 @@ NOT_ON_SQLITE = [
     "DROP TRIGGER sagas_steprun_unchanged",
 ]
 
-# Check sagas.E003 refuses other databases for sagas, but a project may migrate another one too.
+# Other databases get no triggers: check sagas.E003 rejects them for sagas, but a project may migrate them too.
 GUARD = {"postgresql": POSTGRESQL, "sqlite": SQLITE}
 UNGUARD = {"postgresql": NOT_ON_POSTGRESQL, "sqlite": NOT_ON_SQLITE}
 

@@ -187,8 +187,12 @@ def write_checkpoint(execution: SagaExecution, update: Update, attached: Attache
     joined = here.vendor == "postgresql" and run is not None
     extras = attached.events or attached.references or attached.callback
     several = extras or (run and not joined)
+    if joined:
+        statement = PARK_WITH_STEP_RUN if update.parks else GO_ON_WITH_STEP_RUN
+    else:
+        statement = PARK if update.parks else GO_ON
     with in_turn(here), transaction.atomic(using=here.alias) if several else nullcontext(), open_cursor(here) as cursor:
-        cursor.execute(render(_statement(parks=update.parks, joined=joined), here.vendor), parameters)
+        cursor.execute(render(statement, here.vendor), parameters)
         row = first_row(cursor)
         if row is None:
             return None
@@ -228,12 +232,6 @@ def pending_request_of(execution: SagaExecution) -> str | None:
     rows = SagaExecution.objects.using(alias()).filter(pk=execution.pk, version=execution.version)
     found = rows.values_list("pending_request", flat=True)[:1]
     return next(iter(found), "")
-
-
-def _statement(*, parks: bool, joined: bool) -> str:
-    if joined:
-        return PARK_WITH_STEP_RUN if parks else GO_ON_WITH_STEP_RUN
-    return PARK if parks else GO_ON
 
 
 def _write_extras(execution: SagaExecution, attached: Attached, written: Written) -> None:

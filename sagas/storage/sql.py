@@ -105,7 +105,13 @@ def due_parameters(seconds: float | None, priority: int) -> dict[str, float | No
 
 def column_parameters(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of columns as parameters of the same names: JSON as text, members of enums as their values."""
-    return {column: _parameter(value) for column, value in columns.items()}
+    parameters = {}
+    for column, value in columns.items():
+        if isinstance(value, (dict, list)):
+            parameters[column] = dumps(value)
+        else:
+            parameters[column] = value.value if isinstance(value, Enum) else value
+    return parameters
 
 
 def aware_time(value: Any) -> Any:
@@ -115,12 +121,6 @@ def aware_time(value: Any) -> Any:
     if isinstance(value, str):
         return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
     return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-
-
-def _parameter(value: Any) -> Any:
-    if isinstance(value, (dict, list)):
-        return dumps(value)
-    return value.value if isinstance(value, Enum) else value
 
 
 @lru_cache(maxsize=200)

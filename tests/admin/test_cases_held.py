@@ -91,7 +91,7 @@ def test_an_undo_that_keeps_killing_its_worker(stage, registered, orchestrator):
         stage.step("a", undo=[KeyError("x")], retry_delay=60, max_delay=60), stage.step("b", StepFailed(""))
     )
     execution = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.3)
-    held, kind = "The undo of step 'a' keeps killing its worker.", SagaEvent.Kind.HELD
+    held, kind = "The compensation of step 'a' keeps crashing its worker.", SagaEvent.Kind.HELD
     with unguarded():
         StepRun.objects.filter(execution=execution, direction=Direction.COMPENSATION).update(ending="poison")
     SagaEvent.objects.create(execution=execution, kind=kind, version=9, data={"held": held, "cause": "engine"})

@@ -65,7 +65,8 @@ def test_an_undo_that_kills_its_process_is_held_after_max_recoveries():
     execution = SagaExecution.objects.get()
     assert execution.state is SagaState.COMPENSATING
     assert execution.held == (
-        "The undo of step 'poison' keeps killing its worker. Mend the cause and release, or resolve the step by hand."
+        "The compensation of step 'poison' keeps crashing its worker. "
+        "Fix the cause, then release; or mark the step as resolved."
     )
     assert wrong(saga) == []
     assert get_saga_orchestrator().execute("other", "toy", toy(step("first"))).state is SagaState.SUCCEEDED

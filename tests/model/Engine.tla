@@ -31,7 +31,7 @@ Idle == [doing |-> "nothing", known |-> Start, version |-> 0, call |-> 0, key |-
 
 Init ==
     /\ row = [state |-> "pending", marks |-> Start.marks, over |-> FALSE, begun |-> FALSE,
-              version |-> 1, leased |-> FALSE, due |-> TRUE, wants |-> FALSE]
+              version |-> 1, leased |-> FALSE, due |-> TRUE, requested |-> FALSE]
     /\ hands = [w \in Workers |-> Idle]
     /\ late = {}
     /\ ledger = [s \in Steps |-> [k \in Keys |-> "none"]]
@@ -60,8 +60,8 @@ Doing(hand, what) == [hand EXCEPT !.doing = what, !.call = 0, !.key = 0, !.outco
 
 BeginningToCall(hand) == [Doing(hand, "calling") EXCEPT !.call = 1, !.key = KeyOf(StepAtHand(hand.known))]
 
-GoingOn(hand, wanted) ==
-    IF wanted THEN Doing(hand, "obeying")
+GoingOn(hand, requested) ==
+    IF requested THEN Doing(hand, "obeying")
     ELSE IF NeedsMark(hand.known) THEN Doing(hand, "marking")
     ELSE BeginningToCall(hand)
 
@@ -86,7 +86,7 @@ MayClaim ==
     \/ row.due /\ UNCHANGED faults
     \/ Without = "the database's clock" /\ row.leased /\ ~row.due /\ faults > 0 /\ faults' = faults - 1
 
-\* CLAIM. Promise 2: a row that is still leased had an owner who died or was cut off; its attempt is in doubt.
+\* CLAIM. Promise 2: a row that is still leased had an owner that crashed or lost its lease; its attempt is in doubt.
 Claim(w) ==
     /\ hands[w].doing = "nothing" /\ row.state \notin Terminal /\ MayClaim
     /\ LET new == [row EXCEPT !.version = @ + 1, !.leased = TRUE, !.due = FALSE,
@@ -94,14 +94,15 @@ Claim(w) ==
            hand == Knowing(Idle, new)
            takesOver == row.leased /\ AttemptNext(new) /\ ~NeverCalled(new)
        IN  /\ row' = new
-           /\ hands' = [hands EXCEPT ![w] = IF takesOver THEN Ending(hand, "uncertain") ELSE GoingOn(hand, new.wants)]
+           /\ hands' = [hands EXCEPT ![w] = IF takesOver THEN Ending(hand, "uncertain")
+                                            ELSE GoingOn(hand, new.requested)]
     /\ UNCHANGED <<late, ledger, cancelled>>
 
 \* MARK. Promise 2: an action that must not be repeated is about to be called. Promise 9: not over a request.
 Mark(w) ==
     /\ hands[w].doing = "marking"
     /\ IF Lost(w) THEN Drop(w) /\ UNCHANGED row
-       ELSE IF row.wants THEN hands' = [hands EXCEPT ![w] = GoingOn(@, TRUE)] /\ UNCHANGED row
+       ELSE IF row.requested THEN hands' = [hands EXCEPT ![w] = GoingOn(@, TRUE)] /\ UNCHANGED row
        ELSE row' = [row EXCEPT !.begun = TRUE] /\ hands' = [hands EXCEPT ![w] = BeginningToCall(@)]
     /\ UNCHANGED <<late, ledger, faults, cancelled>>
 
@@ -119,7 +120,7 @@ Written(p, leaves) ==
 
 Write(w, new) ==
     /\ row' = new
-    /\ hands' = [hands EXCEPT ![w] = IF new.leased THEN GoingOn(Knowing(@, new), new.wants) ELSE Idle]
+    /\ hands' = [hands EXCEPT ![w] = IF new.leased THEN GoingOn(Knowing(@, new), new.requested) ELSE Idle]
 
 \* Promise 9: nothing is settled or parked over a request: the attempt is filed alone, then the request obeyed.
 Checkpoint(w) ==
@@ -132,7 +133,7 @@ Checkpoint(w) ==
                 leaves == later \/ moved.state \in Terminal
             IN  /\ again => inDoubt /\ MayTryAgain(hands[w].known)
                 /\ later => again
-                /\ IF leaves /\ row.wants /\ Without # "the guard of requests"
+                /\ IF leaves /\ row.requested /\ Without # "the guard of requests"
                    THEN Write(w, Written(filed, FALSE))
                    ELSE Write(w, Written(moved, leaves))
     /\ UNCHANGED <<late, ledger, faults, cancelled>>
@@ -142,15 +143,15 @@ Obey(w) ==
     /\ hands[w].doing = "obeying"
     /\ IF Lost(w) THEN Drop(w) /\ UNCHANGED row
        ELSE LET moved == RolledBack(hands[w].known)
-            IN  Write(w, [Written(moved, moved.state \in Terminal) EXCEPT !.wants = FALSE])
+            IN  Write(w, [Written(moved, moved.state \in Terminal) EXCEPT !.requested = FALSE])
     /\ UNCHANGED <<late, ledger, faults, cancelled>>
 
-\* An operator's act. Promise 8: on a leased row it sets a request and leaves the version alone.
+\* An operation. Promise 8: on a leased row it sets a request and leaves the version alone.
 Cancel ==
     /\ ~cancelled /\ row.state \in {"pending", "in_progress"}
     /\ cancelled' = TRUE
     /\ row' = IF row.leased
-              THEN [row EXCEPT !.wants = TRUE, !.version = IF Without = "quiet requests" THEN @ + 1 ELSE @]
+              THEN [row EXCEPT !.requested = TRUE, !.version = IF Without = "quiet requests" THEN @ + 1 ELSE @]
               ELSE Written(RolledBack([row EXCEPT !.state = "in_progress"]), TRUE)
     /\ UNCHANGED <<hands, late, ledger, faults>>
 

@@ -18,9 +18,12 @@ from .side_by_side import side_by_side
 REASONS = {
     "": "",
     AFTER_PIVOT: "Step {!r} failed for good after the point of no return. "
-    "Mend the cause and release, or resolve the step by hand.",
+    "Fix the cause, then release; or mark the step as resolved.",
 }
-IN_DOUBT = "Nobody knows whether step {!r}, the point of no return, took effect. Find out and resolve it by hand."
+IN_DOUBT = (
+    "It is not known whether step {!r}, the point of no return, took effect. "
+    "Check with the provider, then mark the step as resolved."
+)
 # The tests' database transaction holds all examples.
 pytestmark = [pytest.mark.untraced, pytest.mark.django_db]
 

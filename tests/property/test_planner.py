@@ -24,7 +24,7 @@ def assert_same(driven: Clockwork, reference: Reference) -> None:
     assert history.failed_step == reference.failed_step
     assert steps_completed(history) == reference.completed
     assert compensation_performed(history) == reference.performed
-    assert HELD.get(reference.held, "Nobody knows whether step") in driven.held
+    assert HELD.get(reference.held, "It is not known whether step") in driven.held
     assert bool(driven.held) == bool(reference.held)
     assert driven.held or driven.attention == reference.attention
     assert driven.alarm_at == reference.alarm_at

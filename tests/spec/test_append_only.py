@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db
 ON_POSTGRESQL = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="on SQLite a guard against deleting would stop every test suite's flush"
 )
-CHANGED = "{table} is append-only: what has happened is not changed"
-DELETED = "{table} is append-only: the history of an unfinished saga is not deleted"
+CHANGED = "{table} is append-only: its rows cannot be changed"
+DELETED = "{table} is append-only: the history of an unfinished execution cannot be deleted"
 VALUES = {"CharField": "x", "TextField": "x", "JSONTextField": {"x": 1}, "UUIDField": "0" * 32}
 
 

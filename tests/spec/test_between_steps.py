@@ -146,7 +146,7 @@ def dies(saga_id, recoveries):
     row(saga_id).update(leased=True, due_at=LONG_AGO, rank_at=LONG_AGO, recoveries=recoveries)
 
 
-OUTSIDE = "Its worker died 3 times outside any step. Mend the cause and release."
+OUTSIDE = "Its worker crashed 3 times outside any step. Fix the cause, then release."
 
 
 @pytest.fixture

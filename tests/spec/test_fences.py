@@ -79,7 +79,7 @@ def test_an_attempt_whose_worker_died_is_in_doubt_and_made_again(stage, register
     assert story(execution)[:2] == ["a action 1 uncertain", "a action 2 succeeded"]
     first = execution.step_executions.first()
     assert first.lost
-    assert first.error_message == "the worker died, or was cut off, during this attempt"
+    assert first.error_message == "the worker crashed or lost its lease during this attempt"
     event = execution.events.get()
     assert (event.kind, event.version, event.source) == (SagaEvent.Kind.LOST_LEASE, first.sequence, "engine")
     assert execution.recoveries == 0
@@ -188,7 +188,8 @@ def test_an_undo_that_keeps_killing_its_worker_is_held(stage, registered, orches
     execution = orchestrator.execute(saga_id, "trip", saga)
 
     assert execution.held == (
-        "The undo of step 'a' keeps killing its worker. Mend the cause and release, or resolve the step by hand."
+        "The compensation of step 'a' keeps crashing its worker. "
+        "Fix the cause, then release; or mark the step as resolved."
     )
     assert execution.state is SagaState.COMPENSATING
     assert execution.needs_attention

@@ -39,7 +39,10 @@ def follower():
     return Follower()
 
 
-HELD = "What follows from its end could not be written down: ValueError: no such booking. Mend it and release."
+HELD = (
+    "The saga's on_change failed, so its new state was not written: ValueError: no such booking. "
+    "Fix the cause, then release."
+)
 
 
 def test_it_is_told_of_success_in_the_same_transaction(stage, registered, orchestrator, follower):
@@ -133,8 +136,8 @@ def test_an_error_of_the_database_in_it_is_an_error_like_any_other(stage, regist
     saga = registered(stage.step("a"), on_change=doubled)
     execution = orchestrator.execute(new_id(), "trip", saga)
 
-    assert execution.held.startswith("What follows from its end could not be written down: IntegrityError: ")
-    assert execution.held.endswith(". Mend it and release.")
+    assert execution.held.startswith("The saga's on_change failed, so its new state was not written: IntegrityError: ")
+    assert execution.held.endswith(". Fix the cause, then release.")
     assert "\n" not in execution.held
     assert not Group.objects.exists()
     assert execution.steps_completed == ["a"]
@@ -150,8 +153,8 @@ def test_a_database_error_that_it_swallows_is_still_an_error(stage, registered, 
     execution = orchestrator.execute(new_id(), "trip", saga)
 
     assert execution.held == (
-        "What follows from its end could not be written down: it swallowed an error of the database, which rolls "
-        "back what it wrote. Mend it and release."
+        "The saga's on_change failed, so its new state was not written: it caught a database error, which "
+        "rolled back what it wrote. Fix the cause, then release."
     )
     stored = orchestrator.get_status(execution.saga_id)
     assert (stored.state, stored.steps_completed, stored.leased) == (SagaState.IN_PROGRESS, ["a"], False)

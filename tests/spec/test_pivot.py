@@ -7,9 +7,13 @@ from tests.support import let_wait_pass, lost, new_id, run
 
 pytestmark = pytest.mark.django_db
 
-IN_DOUBT = "Nobody knows whether step 'pay', the point of no return, took effect. Find out and resolve it by hand."
+IN_DOUBT = (
+    "It is not known whether step 'pay', the point of no return, took effect. "
+    "Check with the provider, then mark the step as resolved."
+)
 AFTER = (
-    "Step 'mail' failed for good after the point of no return. Mend the cause and release, or resolve the step by hand."
+    "Step 'mail' failed for good after the point of no return. "
+    "Fix the cause, then release; or mark the step as resolved."
 )
 
 

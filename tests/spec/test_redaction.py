@@ -179,7 +179,8 @@ def test_an_error_of_on_change_is_redacted_in_the_hold(stage, registered, orches
     execution = orchestrator.execute(new_id(), "trip", saga, context=INPUT)
 
     reason = (
-        "What follows from its end could not be written down: ValueError: no booking of [mail]. Mend it and release."
+        "The saga's on_change failed, so its new state was not written: ValueError: no booking of [mail]. "
+        "Fix the cause, then release."
     )
     assert execution.held == reason
     assert execution.events.get().data["held"] == reason

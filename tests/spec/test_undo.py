@@ -216,9 +216,9 @@ def test_in_an_action_there_is_nothing_to_know_of_an_action_before(stage):
     run(stage.step("a", action))
 
     assert errors == [
-        "action_key exists in a compensation and in verify, not in an action",
-        "action_uuid exists in a compensation and in verify, not in an action",
-        "uncertain exists in a compensation and in verify, not in an action",
+        "action_key is only available in a compensation and in verify, not in an action",
+        "action_uuid is only available in a compensation and in verify, not in an action",
+        "uncertain is only available in a compensation and in verify, not in an action",
     ]
 
 
