@@ -64,8 +64,8 @@ def test_a_customer_books_watches_and_pays(open_page, slow):
     book(page)
 
     expect_headline(page, "We are making your booking")
-    expect(page.locator(".step.doing")).to_contain_text("is being put into the calendar")
-    expect(page.get_by_role("status").first).to_contain_text("is being put into the calendar")
+    expect(page.locator(".step.running")).to_contain_text("is being added to the calendar")
+    expect(page.get_by_role("status").first).to_contain_text("is being added to the calendar")
     expect_headline(page, CONFIRMED)
     expect(page.locator(".step.done")).to_have_count(4)
 
@@ -92,11 +92,11 @@ def test_a_reload_in_the_middle_shows_where_it_stands(open_page, slow):
     page = open_page()
     slow("calendar", "add")
     book(page)
-    expect(page.locator(".step.doing")).to_contain_text("is being put into the calendar")
+    expect(page.locator(".step.running")).to_contain_text("is being added to the calendar")
 
     page.reload()
 
-    expect(page.locator(".step.doing")).to_contain_text("is being put into the calendar")
+    expect(page.locator(".step.running")).to_contain_text("is being added to the calendar")
     expect_headline(page, CONFIRMED)
     assert Booking.objects.count() == 1
 
@@ -161,7 +161,7 @@ def test_an_error_takes_the_reader_to_it(open_page):
     page.get_by_role("link", name="CPF or CNPJ").click()
     field = page.get_by_label("CPF or CNPJ")
     expect(field).to_be_focused()
-    expect(field).to_have_accessible_description("It goes onto your invoice. Enter a valid CPF or CNPJ.")
+    expect(field).to_have_accessible_description("For your invoice. Enter a valid CPF or CNPJ.")
 
 
 def test_in_portuguese_everything_is_portuguese(open_page):
@@ -186,7 +186,7 @@ def test_without_javascript_all_of_it_works(open_page, slow):
     page = open_page(java_script_enabled=False)
     slow("invoices", "issue")
     book(page)
-    page.get_by_role("link", name="Look again").click()
+    page.get_by_role("link", name="Refresh").click()
     expect_headline(page, CONFIRMED)
     pay_with(page, "A declined card")
     expect_headline(page, "Payment failed")
@@ -201,11 +201,11 @@ def test_the_page_survives_that_the_server_is_away(open_page, slow):
     book(page)
     expect_headline(page, "We are making your booking")
     page.context.set_offline(True)
-    expect(page.get_by_text("We cannot reach the server.")).to_be_visible()
+    expect(page.get_by_text("The server cannot be reached.")).to_be_visible()
     page.context.set_offline(False)
 
     expect_headline(page, CONFIRMED)
-    expect(page.get_by_text("We cannot reach the server.")).to_be_hidden()
+    expect(page.get_by_text("The server cannot be reached.")).to_be_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -62,11 +62,11 @@ def test_what_somebody_has_unfolded_stays_and_the_focus_with_it(open_case, case)
     fold.click()
     get_saga_orchestrator().hold(case.saga_id, reason="she called")
     with pytest.raises(AssertionError):
-        expect(page.locator("#saga-state")).to_contain_text("It is held", timeout=4_000)
+        expect(page.locator("#saga-state")).to_contain_text("On hold", timeout=4_000)
 
     fold.click()
 
-    expect(page.locator("#saga-state")).to_contain_text("It is held by somebody")
+    expect(page.locator("#saga-state")).to_contain_text("On hold, by somebody.")
     assert has_focus(page.get_by_text(FOLD))
 
 

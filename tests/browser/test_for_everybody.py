@@ -97,7 +97,7 @@ def test_a_bulk_act_its_errors_and_its_progress(agent):
     page.locator("button[name=index]").click()
     page.get_by_label("Number of executions").fill("4")
     page.locator("form button.default").click()
-    expect(page.get_by_text("There are 3, not 4.")).to_be_visible()
+    expect(page.get_by_text("There are 3 executions, not 4.")).to_be_visible()
     assert flaws(page) == []
 
     page.get_by_label("Reason").fill("the gateway gives back again")

@@ -155,7 +155,7 @@ RESCUES = [
         "hold",
         "Support",
         lambda: begun("create_booking", Fault("invoices", "issue", AWAY, AN_HOUR)),
-        "Hold",
+        "Put on hold",
         {},
         "On hold. Nothing continues until someone releases it.",
         "On hold, by sara. Nothing goes on until someone releases it.",

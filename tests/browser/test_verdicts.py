@@ -20,7 +20,7 @@ from .rescues import begun, ended, groups, headline
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # When it does, or, once that time has come, that it does.
-FINDS_OUT = re.compile("It finds out by itself, next at |It is finding out by itself.")
+FINDS_OUT = re.compile("The provider (will be asked at .+|is being asked)\\.")
 LOST, REFUSED = FaultMode.EFFECT_THEN_LOSE_REPLY, FaultMode.REFUSE
 ALWAYS = 99
 

@@ -144,7 +144,7 @@ def test_it_shows_each_outcome_and_a_second_run_keeps_them(shell, demo):
     assert "demo-create-booking-partial" in page
     assert "It is too late to cancel invoice" in desk
     assert "(E523)" in desk
-    assert "Set aside" in desk
+    assert "Provider unavailable" in desk
     assert (told[-1], said.out) == ("Ctrl-C stops the server and the workers.", "Stopped.\n")
     assert said.code == 0
     assert nothing_is_left_of(*workers)
