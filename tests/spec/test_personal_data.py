@@ -223,7 +223,7 @@ def test_no_canary_appears_whatever_happens_to_the_saga(caplog, quoting, saga, e
 def test_no_canary_appears_when_on_change_fails(caplog, broken_follower, saga):
     said = said_by("run_saga", saga, "--saga-id", "s1", "--context", json.dumps(INPUT[saga]))
 
-    assert "Held" in said
+    assert "On hold" in said
     assert songs(said + told_by_all_commands("s1") + kept() + logged(caplog.records)) == []
 
 
