@@ -13,4 +13,4 @@ class IntegrationsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        from integrations import checks  # noqa: F401  (the import registers the checks)
+        from integrations import conf  # noqa: F401  (the import registers the checks)

@@ -1,4 +1,4 @@
-"""settings.INTEGRATIONS, read when it is used and verified before a provider is made from it."""
+"""settings.INTEGRATIONS, read when it is used and verified by system checks and before a provider is created."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
@@ -14,6 +15,7 @@ from integrations.calendar import Calendar
 from integrations.email import Mailer
 from integrations.invoices import InvoiceIssuer
 from integrations.payments import PaymentGateway
+from integrations.sandbox import Sandbox
 from integrations.whatsapp import Messenger
 
 
@@ -92,6 +94,29 @@ def find_problems() -> Iterator[Problem]:
         return
     for port in chosen:
         yield from _find_problems_of(port, chosen[port])
+
+
+@register("integrations")
+def check_integrations(**_: Any) -> list[CheckMessage]:
+    """Report each problem with settings.INTEGRATIONS."""
+    return [Error(problem.text, hint=problem.cure, id=f"integrations.{problem.id}") for problem in find_problems()]
+
+
+@register(Tags.security, deploy=True)
+def check_deployed_integrations(**_: Any) -> list[CheckMessage]:
+    """Warn of sandboxes in a deployment: they reach no real provider."""
+    if settings.DEBUG or any(find_problems()):
+        return []
+    sandboxes = [port for port in PORTS if issubclass(import_string(choose(port).backend), Sandbox)]
+    if not sandboxes:
+        return []
+    return [
+        Warning(
+            f"These providers are sandboxes: {', '.join(sandboxes)}. They reach no real provider.",
+            hint="Name real providers in INTEGRATIONS.",
+            id="integrations.W001",
+        )
+    ]
 
 
 def _find_problems_of(port: Any, entry: Any) -> Iterator[Problem]:

@@ -177,5 +177,5 @@ def test_a_development_machine_is_not_warned_of_sandboxes():
 
 def test_a_deployment_without_sandboxes_is_not_warned(monkeypatch):
     with override_settings(DEBUG=False, INTEGRATIONS={}):
-        monkeypatch.setattr("integrations.checks.PORTS", {})
+        monkeypatch.setattr("integrations.conf.PORTS", {})
         assert deployment_warnings() == []

@@ -98,22 +98,18 @@ def log_analytics(context: StepContext) -> Output:
         },
     )
     tracked = analytics().track(event, key=context.idempotency_key, deadline=context.deadline)
-    _keep_event(context, event.name, tracked.value.id)
-    return {"analytics_event_id": tracked.value.id}
-
-
-def _keep_event(context: StepContext, name: str, event_id: str) -> None:
     AnalyticsEvent.objects.get_or_create(
         saga_id=context.saga_id,
         step=context.step,
         defaults={
-            "name": name,
+            "name": event.name,
             "sale_id": context["sale_id"],
             "amount": Decimal(context["amount"]),
             "currency": context["currency"],
-            "event_id": event_id,
+            "event_id": tracked.value.id,
         },
     )
+    return {"analytics_event_id": tracked.value.id}
 
 
 def _charge_request(context: StepContext) -> ChargeRequest:
