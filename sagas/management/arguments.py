@@ -28,7 +28,8 @@ def context_from(given: str, option: str = "--context") -> dict[str, Any]:
     except ValueError as error:
         raise InvalidInput({option: f"is not JSON: {error}."}) from error
     if not isinstance(parsed, Mapping):
-        raise InvalidInput({option: f"must be {OBJECT}, not {_kind(parsed)}."})
+        kinds = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+        raise InvalidInput({option: f"must be {OBJECT}, not {kinds.get(type(parsed), 'a number')}."})
     return dict(parsed)
 
 
@@ -80,8 +81,3 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if duplicate is not None:
         raise ValueError(f"it has the key {duplicate!r} twice")
     return dict(pairs)
-
-
-def _kind(parsed: Any) -> str:
-    kinds = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return kinds.get(type(parsed), "a number")

@@ -36,9 +36,9 @@ ENDINGS = {
 
 def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None, redactor: Redactor) -> str:
     """Return the result of the attempt, the reason of a skipped step, and when the next attempt starts."""
-    template = LINES[Direction(run.direction), Outcome(run.outcome)]
+    template, plan = LINES[Direction(run.direction), Outcome(run.outcome)], execution.plan
     line = template.format(
-        place=_place(run, execution),
+        place=f"{plan.index(run.step) + 1 if run.step in plan else '-'}/{len(plan)}",
         step=run.step,
         error=error_of(run),
         next=_next(run, saga),
@@ -64,11 +64,6 @@ def one_line(text: str) -> str:
     words = " ".join(text.split())
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
     return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]}…"
-
-
-def _place(run: StepRun, execution: SagaExecution) -> str:
-    plan = execution.plan
-    return f"{plan.index(run.step) + 1}/{len(plan)}" if run.step in plan else f"-/{len(plan)}"
 
 
 def _next(run: StepRun, saga: Saga | None) -> str:

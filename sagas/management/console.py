@@ -14,7 +14,6 @@ from django.db import Error as DatabaseError
 
 from sagas.definition.exceptions import InvalidInput, SagaError
 from sagas.definition.states import TERMINAL
-from sagas.models import SagaExecution
 from sagas.presentation.execution_view import ExecutionView, find_view, load_view
 from sagas.storage import database
 
@@ -122,16 +121,21 @@ class SagaCommand(BaseCommand, ABC):
 
     def interrupted(self) -> str:
         """Return what to say when the command is interrupted."""
-        _leave_interrupted_connection()
+        connection = database.connection()
+        if not connection.in_atomic_block:
+            connection.close()  # the interrupt may have broken off a query on it
         try:
             view = find_view(self.current_saga_id) if self.current_saga_id else None
         except DatabaseError:
             return "Interrupted; the saga goes on."
         if view is None:
             return "Interrupted; nothing was started."
-        if view.execution.state in TERMINAL or view.execution.held:
+        execution = view.execution
+        if execution.state in TERMINAL or execution.held:
             return f"Interrupted.\n{report_of(view)}"
-        return f"Interrupted; the saga goes on. {_progress_of(view.execution)}"
+        done = f"{len(execution.steps_completed)} of {len(execution.plan)} steps done"
+        progress = f"It is {state_label(execution.state)}, {done}. {how_to_go_on(execution)}"
+        return f"Interrupted; the saga goes on. {progress}"
 
     _final_text = ""
 
@@ -170,33 +174,15 @@ def _sentence_of(error: Exception) -> str:
     return str(error)
 
 
-def _leave_interrupted_connection() -> None:
-    """Close the connection: the interrupt may have broken off a query on it."""
-    here = database.connection()
-    if not here.in_atomic_block:
-        here.close()
-
-
-def _progress_of(execution: SagaExecution) -> str:
-    done = f"{len(execution.steps_completed)} of {len(execution.plan)} steps done"
-    return f"It is {state_label(execution.state)}, {done}. {how_to_go_on(execution)}"
-
-
 def _write(stream: OutputWrapper, text: str) -> None:
     """Write the text in the stream's encoding; ignore a reader that has closed the pipe."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    if not _carries(encoding, "✓✗↶…"):
+    try:
+        "✓✗↶…".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
         text = text.translate(ASCII).encode(encoding, "backslashreplace").decode(encoding)
     try:
         stream.write(text, style_func=str)
         stream.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _carries(encoding: str, signs: str) -> bool:
-    try:
-        signs.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -33,7 +33,8 @@ class ProgressReporter:
 
     def __init__(self, saga_id: str, say: Callable[[str], None], *, waiting: bool = False, anew: bool = False) -> None:
         self._saga_id, self._say, self._waiting = saga_id, say, waiting
-        self._last_sequence = 0 if anew else _version_of(saga_id)
+        executions = SagaExecution.objects.using(database.alias()).with_id(saga_id)
+        self._last_sequence = 0 if anew else executions.values_list("version", flat=True).first() or 0
         self._owner = ""
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -64,7 +65,8 @@ class ProgressReporter:
                 return None
             saga = all_sagas().get(execution.saga_name)
             redactor = redactor_for(execution, saga, personal=False)
-            for run in _runs_after(execution, self._last_sequence):
+            runs = execution.step_runs.using(database.alias()).filter(sequence__gt=self._last_sequence)
+            for run in runs.order_by("sequence"):
                 self._last_sequence = run.sequence
                 self._say(line_of(run, execution, saga, redactor))
             if self._waiting:
@@ -78,16 +80,12 @@ class ProgressReporter:
     def _poll(self) -> None:
         try:
             while not self._over.wait(POLL_SECONDS):
-                self._poll_once()
+                try:
+                    self.look()
+                except DatabaseError:  # the work itself reports such errors
+                    connections[database.alias()].close()
         finally:
             connections.close_all()
-
-    def _poll_once(self) -> None:
-        """Skip a poll that the database refuses; the work itself reports such errors."""
-        try:
-            self.look()
-        except DatabaseError:
-            connections[database.alias()].close()
 
     def _report_owner(self, execution: SagaExecution) -> None:
         """Report each other process that claims it, once."""
@@ -95,13 +93,3 @@ class ProgressReporter:
         if owner not in ("", self._owner, f"{HOST}:{os.getpid()}") and execution.due_at:
             self._say(f"{owner} is working on it; its lease ends at {local(execution.due_at)} unless it is renewed.")
         self._owner = owner
-
-
-def _version_of(saga_id: str) -> int:
-    versions = SagaExecution.objects.using(database.alias()).with_id(saga_id).values_list("version", flat=True)
-    return versions.first() or 0
-
-
-def _runs_after(execution: SagaExecution, sequence: int) -> list[StepRun]:
-    runs = execution.step_runs.using(database.alias()).filter(sequence__gt=sequence)
-    return list(runs.order_by("sequence"))

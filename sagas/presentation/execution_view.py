@@ -165,7 +165,12 @@ def _load_all(executions: QuerySet[SagaExecution], keys: Sequence[int]) -> list[
     step_runs = _by_execution(current.defer("changes").order_by("sequence"))
     found = SagaEvent.objects.using(database.alias()).filter(EVENTS_LOADED, execution__in=rows)
     events = _by_execution(found.order_by("-id"))
-    return [_view(rows[key], step_runs[key], events[key]) for key in keys if key in rows]
+    views = []
+    for execution in (rows[key] for key in keys if key in rows):
+        attempts = tuple(past_attempt(row) for row in step_runs[execution.pk])
+        saga, history = all_sagas().get(execution.saga_name), load_history(execution, attempts)
+        views.append(ExecutionView(execution, saga, history, step_runs[execution.pk], events[execution.pk]))
+    return views
 
 
 def _by_execution(rows: Iterable[Row]) -> defaultdict[int, list[Row]]:
@@ -173,8 +178,3 @@ def _by_execution(rows: Iterable[Row]) -> defaultdict[int, list[Row]]:
     for row in rows:
         found[row.execution_id].append(row)
     return found
-
-
-def _view(execution: SagaExecution, step_runs: Sequence[StepRun], events: Sequence[SagaEvent]) -> ExecutionView:
-    history = load_history(execution, tuple(past_attempt(row) for row in step_runs))
-    return ExecutionView(execution, all_sagas().get(execution.saga_name), history, step_runs, events)

@@ -84,7 +84,10 @@ def message(
         return words
     if by_hand and view is None:
         return general
-    reason = _reason(execution, saga, view, redactor)
+    step = saga.step(execution.failed_step) if saga else None
+    if step is None or not _was_refused(execution, step, view):
+        return words
+    reason = _own_text(step.wording, REFUSED.key, execution, redactor)
     return f"{reason} {words}" if reason else words
 
 
@@ -97,12 +100,11 @@ def settled_by_hand(executions: Iterable[SagaExecution]) -> frozenset[int]:
 
 def step_texts(view: ExecutionView, redactor: Redactor) -> list[StepText]:
     """Return each planned step in order, in the active language."""
-    return [_step_text(view, name, redactor) for name in view.history.plan]
-
-
-def _step_text(view: ExecutionView, name: str, redactor: Redactor) -> StepText:
-    found = describe_step(view, name)
-    return StepText(name, found.status, sentence_of(view, name, found.key, found.sentence, redactor))
+    texts = []
+    for name in view.history.plan:
+        found = describe_step(view, name)
+        texts.append(StepText(name, found.status, sentence_of(view, name, found.key, found.sentence, redactor)))
+    return texts
 
 
 def by_hand(view: ExecutionView, name: str, redactor: Redactor) -> str:
@@ -135,13 +137,6 @@ def _own_text(
 ) -> str | None:
     template = (wording or {}).get(key)
     return fill(template, (reported or {}, execution.context, execution.input), redactor) if template else None
-
-
-def _reason(execution: SagaExecution, saga: Saga | None, view: ExecutionView | None, redactor: Redactor) -> str | None:
-    step = saga.step(execution.failed_step) if saga else None
-    if step is None or not _was_refused(execution, step, view):
-        return None
-    return _own_text(step.wording, REFUSED.key, execution, redactor)
 
 
 def _left(view: ExecutionView, redactor: Redactor) -> list[str]:

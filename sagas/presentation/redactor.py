@@ -68,8 +68,9 @@ def redactor_for(
 
     `events`, if they are loaded, have all corrections. `corrected` is the input before a correction that is planned.
     """
-    load = partial(_load_one, execution.pk) if events is None else partial(superseded_in, events)
-    return Redactor(execution, saga, personal, load, corrected)
+    if events is not None:
+        return Redactor(execution, saga, personal, partial(superseded_in, events), corrected)
+    return Redactor(execution, saga, personal, lambda: load_superseded([execution.pk])[execution.pk], corrected)
 
 
 def redactors_for(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, Redactor]:
@@ -79,7 +80,3 @@ def redactors_for(executions: Sequence[SagaExecution], *, personal: bool) -> dic
     return {
         row.pk: Redactor(row, sagas.get(row.saga_name), personal, partial(superseded.get, row.pk)) for row in executions
     }
-
-
-def _load_one(pk: int) -> Inputs | None:
-    return load_superseded([pk])[pk]

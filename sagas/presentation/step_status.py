@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from sagas.definition.states import Direction, Ending, Outcome, Resolution, SagaState
-from sagas.engine.history import History, StepFacts
+from sagas.engine.history import StepFacts
 from sagas.models import SagaExecution
 
 from .execution_view import ExecutionView
@@ -71,8 +71,15 @@ def describe_step(view: ExecutionView, name: str) -> StepDescription:
     """Return how the step stands, from its history and the state of the execution."""
     facts = view.facts[name]
     if facts.compensated:
-        return _describe_compensated(view.history, name, facts)
-    if view.rolling_back and facts.to_compensate and _has_compensation(view, name, facts):
+        # After a failed compensation, an operator may have resolved the step as done: its effect stays.
+        last = next(past for past in reversed(view.history.attempts) if past.step == name)
+        if last.resolution is Resolution.DONE:
+            return DONE
+        return SKIPPED_COMPENSATED if _skipped(facts) else COMPENSATED
+    step = view.step(name)
+    # Without the definition, an attempt to compensate the step shows that it has a compensation.
+    has_compensation = step.compensation is not None if step else Direction.COMPENSATION in facts.last
+    if view.rolling_back and facts.to_compensate and has_compensation:
         running = _current_attempt(view) == (name, Direction.COMPENSATION)
         return _describe_compensation(view.execution, facts, running=running)
     if facts.done:
@@ -84,20 +91,6 @@ def describe_step(view: ExecutionView, name: str) -> StepDescription:
     if facts.resolved or Direction.ACTION in facts.last:
         return REFUSED
     return NOT_STARTED if view.state in BEFORE_ROLLBACK else NEVER_STARTED
-
-
-def _describe_compensated(history: History, name: str, facts: StepFacts) -> StepDescription:
-    """After a failed compensation, an operator may have resolved the step as done: its effect stays."""
-    last = next(past for past in reversed(history.attempts) if past.step == name)
-    if last.resolution is Resolution.DONE:
-        return DONE
-    return SKIPPED_COMPENSATED if _skipped(facts) else COMPENSATED
-
-
-def _has_compensation(view: ExecutionView, name: str, facts: StepFacts) -> bool:
-    """Without the definition, an attempt to compensate the step shows that it has a compensation."""
-    step = view.step(name)
-    return step.compensation is not None if step else Direction.COMPENSATION in facts.last
 
 
 def _describe_compensation(execution: SagaExecution, facts: StepFacts, *, running: bool) -> StepDescription:

@@ -24,20 +24,19 @@ def load_superseded(pks: Iterable[int]) -> dict[int, Inputs | None]:
     corrections = SagaEvent.objects.using(database.alias()).filter(kind=SagaEvent.Kind.CORRECT, execution__in=texts)
     for pk, text in corrections.values_list("execution_id", Cast("data", TextField())):
         texts[pk].append(text)
-    return {pk: _parsed(texts[pk]) for pk in texts}
+    field: Any = SagaEvent._meta.get_field("data")
+    found: dict[int, Inputs | None] = {}
+    for pk, own in texts.items():
+        try:
+            found[pk] = _replaced(field.from_db_value(text, None, None) for text in own)
+        except UnreadableRow:
+            found[pk] = None
+    return found
 
 
 def superseded_in(events: Iterable[SagaEvent]) -> Inputs:
     """Return the values that the corrections among these events replaced."""
     return _replaced(event.data for event in events)
-
-
-def _parsed(texts: Iterable[str]) -> Inputs | None:
-    field: Any = SagaEvent._meta.get_field("data")
-    try:
-        return _replaced(field.from_db_value(text, None, None) for text in texts)
-    except UnreadableRow:
-        return None
 
 
 def _replaced(data_of_events: Iterable[Mapping[str, Any]]) -> Inputs:

@@ -19,7 +19,7 @@ from sagas.definition.wording_templates import Part
 from .redactor import Redactor
 
 DATE_FORMATS = {"datetime": "DATETIME_FORMAT", "date": "DATE_FORMAT", "time": "TIME_FORMAT"}
-# Signs that embed, override or isolate a direction of writing: what follows the value would be read backwards.
+# Control characters that change the direction of text: the text after the value would be shown backwards.
 TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 Contexts = Sequence[Mapping[str, Any]]
@@ -55,7 +55,7 @@ def _locale() -> str:
 
 
 def amount(key: str, contexts: Contexts) -> tuple[Decimal, str]:
-    """The amount under that key, and its currency; LookupError, ValueError or ArithmeticError where there is none."""
+    """Return the amount and its currency; raise LookupError, ValueError or ArithmeticError if there is none."""
     return _finite(_value(key, contexts)), _currency(contexts)
 
 
@@ -65,11 +65,20 @@ def _shown(part: Part, contexts: Contexts, redactor: Redactor) -> str:
     value = _value(part.key, contexts)
     if part.key in redactor.hidden_keys:
         return f"[{part.key}]"
-    return TURNS.sub("", redactor(_written(value, part.format, contexts), *contexts))
+    if part.format == "money":
+        text = money(value, _currency(contexts))
+    elif part.format:
+        moment = dt.datetime.fromisoformat(str(value))
+        # A moment without a time zone is in the current one.
+        local = timezone.localtime(moment) if timezone.is_aware(moment) else timezone.make_aware(moment)
+        text = formats.date_format(local, DATE_FORMATS[part.format])
+    else:
+        text = str(value)
+    return TURNS.sub("", redactor(text, *contexts))
 
 
 def _value(key: str, contexts: Contexts) -> Any:
-    """The first that can be read out; what is empty, nested, true or false cannot."""
+    """Return the first value that is a text or a number and not empty."""
     found = (context.get(key) for context in contexts)
     usable = (value for value in found if isinstance(value, (str, int, float)) and not isinstance(value, bool))
     for value in usable:
@@ -78,25 +87,13 @@ def _value(key: str, contexts: Contexts) -> Any:
     raise LookupError(key)
 
 
-def _written(value: Any, form: str, contexts: Contexts) -> str:
-    if form == "money":
-        return money(value, _currency(contexts))
-    return formats.date_format(_moment(value), DATE_FORMATS[form]) if form else str(value)
-
-
 def _finite(value: Any) -> Decimal:
     number = Decimal(str(value))
     if not number.is_finite():
-        raise ValueError(f"{number} is no amount")
+        raise ValueError(f"{number} is not an amount")
     return number
 
 
 def _currency(contexts: Contexts) -> str:
     named = (context["currency"] for context in contexts if context.get("currency"))
     return str(next(named, get_settings().CURRENCY))
-
-
-def _moment(value: Any) -> dt.datetime:
-    """The moment in the current time zone, of which one that names no zone is taken to be."""
-    moment = dt.datetime.fromisoformat(str(value))
-    return timezone.localtime(moment) if timezone.is_aware(moment) else timezone.make_aware(moment)

@@ -1,4 +1,4 @@
-"""What the templates of the admin's pages need."""
+"""Tags and filters for the templates of the admin."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ HELD = ("held", _("Held"))
 
 @register.inclusion_tag("admin/sagas/_state.html")
 def state_badge(execution: SagaExecution) -> dict[str, Any]:
-    """The execution's state as an icon and a word; held goes before all else, for nothing goes on."""
+    """Show the state as an icon and a word; of a held execution, that it is on hold."""
     kind, word = HELD if execution.held else (execution.state.value, execution.get_state_display())
     return {"kind": kind, "word": word}
 
 
 @register.filter
 def label(name: str) -> str:
-    """The name of a step, a saga or a key as people write it."""
+    """Return the name of a step, a saga or a key as people write it."""
     return name_label(name)
 
 
 @register.filter
 def moment(at: dt.datetime) -> str:
-    """The time to the second; before it the date, where that is not today's."""
+    """Return the time to the second, after the date unless that is today."""
     return format_moment(at)

@@ -353,7 +353,7 @@ def test_json_is_one_document_and_the_words_go_to_stderr(command, booking, plant
 
 
 BAD = {
-    "no saga": ([], "Name a saga; --list tells which there are."),
+    "no saga": ([], "Name a saga; --list prints all."),
     "bad JSON": (
         ["create_booking", "--context", "{bad"],
         (
@@ -524,4 +524,4 @@ def test_help_names_the_exit_codes():
     parser = Command().create_parser("manage.py", "run_saga")
 
     assert isinstance(parser, argparse.ArgumentParser)
-    assert "exits 0 when it succeeded, 3 when it failed and was undone" in " ".join(parser.format_help().split())
+    assert "Exit codes: 0 succeeded, 2 refused, 3 failed and undone" in " ".join(parser.format_help().split())

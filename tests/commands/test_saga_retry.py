@@ -107,7 +107,7 @@ def test_without_a_terminal_and_yes_nothing_is_done(shell, command, partially_co
     said = shell("saga_retry", "b-1", "--reason", "x", given=b"y\n")
 
     assert said.lines == PREVIEW
-    assert said.err == "There is nobody to ask: standard input is no terminal. Give --yes to retry.\n"
+    assert said.err == "Cannot ask: standard input is not a terminal. Use --yes to retry without asking.\n"
     assert said.code == 2
     assert SagaExecution.objects.get().state is SagaState.PARTIALLY_COMPENSATED
 

@@ -1,4 +1,4 @@
-"""saga_status finds an execution by what people know of it and tells how it stands."""
+"""saga_status finds an execution by its ID or a reference and prints its status."""
 
 import json
 
@@ -58,14 +58,14 @@ def test_several_hits_cannot_be_watched(command, booking):
 
     said = command("saga_status", "SALE-001", "--watch")
 
-    assert said.sentence == "'SALE-001' refers to 2 executions; watch one of them by its id."
+    assert said.sentence == "'SALE-001' refers to 2 executions; watch one of them by its ID."
     assert said.code == 2
 
 
 def test_an_unknown_reference_is_exit_2(command):
     for reference in ("nobody", "\udcff", "a\x00b"):
         said = command("saga_status", reference)
-        assert (said.sentence, said.code) == (f"Nothing has the id or reference {reference!r}.", 2)
+        assert (said.sentence, said.code) == (f"No execution has the ID or reference {reference!r}.", 2)
 
 
 def test_a_queued_one_goes_on_by_itself(command, booking):

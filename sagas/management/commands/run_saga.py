@@ -1,4 +1,4 @@
-"""manage.py run_saga: runs a saga here, and says what happens."""
+"""manage.py run_saga: run a saga in this process and print its progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from sagas.definition.exceptions import SagaConflict
 from sagas.definition.registry import all_sagas, get_saga
-from sagas.definition.saga import Saga, SagaStep
+from sagas.definition.saga import Saga
 from sagas.definition.states import TERMINAL, Priority
 from sagas.engine import new_execution
 from sagas.management.arguments import context_from, seconds
@@ -22,34 +22,36 @@ PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 
 
 class Command(SagaCommand):
-    """Runs a saga, or goes on with one that exists."""
+    """Start an execution, or continue an existing one."""
 
     help = (
-        "Runs a saga here, a line a step, and exits 0 when it succeeded, 3 when it failed and was undone, 4 when it "
-        "needs a person, 5 when it goes on by itself, 2 when it was refused, 6 when its id is taken. With the id of "
-        "an execution and no --context it goes on with that one."
+        "Runs a saga in this process and prints a line for each attempt. With the ID of an existing execution and "
+        "without --context, it continues that execution. Exit codes: 0 succeeded, 2 refused, 3 failed and undone, "
+        "4 needs attention, 5 goes on by itself, 6 the ID is taken."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """NAME and how to run it."""
-        parser.add_argument("name", nargs="?", metavar="NAME", help="the saga; --list tells which there are")
-        parser.add_argument("--saga-id", metavar="ID", help="the execution's id; a random one if there is none")
-        parser.add_argument("--context", metavar="JSON|@FILE|-", help="the input: a JSON object, a file, or stdin")
-        parser.add_argument("--priority", choices=PRIORITIES, help="instead of the saga's own")
+        """Add NAME and how to run it."""
+        parser.add_argument("name", nargs="?", metavar="NAME", help="the saga; --list prints all")
+        parser.add_argument("--saga-id", metavar="ID", help="the execution's ID; default: a random one")
+        parser.add_argument("--context", metavar="JSON|@FILE|-", help="the input: JSON, a file, or stdin")
+        parser.add_argument("--priority", choices=PRIORITIES, help="the priority; default: the saga's own")
         how = parser.add_mutually_exclusive_group()
-        how.add_argument("--detach", action="store_true", help="only queue it, for the workers")
-        how.add_argument("--wait", type=seconds, metavar="SECONDS", help="leave after so long; the saga goes on")
+        how.add_argument("--detach", action="store_true", help="only queue it; the workers run it")
+        how.add_argument("--wait", type=seconds, metavar="SECONDS", help="stop waiting then; the saga goes on")
         how.add_argument("--dry-run", action="store_true", help="check the input and print the plan; start nothing")
         how.add_argument("--list", action="store_true", help="print the sagas and their steps")
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """List, plan, go on, queue or run."""
+        """List the sagas, print the plan, or run."""
         if options["list"]:
             return self._list()
         if not options["name"]:
-            raise CommandError("Name a saga; --list tells which there are.", returncode=Exit.REFUSED)
+            raise CommandError("Name a saga; --list prints all.", returncode=Exit.REFUSED)
         saga = get_saga(options["name"])
-        existing = _existing(options["saga_id"])
+        existing = None
+        if options["saga_id"] is not None:
+            existing = get_saga_orchestrator().get_status(new_execution.checked_id(options["saga_id"]))
         if existing and options["context"] is None:
             return self._go_on(saga, existing, options)
         return self._begin(saga, existing, options)
@@ -73,7 +75,7 @@ class Command(SagaCommand):
         return self._run(existing.saga_id, None, options)
 
     def _begin(self, saga: Saga, existing: SagaExecution | None, options: dict[str, Any]) -> Exit:
-        """With everything checked before the first word, so that what is refused has left no trace."""
+        # Everything is checked before anything is printed or stored.
         context = {} if options["context"] is None else context_from(options["context"])
         new = new_execution.new_execution(saga, options["saga_id"], context, PRIORITIES.get(options["priority"] or ""))
         if existing and (existing.saga_name, existing.input_hash) != (new.saga_name, new.input_hash):
@@ -115,7 +117,11 @@ class Command(SagaCommand):
 
     def _say_plan(self, saga: Saga) -> None:
         for place, step in enumerate(saga, 1):
-            self.console.say(f"  {place}/{len(saga)} {step.name}: {_terms(step)}")
+            retries = "1 retry" if step.retry_count == 1 else f"{step.retry_count} retries"
+            undo = f"undo in {step.effective_compensation_timeout:g} s" if step.compensation else "no undo"
+            kinds = [kind for kind in ("transactional", "pivot", "optional") if getattr(step, kind)]
+            terms = ", ".join([f"{step.timeout:g} s", retries, undo, *kinds])
+            self.console.say(f"  {place}/{len(saga)} {step.name}: {terms}")
 
     def _say_existing(self, existing: SagaExecution) -> None:
         self.current_saga_id = existing.saga_id
@@ -124,20 +130,6 @@ class Command(SagaCommand):
         ended = existing.state in TERMINAL or existing.held
         lead = "There is one already" if ended else "Going on"
         self.console.say(f"{lead}: {existing.saga_name} {existing.saga_id}, {state}.")
-
-
-def _existing(saga_id: str | None) -> SagaExecution | None:
-    return get_saga_orchestrator().get_status(new_execution.checked_id(saga_id)) if saga_id is not None else None
-
-
-def _terms(step: SagaStep) -> str:
-    undo = f"undo in {step.effective_compensation_timeout:g} s" if step.compensation else "no undo"
-    kinds = [kind for kind in ("transactional", "pivot", "optional") if getattr(step, kind)]
-    return ", ".join([f"{step.timeout:g} s", _retries(step.retry_count), undo, *kinds])
-
-
-def _retries(count: int) -> str:
-    return "1 retry" if count == 1 else f"{count} retries"
 
 
 def _described(saga: Saga) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""manage.py saga_doctor: is the installation fit to run sagas."""
+"""manage.py saga_doctor: check whether the installation can run sagas."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ CODES = {Level.OK: 0, Level.WARNING: 1, Level.BROKEN: 2}
 
 
 class Command(SagaCommand):
-    """Looks at the database, settings, clocks, workers and leases."""
+    """Check the database, settings, clocks, workers and leases."""
 
-    help = "Tells whether the installation is fit to run sagas. Exit code: 0 healthy, 1 warnings, 2 broken."
-    # It tells itself what they find; before it they would end it with the code for warnings.
+    help = "Checks whether the installation can run sagas. Exit codes: 0 healthy, 1 warnings, 2 broken."
+    # `health` runs the checks. If they failed before it, the exit code would be that for warnings.
     requires_system_checks = ()
 
     def run(self, options: dict[str, Any]) -> int:
-        """Look, and tell."""
+        """Print a line for each finding."""
         findings = health.examine()
         for finding in findings:
             self.console.say(_line(finding))
         worst = max(findings, key=lambda finding: CODES[finding.level]).level
         self._final_text = "\n".join(_line(finding) for finding in findings if finding.level is not Level.OK)
-        told = [dataclasses.asdict(finding) for finding in findings]
-        self.console.document({"level": worst, "findings": told, "exit_code": CODES[worst]})
+        documents = [dataclasses.asdict(finding) for finding in findings]
+        self.console.document({"level": worst, "findings": documents, "exit_code": CODES[worst]})
         return CODES[worst]
 
 

@@ -1,4 +1,4 @@
-"""manage.py saga_resolve: puts down what a person found out about a step, and goes on from there."""
+"""manage.py saga_resolve: record what really happened to a step, and continue from there."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from sagas.orchestrator import get_saga_orchestrator
 
 
 class Command(SagaCommand):
-    """Resolves a step by hand."""
+    """Resolve a step by hand."""
 
     help = (
-        "Puts down what has become of a step of an execution that is held or partially compensated, with the "
-        "evidence, and goes on from there. No provider is called for the step itself. Exits as run_saga does."
+        "Records what really happened to a step of an execution that is on hold or partially compensated, with "
+        "evidence, and continues from there. No provider is called for the step itself. Exit codes: as of run_saga."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which step, what became of it, and how that is known."""
+        """Add the step, its outcome and the evidence."""
         parser.add_argument("saga_id", metavar="ID", help="the execution")
         parser.add_argument("step", metavar="STEP", help="the step's name")
         outcomes = [outcome.value for outcome in Resolution]
-        parser.add_argument("outcome", choices=outcomes, help="what has become of it")
-        parser.add_argument("--reason", type=sentence, required=True, metavar="TEXT", help="why; it is kept")
-        parser.add_argument("--evidence", type=sentence, required=True, metavar="TEXT", help="how you know; it is kept")
-        parser.add_argument("--output", metavar="JSON", help="with done: what the step would have returned")
-        parser.add_argument("--detach", action="store_true", help="leave what follows to the workers")
+        parser.add_argument("outcome", choices=outcomes, help="what happened to it")
+        parser.add_argument("--reason", type=sentence, required=True, metavar="TEXT", help="why; stored")
+        parser.add_argument("--evidence", type=sentence, required=True, metavar="TEXT", help="how you know it; stored")
+        parser.add_argument("--output", metavar="JSON", help="with done: the output that the step would have returned")
+        parser.add_argument("--detach", action="store_true", help="only record it; the workers continue")
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Resolve, go on, conclude."""
+        """Resolve the step, continue the execution and print the report."""
         saga_id, given = new_execution.checked_id(options["saga_id"]), options["output"]
         output = None if given is None else context_from(given, "--output")
 

@@ -1,4 +1,4 @@
-"""manage.py saga_retry: failed sagas anew, or the undos that failed once more."""
+"""manage.py saga_retry: retry failed executions, or compensations that failed."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ YES = {"y", "yes"}
 
 
 class Command(SagaCommand):
-    """Retries executions, after showing what that will do."""
+    """Retry executions, after a preview and a confirmation."""
 
     help = (
-        "Retries failed sagas as new runs, and what is not undone of partially compensated ones. It shows first what "
-        "will be done and asks. Exits as run_saga does, with the worst code of several."
+        "Retries failed executions as new runs; of partially compensated ones, retries what could not be undone. "
+        "Shows what will be done and asks first. Exit codes: as of run_saga; of several executions, the worst."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which ones, why, and whether to ask."""
+        """Add the executions, the reason and whether to ask."""
         parser.add_argument("saga_ids", nargs="*", metavar="ID", help="the executions to retry")
         parser.add_argument("--state", choices=STATES, help="retry all in this state")
-        parser.add_argument("--reason", type=sentence, required=True, metavar="TEXT", help="why; it is kept")
+        parser.add_argument("--reason", type=sentence, required=True, metavar="TEXT", help="why; stored")
         parser.add_argument("--yes", action="store_true", help="do not ask")
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--dry-run", action="store_true", help="only show what would be done")
-        how.add_argument("--detach", action="store_true", help="only queue it, for the workers")
+        how.add_argument("--detach", action="store_true", help="only queue them; the workers continue")
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Show, ask, retry one after the other, conclude."""
+        """Show the previews, ask, retry one after the other and print the reports."""
         previews = self._previews(options)
         for preview in previews:
             self._show(preview)
@@ -58,7 +58,7 @@ class Command(SagaCommand):
         return self._conclude(previews, refused, queued=options["detach"])
 
     def interrupted(self) -> str:
-        """Also those whose turn never came."""
+        """Return also which executions were not retried."""
         others = [saga_id for saga_id in self._waiting if saga_id != self.current_saga_id]
         rest = f"\nNot retried: {', '.join(others)}." if others else ""
         return super().interrupted() + rest
@@ -74,21 +74,20 @@ class Command(SagaCommand):
         return code
 
     def _previews(self, options: dict[str, Any]) -> list[Preview]:
-        """What will be done; a named execution that cannot be retried refuses all, one found by state is left out."""
+        """Preview each retry; refuse all if a named one is not possible, leave it out if it was found by its state."""
         if bool(options["saga_ids"]) == bool(options["state"]):
             raise CommandError("Name the executions to retry, or give --state.", returncode=Exit.REFUSED)
         if options["saga_ids"]:
             saga_ids = dict.fromkeys(map(new_execution.checked_id, options["saga_ids"]))
             return [operations.plan(Operation.RETRY, saga_id) for saga_id in saga_ids]
         found = get_saga_orchestrator().list_executions(options["state"]).order_by("created_at", "id")
-        return [preview for preview in map(self._plan, found.values_list("saga_id", flat=True)) if preview]
-
-    def _plan(self, saga_id: str) -> Preview | None:
-        try:
-            return operations.plan(Operation.RETRY, saga_id)
-        except ActRefused as refused:
-            self.console.say(f"Left out: {refused}")
-            return None
+        previews = []
+        for saga_id in found.values_list("saga_id", flat=True):
+            try:
+                previews.append(operations.plan(Operation.RETRY, saga_id))
+            except ActRefused as refused:
+                self.console.say(f"Left out: {refused}")
+        return previews
 
     def _show(self, preview: Preview) -> None:
         self.console.say(f"{preview.operation} {preview.saga_id}: {preview.sentence}")
@@ -103,14 +102,14 @@ class Command(SagaCommand):
 
     def _ask(self, count: int) -> None:
         if not sys.stdin.isatty():
-            sentence = "There is nobody to ask: standard input is no terminal. Give --yes to retry."
+            sentence = "Cannot ask: standard input is not a terminal. Use --yes to retry without asking."
             raise CommandError(sentence, returncode=Exit.REFUSED)
         self.console.say(f"Retry {count} {'execution' if count == 1 else 'executions'}? [y/N]")
         if sys.stdin.readline().strip().lower() not in YES:
             raise CommandError("Nothing was done.", returncode=Exit.REFUSED)
 
     def _retry(self, preview: Preview, options: dict[str, Any]) -> str:
-        """Retry what was shown; if it has moved since, the sentence that says so."""
+        """Retry the previewed execution; return why not if it has changed since, else ""."""
         saga_id, reason = preview.saga_id, options["reason"]
         try:
             operations.perform(Operation.RETRY, saga_id, reason=reason, by=operator(), version=preview.version)

@@ -1,4 +1,4 @@
-"""manage.py saga_roles: the groups that people who work with sagas belong to."""
+"""manage.py saga_roles: create the groups for people who work with sagas."""
 
 from __future__ import annotations
 
@@ -28,25 +28,21 @@ ROLES = {
 
 
 class Command(SagaCommand):
-    """Makes the groups, or gives them back the permissions that they should have; other permissions stay."""
+    """Create the groups and add their missing permissions; keep other permissions."""
 
-    help = "Makes the groups Support, Supervisor and Auditor with their permissions; running it again mends them."
+    help = "Creates the groups Support, Supervisor and Auditor, and adds their missing permissions. Safe to run again."
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Make and tell."""
-        made: dict[str, list[str]] = {}
+        """Create the groups and print the permissions for sagas that each of them has."""
+        granted: dict[str, list[str]] = {}
+        permissions = Permission.objects.using(database.alias()).filter(content_type__app_label="sagas")
         with transaction.atomic(using=database.alias()):
             for name, codenames in ROLES.items():
-                made[name] = _make(name, codenames)
-        for name, has in made.items():
+                group, _created = Group.objects.using(database.alias()).get_or_create(name=name)
+                group.permissions.add(*permissions.filter(codename__in=codenames))
+                ours = group.permissions.filter(content_type__app_label="sagas")
+                granted[name] = sorted(ours.values_list("codename", flat=True))
+        for name, has in granted.items():
             self.console.say(f"{name}: {', '.join(has)}")
-        self.console.document(made)
+        self.console.document(granted)
         return Exit.SUCCEEDED
-
-
-def _make(name: str, codenames: tuple[str, ...]) -> list[str]:
-    """The permissions that the group has of ours, once it has all of these."""
-    group, _ = Group.objects.using(database.alias()).get_or_create(name=name)
-    ours = Permission.objects.using(database.alias()).filter(content_type__app_label="sagas")
-    group.permissions.add(*ours.filter(codename__in=codenames))
-    return sorted(group.permissions.filter(content_type__app_label="sagas").values_list("codename", flat=True))

@@ -10,12 +10,12 @@ from sagas.monitoring import stats
 
 
 class Command(SagaCommand):
-    """Tells how many sagas there were, how they ended and how long they took."""
+    """Print how many executions there are, how they ended and how long they took."""
 
-    help = "Prints how many sagas there were, how they ended and how long they took."
+    help = "Prints how many executions there are, how they ended and how long they took."
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Collect and tell."""
+        """Collect the numbers and print them."""
         numbers = stats.collect()
         self.console.say(stats.as_text(numbers))
         self.console.document(numbers)

@@ -1,4 +1,4 @@
-"""manage.py saga_status: how an execution stands, found by its id or by what people know of it."""
+"""manage.py saga_status: print the status of an execution, found by its ID or by a reference."""
 
 from __future__ import annotations
 
@@ -19,40 +19,42 @@ from sagas.storage import database
 
 
 class Command(SagaCommand):
-    """Tells how an execution stands."""
+    """Print the attempts and the diagnosis of an execution, or a list of several."""
 
     help = (
-        "Tells how an execution stands, found by its id or by a reference (a sale, an e-mail address, a provider's "
-        "id). Exits as run_saga does: 0 succeeded, 3 failed and undone, 4 needs a person, 5 goes on by itself."
+        "Prints the status of an execution, found by its ID or by a reference (a sale, an e-mail address, a "
+        "provider's ID). Exit codes: 0 succeeded, 3 failed and undone, 4 needs attention, 5 goes on by itself."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """REF and whether to stay."""
-        parser.add_argument("ref", metavar="REF", help="an execution's id, or one of its references")
-        parser.add_argument("--watch", action="store_true", help="follow it until it has ended or is held")
+        """Add REF and whether to watch."""
+        parser.add_argument("ref", metavar="REF", help="an execution's ID, or one of its references")
+        parser.add_argument("--watch", action="store_true", help="follow it until it has ended or is on hold")
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Find, tell, and follow where asked to."""
-        found = _find(options["ref"])
+        """Find the executions and print them."""
+        executions, reference = SagaExecution.objects.using(database.alias()), json_values.clean_text(options["ref"])
+        exact = list(executions.filter(saga_id=reference))
+        found = exact or list(executions.referring_to(reference).order_by("-created_at", "-id"))
         if not found:
-            raise CommandError(f"Nothing has the id or reference {options['ref']!r}.", returncode=Exit.REFUSED)
+            raise CommandError(f"No execution has the ID or reference {options['ref']!r}.", returncode=Exit.REFUSED)
         if len(found) == 1:
-            return self._tell_one(found[0], watch=options["watch"])
+            return self._print_one(found[0], watch=options["watch"])
         if options["watch"]:
-            sentence = f"{options['ref']!r} refers to {len(found)} executions; watch one of them by its id."
+            sentence = f"{options['ref']!r} refers to {len(found)} executions; watch one of them by its ID."
             raise CommandError(sentence, returncode=Exit.REFUSED)
-        return self._tell_all(found)
+        return self._print_all(found)
 
-    def _tell_one(self, execution: SagaExecution, *, watch: bool) -> Exit:
+    def _print_one(self, execution: SagaExecution, *, watch: bool) -> Exit:
         self.current_saga_id = execution.saga_id
         run = f", run {execution.run}" if execution.run > 1 else ""
         self.console.say(f"{execution.saga_name} {execution.saga_id}{run}, started {local(execution.created_at)}")
         with ProgressReporter(execution.saga_id, self.console.say, waiting=watch, anew=True) as follower:
-            while watch and not _is_over(follower.look()):
+            while watch and (current := follower.look()) and current.state not in TERMINAL and not current.held:
                 time.sleep(POLL_SECONDS)
         return self.conclude(execution.saga_id)
 
-    def _tell_all(self, found: list[SagaExecution]) -> Exit:
+    def _print_all(self, found: list[SagaExecution]) -> Exit:
         views = [view_of(execution) for execution in found]
         for view in views:
             self.console.say(listed(view))
@@ -60,14 +62,3 @@ class Command(SagaCommand):
         documents = [document(view) for view in views]
         self.console.document({"executions": documents, "exit_code": int(code)})
         return code
-
-
-def _find(reference: str) -> list[SagaExecution]:
-    """The execution with that very id or, without one, all that refer to it, newest first."""
-    executions, reference = SagaExecution.objects.using(database.alias()), json_values.clean_text(reference)
-    exact = executions.filter(saga_id=reference)
-    return list(exact) or list(executions.referring_to(reference).order_by("-created_at", "-id"))
-
-
-def _is_over(execution: SagaExecution | None) -> bool:
-    return execution is None or execution.state in TERMINAL or bool(execution.held)

@@ -1,4 +1,4 @@
-"""manage.py saga_workers: a cluster of workers, and somebody who watches over it."""
+"""manage.py saga_workers: run a cluster of workers under a supervisor."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sagas.worker.supervision.supervisor import ClusterNeverReady, Supervisor
 
 
 class Command(SagaCommand):
-    """Runs django-q2's cluster in a process group of its own and replaces it when it cannot be trusted any more."""
+    """Run django-q2's cluster in its own process group, and replace it when it hangs or loses a process."""
 
     help = "Runs the workers until SIGTERM or Ctrl-C; a cluster that hangs or loses a process is replaced."
     requires_system_checks = "__all__"
 
     def get_check_kwargs(self, options: dict[str, Any]) -> Any:
-        """With those that ask the database, if it answers; workers are started, and wait for it, if it does not."""
+        """Run the database checks only if the database answers; otherwise the workers start and wait for it."""
         kwargs: Any = super().get_check_kwargs(options)
         try:
             connections[database.alias()].ensure_connection()
@@ -34,11 +34,11 @@ class Command(SagaCommand):
         return kwargs | {"databases": [database.alias()]}
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which of the clusters in Q_CLUSTER."""
+        """Add the name of the cluster."""
         parser.add_argument("--cluster", metavar="NAME", help="one of Q_CLUSTER['ALT_CLUSTERS'], instead of the first")
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Watch until told to stop."""
+        """Supervise the cluster until a signal stops it."""
         refusal = _why_not(options["cluster"] or os.environ.get("Q_CLUSTER_NAME"))
         if refusal:
             raise CommandError(refusal, returncode=Exit.REFUSED)
@@ -47,7 +47,7 @@ class Command(SagaCommand):
         supervisor = Supervisor([sys.executable, "-m", "django", "qcluster"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
-        self.console.say("Workers are running. SIGTERM or Ctrl-C ends them, after the attempts in hand.")
+        self.console.say("Workers are running. SIGTERM or Ctrl-C stops them after their current attempts.")
         try:
             supervisor.run()
         except ClusterNeverReady as error:
@@ -58,7 +58,7 @@ class Command(SagaCommand):
 
 
 def _why_not(name: str | None) -> str:
-    """Why the cluster of that name, or the main one, would run no saga; "" if it will."""
+    """Return why the cluster of that name, or the main one, cannot run sagas; "" if it can."""
     known = conf.clusters()
     if name is not None and name not in known:
         return f"Q_CLUSTER has no cluster {name!r}, only {', '.join(map(repr, known))}."
