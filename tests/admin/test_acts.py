@@ -460,7 +460,7 @@ def test_the_same_form_twice_does_it_once(support):
     assert page.status_code == 409
     assert MOVED in text_of(page)
     assert "It can be retried only after it failed, and it is “Pending”." in text_of(page)
-    assert "What is possible now Hold" in text_of(page)
+    assert "What you can do now Put on hold" in text_of(page)
     assert execution.events.count() == 1
 
 
@@ -527,7 +527,7 @@ def test_a_page_of_an_act_that_is_not_possible_says_why_and_what_is(support):
     assert page.status_code == 409
     assert "It is not on hold." in text_of(page)
     assert MOVED not in text_of(page)
-    assert "What is possible now Retry" in text_of(page)
+    assert "What you can do now Retry" in text_of(page)
 
 
 def test_a_check_takes_one_click_with_a_reason_that_is_there_already(support, stage, registered):

@@ -69,7 +69,7 @@ def test_five_hundred_failed_executions_are_retried_once_each(support, failed, s
     said = words(page)
     assert "500 executions will be retried" in said
     assert PACE in said
-    assert "Customers will be charged at most R$ 5,250.00 at most." in said
+    assert "Customers will be charged at most R$ 5,250.00." in said
     assert "Charge Done 500 Ship Done 500" in said
 
     first, second = confirm(support, page, count="500"), confirm(support, page, count="500")
@@ -178,7 +178,7 @@ def test_those_that_it_is_not_possible_for_are_told_with_the_reason(support, fai
     said = words(choose(support, "retry", [*pks, *done]))
 
     assert "1 execution will be retried" in said
-    assert "26 executions are left as they are" in said
+    assert "26 executions will not change" in said
     assert "It can be retried only after it failed, and it is “Succeeded”. (25) done-0 done-1" in said
     assert "and 5 more" in said
     assert "Its row in the database cannot be read. (1) f-0" in said
