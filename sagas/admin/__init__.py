@@ -3,8 +3,8 @@
 It never adds, changes or deletes rows directly: every change goes through `sagas.operations`.
 """
 
-from . import compensations, definitions, home, providers, workers
+from . import compensations, definitions, home, providers
 from .bulk import admin as bulk
 from .executions import admin as executions
 
-__all__ = ["bulk", "compensations", "definitions", "executions", "home", "providers", "workers"]
+__all__ = ["bulk", "compensations", "definitions", "executions", "home", "providers"]

@@ -1,15 +1,23 @@
-"""Base classes of the admin pages: rows are shown, never edited."""
+"""What the admin pages share: base classes that show rows and never edit them, URLs, and damaged rows."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 
+from sagas.definition.exceptions import UnreadableRow
+from sagas.models import SagaExecution
 from sagas.operations.permissions import VIEW
+
+JSON_COLUMNS = ("input", "context", "plan", "steps_completed")
 
 
 class ReadOnly:
@@ -19,13 +27,7 @@ class ReadOnly:
         """Refuse: rows are written by sagas only."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: rows are written by sagas only."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: rows are written by sagas only."""
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
 
 class NoStockPage:
@@ -52,3 +54,30 @@ class Desk(NoStockPage, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         frame = self.admin_site.each_context(request)
         title = capfirst(self.opts.verbose_name_plural)
         return TemplateResponse(request, template, {**frame, "title": title, "opts": self.opts, **context})
+
+
+def executions_url(**parameters: Any) -> str:
+    """Return the URL of the list of executions with these filters."""
+    return f"{reverse('admin:sagas_sagaexecution_changelist')}?{urlencode(parameters, doseq=True)}"
+
+
+def read_rows(executions: QuerySet[SagaExecution]) -> list[SagaExecution]:
+    """Read the rows; one that cannot be read comes with empty JSON columns and the column's name in `unreadable`."""
+    try:
+        return list(executions.defer(None))
+    except UnreadableRow:
+        rows = list(executions.defer(None).defer(*JSON_COLUMNS))
+    for row in rows:
+        try:
+            row.refresh_from_db(fields=JSON_COLUMNS)
+        except UnreadableRow as error:
+            row.unreadable = (error.column,)
+            row.input, row.context, row.plan, row.steps_completed = {}, {}, [], []
+    return rows
+
+
+def cannot_be_read(column: str) -> str:
+    """Say which column cannot be read."""
+    return gettext("This execution cannot be read: its column “%(column)s” is damaged. Ask an administrator.") % {
+        "column": column
+    }

@@ -22,7 +22,7 @@ from sagas.operations import Operation, guards
 from sagas.operations.permissions import PERSONAL
 from sagas.presentation.execution_view import ExecutionView, load_views
 from sagas.presentation.labels import name_label
-from sagas.presentation.redactor import Redactor, redactor_for
+from sagas.presentation.redactor import redactor_for
 from sagas.storage import database
 
 from .actions.buttons import as_sentence, may
@@ -92,18 +92,15 @@ def _page(request: HttpRequest, kind: str, saga: str) -> Page:
     executions = _rolling_back(kind, saga)
     keys = _keys(executions, request.GET.get("after", ""))
     views = load_views(executions, keys[:PAGE])
-    found = [
-        (one, _links(request, view)) for view in views for one in open_compensations(view, _redactor(request, view))
-    ]
+    personal = request.user.has_perm(PERSONAL)
+    shown = []
+    for view in views:
+        redactor = redactor_for(view.execution, view.saga, personal=personal, events=view.events)
+        links = [_link(request, operation, view) for operation in OPERATIONS]
+        shown += [(one, links) for one in open_compensations(view, redactor) if not kind or one.kind == kind]
     missing = set(keys[:PAGE]) - {view.execution.pk for view in views}
     unreadable = executions.filter(pk__in=missing).only("pk", "saga_id", "saga_name") if missing else ()
-    shown = [pair for pair in found if not kind or pair[0].kind == kind]
     return Page(shown, list(unreadable), keys[PAGE - 1] if len(keys) > PAGE else None)
-
-
-def _redactor(request: HttpRequest, view: ExecutionView) -> Redactor:
-    personal = request.user.has_perm(PERSONAL)
-    return redactor_for(view.execution, view.saga, personal=personal, events=view.events)
 
 
 def _rolling_back(kind: str, saga: str) -> QuerySet[SagaExecution]:
@@ -124,32 +121,24 @@ def _rolling_back(kind: str, saga: str) -> QuerySet[SagaExecution]:
 
 
 def _keys(executions: QuerySet[SagaExecution], after: str) -> list[int]:
-    """Return the primary keys of a page and one more, the oldest first.
+    """Return the primary keys of a page and one more, the oldest first, after the one with the key `after`.
 
-    One query for each state uses the state's index; a single query would sort all rows.
+    Raise Http404 if there is no such key. One query for each state uses the state's index; a single query would sort
+    all rows.
     """
-    since = _after(after)
+    since = Q()
+    if after:
+        if not (after.isascii() and after.isdecimal() and len(after) < 19):
+            raise Http404
+        at = SagaExecution.objects.using(database.alias()).filter(pk=after).values_list("created_at", flat=True).first()
+        if at is None:
+            raise Http404
+        since = Q(created_at__gte=at) & ~Q(created_at=at, pk__lte=int(after))
     found: list[tuple[Any, int]] = []
     for state in (SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED):
         rows = executions.filter(since, state=state).order_by("created_at", "id")
         found += rows.values_list("created_at", "pk")[: PAGE + 1]
     return [key for _at, key in sorted(found)[: PAGE + 1]]
-
-
-def _after(after: str) -> Q:
-    """Select executions after the one with this primary key; 404 if there is none."""
-    if not after:
-        return Q()
-    if not (after.isascii() and after.isdecimal() and len(after) < 19):
-        raise Http404
-    at = SagaExecution.objects.using(database.alias()).filter(pk=after).values_list("created_at", flat=True).first()
-    if at is None:
-        raise Http404
-    return Q(created_at__gte=at) & ~Q(created_at=at, pk__lte=int(after))
-
-
-def _links(request: HttpRequest, view: ExecutionView) -> list[Link]:
-    return [_link(request, operation, view) for operation in OPERATIONS]
 
 
 def _link(request: HttpRequest, operation: Operation, view: ExecutionView) -> Link:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,16 +81,15 @@ class DefinitionAdmin(Desk):
 
 
 def _shown(saga: Saga, unfinished: Unfinished) -> ShownSaga:
+    steps = []
+    for step in saga:
+        calls = gettext("our own database") if step.transactional else "–"
+        limit, compensation = _seconds(step.timeout), _compensation(step)
+        row = Step(step.name, label_of(step), calls, limit, step.retry_count, compensation, _properties(step))
+        steps.append(row)
     # gettext("") returns the catalogue's header.
     description = gettext(saga.description) if saga.description else ""
-    steps = [_step(step) for step in saga]
     return ShownSaga(saga, name_label(saga.name), description, steps, diagram_of(saga), fields_of(saga), unfinished)
-
-
-def _step(step: SagaStep) -> Step:
-    calls = gettext("our own database") if step.transactional else "–"
-    limit, retries = _seconds(step.timeout), step.retry_count
-    return Step(step.name, label_of(step), calls, limit, retries, _compensation(step), _properties(step))
 
 
 def _compensation(step: SagaStep) -> str:
@@ -135,39 +133,28 @@ def fields_of(saga: Saga) -> list[Field]:
 
 
 def _kind(field: Any) -> str:
+    """Describe the values that the field takes."""
+    if isinstance(field, serializers.ChoiceField):
+        several = isinstance(field, serializers.MultipleChoiceField)
+        sentence = gettext("several of: %(choices)s") if several else gettext("one of: %(choices)s")
+        return sentence % {"choices": ", ".join(str(label) for label in field.choices.values())}
+    if isinstance(field, serializers.DecimalField):
+        return gettext("number with %(places)d decimal places") % {"places": field.decimal_places or 0}
     kind = next(kind for classes, kind in KINDS if isinstance(field, classes))
-    return kind(field) if callable(kind) else str(kind)
+    if kind is TEXT and field.max_length is not None:
+        return gettext("text of at most %(length)d characters") % {"length": field.max_length}
+    return str(kind)
 
 
-def _one_of(field: Any) -> str:
-    return gettext("one of: %(choices)s") % {"choices": ", ".join(str(label) for label in field.choices.values())}
-
-
-def _several_of(field: Any) -> str:
-    return gettext("several of: %(choices)s") % {"choices": ", ".join(str(label) for label in field.choices.values())}
-
-
-def _text(field: Any) -> str:
-    if field.max_length is None:
-        return gettext("text")
-    return gettext("text of at most %(length)d characters") % {"length": field.max_length}
-
-
-def _decimal(field: Any) -> str:
-    return gettext("number with %(places)d decimal places") % {"places": field.decimal_places or 0}
-
-
+TEXT = _("text")
 # The first match wins.
-KINDS: tuple[tuple[Any, Promise | Callable[[Any], str]], ...] = (
-    (serializers.MultipleChoiceField, _several_of),
-    (serializers.ChoiceField, _one_of),
+KINDS: tuple[tuple[Any, Promise], ...] = (
     (serializers.BooleanField, _("yes or no")),
     (serializers.EmailField, _("e-mail address")),
     (serializers.URLField, _("web address")),
     (serializers.UUIDField, _("UUID")),
-    (serializers.CharField, _text),
+    (serializers.CharField, TEXT),
     (serializers.IntegerField, _("whole number")),
-    (serializers.DecimalField, _decimal),
     (serializers.FloatField, _("number")),
     (serializers.DateTimeField, _("date and time")),
     (serializers.DateField, _("date")),

@@ -78,36 +78,29 @@ def diagram_of(saga: Saga) -> Diagram:
     """Lay out the diagram of a saga."""
     steps, x = [], MARGIN
     for step in saga:
-        steps.append(_box(step, x))
-        x = steps[-1].right + GAP
-    compensations = [_compensation(box) for box, step in zip(steps, saga, strict=True) if step.compensation]
+        label = label_of(step)
+        kind, mark = "", ""
+        if step.pivot:
+            kind, mark = "pivot", gettext("point of no return")
+        elif step.optional:
+            kind, mark = "optional", gettext("optional")
+        width = max(MIN_WIDTH, LETTER * max(len(label), len(mark)) + 2 * MARGIN)
+        steps.append(Box(x, TOP, width, label, kind, mark))
+        x += width + GAP
+    with_compensation = [box for box, step in zip(steps, saga, strict=True) if step.compensation]
+    compensations = [Box(box.x, BELOW, box.width, gettext("Undo"), "compensation") for box in with_compensation]
     along = [_arrow(before.right, after.x, before.line) for before, after in pairwise(steps)]
     back = [_arrow(after.x, before.right, before.line) for before, after in pairwise(compensations)]
-    down = [_drop(box.middle) for box in compensations]
+    centres = [box.middle for box in compensations]
+    down = [Arrow(f"M{at} {TOP + HEIGHT}V{BELOW}", f"M{at} {BELOW}l-5 -{HEAD}h10z") for at in centres]
     height = FULL_HEIGHT if compensations else TOP + HEIGHT + MARGIN
     return Diagram(x - GAP + MARGIN, height, HEIGHT, steps, compensations, [*along, *back, *down], _description(saga))
-
-
-def _box(step: SagaStep, x: int) -> Box:
-    label = label_of(step)
-    mark = gettext("point of no return") if step.pivot else gettext("optional") if step.optional else ""
-    width = max(MIN_WIDTH, LETTER * max(len(label), len(mark)) + 2 * MARGIN)
-    return Box(x, TOP, width, label, "pivot" if step.pivot else "optional" if step.optional else "", mark)
-
-
-def _compensation(step: Box) -> Box:
-    return Box(step.x, BELOW, step.width, gettext("Undo"), "compensation")
 
 
 def _arrow(start: int, end: int, y: int) -> Arrow:
     """Return a horizontal arrow, to the right or to the left."""
     back = -HEAD if end > start else HEAD
     return Arrow(f"M{start} {y}H{end}", f"M{end} {y}l{back} -5v10z")
-
-
-def _drop(x: int) -> Arrow:
-    """Return the arrow from a step down to its compensation."""
-    return Arrow(f"M{x} {TOP + HEIGHT}V{BELOW}", f"M{x} {BELOW}l-5 -{HEAD}h10z")
 
 
 def _description(saga: Saga) -> str:

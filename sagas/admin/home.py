@@ -1,4 +1,4 @@
-"""The operations home page."""
+"""The operations home page, and the list of worker processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.cache import cache
@@ -27,7 +26,7 @@ from sagas.monitoring import stats
 from sagas.presentation import labels
 
 from . import charts
-from .base import Desk
+from .base import Desk, ReadOnly, executions_url
 from .executions.admin import SagaExecutionAdmin
 from .tiles import TILES
 
@@ -36,7 +35,7 @@ T = TypeVar("T")
 # Seconds for which the numbers are cached. Rows beyond COUNTED are not counted.
 CACHED, DAY_CACHED = 5, 60
 COUNTED = 1000
-LIST = "admin:sagas_sagaexecution_changelist"
+LIST, WORKERS = "admin:sagas_sagaexecution_changelist", "admin:sagas_sagaworker_changelist"
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,16 @@ class OperationsAdmin(Desk):
             "admin/sagas/home.html",
             list_url=reverse(LIST),
             search_help=SagaExecutionAdmin.search_help_text,
-            tiles=[_tile(name, count) for name, count in counts.items()],
+            tiles=_tiles(counts),
             counted_at=counted_at,
             workers=_workers(),
-            workers_url=_workers_url(request),
+            workers_url=reverse(WORKERS) if request.user.has_perm("sagas.view_sagaworker") else "",
             day=day,
             day_at=day_at,
             success=charts.success(day),
             durations=charts.durations(day),
             throughput=charts.throughput(day),
-            failures=[_failure(*failure) for failure in day.failures],
+            failures=_failures(day),
         )
 
 
@@ -105,38 +104,48 @@ def _counts() -> dict[str, int]:
     return {name: tile.select(executions).values("pk")[: COUNTED + 1].count() for name, tile in TILES.items()}
 
 
-def _tile(name: str, count: int) -> Shown:
-    tile = TILES[name]
-    more = f"{charts.number(COUNTED)}+" if count > COUNTED else charts.number(count)
-    return Shown(name, tile.title, tile.description, more, not count, f"{reverse(LIST)}?{tile.parameters}")
+def _tiles(counts: dict[str, int]) -> list[Shown]:
+    """Return the tiles with their numbers and the URLs of their lists."""
+    shown = []
+    for name, count in counts.items():
+        tile = TILES[name]
+        number = f"{charts.number(COUNTED)}+" if count > COUNTED else charts.number(count)
+        link = f"{reverse(LIST)}?{tile.parameters}"
+        shown.append(Shown(name, tile.title, tile.description, number, not count, link))
+    return shown
 
 
 def _workers() -> dict[str, Any]:
-    """Count the live workers, and find when any was last seen."""
+    """Count the live workers, find when any was last seen, and say so."""
     alive = Count("id", filter=Q(seen_at__gte=ago(SagaWorker.UNSEEN)))
     found = SagaWorker.objects.aggregate(alive=alive, seen_at=Max("seen_at"))
-    return {**found, "sentence": _sentence(found["alive"], found["seen_at"])}
-
-
-def _sentence(alive: int, seen_at: dt.datetime | None) -> str:
-    if seen_at is None:
-        return gettext("No worker is running. Nothing continues until an administrator starts one.")
-    since = {"count": alive, "time": timesince(seen_at, CLOCK.by_host(), depth=1)}
-    if not alive:
+    if found["seen_at"] is None:
+        sentence = gettext("No worker is running. Nothing continues until an administrator starts one.")
+    elif not found["alive"]:
         sentence = gettext(
             "No worker is running; one was last seen %(time)s ago. Nothing continues until an administrator starts one."
-        )
-        return sentence % since
-    return ngettext("%(count)d worker is running.", "%(count)d workers are running.", alive) % since
+        ) % {"time": timesince(found["seen_at"], CLOCK.by_host(), depth=1)}
+    else:
+        sentence = ngettext("%(count)d worker is running.", "%(count)d workers are running.", found["alive"]) % {
+            "count": found["alive"]
+        }
+    return {**found, "sentence": sentence}
 
 
-def _workers_url(request: HttpRequest) -> str:
-    """Return the URL of the workers' list, "" for users who may not see it."""
-    return reverse("admin:sagas_sagaworker_changelist") if request.user.has_perm("sagas.view_sagaworker") else ""
+def _failures(day: stats.Day) -> list[Failure]:
+    """Return the steps at which most executions failed, with the URLs of their lists."""
+    states = [state.value for state in stats.FAILED]
+    failures = []
+    for saga, step, count in day.failures:
+        link = executions_url(ended="day", failed_step=step, saga=saga, state=states)
+        label = labels.step_label(step, all_sagas().get(saga))
+        failures.append(Failure(labels.name_label(saga), label, count, link))
+    return failures
 
 
-def _failure(saga: str, step: str, count: int) -> Failure:
-    parameters = [("ended", "day"), ("failed_step", step), ("saga", saga)]
-    parameters += [("state", state.value) for state in stats.FAILED]
-    names = labels.name_label(saga), labels.step_label(step, all_sagas().get(saga))
-    return Failure(*names, count, f"{reverse(LIST)}?{urlencode(parameters)}")
+@admin.register(SagaWorker)
+class SagaWorkerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Worker processes with their last heartbeat."""
+
+    list_display = ("name", "cluster", "running", "free", "stuck", "draining", "started_at", "seen_at")
+    ordering = ("cluster", "name")

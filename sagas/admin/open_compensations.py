@@ -14,7 +14,7 @@ from sagas.conf import get_settings
 from sagas.definition.saga import SagaStep
 from sagas.definition.states import Direction, Ending, Outcome, SagaState
 from sagas.engine.history import StepFacts, deferred_since
-from sagas.models import SagaExecution, StepRun
+from sagas.models import SagaExecution
 from sagas.operations.preview_text import WILL_BE_UNDONE
 from sagas.presentation.execution_view import ExecutionView
 from sagas.presentation.labels import name_label
@@ -119,49 +119,43 @@ class OpenCompensation:
 
 def open_compensations(view: ExecutionView, redactor: Redactor) -> list[OpenCompensation]:
     """Return the open compensations, last step first."""
-    return [_open_compensation(view, name, redactor) for name in _open(view)]
-
-
-def _open(view: ExecutionView) -> list[str]:
-    """Return the names of the steps; without a definition, those that may have taken effect by the step runs."""
     if view.saga:
-        return view.remaining
-    facts, all_tried = view.facts, view.state is SagaState.PARTIALLY_COMPENSATED
-    uncompensated = [name for name in reversed(view.history.plan) if facts[name].to_compensate]
-    return [name for name in uncompensated if Direction.COMPENSATION in facts[name].last or not all_tried]
+        names = view.remaining
+    else:
+        # Without a definition: the steps that may have taken effect, by their step runs.
+        facts, all_tried = view.facts, view.state is SagaState.PARTIALLY_COMPENSATED
+        uncompensated = [name for name in reversed(view.history.plan) if facts[name].to_compensate]
+        names = [name for name in uncompensated if Direction.COMPENSATION in facts[name].last or not all_tried]
+    return [_open_compensation(view, name, redactor) for name in names]
 
 
 def _open_compensation(view: ExecutionView, name: str, redactor: Redactor) -> OpenCompensation:
     facts, step = view.facts[name], view.step(name)
     status = _status(view, step, facts, name)
-    answer = next((run.error_message for run in reversed(view.step_runs) if _is_compensation(run, name)), "")
+    compensations = [run for run in view.step_runs if run.direction == Direction.COMPENSATION]
+    answer = next((run.error_message for run in reversed(compensations) if run.step == name), "")
+    # It is open since the first compensation of the run started, or else the last attempt ended.
+    ends = (run.finished_at for run in view.step_runs)
+    started = min((run.started_at for run in compensations), default=None)
+    in_doubt = ""
+    if facts.in_doubt or (facts.compensation_uncertain and status is not Status.IN_DOUBT):
+        text = IN_DOUBT if facts.in_doubt else COMPENSATION_UNCERTAIN
+        in_doubt = sentence_of(view, name, text.key, text.sentence, redactor)
     return OpenCompensation(
         execution=view.execution,
         step=name,
         status=status,
         summary=sentence_of(view, name, "to_compensate", WILL_BE_UNDONE, redactor),
-        in_doubt=_in_doubt(view, name, status, redactor),
+        in_doubt=in_doubt,
         sentence=str(SENTENCES[status]) % _times(view, step, facts),
         held=redactor(view.execution.held) if status is Status.HELD else "",
         attempts=facts.counts.get(Direction.COMPENSATION, 0),
         answer=redactor(answer),
         hidden=bool(answer) and redactor.shows_nothing,
         by_hand=by_hand(view, name, redactor),
-        since=_since(view),
+        since=started or max(ends, default=view.execution.created_at),
         about=_about(view, redactor),
     )
-
-
-def _in_doubt(view: ExecutionView, name: str, status: Status, redactor: Redactor) -> str:
-    facts = view.facts[name]
-    status_text = IN_DOUBT if facts.in_doubt else COMPENSATION_UNCERTAIN
-    if not facts.in_doubt and (not facts.compensation_uncertain or status is Status.IN_DOUBT):
-        return ""
-    return sentence_of(view, name, status_text.key, status_text.sentence, redactor)
-
-
-def _is_compensation(run: StepRun, step: str) -> bool:
-    return run.step == step and run.direction == Direction.COMPENSATION
 
 
 def _status(view: ExecutionView, step: SagaStep | None, facts: StepFacts, name: str) -> Status:
@@ -189,18 +183,10 @@ def _times(view: ExecutionView, step: SagaStep | None, facts: StepFacts) -> Mapp
     since = deferred_since(step, facts) if step else None
     until = since + patience if since else None
     at = facts.retry_at(Direction.COMPENSATION)
-    return {"at": _moment(at), "until": _moment(until), "saga": view.execution.saga_name}
-
-
-def _moment(moment: dt.datetime | None) -> str:
-    return formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else ""
-
-
-def _since(view: ExecutionView) -> dt.datetime:
-    """Return when the first compensation of the run started, or else when the last attempt ended."""
-    started = [run.started_at for run in view.step_runs if run.direction == Direction.COMPENSATION]
-    ended = [run.finished_at for run in view.step_runs]
-    return min(started) if started else max(ended, default=view.execution.created_at)
+    texts = {"saga": view.execution.saga_name}
+    for key, moment in (("at", at), ("until", until)):
+        texts[key] = formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else ""
+    return texts
 
 
 def _about(view: ExecutionView, redactor: Redactor) -> tuple[tuple[str, str], ...]:

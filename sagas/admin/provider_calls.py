@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -125,7 +125,10 @@ def _read() -> Stats:
     now = timezone.now()
     calls = _calls(now - DAY)
     views, more_waiting = _in_flight()
-    waiting = _waiting(views)
+    waiting: dict[str, list[int]] = defaultdict(list)  # by the provider that the next attempt calls
+    for view in views:
+        if view.saga and view.next_attempt:
+            waiting[provider_of(view.saga, view.next_attempt.step)].append(view.execution.pk)
     by_provider: dict[str, list[Called]] = defaultdict(list)
     for call in calls:
         saga = all_sagas().get(call.saga)
@@ -161,15 +164,6 @@ def _in_flight() -> tuple[list[ExecutionView], bool]:
     return load_views(rows.defer("input", "context", "steps_completed"), keys), more
 
 
-def _waiting(views: Iterable[ExecutionView]) -> dict[str, list[int]]:
-    """Group the executions by the provider that they call next."""
-    waiting: dict[str, list[int]] = defaultdict(list)
-    for view in views:
-        if view.saga and view.next_attempt:
-            waiting[provider_of(view.saga, view.next_attempt.step)].append(view.execution.pk)
-    return waiting
-
-
 def _provider_stats(calls: list[Called], now: dt.datetime, waiting: list[int]) -> ProviderStats:
     success = next((call for call in calls if call.outcome == Outcome.SUCCEEDED), None)
     error = next((call for call in calls if call.kind in ("failed", "uncertain")), None)
@@ -188,10 +182,7 @@ def _tally(calls: list[Called]) -> Tally:
     took: dict[str, list[float]] = defaultdict(list)
     for call in calls:
         took[call.step].append(call.seconds)
-    p95, slowest = max(((_p95(seconds), step) for step, seconds in took.items()), default=(0.0, ""))
+    # The 95th percentile by nearest rank.
+    p95s = ((sorted(times)[max(0, -(-len(times) * 95 // 100) - 1)], step) for step, times in took.items())
+    p95, slowest = max(p95s, default=(0.0, ""))
     return Tally(kinds["good"], kinds["refused"], kinds["failed"], kinds["uncertain"], p95, slowest)
-
-
-def _p95(seconds: list[float]) -> float:
-    """Return the 95th percentile by nearest rank."""
-    return sorted(seconds)[max(0, -(-len(seconds) * 95 // 100) - 1)]

@@ -10,15 +10,12 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from sagas.definition.registry import all_sagas
-from sagas.definition.saga import Saga, SagaStep
 from sagas.models import Provider
 from sagas.presentation.labels import label_of, name_label, step_label_anywhere
 
-from .base import Desk
+from .base import Desk, executions_url
 from .provider_calls import ProviderStats, Tally, latest_stats, steps_by_provider
 
 WIDTH, MIN_WIDTH = 1000, 10
@@ -80,18 +77,14 @@ def _shown(providers: Mapping[str, ProviderStats]) -> Iterator[ShownProvider]:
     """Yield the providers that were registered when the numbers were made, and still are."""
     for name, steps in steps_by_provider().items():
         stats = providers.get(name)
-        if stats:
-            links = [(_step_label(saga, step), _list(saga=saga.name, failed_step=step.name)) for saga, step in steps]
-            waiting = _list(waits_for=name)
-            yield ShownProvider(label_of(steps[0][1]), links, stats, waiting, _span(stats.day), _span(stats.hour))
-
-
-def _step_label(saga: Saga, step: SagaStep) -> str:
-    return f"{name_label(saga.name)}: {label_of(step)}"
-
-
-def _list(**asked: str) -> str:
-    return f"{reverse('admin:sagas_sagaexecution_changelist')}?{urlencode(asked)}"
+        if not stats:
+            continue
+        links = []
+        for saga, step in steps:
+            label = f"{name_label(saga.name)}: {label_of(step)}"
+            links.append((label, executions_url(saga=saga.name, failed_step=step.name)))
+        waiting = executions_url(waits_for=name)
+        yield ShownProvider(label_of(steps[0][1]), links, stats, waiting, _span(stats.day), _span(stats.hour))
 
 
 def _span(tally: Tally) -> Span:

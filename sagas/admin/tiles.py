@@ -24,11 +24,6 @@ class Tile:
     parameters: str
 
 
-def needs_attention(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """Select those that need attention."""
-    return executions.needing_attention()
-
-
 def in_doubt(executions: ExecutionQuerySet) -> ExecutionQuerySet:
     """Select those that need attention, have stopped, and have a step in doubt.
 
@@ -73,7 +68,7 @@ TILES = {
     "attention": Tile(
         _("Needs attention"),
         _("On hold, partly undone, or failed unexpectedly. Someone must look at them."),
-        needs_attention,
+        ExecutionQuerySet.needing_attention,
         "needs_attention=yes",
     ),
     "in_doubt": Tile(

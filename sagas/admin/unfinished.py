@@ -10,14 +10,14 @@ from typing import Any
 
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from sagas.definition.states import UNFINISHED
 from sagas.models import SagaExecution
 from sagas.models.querysets import ExecutionQuerySet
 from sagas.monitoring.health import InFlight, in_flight
 from sagas.storage import database
+
+from .base import executions_url
 
 MOST = 10_000
 
@@ -53,8 +53,10 @@ def unfinished_of(name: str, found: Sequence[InFlight], unregistered_since: dt.d
     counts: Counter[str] = Counter()
     for each in mine:
         counts[each.missing_step] += each.count
-    url = _list(saga=name, state=sorted(UNFINISHED))
-    stranded = [Stranded(step, n, _list(saga=name, stranded=step)) for step, n in sorted(counts.items()) if step]
+    url = executions_url(saga=name, state=sorted(UNFINISHED))
+    stranded = [
+        Stranded(step, n, executions_url(saga=name, stranded=step)) for step, n in sorted(counts.items()) if step
+    ]
     return Unfinished(name, counts.total(), url, stranded, unregistered_since)
 
 
@@ -70,7 +72,3 @@ def stranded_without(step: str, executions: ExecutionQuerySet) -> ExecutionQuery
 def _first() -> QuerySet[Any, Any]:
     """Select the first MOST unfinished ones; no order, so that the index on the state is enough."""
     return SagaExecution.objects.using(database.alias()).unfinished().order_by().values("pk")[:MOST]
-
-
-def _list(**asked: Any) -> str:
-    return f"{reverse('admin:sagas_sagaexecution_changelist')}?{urlencode(asked, doseq=True)}"

@@ -50,16 +50,22 @@ def offered(
     """Return the buttons, the safest first, and the blocked operations; pass `view` to spare a query."""
     view = view or load_view(execution.saga_id)
     execution, why_not = view.execution, operations.blocked_reasons(view)
-    reasons = {
-        operation: as_sentence(why_not[operation]) or _missing_permission(request, operation, execution)
-        for operation in LABELS
-    }
-    possible = [operation for operation in LABELS if not reasons[operation]]
-    first = next((operation for operation in SAFEST_FIRST if operation in possible), None)
-    buttons = [_button(operation, execution, primary=operation is first) for operation in possible]
-    return buttons, [
-        Blocked(label_of(operation, execution), sentence) for operation, sentence in reasons.items() if sentence
-    ]
+    reasons = {}
+    for operation in LABELS:
+        reasons[operation] = as_sentence(why_not[operation])
+        if not reasons[operation] and not may(request, operation, execution):
+            reasons[operation] = gettext("Your role does not allow this. Ask a supervisor.")
+    first = next((operation for operation in SAFEST_FIRST if not reasons[operation]), None)
+    buttons, blocked = [], []
+    for operation, reason in reasons.items():
+        label = label_of(operation, execution)
+        if reason:
+            blocked.append(Blocked(label, reason))
+            continue
+        url = reverse("admin:sagas_sagaexecution_operation", args=[execution.pk, operation.value])
+        at_once = operation in WITHOUT_PREVIEW and not execution.held
+        buttons.append(Button(operation.value, label, url, operation is first, execution.version, at_once))
+    return buttons, blocked
 
 
 def may(request: HttpRequest, operation: Operation, execution: SagaExecution) -> bool:
@@ -71,13 +77,3 @@ def may(request: HttpRequest, operation: Operation, execution: SagaExecution) ->
 def as_sentence(clause: str) -> str:
     """Capitalise a clause."""
     return f"{clause[:1].upper()}{clause[1:]}"
-
-
-def _missing_permission(request: HttpRequest, operation: Operation, execution: SagaExecution) -> str:
-    return "" if may(request, operation, execution) else gettext("Your role does not allow this. Ask a supervisor.")
-
-
-def _button(operation: Operation, execution: SagaExecution, *, primary: bool) -> Button:
-    url = reverse("admin:sagas_sagaexecution_operation", args=[execution.pk, operation.value])
-    at_once = operation in WITHOUT_PREVIEW and not execution.held
-    return Button(operation.value, label_of(operation, execution), url, primary, execution.version, at_once)

@@ -12,7 +12,6 @@ from django.utils.translation import gettext
 
 from sagas.definition.exceptions import InvalidInput
 from sagas.definition.states import SagaState
-from sagas.models import SagaExecution
 from sagas.operations import Actor
 from sagas.operations.corrections import Correction, correct_and_go_on, plan_correction
 from sagas.operations.handlers import definition_of
@@ -68,7 +67,9 @@ class CorrectPage(OperationPage):
             return self.confirmation(correction, form, reason)
         by, why = Actor(user=self.request.user, source="admin"), reason.cleaned_data["reason"]
         execution = correct_and_go_on(self.execution.saga_id, form.corrected(), reason=why, by=by, version=version)
-        return self.done(_message(execution))
+        if execution.state is SagaState.PENDING and execution.run > 1:
+            return self.done(gettext("The input is corrected. Retrying from the first step; this page updates itself."))
+        return self.done(gettext("The input is corrected, and the case continues. This page updates itself."))
 
     def confirmation(self, correction: Correction, form: InputForm, reason: OperationForm) -> HttpResponse:
         """Render the changes and the preview of what follows."""
@@ -104,9 +105,3 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
     if value is None or value == "":
         return gettext("(empty)")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _message(execution: SagaExecution) -> str:
-    if execution.state is SagaState.PENDING and execution.run > 1:
-        return gettext("The input is corrected. Retrying from the first step; this page updates itself.")
-    return gettext("The input is corrected, and the case continues. This page updates itself.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -58,21 +59,12 @@ class JSONObject(JSONText):
         return found
 
 
-def _text(_: Any, stored: Any) -> forms.Field:
-    lines = isinstance(stored, str) and "\n" in stored
-    return Text(initial=stored, widget=forms.Textarea(attrs={"rows": 4}) if lines else forms.TextInput)
-
-
-def _email(_: Any, stored: Any) -> forms.Field:
-    return Text(initial=stored, widget=forms.EmailInput)
-
-
-def _number(_: Any, stored: Any) -> forms.Field:
-    return Text(initial=stored, widget=forms.NumberInput(attrs={"step": "any"}))
-
-
-def _date(_: Any, stored: Any) -> forms.Field:
-    return Text(initial=stored, widget=forms.TextInput(attrs={"type": "date"}))
+def _text(_: Any, stored: Any, widget: Any = None) -> forms.Field:
+    """Return a text field, by default a text area if the stored value has several lines."""
+    if widget is None:
+        lines = isinstance(stored, str) and "\n" in stored
+        widget = forms.Textarea(attrs={"rows": 4}) if lines else forms.TextInput
+    return Text(initial=stored, widget=widget)
 
 
 def _moment(_: Any, stored: Any) -> forms.Field:
@@ -85,27 +77,26 @@ def _moment(_: Any, stored: Any) -> forms.Field:
     return Text(initial=shown, widget=forms.TextInput(attrs={"type": "datetime-local", "step": "1"}))
 
 
-def _yes_or_no(_: Any, stored: Any) -> forms.Field:
-    shown = {True: "true", False: "false"}.get(stored)
-    return _selection([("true", gettext("Yes")), ("false", gettext("No"))], shown)
-
-
 def _choice(field: Any, stored: Any) -> forms.Field:
-    return _selection([(str(key), str(label)) for key, label in field.choices.items()], stored)
-
-
-def _selection(choices: list[tuple[str, str]], stored: Any) -> forms.Field:
+    """Return a selection of the field's choices, or of yes and no."""
+    if isinstance(field, serializers.BooleanField):
+        choices = [("true", gettext("Yes")), ("false", gettext("No"))]
+        stored = {True: "true", False: "false"}.get(stored)
+    else:
+        choices = [(str(key), str(label)) for key, label in field.choices.items()]
     return forms.ChoiceField(choices=[("", "---------"), *choices], initial=stored)
 
 
 # The first match wins; other kinds are edited as JSON.
 KINDS: tuple[tuple[Any, Callable[[Any, Any], forms.Field]], ...] = (
     (serializers.MultipleChoiceField, json_field),
-    (serializers.ChoiceField, _choice),
-    (serializers.BooleanField, _yes_or_no),
-    (serializers.EmailField, _email),
-    ((serializers.IntegerField, serializers.FloatField, serializers.DecimalField), _number),
+    ((serializers.ChoiceField, serializers.BooleanField), _choice),
+    (serializers.EmailField, partial(_text, widget=forms.EmailInput)),
+    (
+        (serializers.IntegerField, serializers.FloatField, serializers.DecimalField),
+        partial(_text, widget=forms.NumberInput(attrs={"step": "any"})),
+    ),
     (serializers.DateTimeField, _moment),
-    (serializers.DateField, _date),
+    (serializers.DateField, partial(_text, widget=forms.TextInput(attrs={"type": "date"}))),
     ((serializers.CharField, serializers.UUIDField, serializers.TimeField, serializers.DurationField), _text),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -30,9 +29,18 @@ class InputForm(forms.Form):
     def __init__(self, saga: Saga, execution: SagaExecution, *, personal: bool, data: Any = None) -> None:
         super().__init__(data, prefix=PREFIX)
         self.fields[VERSION] = forms.IntegerField(widget=forms.HiddenInput, initial=execution.version)
-        self.stored, self.schema = dict(execution.input), _writable(saga)
-        self.hidden = set() if personal else _hidden_keys(saga, execution)
-        self.fields.update(self._whole() if self.schema is None else self._by_schema(self.schema))
+        self.stored = dict(execution.input)
+        self.schema: dict[str, Any] | None = None
+        if saga.schema is not None:
+            fields = saga.schema().fields.items()
+            self.schema = {n: f for n, f in fields if not (f.read_only or isinstance(f, serializers.HiddenField))}
+        self.hidden: set[str] = set()
+        if not personal:
+            # Hidden are the keys whose values are personal or contain personal values.
+            seen = redactor_for(execution, saga, personal=False)(execution.input) or {}
+            keys = {key for key, value in self.stored.items() if key not in seen or seen[key] != value}
+            self.hidden = keys | {key for key in self.stored if key in saga.personal}
+        self._add_fields()
 
     def corrected(self) -> dict[str, Any]:
         """Return the corrected input; fields that were not changed keep their stored values."""
@@ -52,38 +60,21 @@ class InputForm(forms.Form):
             known, path = (name, rest) if name in self.fields else (None, key)
             self.add_error(known, f"{path}: {sentence}" if path else sentence)
 
-    def _whole(self) -> dict[str, forms.Field]:
-        seen = {key: value for key, value in self.stored.items() if key not in self.hidden}
-        field = json_field(None, seen, rows=12, kind=JSONObject)
-        field.label, field.required = gettext("Input, as JSON"), False
-        field.help_text = str(SOME_HIDDEN) if self.hidden else ""
-        return {WHOLE: field}
-
-    def _by_schema(self, schema: Mapping[str, Any]) -> dict[str, forms.Field]:
-        return {name: self._field(name, field) for name, field in schema.items()}
-
-    def _field(self, name: str, field: Any) -> forms.Field:
-        hidden = name in self.hidden
-        made = field_for(field, None if hidden else self.stored.get(name))
-        made.label, made.required = gettext(str(field.label or name)), False  # the schema knows what is required
-        made.help_text = str(HIDDEN if hidden else field.help_text or "")
-        return made
-
-
-def _writable(saga: Saga) -> dict[str, Any] | None:
-    """Return the writable fields of the schema; None without a schema."""
-    if saga.schema is None:
-        return None
-    fields = saga.schema().fields
-    return {n: f for n, f in fields.items() if not (f.read_only or isinstance(f, serializers.HiddenField))}
-
-
-def _hidden_keys(saga: Saga, execution: SagaExecution) -> set[str]:
-    """Return the keys whose values are personal or contain personal values."""
-    seen = redactor_for(execution, saga, personal=False)(execution.input) or {}
-    return {
-        key for key, value in execution.input.items() if key in saga.personal or key not in seen or seen[key] != value
-    }
+    def _add_fields(self) -> None:
+        """Add a field for each field of the schema; without a schema, one JSON field."""
+        if self.schema is None:
+            seen = {key: value for key, value in self.stored.items() if key not in self.hidden}
+            whole = json_field(None, seen, rows=12, kind=JSONObject)
+            whole.label, whole.required = gettext("Input, as JSON"), False
+            whole.help_text = str(SOME_HIDDEN) if self.hidden else ""
+            self.fields[WHOLE] = whole
+            return
+        for name, field in self.schema.items():
+            hidden = name in self.hidden
+            made = field_for(field, None if hidden else self.stored.get(name))
+            made.label, made.required = gettext(str(field.label or name)), False  # the schema knows what is required
+            made.help_text = str(HIDDEN if hidden else field.help_text or "")
+            self.fields[name] = made
 
 
 def _put(given: dict[str, Any], name: str, value: Any, field: Any) -> None:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from sagas import operations
-from sagas.admin.unreadable import cannot_be_read
+from sagas.admin.base import cannot_be_read
 from sagas.definition.exceptions import ActRefused, CorrectionOnly, InvalidInput, UnreadableRow, VersionMoved
 from sagas.models import SagaExecution
 from sagas.operations import Actor, Operation, Preview
@@ -24,6 +24,7 @@ from .buttons import as_sentence, offered
 from .forms import OperationForm
 from .labels import label_of, result_message
 
+BLOCKED = "admin/sagas/operation_blocked.html"
 CONFLICT = 409
 
 
@@ -43,11 +44,13 @@ class OperationPage:
         try:
             return self.confirm_or_show_again() if self.request.method == "POST" else self.show()
         except CorrectionOnly as error:
-            return self.partly_done(error)
+            # The correction was made, but not the operation after it.
+            messages.warning(self.request, as_sentence(self.redacted(error.sentence)))
+            return HttpResponseRedirect(self.execution_url)
         except ActRefused as error:
             return self.blocked(self.redacted(error.sentence))
         except UnreadableRow as error:
-            return self.blocked_unreadable(error)
+            return self.rendered(BLOCKED, CONFLICT, why_not=cannot_be_read(error.column))
 
     def confirm_or_show_again(self) -> HttpResponse:
         """Perform it; show the preview again if the execution has changed meanwhile."""
@@ -72,7 +75,10 @@ class OperationPage:
         try:
             execution = self.perform(form)
         except InvalidInput as error:
-            self.add_errors(form, error)
+            # Show each error at the field that it is about, if the form has it.
+            for key, sentence in error.errors.items():
+                message = f"{key}: {sentence}" if key and key != form.stored_field else sentence
+                form.add_error(form.stored_field, self.redacted(message))
             return self.page(preview, form)
         return self.done(result_message(self.operation, execution))
 
@@ -95,12 +101,6 @@ class OperationPage:
             version=cleaned["version"],
             **form.parameters,
         )
-
-    def add_errors(self, form: OperationForm, error: InvalidInput) -> None:
-        """Show each error at the field that it is about, if the form has it."""
-        for key, sentence in error.errors.items():
-            message = f"{key}: {sentence}" if key and key != form.stored_field else sentence
-            form.add_error(form.stored_field, self.redacted(message))
 
     def text(self, preview: Preview) -> PreviewText:
         """Describe the preview; the execution is read after it, so that the text is never older than the version."""
@@ -135,16 +135,7 @@ class OperationPage:
         buttons, _ = offered(self.request, self.execution)
         notice = changed_meanwhile() if self.request.method == "POST" else ""
         context = {"why_not": as_sentence(sentence), "buttons": buttons, "notice": notice}
-        return self.rendered("admin/sagas/operation_blocked.html", CONFLICT, **context)
-
-    def blocked_unreadable(self, error: UnreadableRow) -> HttpResponse:
-        """Say that the execution cannot be read."""
-        return self.rendered("admin/sagas/operation_blocked.html", CONFLICT, why_not=cannot_be_read(error.column))
-
-    def partly_done(self, error: CorrectionOnly) -> HttpResponse:
-        """Redirect to the execution, and say that only the correction was made."""
-        messages.warning(self.request, as_sentence(self.redacted(error.sentence)))
-        return HttpResponseRedirect(self.execution_url)
+        return self.rendered(BLOCKED, CONFLICT, **context)
 
     def done(self, sentence: str) -> HttpResponse:
         """Redirect to the execution, and show the message there."""

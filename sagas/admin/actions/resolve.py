@@ -53,20 +53,15 @@ class ResolvePage(OperationPage):
 
     def form(self, preview: Preview, data: Any = None, **initial: Any) -> OperationForm:
         """Return the form, with the possible resolutions grouped by step."""
-        found = self._choices()
+        view = self.view()
+        found: dict[str, list[ResolutionChoice]] = {}
+        for step, resolution in operations.resolutions(self.execution.saga_id):
+            found.setdefault(labels.step_label(step, view.saga), []).append(self._choice(view, step, resolution))
         if not found:
             raise ActRefused(self.operation, self.execution.saga_id, gettext("no step can be marked as resolved."))
         choices = [(step, [(one.value, one.sentence) for one in group]) for step, group in found.items()]
         refunds = {one.value: one.refund for group in found.values() for one in group if one.refund}
         return ResolveForm(data, initial={"version": preview.version, **initial}, choices=choices, refunds=refunds)
-
-    def _choices(self) -> dict[str, list[ResolutionChoice]]:
-        """Return the choices by the label of their step."""
-        view = self.view()
-        choices: dict[str, list[ResolutionChoice]] = {}
-        for step, resolution in operations.resolutions(self.execution.saga_id):
-            choices.setdefault(labels.step_label(step, view.saga), []).append(self._choice(view, step, resolution))
-        return choices
 
     def _choice(self, view: ExecutionView, step: str, resolution: Resolution) -> ResolutionChoice:
         key, without = SENTENCES[resolution]

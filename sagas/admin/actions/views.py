@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -26,20 +24,15 @@ def urls(model_admin: admin.ModelAdmin[SagaExecution]) -> list[URLPattern]:
 
     @require_http_methods(["GET", "HEAD", "POST"])
     def view(request: HttpRequest, pk: int, operation: str) -> HttpResponse:
-        return _page(model_admin, request, pk, operation).response()
+        if not model_admin.has_view_permission(request):
+            raise PermissionDenied
+        execution = model_admin.get_queryset(request).filter(pk=pk).first()
+        if execution is None or operation not in list(Operation):
+            raise Http404
+        if not may(request, Operation(operation), execution):
+            raise PermissionDenied
+        page = PAGES.get(Operation(operation), OperationPage)
+        return page(site, request, execution, Operation(operation)).response()
 
     site = model_admin.admin_site
     return [path("<int:pk>/operation/<slug:operation>/", site.admin_view(view), name="sagas_sagaexecution_operation")]
-
-
-def _page(model_admin: Any, request: HttpRequest, pk: int, operation: str) -> OperationPage:
-    if not model_admin.has_view_permission(request):
-        raise PermissionDenied
-    execution = model_admin.get_queryset(request).filter(pk=pk).first()
-    if execution is None or operation not in list(Operation):
-        raise Http404
-    if not may(request, Operation(operation), execution):
-        raise PermissionDenied
-    return PAGES.get(Operation(operation), OperationPage)(
-        model_admin.admin_site, request, execution, Operation(operation)
-    )

@@ -17,7 +17,7 @@ from django.utils.cache import get_conditional_response, set_response_etag
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sagas.admin.unreadable import JSON_COLUMNS
+from sagas.admin.base import JSON_COLUMNS
 from sagas.models import BulkItem, BulkOperation, SagaWorker
 from sagas.models.querysets import ago
 from sagas.operations import Operation, bulk

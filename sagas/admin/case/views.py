@@ -16,7 +16,7 @@ from django.utils.translation import get_language, gettext
 
 from sagas.admin.actions.buttons import offered
 from sagas.admin.actions.forms import NoteForm, RevealForm
-from sagas.admin.unreadable import cannot_be_read
+from sagas.admin.base import cannot_be_read
 from sagas.definition.exceptions import UnreadableRow
 from sagas.models import SagaExecution
 from sagas.operations import Actor, note, reveal

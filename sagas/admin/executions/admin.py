@@ -22,11 +22,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sagas.admin.actions import views as actions
-from sagas.admin.base import NoStockPage, ReadOnly
+from sagas.admin.base import JSON_COLUMNS, NoStockPage, ReadOnly
 from sagas.admin.bulk import views as bulk
 from sagas.admin.bulk.views import BulkActions
 from sagas.admin.case import views as case
-from sagas.admin.unreadable import JSON_COLUMNS
 from sagas.definition.states import UNFINISHED
 from sagas.models import SagaExecution
 from sagas.models.clock import CLOCK

@@ -10,7 +10,7 @@ from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.http import HttpRequest
 
-from sagas.admin.unreadable import read_rows
+from sagas.admin.base import read_rows
 from sagas.models import SagaExecution
 from sagas.operations.permissions import PERSONAL
 from sagas.presentation.redactor import redactors_for

@@ -18,7 +18,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sagas.admin.unreadable import read_rows
+from sagas.admin.base import read_rows
 from sagas.definition.states import UNFINISHED, Priority
 from sagas.engine.logs import log
 from sagas.models import SagaExecution

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sagas.admin.unreadable import cannot_be_read
+from sagas.admin.base import cannot_be_read
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
 from sagas.definition.states import SagaState
