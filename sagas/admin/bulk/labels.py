@@ -78,6 +78,10 @@ class BlockedGroup:
 def preview_context(preview: BulkPreview) -> dict[str, Any]:
     """Return the template context of the preview."""
     count = len(preview.rows)
+    groups = dict(preview.refused)
+    if preview.unreadable:
+        groups[gettext("its row in the database cannot be read.")] = preview.unreadable
+    largest_first = sorted(groups.items(), key=lambda group: -len(group[1]))
     return {
         "count": count,
         "lead": LEADS[preview.operation] % {"count": count} if count else "",
@@ -87,8 +91,8 @@ def preview_context(preview: BulkPreview) -> dict[str, Any]:
             for (step, direction), calls in preview.calls.items()
         ],
         "money": list(_money(preview)),
-        "blocked": list(_blocked(preview)),
-        "blocked_count": sum(map(len, preview.refused.values())) + len(preview.unreadable),
+        "blocked": [BlockedGroup(sentence, len(found), found[:FIRST]) for sentence, found in largest_first],
+        "blocked_count": sum(map(len, groups.values())),
     }
 
 
@@ -130,11 +134,3 @@ def _money(preview: BulkPreview) -> Iterator[str]:
             preview.unknown_amounts,
         )
         yield sentence % {"count": preview.unknown_amounts}
-
-
-def _blocked(preview: BulkPreview) -> Iterator[BlockedGroup]:
-    groups = dict(preview.refused)
-    if preview.unreadable:
-        groups[gettext("its row in the database cannot be read.")] = preview.unreadable
-    for sentence, executions in sorted(groups.items(), key=lambda group: -len(group[1])):
-        yield BlockedGroup(sentence, len(executions), executions[:FIRST])

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -80,8 +79,11 @@ def _bulk_operation(model_admin: Any, request: HttpRequest, pk: int) -> BulkOper
 def _progress(request: HttpRequest, bulk_operation: BulkOperation) -> dict[str, Any]:
     counts = bulk.counts(bulk_operation)
     show = request.GET.get("show", "")
+    items = BulkItem.objects.using(database.alias()).filter(bulk_operation=bulk_operation).order_by("pk")
+    items = items.select_related("execution").defer(*(f"execution__{name}" for name in JSON_COLUMNS))
+    if show in bulk.PROGRESS:
+        items = items.filter(bulk.PROGRESS[show])
     total, open_ = sum(counts.values()), counts["waiting"] + counts["running"]
-    rows = Paginator(_rows(bulk_operation, show), ITEMS_PER_PAGE).get_page(request.GET.get("page"))
     return {
         "bulk_operation": bulk_operation,
         "total": total,
@@ -90,32 +92,17 @@ def _progress(request: HttpRequest, bulk_operation: BulkOperation) -> dict[str, 
         "message": _message(counts),
         "groups": [{"key": key, "label": LABELS[key], "count": count} for key, count in counts.items()],
         "show": show if show in LABELS else "",
-        "rows": rows,
+        "rows": Paginator(items, ITEMS_PER_PAGE).get_page(request.GET.get("page")),
     }
-
-
-def _rows(bulk_operation: BulkOperation, show: str) -> QuerySet[BulkItem]:
-    rows = (
-        BulkItem.objects.using(database.alias())
-        .filter(bulk_operation=bulk_operation)
-        .order_by("pk")
-        .select_related("execution")
-    )
-    rows = rows.defer(*(f"execution__{name}" for name in JSON_COLUMNS))
-    return rows.filter(bulk.PROGRESS[show]) if show in bulk.PROGRESS else rows
 
 
 def _message(counts: dict[str, int]) -> str:
     """Describe the progress; the text changes rarely, because screen readers read out each change."""
     if not counts["waiting"] and not counts["running"]:
         return gettext("Finished.")
-    if not _workers_alive():
+    workers = SagaWorker.objects.using(database.alias())
+    if not workers.filter(seen_at__gte=ago(SagaWorker.UNSEEN)).exists():
         return gettext("No worker is running. It continues when one starts.")
     if counts["waiting"]:
         return gettext("It continues by itself. You can close this page.")
     return gettext("The last executions are running.")
-
-
-def _workers_alive() -> bool:
-    workers = SagaWorker.objects.using(database.alias())
-    return workers.filter(seen_at__gte=ago(SagaWorker.UNSEEN)).exists()

@@ -46,26 +46,23 @@ ACTIONS = [
 ]
 
 
+def _permission_for(operation: Operation) -> Callable[[Any, HttpRequest], bool]:
+    """Return the method by which Django asks whether the user may start the operation."""
+
+    def has_permission(_model_admin: Any, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm(NEEDS[operation]))
+
+    return has_permission
+
+
 class BulkActions:
     """Mixin of the ModelAdmin of executions: the bulk actions and their permissions."""
 
     actions: Any = ACTIONS
-
-    def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Permission of the action of that name."""
-        return _may(request, Operation.RETRY)
-
-    def has_hold_permission(self, request: HttpRequest) -> bool:
-        """Permission of the action of that name."""
-        return _may(request, Operation.HOLD)
-
-    def has_release_permission(self, request: HttpRequest) -> bool:
-        """Permission of the action of that name."""
-        return _may(request, Operation.RELEASE)
-
-    def has_acknowledge_permission(self, request: HttpRequest) -> bool:
-        """Permission of the action of that name."""
-        return _may(request, Operation.ACKNOWLEDGE)
+    has_retry_permission = _permission_for(Operation.RETRY)
+    has_hold_permission = _permission_for(Operation.HOLD)
+    has_release_permission = _permission_for(Operation.RELEASE)
+    has_acknowledge_permission = _permission_for(Operation.ACKNOWLEDGE)
 
 
 def urls(model_admin: Admin) -> list[URLPattern]:
@@ -83,7 +80,7 @@ def _preview_or_confirm(model_admin: Admin, request: HttpRequest) -> HttpRespons
     if selection is None:
         model_admin.message_user(request, selection_expired(), messages.WARNING)
         return redirect("admin:sagas_sagaexecution_changelist")
-    if not _may(request, selection.operation):
+    if not request.user.has_perm(NEEDS[selection.operation]):
         raise PermissionDenied
     bulk_operation = _confirm(request, selection) if posted else bulk.find(selection.token)
     if bulk_operation is None:
@@ -113,7 +110,3 @@ def _preview(model_admin: Admin, request: HttpRequest, chosen: Selection) -> Htt
         "sealed": selection.sealed(request),
     }
     return TemplateResponse(request, "admin/sagas/bulk_preview.html", context)
-
-
-def _may(request: HttpRequest, operation: Operation) -> bool:
-    return bool(request.user.has_perm(NEEDS[operation]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ BEFORE_THE_END = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
 SOON = dt.timedelta(seconds=60)
 ATTEMPTS_SHOWN = 300
 EVENTS_SHOWN = 200
+SHOWN_IF_EMPTY = ("in_doubt", "good", "compensated")
 OTHER_GROUPS = {
     StepStatus.COMPENSATING: _("Being undone"),
     StepStatus.RUNNING: _("Running"),
@@ -80,6 +81,11 @@ def live_part(details: Details, redactor: Redactor) -> dict[str, Any]:
     overview = overview_of(view, redactor)
     attempts = attempts_of(details.attempts, view.saga, redactor)
     runs = by_run(attempts)
+    shown, more = details.attempts, None
+    if len(shown) < details.attempt_count:
+        # How many attempts are shown, and before which sequence the older ones are.
+        older = shown[0].sequence if len(shown) == ATTEMPTS_SHOWN else 0
+        more = {"shown": len(shown), "all": details.attempt_count, "before": older}
     return {
         "execution": execution,
         "overview": overview,
@@ -88,7 +94,7 @@ def live_part(details: Details, redactor: Redactor) -> dict[str, Any]:
         "timeline": timeline_of(view, attempts),
         "attempts": runs.pop(execution.run, []),
         "earlier_runs": runs,
-        "more": _more(details),
+        "more": more,
         "live": is_live(execution) and not details.before,
     }
 
@@ -110,7 +116,7 @@ def static_part(details: Details, redactor: Redactor, *, revealed: bool) -> dict
 
 def is_live(execution: SagaExecution) -> bool:
     """Whether the page should update itself: the execution is leased or due soon."""
-    if not _goes_on(execution):
+    if execution.state not in UNFINISHED or execution.held:
         return False
     due = execution.due_at
     return execution.leased or (due is not None and due <= CLOCK.by_host() + SOON)
@@ -121,29 +127,18 @@ def waits(execution: SagaExecution) -> bool:
     return execution.due_at is not None and execution.due_at > CLOCK.by_host()
 
 
-def _goes_on(execution: SagaExecution) -> bool:
-    return execution.state in UNFINISHED and not execution.held
-
-
 def _groups(overview: Overview, *, unfinished: bool) -> list[Group]:
     """Return the groups, urgent ones first; "In doubt", "Done" and "Undone" are shown even if empty."""
-    waiting = tuple(line for line in overview.others if line.status is StepStatus.WAITING)
-    others = [
-        Group("other", heading, tuple(line for line in overview.others if line.status is status))
-        for status, heading in OTHER_GROUPS.items()
-    ]
-    always = [
+    groups = [
+        Group("bad", _("Could not be undone"), overview.not_compensated),
         Group("in_doubt", _("In doubt"), overview.in_doubt),
         Group("good", _("Done"), overview.done),
         Group("compensated", _("Undone"), overview.compensated),
     ]
-    sometimes = [Group("bad", _("Could not be undone"), overview.not_compensated)]
-    others.append(Group("other", _("To do") if unfinished else _("Not started"), waiting))
-    return [*_with_lines(sometimes), *always, *_with_lines(others)]
-
-
-def _with_lines(groups: Iterable[Group]) -> list[Group]:
-    return [group for group in groups if group.lines]
+    waiting = _("To do") if unfinished else _("Not started")
+    for status, heading in {**OTHER_GROUPS, StepStatus.WAITING: waiting}.items():
+        groups.append(Group("other", heading, tuple(line for line in overview.others if line.status is status)))
+    return [group for group in groups if group.lines or group.kind in SHOWN_IF_EMPTY]
 
 
 def _facts(view: ExecutionView, redactor: Redactor) -> list[tuple[str, str]]:
@@ -154,15 +149,6 @@ def _facts(view: ExecutionView, redactor: Redactor) -> list[tuple[str, str]]:
     values = {key: known[key] for key in keys if known.get(key)}
     shown = redactor(values)
     return [(name_label(key), _as_text(value)) for key, value in (shown or {}).items()]
-
-
-def _more(details: Details) -> dict[str, int] | None:
-    """Return how many attempts are shown, and where the older ones start; None if all are shown."""
-    shown = details.attempts
-    if len(shown) == details.attempt_count:
-        return None
-    older = shown[0].sequence if len(shown) == ATTEMPTS_SHOWN else 0
-    return {"shown": len(shown), "all": details.attempt_count, "before": older}
 
 
 def _redacted(value: Any, redactor: Redactor) -> Any:

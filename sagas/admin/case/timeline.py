@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -97,7 +96,25 @@ class Timeline:
 
 def attempts_of(step_runs: Iterable[StepRun], saga: Saga | None, redactor: Redactor) -> list[Attempt]:
     """Return the rows of these attempts."""
-    return [_attempt(run, saga, redactor) for run in step_runs]
+    attempts = []
+    for run in step_runs:
+        direction, outcome = Direction(run.direction), Outcome(run.outcome)
+        then = ENDINGS[Ending(run.ending)]
+        if run.retry_at:
+            then = gettext("Another attempt was planned for %(at)s") % {"at": format_moment(run.retry_at)}
+        resolved = RESOLUTIONS.get(run.resolution, "")
+        attempt = Attempt(
+            run=run,
+            step=step_label(run.step, saga),
+            direction=DIRECTIONS[direction],
+            outcome=resolved if direction is Direction.RESOLVED else OUTCOMES[direction, outcome],
+            then=then,
+            started=format_moment(run.started_at),
+            took=format_span(run.duration()),
+            error=redactor(error_text(run.error_type, run.error_message)),
+        )
+        attempts.append(attempt)
+    return attempts
 
 
 def timeline_of(view: ExecutionView, attempts: Sequence[Attempt]) -> Timeline | None:
@@ -113,31 +130,10 @@ def timeline_of(view: ExecutionView, attempts: Sequence[Attempt]) -> Timeline | 
     return Timeline(end + END, HEAD + LANE * len(names), lanes, bars, gaps)
 
 
-def _attempt(run: StepRun, saga: Saga | None, redactor: Redactor) -> Attempt:
-    direction, outcome = Direction(run.direction), Outcome(run.outcome)
-    resolved = RESOLUTIONS.get(run.resolution, "")
-    error = error_text(run.error_type, run.error_message)
-    return Attempt(
-        run=run,
-        step=step_label(run.step, saga),
-        direction=DIRECTIONS[direction],
-        outcome=resolved if direction is Direction.RESOLVED else OUTCOMES[direction, outcome],
-        then=_then(run),
-        started=format_moment(run.started_at),
-        took=format_span(run.duration()),
-        error=redactor(error),
-    )
-
-
-def _then(run: StepRun) -> str | Promise:
-    if run.retry_at:
-        return gettext("Another attempt was planned for %(at)s") % {"at": format_moment(run.retry_at)}
-    return ENDINGS[Ending(run.ending)]
-
-
 def _places(runs: Sequence[StepRun]) -> tuple[list[tuple[int, int]], list[tuple[int, str]], int]:
     """Return start and width of each bar, middle and text of each long wait, and the right end."""
-    waits = [0.0, *(_seconds(before.finished_at, after.started_at) for before, after in pairwise(runs))]
+    between = [(after.started_at - before.finished_at).total_seconds() for before, after in pairwise(runs)]
+    waits = [0.0, *(max(0.0, seconds) for seconds in between)]
     gaps = [GAP + 12 * math.log2(1 + wait) + (TEXT_WIDTH if wait >= LONG_GAP else 0) for wait in waits]
     widths = [MIN_BAR + 12 * math.log2(1 + 4 * run.duration()) for run in runs]
     scale = min(MAX_SCALE, max(1.0, MIN_WIDTH / (sum(gaps) + sum(widths))))
@@ -146,10 +142,6 @@ def _places(runs: Sequence[StepRun]) -> tuple[list[tuple[int, int]], list[tuple[
     middles = [start - round(scale * gap / 2) for (start, _width), gap in zip(places, gaps, strict=True)]
     texts = [(middle, format_span(wait)) for middle, wait in zip(middles, waits, strict=True) if wait >= LONG_GAP]
     return places, texts, round(ends[-1])
-
-
-def _seconds(start: dt.datetime, end: dt.datetime) -> float:
-    return max(0.0, (end - start).total_seconds())
 
 
 def _bar(attempt: Attempt, x: int, width: int, y: int) -> Bar:

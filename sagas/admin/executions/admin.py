@@ -26,7 +26,7 @@ from sagas.admin.base import JSON_COLUMNS, NoStockPage, ReadOnly
 from sagas.admin.bulk import views as bulk
 from sagas.admin.bulk.views import BulkActions
 from sagas.admin.case import views as case
-from sagas.definition.states import UNFINISHED
+from sagas.definition.states import UNFINISHED, SagaState
 from sagas.models import SagaExecution
 from sagas.models.clock import CLOCK
 from sagas.models.querysets import ExecutionQuerySet
@@ -36,7 +36,7 @@ from sagas.presentation import labels
 from . import dates, export
 from .changelist import ExecutionList
 from .filters import FILTERS
-from .rows import RowText, under_way
+from .rows import RowText
 
 NOTHING = "–"
 PK = re.compile(r"[0-9]{1,18}")
@@ -147,7 +147,7 @@ def _progress(execution: Any) -> str:
     if not texts.planned:
         return ""
     numbers = {"done": texts.done, "step": min(texts.done + 1, texts.planned), "planned": texts.planned}
-    if under_way(execution):
+    if execution.state in (SagaState.PENDING, SagaState.IN_PROGRESS):
         return gettext("step %(step)d of %(planned)d") % numbers
     return gettext("%(done)d of %(planned)d done") % numbers
 

@@ -11,7 +11,6 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest
 
 from sagas.admin.base import read_rows
-from sagas.models import SagaExecution
 from sagas.operations.permissions import PERSONAL
 from sagas.presentation.redactor import redactors_for
 
@@ -35,7 +34,11 @@ class ExecutionList(ChangeList):
             raise IncorrectLookupParameters
         first = (self.page_num - 1) * self.list_per_page
         found = read_rows(self.queryset[first : first + self.list_per_page + 1])
-        self.result_list: Any = _with_texts(request, found[: self.list_per_page])
+        page = found[: self.list_per_page]
+        texts = rows.texts_of(page, redactors_for(page, personal=request.user.has_perm(PERSONAL)))
+        for execution in page:
+            execution.texts = texts[execution.pk]  # type: ignore[attr-defined]
+        self.result_list: Any = page
         self.more = len(found) > self.list_per_page
         counted = self.queryset.order_by().values("pk")[: COUNTED + 1].count()
         self.beyond_count = counted > COUNTED
@@ -94,10 +97,3 @@ class ExecutionList(ChangeList):
     def last_number(self) -> int:
         """The number of the page's last row."""
         return self.first_number + len(self.result_list) - 1
-
-
-def _with_texts(request: HttpRequest, executions: list[SagaExecution]) -> list[SagaExecution]:
-    texts = rows.texts_of(executions, redactors_for(executions, personal=request.user.has_perm(PERSONAL)))
-    for execution in executions:
-        execution.texts = texts[execution.pk]  # type: ignore[attr-defined]
-    return executions

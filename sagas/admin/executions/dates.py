@@ -54,30 +54,24 @@ def check(parameters: Mapping[str, str]) -> None:
 
 def level(parameters: Mapping[str, str]) -> Level | None:
     """Return the level that the parameters select; None if there are no executions."""
-    ends = _ends()
-    if ends is None:
+    # Two index lookups; MIN and MAX in one query would scan all rows.
+    moments = SagaExecution.objects.values_list("created_at", flat=True)
+    oldest, newest = moments.order_by("created_at").first(), moments.order_by("-created_at").first()
+    if not (oldest and newest):
         return None
+    first, last = timezone.localdate(oldest), timezone.localdate(newest)
     chosen = _chosen(parameters)
-    above = _choice(*chosen[:-1]) if chosen else None
-    return Level(_below(chosen or _common_parts(*ends), *ends), above, len(chosen) == len(PARTS))
+    if chosen:
+        return Level(_below(chosen, first, last), _choice(*chosen[:-1]), len(chosen) == len(PARTS))
+    # Start below the year, or the year and month, that all executions share.
+    shared: list[int] = []
+    if first.year == last.year:
+        shared = [first.year, first.month] if first.month == last.month else [first.year]
+    return Level(_below(shared, first, last), None, chosen=False)
 
 
 def _chosen(parameters: Mapping[str, str]) -> list[int]:
     return [int(parameters[name]) for name in PARTS if name in parameters]
-
-
-def _ends() -> tuple[dt.date, dt.date] | None:
-    """Return the first and the last day, with two index lookups; MIN and MAX in one query would scan all rows."""
-    moments = SagaExecution.objects.values_list("created_at", flat=True)
-    first, last = moments.order_by("created_at").first(), moments.order_by("-created_at").first()
-    return (timezone.localdate(first), timezone.localdate(last)) if first and last else None
-
-
-def _common_parts(first: dt.date, last: dt.date) -> list[int]:
-    """Return the year, or the year and month, that all executions share."""
-    if first.year != last.year:
-        return []
-    return [first.year, first.month] if first.month == last.month else [first.year]
 
 
 def _below(chosen: list[int], first: dt.date, last: dt.date) -> list[Choice]:

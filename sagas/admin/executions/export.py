@@ -99,8 +99,9 @@ def _lines(request: HttpRequest, executions: ExecutionQuerySet) -> Iterator[str]
             texts = rows.texts_of(chunk, redactors)
             for row in chunk:
                 count += 1
-                cells = _cells(row, texts[row.pk], redactors[row.pk])
-                yield writer.writerow([_safe(value) for value in cells.values()])
+                cells = _cells(row, texts[row.pk], redactors[row.pk]).values()
+                # An apostrophe keeps a spreadsheet from running the value, or a part of it, as a formula.
+                yield writer.writerow([FORMULA.sub("'", cell) if isinstance(cell, str) else cell for cell in cells])
     finally:
         log(logging.INFO, "export.made", by=request.user.get_username(), rows=count, personal=personal)
 
@@ -144,11 +145,6 @@ class _Echo:
 
     def write(self, line: str) -> str:
         return line
-
-
-def _safe(value: Any) -> Any:
-    """Prefix an apostrophe where a spreadsheet would run the value, or a part of it, as a formula."""
-    return FORMULA.sub("'", value) if isinstance(value, str) else value
 
 
 def _moment(moment: dt.datetime | None) -> str:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sagas.admin.base import cannot_be_read
 from sagas.definition.registry import all_sagas
 from sagas.definition.saga import Saga
-from sagas.definition.states import SagaState
 from sagas.models import SagaExecution, SagaReference
 from sagas.models.querysets import normalize_reference
 from sagas.presentation import labels, messages
@@ -68,17 +66,10 @@ def _shown(
     """Redact the references and sort them as the saga lists them."""
     order = {key: place for place, key in enumerate(saga.references if saga else ())}
     contexts = (execution.context, execution.input)
-    given = [(key, _as_given(key, value, contexts)) for key, value in references]
-    seen = [(key, redactor({key: value})[key]) for key, value in given]
+    seen = []
+    for key, folded in references:
+        # References are stored case-folded; show the value as it was given.
+        given = (str(context[key]) for context in contexts if isinstance(context.get(key), (str, int)))
+        value = next((each for each in given if normalize_reference(each) == folded), folded)
+        seen.append((key, redactor({key: value})[key]))
     return tuple(sorted(seen, key=lambda pair: order.get(pair[0], len(order))))
-
-
-def _as_given(key: str, folded: str, contexts: Sequence[Mapping[str, Any]]) -> str:
-    """Return the value as it was given: references are stored case-folded."""
-    values = (str(context[key]) for context in contexts if isinstance(context.get(key), (str, int)))
-    return next((value for value in values if normalize_reference(value) == folded), folded)
-
-
-def under_way(execution: SagaExecution) -> bool:
-    """Whether its actions are being run."""
-    return execution.state in (SagaState.PENDING, SagaState.IN_PROGRESS)
