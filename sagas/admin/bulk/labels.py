@@ -13,7 +13,7 @@ from sagas.conf import get_settings
 from sagas.definition.registry import all_sagas
 from sagas.definition.states import Direction
 from sagas.operations import Operation
-from sagas.operations.bulk import MAX_ITEMS, WITHOUT_PROVIDER_CALLS, BulkPreview
+from sagas.operations.bulk import WITHOUT_PROVIDER_CALLS, BulkPreview
 from sagas.presentation.labels import step_label_anywhere
 from sagas.presentation.templates import money
 
@@ -107,21 +107,6 @@ def pace(operation: Operation) -> str:
         most,
     )
     return sentence % {"most": most}
-
-
-def too_many() -> str:
-    """Say that too many executions are selected."""
-    sentence = gettext(
-        "A bulk operation takes at most %(most)d executions, and more are selected. Filter the list first."
-    )
-    return sentence % {"most": MAX_ITEMS}
-
-
-def selection_expired() -> str:
-    """Say that the selection has expired, for example with the session."""
-    return gettext(
-        "The selection has expired. Select the executions again; bulk operations that were confirmed are in their list."
-    )
 
 
 def _money(preview: BulkPreview) -> Iterator[str]:

@@ -14,13 +14,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, resolve_url
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext
 
 from sagas.models import BulkOperation, SagaExecution
 from sagas.operations import Actor, Operation, bulk
 from sagas.operations.permissions import NEEDS, PERSONAL
 
 from . import progress as bulk_progress
-from .labels import NAMES, preview_context, selection_expired, too_many
+from .labels import NAMES, preview_context
 from .selection import FIELD, ConfirmForm, Selection, remember, remembered
 
 Admin = Any  # the ModelAdmin of executions
@@ -32,7 +33,10 @@ def _list_action(operation: Operation) -> Action:
     def redirect_to_preview(model_admin: Admin, request: HttpRequest, chosen: QuerySet[SagaExecution]) -> Any:
         pks = list(chosen.order_by("pk").values_list("pk", flat=True)[: bulk.MAX_ITEMS + 1])
         if len(pks) > bulk.MAX_ITEMS:
-            model_admin.message_user(request, too_many(), messages.ERROR)
+            sentence = gettext(
+                "A bulk operation takes at most %(most)d executions, and more are selected. Filter the list first."
+            )
+            model_admin.message_user(request, sentence % {"most": bulk.MAX_ITEMS}, messages.ERROR)
             return None
         page = resolve_url("admin:sagas_sagaexecution_bulk_preview")
         return redirect(f"{page}?{FIELD}={remember(request, operation, pks)}")
@@ -78,7 +82,11 @@ def _preview_or_confirm(model_admin: Admin, request: HttpRequest) -> HttpRespons
     posted = request.method == "POST"
     selection = Selection.sent_by(request) if posted else remembered(request)
     if selection is None:
-        model_admin.message_user(request, selection_expired(), messages.WARNING)
+        sentence = gettext(
+            "The selection has expired. Select the executions again; "
+            "bulk operations that were confirmed are in their list."
+        )
+        model_admin.message_user(request, sentence, messages.WARNING)
         return redirect("admin:sagas_sagaexecution_changelist")
     if not request.user.has_perm(NEEDS[selection.operation]):
         raise PermissionDenied

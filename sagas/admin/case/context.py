@@ -122,11 +122,6 @@ def is_live(execution: SagaExecution) -> bool:
     return execution.leased or (due is not None and due <= CLOCK.by_host() + SOON)
 
 
-def waits(execution: SagaExecution) -> bool:
-    """Whether its next attempt is due in the future."""
-    return execution.due_at is not None and execution.due_at > CLOCK.by_host()
-
-
 def _groups(overview: Overview, *, unfinished: bool) -> list[Group]:
     """Return the groups, urgent ones first; "In doubt", "Done" and "Undone" are shown even if empty."""
     groups = [

@@ -64,26 +64,26 @@ class Event:
 
 def events_of(events: Iterable[SagaEvent], saga: Saga | None, redactor: Redactor) -> list[Event]:
     """Return the events as sentences, in the same order."""
-    return [_event(event, saga, redactor) for event in events]
-
-
-def _event(event: SagaEvent, saga: Saga | None, redactor: Redactor) -> Event:
-    before, after = redactor(event.data.get("former")), redactor(event.data.get("changes"))
-    names = {"who": event.actor_name or gettext("Someone"), "step": ""}
-    sentence = SENTENCES[Kind(event.kind)]
-    if event.kind == Kind.RESOLVE and event.data.get("outcome") in RESOLVED:
-        names["step"] = step_label(str(event.data.get("step", "")), saga)
-        sentence = RESOLVED[event.data["outcome"]]
-    return Event(
-        at=format_moment(event.at),
-        who=names["who"],
-        sentence=str(sentence) % names,
-        source=SOURCES.get(event.source, event.source),
-        reason=redactor(event.reason or event.data.get("held") or ""),
-        evidence=redactor(event.data.get("evidence") or ""),
-        changes=[*_moves(event.data), *_corrections(before, after)],
-        is_note=event.kind == Kind.NOTE,
-    )
+    shown = []
+    for event in events:
+        before, after = redactor(event.data.get("former")), redactor(event.data.get("changes"))
+        names = {"who": event.actor_name or gettext("Someone"), "step": ""}
+        sentence = SENTENCES[Kind(event.kind)]
+        if event.kind == Kind.RESOLVE and event.data.get("outcome") in RESOLVED:
+            names["step"] = step_label(str(event.data.get("step", "")), saga)
+            sentence = RESOLVED[event.data["outcome"]]
+        one = Event(
+            at=format_moment(event.at),
+            who=names["who"],
+            sentence=str(sentence) % names,
+            source=SOURCES.get(event.source, event.source),
+            reason=redactor(event.reason or event.data.get("held") or ""),
+            evidence=redactor(event.data.get("evidence") or ""),
+            changes=[*_moves(event.data), *_corrections(before, after)],
+            is_note=event.kind == Kind.NOTE,
+        )
+        shown.append(one)
+    return shown
 
 
 def _moves(data: Mapping[str, Any]) -> list[str]:

@@ -19,13 +19,14 @@ from sagas.admin.actions.forms import NoteForm, RevealForm
 from sagas.admin.base import cannot_be_read
 from sagas.definition.exceptions import UnreadableRow
 from sagas.models import SagaExecution
+from sagas.models.clock import CLOCK
 from sagas.operations import Actor, note, reveal
 from sagas.operations.permissions import PERSONAL, may_note
 from sagas.presentation.labels import name_label
 from sagas.presentation.redactor import Redactor, redactor_for
 from sagas.storage import database
 
-from .context import Details, is_live, live_part, load_details, static_part, waits
+from .context import Details, is_live, live_part, load_details, static_part
 
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[SagaExecution]
@@ -59,7 +60,7 @@ def _live(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
         return unchanged
     try:
         details = _details(model_admin, request, pk)
-        context = _live_context(request, details, _redactor(request, details))
+        context, _ = _live_context(request, details)
     except UnreadableRow as error:
         return HttpResponse(cannot_be_read(error.column), status=409)
     return TemplateResponse(request, "admin/sagas/_case.html", context, headers={"ETag": tag})
@@ -94,12 +95,9 @@ def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     return _rendered(model_admin, request, pk, revealed=True)
 
 
-def _note_form(data: Any = None) -> NoteForm:
-    return NoteForm(data, auto_id="saga-note-%s", label_suffix="")
-
-
-def _reveal_form(data: Any = None) -> RevealForm:
-    return RevealForm(data, auto_id="saga-reveal-%s", label_suffix="")
+# Their ids differ, because both forms are on one page.
+_note_form = partial(NoteForm, auto_id="saga-note-%s", label_suffix="")
+_reveal_form = partial(RevealForm, auto_id="saga-reveal-%s", label_suffix="")
 
 
 def _show_errors(model_admin: Admin, request: HttpRequest, pk: int, sent: NoteForm | RevealForm) -> HttpResponse:
@@ -139,14 +137,15 @@ def _rendered(
 ) -> HttpResponse:
     try:
         details = _details(model_admin, request, pk)
-        redactor = _redactor(request, details)
-        shown = _live_context(request, details, redactor) | static_part(details, redactor, revealed=revealed)
+        live, redactor = _live_context(request, details)
+        static = static_part(details, redactor, revealed=revealed)
     except UnreadableRow as error:
         return _unreadable(model_admin, request, pk, error)
     execution = details.view.execution
     context = {
         **model_admin.admin_site.each_context(request),
-        **shown,
+        **live,
+        **static,
         "title": str(execution),
         "what": name_label(execution.saga_name),
         "opts": model_admin.opts,
@@ -170,17 +169,18 @@ def _unreadable(model_admin: Admin, request: HttpRequest, pk: int, error: Unread
     return TemplateResponse(request, "admin/sagas/case_unreadable.html", context)
 
 
-def _live_context(request: HttpRequest, details: Details, redactor: Redactor) -> dict[str, Any]:
-    buttons, blocked = offered(request, details.view.execution, details.view)
-    return {**live_part(details, redactor), "buttons": buttons, "blocked": blocked}
-
-
-def _redactor(request: HttpRequest, details: Details) -> Redactor:
-    return redactor_for(details.view.execution, details.view.saga, personal=request.user.has_perm(PERSONAL))
+def _live_context(request: HttpRequest, details: Details) -> tuple[dict[str, Any], Redactor]:
+    """Return the context of the live part, and the redactor for this user."""
+    view = details.view
+    redactor = redactor_for(view.execution, view.saga, personal=request.user.has_perm(PERSONAL))
+    buttons, blocked = offered(request, view.execution, view)
+    return {**live_part(details, redactor), "buttons": buttons, "blocked": blocked}, redactor
 
 
 def _tag(request: HttpRequest, execution: SagaExecution) -> str:
     """Return the ETag of the live part: it depends on the row, the language and the user."""
-    row_state = (execution.version, execution.pending_request, is_live(execution), waits(execution))
+    due = execution.due_at
+    waits = due is not None and due > CLOCK.by_host()
+    row_state = (execution.version, execution.pending_request, is_live(execution), waits)
     parts = (*row_state, get_language(), request.user.pk)
     return '"{}"'.format("-".join(map(str, parts)))

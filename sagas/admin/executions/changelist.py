@@ -47,6 +47,7 @@ class ExecutionList(ChangeList):
         self.show_full_result_count, self.full_result_count = False, None
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, self.more or self.page_num > 1
         self.paginator = Paginator(self.result_list, self.list_per_page)
+        self._add_links()
 
     @cached_property
     def by_day(self) -> dict[str, Any]:
@@ -62,38 +63,15 @@ class ExecutionList(ChangeList):
         choices = [linked(choice, here=level.chosen) for choice in level.choices]
         return {"choices": choices, "above": linked(level.above) if level.above else None}
 
-    @property
-    def newer_link(self) -> str:
-        """The URL of the previous page, "" on the first."""
-        return self.get_query_string({PAGE_VAR: self.page_num - 1}) if self.page_num > 1 else ""
-
-    @property
-    def older_link(self) -> str:
-        """The URL of the next page, "" on the last one."""
-        return self.get_query_string({PAGE_VAR: self.page_num + 1}) if self.more and not self.at_page_limit else ""
-
-    @property
-    def at_page_limit(self) -> bool:
-        """Whether there are more rows than the last page allows."""
-        return self.more and self.page_num == LAST_PAGE
-
-    @property
-    def oldest_first_link(self) -> str:
-        """The URL of the list sorted by age, "" if it is."""
+    def _add_links(self) -> None:
+        """Set the numbers of the page's rows, and the links to other pages and to the other order; "" for none."""
+        self.first_number = (self.page_num - 1) * self.list_per_page + 1
+        self.last_number = self.first_number + len(self.result_list) - 1
+        self.at_page_limit = self.more and self.page_num == LAST_PAGE
+        newer, older = {PAGE_VAR: self.page_num - 1}, {PAGE_VAR: self.page_num + 1}
+        self.newer_link = self.get_query_string(newer) if self.page_num > 1 else ""
+        self.older_link = self.get_query_string(older) if self.more and not self.at_page_limit else ""
         order = str(list(self.list_display).index("age"))
-        return "" if self.params.get(ORDER_VAR) == order else self.get_query_string({ORDER_VAR: order})
-
-    @property
-    def newest_first_link(self) -> str:
-        """The URL of the list in its default order, "" if it is in that order."""
-        return "" if self.oldest_first_link else self.get_query_string(remove=[ORDER_VAR])
-
-    @property
-    def first_number(self) -> int:
-        """The number of the page's first row."""
-        return (self.page_num - 1) * self.list_per_page + 1
-
-    @property
-    def last_number(self) -> int:
-        """The number of the page's last row."""
-        return self.first_number + len(self.result_list) - 1
+        by_age = self.params.get(ORDER_VAR) == order
+        self.oldest_first_link = "" if by_age else self.get_query_string({ORDER_VAR: order})
+        self.newest_first_link = self.get_query_string(remove=[ORDER_VAR]) if by_age else ""
