@@ -1,5 +1,7 @@
 """A pytest plugin for the process that tries one mutant: `-p tests.mutation.plugin --mutant NAME`."""
 
+import os
+
 import pytest
 
 from .mutants import MUTANTS
@@ -15,3 +17,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     name = session.config.getoption("--mutant")
     if name:
         MUTANTS[name].apply()
+        os.environ["MUTANT"] = name  # For the worker processes that the test starts.

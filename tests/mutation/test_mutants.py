@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,9 +28,11 @@ REASONS = ("AssertionError", "Failed: DID NOT RAISE")
 
 
 @pytest.fixture
-def run(tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Run tests, with a mutant or without, in a process and on a database of their own."""
-    return partial(run_tests, tmp_path)
+    # Not in `tmp_path`: the path of a socket has at most 107 characters.
+    with tempfile.TemporaryDirectory() as temporary:
+        yield partial(run_tests, Path(temporary))
 
 
 def run_tests(temporary: Path, tests: set[str], mutant: str = "") -> subprocess.CompletedProcess[str]:

@@ -124,3 +124,9 @@ def failing_receiver(**_):
 FAILURES = {"raises": OSError("no such customer"), "exits": SystemExit("no such customer")}
 if "STRANGE_BEAT" in os.environ:
     beat.connect(failing_receiver)
+
+if mutant := os.environ.get("MUTANT"):
+    # Set by tests/mutation/plugin.py: a worker process must lack what the test process lacks.
+    from tests.mutation.mutants import MUTANTS
+
+    MUTANTS[mutant].apply()
