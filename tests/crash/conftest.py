@@ -1,4 +1,4 @@
-"""A short lease for tests whose processes wait for it to run out."""
+"""Give these tests a short lease, because their processes wait for it to expire."""
 
 import pytest
 

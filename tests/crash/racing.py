@@ -1,4 +1,4 @@
-"""Two threads that race for one execution, round after round, each with a connection of its own."""
+"""Race two threads for one execution, in many rounds. Each thread has its own database connection."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from django.db import connections
 
 from sagas import ActRefused
 
-# SAGAS_RACES=1000 for the whole proof.
+# For the complete proof, set SAGAS_RACES=1000.
 ROUNDS = int(os.environ.get("SAGAS_RACES", "150"))
 PATIENCE = 30.0
 HANDICAP = 0.0005
-# So many rounds in a row for one side, and the handicap doubles each time: a busy machine is slower by far.
+# After STREAK wins in a row by one side, its handicap doubles. A busy machine needs the larger handicaps.
 STREAK, MOST_DOUBLINGS = 4, 9
 LONGEST_LEAD = 0.25
 
 
 class Race:
-    """Lets two sides go at once and counts who comes first.
+    """Start two sides at the same time and count which side comes first.
 
-    Whoever came first goes a little later the next time, and both go after a random moment of up to `spread`
-    seconds: so the rounds gather where it is decided, whatever the machine is doing.
+    The side that came first starts a little later in the next round. In addition, each side waits for a random time of
+    up to `spread` seconds. Both sides therefore meet near the decisive moment, on a fast and on a slow machine.
     """
 
     def __init__(self, *sides: str, spread: float = 0.002) -> None:
@@ -38,7 +38,7 @@ class Race:
         self._lead, self._streak, self._latest = 0.0, 0, ""
 
     def run(self, play: Callable[[str], str]) -> None:
-        """Play the rounds, each with an id of its own; `play` checks one and tells which side came first."""
+        """Play the rounds, each with its own id. `play` checks one round and returns the side that came first."""
         firsts: Counter[str] = Counter()
         try:
             for number in range(ROUNDS):
@@ -53,16 +53,16 @@ class Race:
             assert firsts[side], f"In {ROUNDS} rounds the {side} never came first: they did not race."
 
     def between(self, *functions: Callable[[], Any]) -> list[Any]:
-        """What each side's function returned; an act that was refused gives its ActRefused."""
+        """Run one function per side at the same time and return the results; a refusal is an ActRefused."""
         pairs = zip(self.sides, functions, strict=True)
         futures = [self._threads[side].submit(_done_or_refused, function) for side, function in pairs]
-        # The error of one side, not that the other has waited in vain.
+        # Report the error of the failed side, not the timeout of the side that waits for it.
         for future in wait(futures, return_when=FIRST_EXCEPTION).done:
             future.result()
         return [future.result() for future in futures]
 
     def go(self, side: str) -> None:
-        """Called by each side where its part begins: waits for the other one."""
+        """Wait for the other side. Each side calls this method at the start of its part."""
         self._gate.wait(PATIENCE)
         time.sleep(self._delays[side])
 

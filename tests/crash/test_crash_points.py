@@ -1,4 +1,4 @@
-"""Both sagas survive the death of their process at every commit and at every provider call."""
+"""Kill the process at each commit and at each provider call: both sagas recover."""
 
 from functools import partial
 
@@ -27,7 +27,7 @@ def states_of(trials):
 
 
 def statuses_of_bookings():
-    """What customers are told, of their bookings and of their payments."""
+    """Return the statuses that customers see: the booking's and the payment's."""
     return set(Booking.objects.values_list("status", "payment_status"))
 
 

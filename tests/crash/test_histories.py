@@ -1,4 +1,4 @@
-"""The history alone gives the row, whatever people do to an execution."""
+"""The execution's row follows from its history alone, whatever operators do."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def does():
 
 
 def stands(saga, state, **columns):
-    """It is in that state, its history says so too, and these columns are right."""
+    """Assert the state and the columns of execution `s1`, and that its row agrees with its history."""
     execution = get_saga_orchestrator().get_status("s1")
     assert violations_of(saga, "s1") == []
     assert execution.state is state
@@ -62,7 +62,7 @@ def test_a_step_after_the_pivot_released_and_resolved(registered, stage, does):
 
 
 class Follower:
-    """An on_change that raises while it is told to."""
+    """An `on_change` callback that raises an error while the test wants it to."""
 
     def __init__(self):
         self.raises = True

@@ -1,6 +1,6 @@
-"""`manage.py run_saga`, killed and run again with the same id, brings both sagas to their end.
+"""Kill `manage.py run_saga` and run it again with the same id: both sagas reach their end.
 
-Real processes with a real lease of two seconds, which the next process waits out.
+The tests use real processes and a real lease of two seconds. Each new process waits until the lease has expired.
 """
 
 import signal
@@ -25,7 +25,7 @@ LEASE = 2
 
 
 class Runs:
-    """One execution, run again whenever its process has died."""
+    """Run one execution, again after each crash of its process."""
 
     def __init__(self, saga, given, saga_id):
         self.saga, self.context, self.saga_id = saga, given(saga_id), saga_id
@@ -36,7 +36,7 @@ class Runs:
         return run_saga(self.saga.name, self.saga_id, self.context, LEASE=LEASE)
 
     def ended(self):
-        """Whether the execution's process has ended without being killed; starts it again if it was."""
+        """Return whether the process ended without being killed. Start a killed process again."""
         code = self.process.poll()
         if code in (KILLED, -signal.SIGKILL):
             self.process.communicate()
@@ -46,7 +46,7 @@ class Runs:
         return code is not None
 
     def verdict(self):
-        """The exit code, and what is wrong with the execution."""
+        """Return the exit code, the state, the violations, and the error output of a failed process."""
         _, error = self.process.communicate()
         execution = SagaExecution.objects.get(saga_id=self.saga_id)
         found = violations_of(self.saga, self.saga_id, SandboxProviders().effects(execution))
@@ -54,12 +54,12 @@ class Runs:
 
 
 def have_ended(runs):
-    """Whether all have; each that was killed is started again."""
+    """Return whether all runs have ended. Start each killed process again."""
     return [run.ended() for run in runs].count(False) == 0
 
 
 def order(mode, calls, saga_id, **values):
-    """A fault for each of these calls of the execution."""
+    """Create one fault for each of these provider calls of the execution."""
     for port, operation in calls:
         SandboxFault.objects.create(
             port=port, operation=operation, mode=mode, match=f"{saga_id}:", remaining=1, **values

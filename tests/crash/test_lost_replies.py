@@ -1,4 +1,4 @@
-"""Traps 1 and 3: what took effect although it did not look so is counted once, or undone."""
+"""Traps 1 and 3: an effect whose reply was lost counts once, or is compensated."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def order(port, operation, mode, **values):
 
 
 def impatient(saga, **changes):
-    """The same saga with short waits."""
+    """Return the saga with short timeouts and retry delays."""
     return saga.with_steps(replace(step, timeout=1.0, retry_delay=0.01, **changes) for step in saga)
 
 

@@ -1,4 +1,4 @@
-"""Trap 18: many processes on one database file, and no work is lost."""
+"""Trap 18: many processes share one database file, and no work is lost."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ EACH = 3
 
 
 def work(process):
-    """A booking and a payment that all processes want, and some that are this one's alone."""
+    """Execute sagas with ids that all processes share, and sagas with ids of this process only."""
     mine = [f"{process}-{number}" for number in range(EACH)]
     for name in ["shared", *mine]:
         for saga, given in (("create_booking", booking_input), ("collect_payment", payment_input)):

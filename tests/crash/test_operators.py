@@ -1,4 +1,4 @@
-"""An operator acts at each moment of a provider call: the request is kept, and the history still tells it all."""
+"""An operator acts during each provider call: the request is kept, and the history stays complete."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ def execute(saga, given, saga_id):
 
 
 def execute_and_act(saga, given, saga_id, operation, place):
-    """Act at the provider boundary of that place, from 0, and go on."""
+    """Execute the saga and perform the operation at provider call number `place`, counted from 0."""
     places = iter(range(place + 1))
 
     def meddle(*_):

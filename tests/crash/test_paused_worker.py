@@ -1,4 +1,4 @@
-"""Trap 4: a process is paused past its lease in the middle of a call, another finishes, the first goes on."""
+"""Trap 4: a process pauses during a call until its lease expires, another process finishes, the first resumes."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def pay():
 
 
 def pay_and_pause_once(moment, port, operation):
-    """A process of its own, which stops at that moment and does not stop again."""
+    """Start a child process that pauses itself once, at that moment of that provider call."""
 
     def pause(*called):
         if called[:3] == (moment, port, operation):

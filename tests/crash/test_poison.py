@@ -1,4 +1,4 @@
-"""Trap 9: a step that kills its process is put aside after MAX_RECOVERIES, and everything else goes on."""
+"""Trap 9: a step that kills its process is quarantined after MAX_RECOVERIES; all other work continues."""
 
 import os
 from functools import partial
@@ -28,7 +28,7 @@ def kill_in_undo(context):
 
 
 def executions_until_it_lives(saga):
-    """How many processes the saga kills before one of them ends."""
+    """Execute the saga until a process survives; return how many processes were killed before."""
     killed = 0
     while run_in_child(partial(execute, saga), expected_exit=KILLED, patience=30).code == KILLED:
         killed += 1

@@ -1,6 +1,6 @@
-"""Traps 11 and 25: two people, or a person and a worker, want the same execution in the same instant.
+"""Traps 11 and 25: two operators, or an operator and a worker, change one execution at the same time.
 
-One of two outcomes, never both, never neither; whoever is late is told so, and whatever was accepted is kept.
+Exactly one side wins. The other side gets a refusal, and each accepted request is kept.
 """
 
 import logging
@@ -28,26 +28,26 @@ TOO_LATE = "it has reached its point of no return."
 
 @pytest.fixture
 def track(caplog):
-    caplog.set_level(logging.CRITICAL, logger="sagas")  # thousands of sagas have little to say
+    caplog.set_level(logging.CRITICAL, logger="sagas")  # thousands of sagas would fill the log
     track = Track()
     yield track
     track.registered.forget()
 
 
 class Track:
-    """One saga a round, and what must be true of it once the round is over."""
+    """Run one saga per round and check it at the end of the round."""
 
     def __init__(self):
         self.registered, self.orchestrator = Registered(), get_saga_orchestrator()
 
     def lay(self, *steps):
-        """The saga of the next round; each step is a name with what it does and with its options."""
+        """Define the saga of the next round. Each step is a tuple: name, what its calls do, options."""
         self.stage, self.took_effect = Stage(), Counter()
         scripted = [self.stage.step(name, *does, **options) for name, does, options in steps]
         self.saga = self.registered(*map(self.counted, scripted))
 
     def counted(self, step):
-        """The same step; what its functions have done is counted by their keys."""
+        """Return the step with functions that also count their effects by idempotency key."""
         functions = {"action": step.action, "compensation": step.compensation}
         return replace(step, **{name: partial(self.count, function) for name, function in functions.items()})
 
@@ -63,13 +63,13 @@ class Track:
         return self.orchestrator.execute(saga_id, "trip")
 
     def effects(self, execution):
-        """What the steps of this run did; nothing here is done once only because its key is known."""
+        """Return the effects of this run's steps. No duplicate is removed by key: each doubled call is counted."""
         keys = {name: f"{execution.saga_id}:{execution.run}:{name}" for name in execution.plan}
         counts = {name: (self.took_effect[key], self.took_effect[f"{key}:undo"]) for name, key in keys.items()}
         return {name: Effect(done, undone, remains=done > undone) for name, (done, undone) in counts.items()}
 
     def ends(self, saga_id, state, *events):
-        """The execution, which has ended so, all in order, with these events."""
+        """Assert that the execution ended in `state` with these events and no violations; return the execution."""
         execution = SagaExecution.objects.get(saga_id=saga_id)
         kinds = list(execution.events.order_by("id").values_list("kind", flat=True))
         wrong = violations_of(self.saga, saga_id, self.effects(execution))
@@ -83,7 +83,7 @@ def plain(name, *does, **options):
 
 
 def accepted(result, *sentences):
-    """Whether an act was accepted; a refusal must say one of these sentences."""
+    """Return whether the operation was accepted. A refusal must be one of these sentences."""
     if isinstance(result, ActRefused):
         assert result.sentence in sentences
         return False
@@ -91,7 +91,7 @@ def accepted(result, *sentences):
 
 
 def at(race, side, outcome=None):
-    """A function that waits for the other side before it ends so."""
+    """Return a step function that waits for the other side and then returns or raises `outcome`."""
 
     def function(_):
         race.go(side)
@@ -103,7 +103,7 @@ def at(race, side, outcome=None):
 
 
 def begins(race, side, function, *arguments, **options):
-    """The function, called as soon as the other side is there."""
+    """Return a function that waits for the other side and then calls `function`."""
 
     def begin():
         race.go(side)
@@ -120,13 +120,13 @@ def asks(race, operation, saga_id, side="operator"):
 
 
 def obeyed(saga_id):
-    """The events of a cancel that was accepted: done at once, or asked of the owner, who obeys."""
+    """Return the events of an accepted cancel: done at once, or requested and then obeyed by the owner."""
     requested = SagaEvent.objects.get(execution__saga_id=saga_id, kind="cancel").data.get("requested")
     return ["cancel", "cancelled"] if requested else ["cancel"]
 
 
 def check_cancelled(track, saga_id, result, *sentences):
-    """Who came first, the operator's cancel or the worker."""
+    """Check the end of the execution and return who came first: the operator's cancel or the worker."""
     if not accepted(result, *sentences):
         track.ends(saga_id, SagaState.SUCCEEDED)
         return "worker"
@@ -194,7 +194,7 @@ def test_cancel_as_a_pivot_that_is_the_first_step_begins(track):
 
 
 def wrong_state(condition: str, *states: str) -> tuple[str, ...]:
-    """The sentences that refuse an operation in these states."""
+    """Return the refusals of an operation that needs `condition`, one for each of these states."""
     return tuple(f"it can be {condition}, and it is “{state}”." for state in states)
 
 

@@ -1,4 +1,4 @@
-"""Steps with a special promise keep it wherever their process dies."""
+"""Special kinds of steps keep their promises wherever their process crashes."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def test_a_step_that_must_not_run_twice_does_not_run_twice():
 def test_a_step_that_must_not_run_twice_and_can_be_asked_about_succeeds():
     trials = survives(step("launch", operation, idempotent=False, verify=look), step("last"))
 
-    # Where nothing had happened yet, the provider says so, and what was marked as begun is not begun again.
+    # If the provider reports no effect, a step that was marked as begun is not called again.
     assert states_of(trials) == {SagaState.SUCCEEDED, SagaState.FAILED}
     failed = [trial.saga_id for trial in trials if trial.state is SagaState.FAILED]
     runs = StepRun.objects.filter(execution__saga_id__in=failed, direction="verify")
@@ -93,12 +93,12 @@ def test_the_proof_notices_an_effect_that_a_crash_doubles():
     with pytest.raises(AssertionError) as caught:
         survives(step("careless", operation))
 
-    # Once: at the death between the effect and its record.
+    # This happens once: at the crash between the effect and its checkpoint.
     assert "I1: careless took effect 2 times, not 1 to 1 times" in str(caught.value)
 
 
 class Forgetful(ToyProviders):
-    """Providers whose compensated effects remain."""
+    """Toy providers that compensate without removing the effect."""
 
     def effect(self, key):
         return replace(super().effect(key), compensated=0, remains=True)
@@ -112,7 +112,7 @@ def test_the_proof_notices_what_remains_after_a_failure():
 
 
 class Doubling(ToyProviders):
-    """Providers at which each compensation takes effect twice."""
+    """Toy providers that apply each compensation twice."""
 
     def effect(self, key):
         return Effect(done=1, compensated=2)
