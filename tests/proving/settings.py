@@ -1,4 +1,4 @@
-"""The project with an app of flawed sagas."""
+"""The settings of the demo project, plus the app with the flawed sagas."""
 
 from sagaproject.settings import *  # noqa: F403
 from sagaproject.settings import INSTALLED_APPS

@@ -1,4 +1,4 @@
-"""A crash, and a second crash in the recovery."""
+"""A worker crashes, and then the worker that recovers the execution crashes too."""
 
 import os
 
@@ -12,7 +12,7 @@ from tests.support.bookings import SandboxProviders, booking_input
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
-# 1 tests all pairs.
+# The second crash hits every n-th crash point of the recovery. With n = 1, the test covers all pairs.
 EVERY = int(os.environ.get("SAGAS_PAIRS_EVERY", "11"))
 
 

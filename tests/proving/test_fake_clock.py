@@ -1,4 +1,4 @@
-"""The fake clock, and workers on demand."""
+"""`FakeClock` moves the time, and `drain` runs the executions that are due."""
 
 import datetime as dt
 
@@ -27,7 +27,7 @@ def never_finish(context):
 
 @pytest.fixture
 def slow():
-    """A registered saga that waits for half a day."""
+    """Register a saga whose first step waits for half a day."""
     yield register(Saga("slow", [SagaStep("wait", retry_after_half_a_day), SagaStep("then", lambda context: None)]))
     registry.unregister("slow")
 

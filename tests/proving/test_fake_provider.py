@@ -1,4 +1,4 @@
-"""The fake provider: its replies, what it rejects, and its faults."""
+"""`FakeProvider`: its replies, the calls that it rejects, and its planned faults."""
 
 import pytest
 from django.db import transaction
@@ -16,12 +16,12 @@ CHARGE, SHIP = "order-1:1:charge", "order-1:1:ship"
 
 @pytest.fixture
 def provider(tmp_path):
-    """A fake provider that may have violations at the end of the test."""
+    """A fake provider that does not fail the test if it has recorded violations."""
     return FakeProvider(tmp_path / "ledger.sqlite3")
 
 
 def trip(provider):
-    """Charge and ship, each with a compensation."""
+    """Return a saga with the steps charge and ship. Both have a compensation and a verify."""
 
     def do(context):
         return {f"{context.step}_id": provider.do(context.step, context.idempotency_key, amount=5)["id"]}
@@ -41,7 +41,7 @@ def run(saga, saga_id):
 
 
 def rejected(call):
-    """The sentence with which the call is rejected."""
+    """Check that the fake provider rejects the call, and return the error message."""
     with pytest.raises(InvalidCall) as error:
         call()
     return str(error.value)

@@ -1,4 +1,4 @@
-"""A proof passes a correct saga and names the flaws of others."""
+"""`prove` accepts a correct saga and reports the flaws of incorrect sagas."""
 
 import uuid
 
@@ -14,13 +14,16 @@ pytestmark = [pytest.mark.prove, pytest.mark.once, pytest.mark.django_db(transac
 
 @pytest.fixture
 def provider(tmp_path):
-    """A fake provider that may have violations at the end of the test."""
+    """A fake provider that does not fail the test if it has recorded violations."""
     return FakeProvider(tmp_path / "ledger.sqlite3")
 
 
 @pytest.fixture
 def proved(provider, tmp_path):
-    """Prove a saga whose first action or compensation is the given function; return the results by scenario."""
+    """Prove a saga of two steps and return the results by scenario.
+
+    `action` and `compensation` replace the functions of the first step.
+    """
 
     def proved(action=None, compensation=None):
         def do(context):
@@ -60,7 +63,7 @@ def test_a_correct_saga_is_killed_at_every_crash_point_and_passes(proved):
     assert set(results["success"].outcomes) == {"succeeded"}
     assert set(results["ship is refused"].outcomes) == {"failed"}
     assert set(results["the compensation of charge is refused"].outcomes) == {"partially_compensated"}
-    # Each step: before and after its call, its checkpoint on SQLite by a transaction, on PostgreSQL by a statement.
+    # Each step has at least 4 crash points: before and after the call, and before and after the checkpoint.
     assert results["success"].points >= 2 * 4
 
 

@@ -1,4 +1,4 @@
-"""manage.py saga_prove, in its own process and on its own databases."""
+"""`manage.py saga_prove`, in a separate process with its own databases."""
 
 import json
 import os
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def saga_prove(*words):
-    """Return the exit code, stdout and stderr."""
+    """Run the command in a new process. Return its exit code, stdout and stderr."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.proving.settings",
         "DATABASE_URL": url_of("default"),

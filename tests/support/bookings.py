@@ -1,4 +1,4 @@
-"""Input for the project's sagas."""
+"""Example input for the sagas of the demo project."""
 
 from typing import Any
 
@@ -29,10 +29,10 @@ PAYMENT = {
 
 
 def booking_input(saga_id: str) -> dict[str, Any]:
-    """Return the input of a create_booking execution with a sale of its own."""
+    """Return the input of a create_booking execution. Its sale id is derived from `saga_id`."""
     return BOOKING | {"sale_id": f"SALE-{saga_id}"}
 
 
 def payment_input(saga_id: str, **changes: Any) -> dict[str, Any]:
-    """Return the input of a collect_payment execution with a sale of its own."""
+    """Return the input of a collect_payment execution. Its sale id is derived from `saga_id`."""
     return PAYMENT | {"sale_id": f"SALE-{saga_id}"} | changes

@@ -1,4 +1,4 @@
-"""A cluster in a process group of its own, on the test's database."""
+"""Start a worker cluster in its own process group, on the test's database."""
 
 import json
 import os
@@ -21,7 +21,7 @@ LEASE = 2.0
 
 
 class ClusterUnderTest:
-    """`manage.py qcluster`, or `saga_workers`, which supervises one."""
+    """A running `manage.py qcluster`, or `manage.py saga_workers`, which supervises a cluster."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ClusterUnderTest:
     ) -> None:
         self.command, self.count, self.name, self.recycle = command, workers, name, recycle
         self._group = 0
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the cluster leaves)
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115  (`leave` closes it)
         self.process = subprocess.Popen(
             mortal([*interpreter, "manage.py", command]),
             cwd=ROOT,
@@ -48,7 +48,7 @@ class ClusterUnderTest:
         )
 
     def wait_until_it_works(self) -> None:
-        """Wait until all workers have reported, to the database and to the supervisor."""
+        """Wait until all workers have stored a report and the supervisor has seen them."""
         wait_for(lambda: self._check_alive() or self._is_working())
 
     def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
@@ -72,7 +72,10 @@ class ClusterUnderTest:
 
     @property
     def said(self) -> str:
-        """Its output. `pread`, because the cluster writes at the file's position."""
+        """The cluster's output so far.
+
+        `pread` does not move the file's position, at which the cluster writes.
+        """
         return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0).decode()
 
     @property
@@ -81,14 +84,14 @@ class ClusterUnderTest:
 
     @property
     def group(self) -> int:
-        """The process group of the cluster, as a worker last reported it; the supervisor has another."""
+        """The process group that the newest worker reported. The supervisor is in a different group."""
         if newest := self.rows.order_by("-id").first():
             self._group = newest.process_group
         return self._group
 
     @property
     def workers(self) -> list[int]:
-        """The process ids of running workers that have reported."""
+        """The process ids of the running workers that have stored a report."""
         living = parents_in_group(self.group)
         return [pid for pid in self.rows.order_by("pid").values_list("pid", flat=True) if pid in living]
 
@@ -98,18 +101,21 @@ class ClusterUnderTest:
 
     @property
     def helpers(self) -> dict[str, int]:
-        """Monitor and pusher, which django-q2 forks after the workers, in this order."""
+        """The process ids of monitor and pusher.
+
+        django-q2 forks both after the workers: first the monitor, then the pusher.
+        """
         sentinel = self.sentinel
         children = sorted(pid for pid, parent in parents_in_group(self.group).items() if parent == sentinel)
         return dict(zip(("monitor", "pusher"), [pid for pid in children if pid not in self.workers], strict=True))
 
     def stop(self) -> int:
-        """Send SIGTERM and return the exit code."""
+        """Send SIGTERM, wait for the end, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """Kill all its processes at once, as a power cut does."""
+        """Kill all processes of the cluster at once, like a power cut."""
         groups = self._groups()
         for group in groups:
             try:
@@ -121,14 +127,17 @@ class ClusterUnderTest:
             wait_for(lambda group=group: not parents_in_group(group))
 
     def _groups(self) -> set[int]:
-        """Return the supervisor's group and those of the workers; the test may have closed the database."""
+        """Return the process groups of the supervisor and of the workers.
+
+        If the database is closed, use the last group that a worker reported.
+        """
         try:
             return {self.process.pid, *self.rows.values_list("process_group", flat=True)}
         except DatabaseError:
             return {self.process.pid, self._group or self.process.pid}
 
     def leave(self) -> None:
-        """Kill everything and print the output, which pytest shows if the test failed."""
+        """Kill all processes and print their output. pytest shows the output if the test failed."""
         if self.process.poll() is None:
             for pid in parents_in_group(self.process.pid):
                 signal_to(pid, signal.SIGCONT)
@@ -139,7 +148,7 @@ class ClusterUnderTest:
 
 @contextmanager
 def open_transaction(*statements: str) -> Iterator[None]:
-    """Hold a transaction and its locks on another connection until the block is left."""
+    """Execute the statements in a transaction on another connection. Keep it open until the block ends."""
     other = connections.create_connection("default")
     with other.cursor() as cursor:
         for statement in statements:
@@ -152,7 +161,7 @@ def open_transaction(*statements: str) -> Iterator[None]:
 
 
 def signal_to(pid: int, number: int) -> None:
-    """Send the signal to a process that may have ended."""
+    """Send the signal to a process. Do nothing if the process has ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -160,7 +169,7 @@ def signal_to(pid: int, number: int) -> None:
 
 
 def stays(condition: Any, seconds: float) -> bool:
-    """Return whether the condition holds for so many seconds."""
+    """Return whether the condition stays true for this number of seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if not condition():

@@ -1,4 +1,4 @@
-"""Start executions, let their time pass, and read what happened."""
+"""Start executions, move their times into the past, and read their step runs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ids = itertools.count(1)
 
 
 def new_id() -> str:
-    """Return an id that no other execution of this process has."""
+    """Return a saga id that is unique in this process."""
     return f"saga-{next(ids)}"
 
 
 def run(*steps: SagaStep, saga_id: str | None = None, name: str = "trip", **options: Any) -> SagaExecution:
-    """Execute a saga of these steps inline."""
+    """Execute a saga of these steps in this process and return the execution."""
     return get_saga_orchestrator().execute(saga_id or new_id(), name, list(steps), **options)
 
 
 def run_saga(saga: Saga, saga_id: str | None = None, **options: Any) -> SagaExecution:
-    """Execute this saga inline."""
+    """Execute the saga in this process and return the execution."""
     return get_saga_orchestrator().execute(saga_id or new_id(), saga.name, saga, **options)
 
 
@@ -48,7 +48,7 @@ def let_wait_pass(execution: SagaExecution) -> SagaExecution:
     execution.refresh_from_db()
     if execution.due_at is None:
         return execution
-    left = (execution.due_at - dt.datetime.now(dt.UTC)).total_seconds() + 0.01  # times are rounded to 1 ms
+    left = (execution.due_at - dt.datetime.now(dt.UTC)).total_seconds() + 0.01  # the database rounds times to 1 ms
     return let_pass(execution, left) if left > 0 else execution
 
 

@@ -1,4 +1,4 @@
-"""Read pages with an HTML parser, as a reader sees them."""
+"""Parse HTML pages and return the text that a reader sees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def page_of(response: Any) -> HtmlElement:
 
 
 def text_of(element: Any) -> str:
-    """Return the visible text of an element, a response or a string of HTML; white space as one space."""
+    """Return the visible text of an element, a response or a string of HTML.
+
+    Each run of white space becomes one space.
+    """
     root = element if isinstance(element, HtmlElement) else page_of(element)
     return " ".join(" ".join(_visible(root)).split())
 

@@ -1,4 +1,7 @@
-"""A wire to PostgreSQL that loses answers: the server does as told, and the connection breaks before it says so."""
+"""A proxy to PostgreSQL that loses answers.
+
+The server executes a statement, and the connection breaks before the client gets the answer.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ CHUNK = 65536
 
 
 class Wire:
-    """Passes everything on between us and the server, on a unix socket of its own, until an answer is to be lost.
+    """A proxy on a Unix socket. It forwards all data between client and server until it has to lose an answer.
 
-    What is sent in one piece and answered before the next piece is a round trip; `trips` counts them.
+    `trips` counts the round trips. One round trip is one piece of data from the client and the server's answer.
     """
 
     def __init__(self, folder: Path, host: str, port: int) -> None:
@@ -32,22 +35,25 @@ class Wire:
         threading.Thread(target=self._let_in, daemon=True).start()
 
     def lose_nothing(self) -> None:
-        """Pass everything on, as it does at first."""
+        """Forward everything. This is the initial behaviour."""
         self._is_to_lose: Callable[[bytes], bool] = lambda sent: False
         self._meanwhile: Callable[[], object] = lambda: None
 
     def lose_answer_to(self, statement: str, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Lose the answer to the next statement with these words; do something else before anybody knows."""
+        """Lose the answer to the next statement that contains this text.
+
+        Call `meanwhile` after the server has answered and before the client's connection breaks.
+        """
         self._is_to_lose, self._meanwhile = lambda sent: statement.encode() in sent, meanwhile
 
     def lose_answer_number(self, number: int) -> None:
-        """Lose one answer, counted in round trips from now, from 0."""
+        """Lose the answer of one round trip. Number 0 is the next round trip."""
         last = self.trips + number
         self._is_to_lose = lambda sent: self.trips > last
 
     def close(self) -> None:
-        """Let nobody in any more."""
-        self._door.shutdown(socket.SHUT_RDWR)  # or the thread that waits at the door would wait for ever
+        """Accept no more connections."""
+        self._door.shutdown(socket.SHUT_RDWR)  # without this, the thread in `accept` waits forever
         self._door.close()
 
     def _let_in(self) -> None:
@@ -88,7 +94,7 @@ class Wire:
 
 @contextmanager
 def wired(folder: Path) -> Iterator[Wire]:
-    """Everybody who connects to the executions' database inside the block does so by the wire."""
+    """Route new connections to the executions' database through a `Wire` until the block ends."""
     connection.ensure_connection()
     host, port = connection.connection.info.host, connection.connection.info.port
     connection.close()
@@ -113,7 +119,7 @@ def _connected(host: str, port: int) -> socket.socket:
 
 
 def _read_answer(server: socket.socket) -> None:
-    """To its end, for only then has the server done it."""
+    """Read the whole answer. The server has finished the statement only when its answer is complete."""
     answer = b""
     while answer[-6:-1] != READY_FOR_QUERY:
         piece = server.recv(CHUNK)

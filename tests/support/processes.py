@@ -1,4 +1,4 @@
-"""Processes of their own on the test's database: to be killed, to be paused, to go on."""
+"""Start, pause and kill separate processes that use the test's database."""
 
 import json
 import os
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 CHILDREN_PATIENCE = 30.0
 KILLED = 137
-# prctl(2): whoever is executed here is sent SIGTERM when its parent dies, even if the parent was killed.
+# prctl(2) makes the kernel send SIGTERM to the executed command when its parent ends, even by SIGKILL.
 MORTAL = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
@@ -31,7 +31,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def run_saga(saga: str, saga_id: str, context: dict[str, Any], **settings: Any) -> subprocess.Popen:
-    """`manage.py run_saga` of this input on the test's database, under these SAGAS settings."""
+    """Start `manage.py run_saga` with this input and these SAGAS settings, on the test's database."""
     command = [sys.executable, "manage.py", "run_saga", saga, "--saga-id", saga_id, "--context", json.dumps(context)]
     environment = os.environ | {
         "DATABASE_URL": url_of("default"),
@@ -44,12 +44,12 @@ def run_saga(saga: str, saga_id: str, context: dict[str, Any], **settings: Any) 
 
 
 def mortal(command: Sequence[str]) -> list[str]:
-    """The same command, which ends by itself when the thread that has started it does."""
+    """Wrap a command. Its process gets SIGTERM when the thread that started it ends."""
     return [sys.executable, "-c", MORTAL, str(os.getpid()), *command]
 
 
 def url_of(alias: str) -> str:
-    """The URL of the test's database."""
+    """Return the URL of the test's database for this alias."""
     values = connections[alias].settings_dict
     if connections[alias].vendor == "sqlite":
         return f"sqlite:///{quote(str(values['NAME']))}"
@@ -60,7 +60,7 @@ def url_of(alias: str) -> str:
 
 @contextmanager
 def forked(function: Callable[[], Any]) -> Iterator[int]:
-    """Run the function in a child and give its process id; the child is gone when the block is left."""
+    """Run the function in a forked child and yield the child's process id. Kill the child when the block ends."""
     connections.close_all()
     child = os.fork()
     if child == 0:
@@ -81,19 +81,22 @@ def forked(function: Callable[[], Any]) -> Iterator[int]:
 
 
 def wait_until_stopped(child: int) -> None:
-    """Return once the child has stopped; AssertionError if it ended instead."""
+    """Wait until the child has stopped (SIGSTOP). Raise AssertionError if the child ended."""
     _, status = wait_for(lambda: _changed(child, os.WUNTRACED))
     assert os.WIFSTOPPED(status), f"the child ended with {os.waitstatus_to_exitcode(status)}"
 
 
 def exit_code(child: int) -> int:
-    """The child's exit code, once it has ended."""
+    """Wait until the child has ended and return its exit code."""
     _, status = wait_for(lambda: _changed(child, 0))
     return os.waitstatus_to_exitcode(status)
 
 
 def wait_for(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """What the condition gives, once it gives something; AssertionError after so many seconds."""
+    """Call the condition until its result is true, and return the result.
+
+    Raise AssertionError after `patience` seconds.
+    """
     end = time.monotonic() + patience
     while time.monotonic() < end:
         if found := condition():
@@ -103,7 +106,7 @@ def wait_for(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
 
 
 def stop_here() -> None:
-    """Stop this process until somebody lets it go on."""
+    """Stop this process (SIGSTOP) until another process sends SIGCONT."""
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -113,8 +116,11 @@ def _changed(child: int, options: int) -> tuple[int, int] | None:
 
 
 def exit_codes(functions: Sequence[Callable[[], None]]) -> list[int]:
-    """Run each function in a forked child, all at once. Exit code 0: returned; 1: raised; else as the child died."""
-    # A connection must not be used on both sides of a fork.
+    """Run each function in a forked child, all at the same time. Return the exit codes in the same order.
+
+    0: the function returned. 1: the function raised. Negative: a signal killed the child.
+    """
+    # Parent and child must not use the same database connection.
     connections.close_all()
     children = [_start(function) for function in functions]
     end = time.monotonic() + CHILDREN_PATIENCE
@@ -123,7 +129,7 @@ def exit_codes(functions: Sequence[Callable[[], None]]) -> list[int]:
 
 def _start(function: Callable[[], None]) -> int:
     with warnings.catch_warnings():
-        # The test runner's own threads are not needed in the child.
+        # Python warns of a fork in a process with threads. The child does not need the test runner's threads.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child:
@@ -135,7 +141,7 @@ def _start(function: Callable[[], None]) -> int:
     finally:
         if code:
             traceback.print_exc()
-        # The child must never continue as a second test runner.
+        # Without this exit, the child continues as a second test runner.
         os._exit(code)
 
 

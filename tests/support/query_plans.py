@@ -1,4 +1,4 @@
-"""How the database answers a question: what it sends, and how many rows it reads for it."""
+"""Inspect queries: the statements that a function sends and the rows that the database reads."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 
 def statements_of(question) -> Iterator[tuple[str, object]]:
-    """The statements about executions that it sends."""
+    """Call `question` and return the SQL and parameters of each statement on `sagas_execution` that it sends."""
     asked = []
 
     def watch(execute, sql, params, many, context):
@@ -20,7 +20,7 @@ def statements_of(question) -> Iterator[tuple[str, object]]:
 
 
 def rows_read(sql: str, parameters: object, table: str = "sagas_execution") -> int:
-    """How many rows of that table PostgreSQL reads for it, those that it finds to be of no use among them."""
+    """Count the rows of the table that PostgreSQL reads for this statement, including the rows that it filters out."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters)
         found = cursor.fetchone()[0]
@@ -43,7 +43,10 @@ def _rows_of(node: dict) -> int:
 def scans(
     sql: str, parameters: object, quick: Sequence[str], tables: Sequence[str] = ("sagas_execution",)
 ) -> list[str]:
-    """The steps of SQLite's plan that are not known to be quick: they may read all rows of these tables, or aliases."""
+    """Return the steps of SQLite's query plan on these tables that match no text of `quick`.
+
+    Such a step may read all rows of a table. `tables` may contain aliases.
+    """
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
         steps = [row[3] for row in cursor.fetchall() if any(table in row[3] for table in tables)]

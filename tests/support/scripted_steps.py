@@ -10,12 +10,12 @@ from sagas import OutcomeUnknown, Saga, SagaStep, StepContext
 from sagas.definition import registry
 from sagas.definition.states import Direction
 
-Does = Any  # an exception to raise, a mapping or None to return, or a function of the context
+Does = Any  # one script entry: an exception to raise, a value to return, or a function to call with the context
 
 
 @dataclass(frozen=True)
 class Called:
-    """One call of a step's function, as the function saw it."""
+    """One call of a step's function, with the values that its context had."""
 
     step: str
     direction: Direction
@@ -40,12 +40,12 @@ class Stage:
 
     @property
     def told(self) -> list[str]:
-        """The calls as text: "charge", "charge.undo", "charge.verify"."""
+        """The recorded calls as text: "charge", "charge.undo", "charge.verify"."""
         return [str(call) for call in self.calls]
 
     @property
     def keys(self) -> list[str]:
-        """The idempotency key of each call."""
+        """The idempotency keys of the recorded calls."""
         return [call.key for call in self.calls]
 
     def step(
@@ -56,9 +56,9 @@ class Stage:
         verify: Sequence[Does] | None = None,
         **options: Any,
     ) -> SagaStep:
-        """Return a step whose n-th call does the n-th entry of its script; the last repeats. Retries have no delay.
+        """Return a step that follows a script: its n-th call does what the n-th entry says. The last entry repeats.
 
-        `undo=None` leaves the step without a compensation. An empty script always succeeds.
+        An empty script always succeeds. `undo=None` leaves the step without a compensation. Retries have no delay.
         """
         options = {"retry_delay": 0, "max_delay": 0, "jitter": False} | options
         return SagaStep(
@@ -70,7 +70,7 @@ class Stage:
         )
 
     def function(self, direction: Direction, does: Sequence[Does]) -> Callable[[StepContext], Any]:
-        """Return a step function that follows a script."""
+        """Return a step function that follows the script `does` and records its calls."""
         script = list(does) or [{}]
 
         def play(context: StepContext) -> Any:
@@ -95,7 +95,7 @@ class Stage:
 
 
 class Registered:
-    """Register sagas for one test. Registering a name again replaces its saga, as a deployment of other code does."""
+    """Register sagas for one test. A second registration under the same name replaces the saga, like a deployment."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -106,11 +106,11 @@ class Registered:
         return registry.register(Saga(name, steps, **options))
 
     def forget(self) -> None:
-        """Unregister them all."""
+        """Unregister all sagas that this object has registered."""
         for name in self.names:
             registry.unregister(name)
 
 
 def lost() -> OutcomeUnknown:
-    """Return the error of a call whose answer was lost."""
+    """Return the error that a step raises when the provider's answer is lost."""
     return OutcomeUnknown("the answer got lost")

@@ -1,4 +1,7 @@
-"""Changes what has happened: as the owner of the tables can, who takes the guards away and puts them back."""
+"""Change the history without the database triggers that protect it.
+
+The owner of the tables can do the same: drop the triggers, change rows, and restore the triggers.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Iterator
 from django.db import connection, transaction
 
 TABLES = ("sagas_steprun", "sagas_event")
-# PostgreSQL does not alter a table for which it still has foreign keys to look after.
+# PostgreSQL refuses to alter a table while deferred foreign key checks on the table are pending.
 ALTER = """
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE sagas_steprun {what} TRIGGER USER;
@@ -20,14 +23,14 @@ GUARDS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_nam
 
 @contextlib.contextmanager
 def unguarded() -> Iterator[None]:
-    """Within the block the database lets the history be changed."""
+    """Open a transaction in which the triggers do not protect the history. Restore the triggers at its end."""
     without_guards = _unguarded_postgresql if connection.vendor == "postgresql" else _unguarded_sqlite
     with transaction.atomic(), without_guards():
         yield
 
 
 def tamper(sql: str, *parameters: object) -> None:
-    """Falsify the history by this statement."""
+    """Execute a statement that changes the history, without the triggers."""
     with unguarded(), connection.cursor() as cursor:
         cursor.execute(sql, parameters)
 

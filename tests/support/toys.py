@@ -1,4 +1,4 @@
-"""Sagas of small steps whose effects are rows of the sandbox, one more for each call that gets through."""
+"""Steps for small test sagas. Their effects are rows in the ledger of the sandbox."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,27 +11,27 @@ from sagas.testing import Call, Effect
 
 
 class Toy(Sandbox):
-    """A provider that never deduplicates."""
+    """A provider that does not deduplicate calls with the same key."""
 
     port = "email"
 
 
 def operation(context):
-    """Have the effect once more."""
+    """Add one more effect with each call. This action is not idempotent."""
     with Toy().call("act", key=context.idempotency_key, deadline=context.deadline, request={}):
         ledger.append("email", "act", context.idempotency_key, {}, state=EffectState.DONE, external_id="")
     return {"acted": context.step}
 
 
 def act_once(context):
-    """Have the effect, unless it is there."""
+    """Add the effect if it does not exist. This action is idempotent."""
     with Toy().call("act", key=context.idempotency_key, deadline=context.deadline, request={}):
         ledger.ensure("email", "act", context.idempotency_key, {}, state=EffectState.DONE, external_id="")
     return {context.step: "done"}
 
 
 def act_slowly(context):
-    """Have the effect, which takes three calls to finish."""
+    """Add the effect, and report it as pending until the third call."""
     act_once(context)
     calls = (context.output or {}).get("calls", 0) + 1
     if calls < 3:
@@ -39,14 +39,14 @@ def act_slowly(context):
 
 
 def undo(context):
-    """Take back whatever is there."""
+    """Cancel all effects of the action."""
     with Toy().call("undo", key=context.idempotency_key, deadline=context.deadline, request={}):
         rows = ledger.effects().filter(operation="act", idempotency_key=context.action_key)
         rows.update(state=EffectState.CANCELED)
 
 
 def look(context):
-    """What the provider's own rows say."""
+    """Verify the action: return its output if the ledger has its effect, else None."""
     found = ledger.effects().filter(operation="act", idempotency_key=context.action_key, state=EffectState.DONE)
     return {"acted": context.step} if found.exists() else None
 
@@ -57,7 +57,7 @@ def refuse(context):
 
 @dataclass(frozen=True)
 class ToyProviders:
-    """The rows that the toys have written."""
+    """The providers of the toy steps. They count effects in the ledger of the sandbox."""
 
     def watch(self, tell: Any) -> None:
         probes.append(lambda moment, port, operation, key: tell(Call(moment, operation, key)))

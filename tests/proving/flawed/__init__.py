@@ -1,1 +1,1 @@
-"""An app of sagas that break the rules, each in one way."""
+"""A Django app with incorrect sagas. Each saga breaks one rule."""

@@ -1,4 +1,4 @@
-"""Sagas that send a mail, each with one flaw for saga_prove to name."""
+"""Sagas that send an email. Each has one flaw that saga_prove has to report."""
 
 import uuid
 
@@ -46,7 +46,7 @@ def nothing(context):
 
 
 def flawed(name, action=send, compensation=apologise):
-    """Register a saga of two steps: send a mail, then finish."""
+    """Register a saga of two steps: send an email, then finish."""
     return register(Saga(name, [SagaStep("send", action, compensation), SagaStep("finish", nothing)]))
 
 
