@@ -1,6 +1,6 @@
-"""Workers: django-q2 runs the processes, its pusher wakes them up, and they claim the executions that are due.
+"""Workers: django-q2 runs the processes, its pusher wakes the workers up, and each worker claims due executions.
 
-No execution is stored in django-q2's queue, so a wake-up that is lost, late or repeated does no harm.
+django-q2's queue stores no execution. A wake-up that is lost, late or repeated therefore does no harm.
 """
 
 from .broker import SagaBroker

@@ -1,4 +1,4 @@
-"""django-q2's broker for sagas: it wakes up the workers when an execution is due, and neither stores nor claims any."""
+"""A django-q2 broker that wakes up the workers when an execution is due. It does not store or claim executions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class OrdinaryTaskRefused(SagaError):
 
 
 class SagaBroker(Broker):  # type: ignore[misc]
-    """Used in two processes: the sentinel, which forks workers and pusher, and the pusher, which calls `dequeue`."""
+    """The broker of two processes: the sentinel, which forks the others, and the pusher, which calls `dequeue`."""
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key)
@@ -78,7 +78,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
         self._notifications.reset()
         seconds = storage.due_in(get_settings().POLL, list(all_sagas()))
         if seconds <= 0 and not CLUSTER.stopping:
-            # Double the pause while wake-ups lead to no claim: what is due may be locked.
+            # Double the pause while wake-ups lead to no claim, because the due executions may be locked.
             fruitless = self._pause and CLUSTER.claims == self._claims
             self._pause = min(2 * self._pause, LONGEST_PAUSE) if fruitless else SHORTEST_PAUSE
             self._claims = CLUSTER.claims
@@ -115,7 +115,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
         return super().set_stat(key, value, timeout)
 
     def _become_sentinel(self) -> None:
-        """Prepare what the children inherit, and report to the supervisor."""
+        """Set up the state that forked children inherit, and report to the supervisor."""
         CLUSTER.become_sentinel()
         self._lifeline.open()
         REPORT_WRITER.open()
@@ -126,11 +126,11 @@ class SagaBroker(Broker):  # type: ignore[misc]
         exit_with_sentinel(process.is_worker)
 
     def _end_without_parent(self) -> None:
-        """End the cluster if the sentinel has lost its parent, or the parent its supervisor."""
+        """End the cluster if the parent of the sentinel or the supervisor has ended."""
         if os.getppid() != self._parent:
             log(logging.CRITICAL, "cluster.orphaned", pid=os.getpid())
             CLUSTER.stop()
-            for child in multiprocessing.active_children():  # the monitor would wait forever
+            for child in multiprocessing.active_children():  # otherwise the monitor waits forever
                 child.terminate()
             os.kill(os.getpid(), signal.SIGTERM)
         elif not CLUSTER.stopping and self._lifeline.is_cut():
@@ -146,7 +146,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
         return SagaExecution.objects.using(database.alias()).filter(leased=True).count()
 
     def ping(self) -> bool:
-        """Return True: there is no server to reach."""
+        """Return True, because this broker has no server."""
         return True
 
     def info(self) -> str:
@@ -167,7 +167,7 @@ class SagaBroker(Broker):  # type: ignore[misc]
 
 
 def _wake_up() -> str:
-    """Return a task that makes a worker claim; it has no timeout and its result is not saved."""
+    """Return a task that makes a worker claim executions. The task has no timeout, and django-q2 saves no result."""
     task = {
         "id": "0" * 32,
         "name": "sagas",

@@ -1,4 +1,4 @@
-"""Claiming executions for the free threads of a worker."""
+"""Claims executions for the free threads of a worker."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ PAUSE_AFTER_ERROR = 1.0
 
 
 class Claimer:
-    """Claims for the pool, in the main thread, until `is_stopping()`."""
+    """Claims executions for the pool, in the main thread, until `is_stopping()` is true."""
 
     def __init__(self, pool: Pool, is_stopping: Callable[[], bool]) -> None:
         self.active = False
         self.wake_ups = 0
         self.claims = 0
-        # Held while executions are claimed and handed to the pool.
+        # The main thread holds this lock from a claim until the pool has the executions.
         self.lock = threading.Lock()
         self._pool, self._is_stopping = pool, is_stopping
         self._look_for_recovered_at = 0.0
 
     def claim_all(self) -> None:
-        """Claim for all free threads until nothing is due."""
+        """Claim executions for all free threads until none is due."""
         self.active = True
         self.wake_ups += 1
         try:
@@ -51,7 +51,7 @@ class Claimer:
                 if not self._pool.wait_for_free(WAIT_FOR_FREE):
                     continue
                 if self._pool.free < self._pool.size:
-                    time.sleep(GATHER_SECONDS)  # threads often become free together, and one claim serves them all
+                    time.sleep(GATHER_SECONDS)  # threads often become free at the same time; then one claim is enough
                 with self.lock:
                     if self._is_stopping() or not self._claim_for(self._pool.free):
                         break
@@ -63,10 +63,10 @@ class Claimer:
             self.active = False
 
     def _claim_for(self, free: int) -> int:
-        """Claim for `free` threads, at most one of them on its last recovery; return how many were found.
+        """Claim up to `free` executions and return how many were claimed. At most one is on its last recovery.
 
-        A crash of the process counts as a recovery for every execution in it. To quarantine only the one with the
-        poison step, executions that would be quarantined at the next crash run one at a time.
+        A crash of the process counts as a recovery for every execution that runs in it. Executions that the next crash
+        would quarantine run one at a time, so that only the execution with the poison step is quarantined.
         """
         last = get_settings().MAX_RECOVERIES - 1
         found = 0
@@ -82,7 +82,7 @@ class Claimer:
         tries = itertools.count()
 
         def claim() -> list[SagaExecution]:
-            # The first claim may have been committed although its answer was lost; another would claim more rows.
+            # The first claim may have committed although its answer was lost. A second claim would take more rows.
             try:
                 found = storage.find_all_claimed(worker=worker) if next(tries) else []
                 return found or storage.claim_due(count, list(sagas), worker=worker, lease=lease, recoveries=recoveries)

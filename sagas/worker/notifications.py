@@ -1,4 +1,4 @@
-"""How the pusher notices a commit: LISTEN on PostgreSQL, `data_version` on SQLite."""
+"""Notify the pusher of commits: by LISTEN on PostgreSQL, by polling `data_version` on SQLite."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONNECT_TIMEOUT = 2  # seconds; libpq's minimum
 
 
 class Notifications(Protocol):
-    """Notices that the database may have changed."""
+    """An object that detects that the database may have changed."""
 
     def reset(self) -> None:
         """Forget earlier changes. Call it before reading the database."""
@@ -35,14 +35,14 @@ def notifications_of(connection: BaseDatabaseWrapper) -> Notifications:
 
 
 class SQLiteNotifications:
-    """Polls SQLite's counter of commits by other connections."""
+    """Detects commits of other connections by polling SQLite's `data_version`."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
         self._seen = self._version()
 
     def reset(self) -> None:
-        """Remember the counter."""
+        """Remember the current value of the counter."""
         self._seen = self._version()
 
     def wait(self, seconds: float) -> bool:
@@ -63,7 +63,7 @@ class SQLiteNotifications:
 
 
 class PostgreSQLNotifications:
-    """Listens on a connection of its own. Without one, `wait` only sleeps and the pusher polls."""
+    """Listens on a separate connection. While that connection is missing, `wait` sleeps, so the pusher polls."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection

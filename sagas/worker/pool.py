@@ -30,7 +30,7 @@ UNTIL_EXIT = 2.0
 
 
 class Slot:
-    """One thread's place in the pool. A thread that is stuck in a step loses it to a new thread."""
+    """The place of one thread in the pool. A new thread gets the place of a thread that is stuck in a step."""
 
     def __init__(self) -> None:
         self.leased: LeasedExecution | None = None
@@ -38,9 +38,9 @@ class Slot:
 
 
 class Pool:
-    """Up to `size` threads, started as they are needed.
+    """Up to `size` threads. The pool starts a thread when it needs one.
 
-    `on_unusable` is called when no thread can be started, or when `size` threads are stuck.
+    The pool calls `on_unusable` when it has no thread and cannot start one, or when `size` threads are stuck.
     """
 
     def __init__(self, size: int, on_unusable: Callable[[], None]) -> None:
@@ -50,33 +50,34 @@ class Pool:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._changed = threading.Condition()
         self._slots: set[Slot] = set()
-        # By identity: an execution may be claimed again before the thread that parked it has removed it from here.
+        # The keys are id(execution), not the primary key: an execution may be claimed again before the thread that
+        # parked it has removed the first object from this dict.
         self._executions: dict[int, SagaExecution] = {}
         self._draining = False
 
     @property
     def running(self) -> int:
-        """How many executions run, without those that are stuck."""
+        """The number of running executions. Stuck executions do not count."""
         return len(self._executions)
 
     @property
     def free(self) -> int:
-        """How many more executions could run."""
+        """The number of executions that the pool can accept now."""
         return 0 if self._draining else self.size - self.running
 
     def wait_for_free(self, seconds: float) -> int:
-        """Wait until a thread is free, at most `seconds`; return how many are."""
+        """Wait until a thread is free, at most `seconds`. Return the number of free threads."""
         with self._changed:
             self._changed.wait_for(lambda: self.free > 0 or self._draining, seconds)
             return self.free
 
     def wait_until_idle(self, seconds: float) -> bool:
-        """Wait until nothing runs, at most `seconds`; return whether nothing does."""
+        """Wait until no execution runs, at most `seconds`. Return whether the pool is idle."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._executions, seconds)
 
     def has_recoveries(self, count: int) -> bool:
-        """Whether a running execution has been recovered `count` times or more since its last checkpoint."""
+        """Return whether a running execution had at least `count` recoveries since its last checkpoint."""
         with self._changed:
             return any(execution.recoveries >= count for execution in self._executions.values())
 
@@ -91,7 +92,7 @@ class Pool:
             self._jobs.put(job)
 
     def drain(self) -> None:
-        """Accept nothing more; each running execution is parked after its attempt, due at once."""
+        """Accept no more executions. Each running execution is parked after its current attempt, and is due at once."""
         with self._changed:
             if self._draining:
                 return
@@ -103,11 +104,14 @@ class Pool:
             self._changed.notify_all()
 
     def uncount_recoveries(self) -> None:
-        """Decrement `recoveries` of what still runs: we end it by exiting, so its next claim must not count one."""
+        """Decrement `recoveries` of each running execution.
+
+        The exit of this process ends these executions. Their next claim increments `recoveries`, but this is no crash.
+        """
         with self._changed:
             running = [slot.leased for slot in self._slots if slot.leased]
         for leased in running:
-            leased.stop_renewals()  # a renewal would postpone the next claim
+            leased.stop_renewals()  # because a renewal postpones the next claim
             pk, version = leased.fence
             soon = ago(-UNTIL_EXIT)
             row = SagaExecution.objects.using(database.alias()).filter(pk=pk, version=version, leased=True)
@@ -118,11 +122,11 @@ class Pool:
         with self._changed:
             self._slots.add(slot)
             number = len(self._slots)
-        # Not daemons: Python waits for them after the main thread has ended.
+        # Not a daemon thread, so that Python waits for it after the main thread has ended.
         thread = threading.Thread(target=self._work, args=[slot], name=f"sagas-{number}")
         try:
             thread.start()
-        except RuntimeError:  # the system has no thread left; the others do the work, if there are any
+        except RuntimeError:  # the system has no thread left: continue with the existing threads
             log(logging.ERROR, "thread.unavailable", running=self.running)
             with self._changed:
                 self._slots.discard(slot)
@@ -144,7 +148,10 @@ class Pool:
         connections.close_all()
 
     def _run_safely(self, slot: Slot, job: Job) -> None:
-        """Log any exception, so that the thread goes on; a row that stays leased is claimed again after its lease."""
+        """Run the job and log any exception, so that the thread continues.
+
+        A row that stays leased is claimed again when its lease has expired.
+        """
         try:
             self._run(slot, *job)
         except LeaseLost:
@@ -169,7 +176,7 @@ class Pool:
         runner.run(leased)
 
     def _replace_stuck(self, slot: Slot, leased: LeasedExecution, execution: SagaExecution) -> None:
-        """Give the place of a thread that is stuck in its step to a new one, unless the step has just returned."""
+        """Free the place of a thread that is stuck in a step, unless the step has just returned."""
         with self._changed:
             if slot.leased is not leased or id(execution) not in self._executions:
                 return

@@ -1,4 +1,4 @@
-"""A worker process: it claims executions when it is woken up, and drains when it is told to stop."""
+"""A worker process. It claims executions at a wake-up, and drains when it must stop."""
 
 from __future__ import annotations
 
@@ -31,41 +31,46 @@ SIGN_OFF_SECONDS = 1.0
 
 
 class WorkerProcess:
-    """The main thread claims, the pool's threads run executions, one thread watches and one updates our row."""
+    """A worker process and its threads.
+
+    The main thread claims executions, and the pool's threads run them. One more thread watches for the stop, and one
+    updates the worker's row in the database.
+    """
 
     def __init__(self) -> None:
         self.name = worker_name()
         self.pool = Pool(get_settings().WORKER_THREADS, self.leave)
         self._claimer = Claimer(self.pool, lambda: self.stopping)
         self._row = WorkerRow(self.name, self.pool, self._claimer, lambda: self.stopping)
-        # Not Events: a second signal may interrupt the handler that sets one, and wait for that handler's lock.
+        # Not Events: setting an Event takes a lock. A second signal may interrupt the first signal's handler while it
+        # holds the lock; the second handler would then wait forever.
         self._leaving = False
         self._exiting = False
         self._drained = threading.Event()
         self._report_at = 0.0
 
     def start(self) -> None:
-        """Start to watch and to report. The pool starts its threads when it has work."""
+        """Start the two threads that watch and report. The pool starts its threads when there is work."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self._sigterm = SigtermWatch()
         wait_before_executors_close(self._wait_for_drain)
-        # Not a daemon: Python waits for it at exit, and it ends the process.
+        # Not a daemon thread: Python waits for this thread at exit, and this thread ends the process.
         threading.Thread(target=self._watch, name="sagas-watch").start()
         threading.Thread(target=self._row.update_until, args=[self._drained], name="sagas-report", daemon=True).start()
 
     @property
     def stopping(self) -> bool:
-        """Whether this process claims nothing more."""
+        """Whether this process has stopped claiming executions."""
         return self._leaving or CLUSTER.stopping or CLUSTER.orphaned()
 
     def handle_wake_up(self) -> None:
-        """Claim what is due."""
+        """Claim due executions. Exit if SIGTERM arrived meanwhile."""
         self._claimer.claim_all()
         if self._leaving:
             self._exit()
 
     def leave(self) -> None:
-        """Drain and end this process; django-q2 replaces it. SIGTERM makes the main thread leave its queue first."""
+        """Drain and end this process, which django-q2 then replaces. SIGTERM makes the main thread leave its queue."""
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
@@ -75,17 +80,17 @@ class WorkerProcess:
             self._exit()
 
     def _exit(self) -> NoReturn:
-        """Make the main thread leave its queue and end; a second signal must not interrupt that."""
+        """Make the main thread leave its queue and end. A second signal must not interrupt this."""
         self._exiting = True
         sys.exit(0)
 
     def _wait_for_drain(self) -> None:
-        """Wait for running attempts, whatever made the main thread leave its queue."""
+        """Wait until the pool has drained. Python calls this when the main thread ends, for any reason."""
         self._exiting = self._leaving = True
         self._drained.wait(get_settings().DRAIN_SECONDS)
 
     def _watch(self) -> None:
-        """Wait until this process has to stop, drain the pool, and exit."""
+        """Wait until this process must stop, then drain the pool and exit."""
         main = threading.main_thread()
         while main.is_alive() and not self.stopping:
             self._report()
@@ -104,7 +109,7 @@ class WorkerProcess:
         os._exit(0)
 
     def _drain(self, deadline: float) -> None:
-        """Give running attempts time to end."""
+        """Wait until the running attempts have ended, at most until the deadline."""
         # A claim in progress must hand its executions to the pool before the pool drains.
         locked = self._wait(lambda seconds: self._claimer.lock.acquire(timeout=seconds), deadline)
         self.pool.drain()
@@ -116,7 +121,7 @@ class WorkerProcess:
         self._drained.set()
 
     def _wait(self, wait: Callable[[float], bool], deadline: float) -> bool:
-        """Call `wait` until it returns True or the deadline has passed, and report to the supervisor meanwhile."""
+        """Call `wait` until it returns True or the deadline has passed. Report to the supervisor between the calls."""
         while not (done := wait(CHECK_EVERY)) and time.monotonic() < deadline:
             self._report()
         return done
@@ -153,7 +158,7 @@ def is_worker() -> bool:
 
 
 def handle_wake_up() -> None:
-    """Run the wake-up task, in a worker's main thread."""
+    """Handle a wake-up task. django-q2 calls this in the main thread of a worker."""
     if _worker:
         _worker.handle_wake_up()
 

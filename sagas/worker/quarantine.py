@@ -1,4 +1,4 @@
-"""Holding executions that no worker can run, until an operator releases them."""
+"""Hold executions that no worker can run, until an operator releases them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from sagas.models import SagaEvent, SagaExecution
 from sagas.models.clock import CLOCK
 from sagas.storage import database
 
-# The columns that holding needs. None of them is JSON, which may be what cannot be read.
+# The columns that `hold` needs. None of them is JSON, because a JSON column may be the unreadable one.
 NEEDED = ("saga_id", "saga_name", "run", "version", "leased", "lost")
 
 
 def hold(execution: SagaExecution, reason: str, *, leased: bool = False) -> None:
-    """Hold the execution, unless it has changed since it was read.
+    """Hold the execution, unless its row has changed since it was read.
 
-    `leased` marks an attempt that may have crashed with its worker: the next claim after the release then recovers it.
+    Pass `leased=True` if an attempt may have been running when the worker crashed. The first claim after the release
+    then recovers that attempt.
     """
     held = {"held": reason, "needs_attention": True, "leased": leased, "due_at": None, "rank_at": None}
     with database.one_commit():
@@ -35,18 +36,18 @@ def hold(execution: SagaExecution, reason: str, *, leased: bool = False) -> None
 
 
 def unchanged(execution: SagaExecution) -> Any:
-    """Return a queryset with the execution's row, empty if it has changed since it was read."""
+    """Return a queryset of the execution's row. It is empty if the row has changed since it was read."""
     rows = SagaExecution.objects.using(database.alias())
     return rows.filter(pk=execution.pk, version=execution.version, leased=execution.leased)
 
 
 def hold_unreadable(execution: SagaExecution, error: UnreadableRow) -> None:
-    """Hold a claimed execution that cannot be read."""
+    """Hold a claimed execution that has an unreadable column."""
     hold(execution, f"{error} Repair it in the database, then release.", leased=execution.lost)
 
 
 def readable_of(worker: str) -> list[SagaExecution]:
-    """Return the executions that were claimed under this name, read one by one; hold those that cannot be read."""
+    """Return the executions that the worker has claimed, and hold those that cannot be read. Read them one by one."""
     found = []
     for execution in SagaExecution.objects.using(database.alias()).leased_rows().filter(worker=worker).only(*NEEDED):
         rows: Any = SagaExecution.objects.using(database.alias()).filter(pk=execution.pk)

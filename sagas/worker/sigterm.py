@@ -1,13 +1,13 @@
-"""SIGTERM and the exit of the main thread.
+"""Detect SIGTERM while the main thread blocks, and wait for the drain when the main thread ends.
 
-Python runs a signal handler in the main thread, between two bytecode instructions. A signal that arrives just before
-the main thread blocks, or in another thread, is handled only when the blocking call returns, and a worker without work
-blocks forever. `signal.set_wakeup_fd` writes to a pipe at once, whatever the main thread does.
+Python runs a signal handler in the main thread, between two bytecode instructions. A signal may arrive just before the
+main thread blocks, or in another thread. Its handler then runs only when the blocking call returns, and a worker
+without work blocks forever. `signal.set_wakeup_fd` writes to a pipe at once, also while the main thread blocks.
 """
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401  (registers its own exit callback; ours must be registered later)
+import concurrent.futures.thread  # noqa: F401  (it registers an exit callback; ours must be registered after it)
 import os
 import signal
 import threading
@@ -16,7 +16,7 @@ from contextlib import suppress
 
 
 class SigtermWatch:
-    """Notices SIGTERM from a thread. Create it in the main thread."""
+    """Lets any thread detect SIGTERM. Create the watch in the main thread."""
 
     def __init__(self) -> None:
         self._fd, wakeup_fd = os.pipe()
@@ -27,13 +27,13 @@ class SigtermWatch:
         self._received = False
 
     def received(self) -> bool:
-        """Whether this process has ever received one."""
+        """Return whether this process has ever received SIGTERM."""
         with suppress(BlockingIOError):
             self._received |= signal.SIGTERM in os.read(self._fd, 4096)
         return self._received
 
     def repeat(self) -> None:
-        """Interrupt the main thread, so that it runs the handler."""
+        """Send SIGTERM to the main thread, so that its blocking call ends and the handler runs."""
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
@@ -46,6 +46,6 @@ def wait_before_executors_close(wait: Callable[[], object]) -> None:
 
 
 def _restore_default() -> None:
-    """Make a process that a step forks end at SIGTERM, as it does by default."""
+    """Restore the default effect of SIGTERM in a process that a step has forked: it ends the process."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""The signal `beat`, sent about once a second by each cluster."""
+"""Send the signal `beat` about once a second in each cluster."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SOON = 0.05
 
 
 class Ticker:
-    """Sends `beat` from a thread of the pusher, which exists once in a cluster and never leaves it.
+    """Sends `beat` from a thread of the pusher, because each cluster has exactly one pusher.
 
-    A thread, so that a slow receiver does not delay the wake-ups.
+    The separate thread prevents a slow receiver from delaying the wake-ups.
     """
 
     def start(self) -> None:
-        """Start the thread; it ends with its process."""
+        """Start the thread. It ends with the process."""
         threading.Thread(target=self._run, name="sagas-ticker", daemon=True).start()
 
     def _run(self) -> None:
@@ -34,7 +34,7 @@ class Ticker:
             pause = SOON if self._tick() else min(2 * pause, EVERY)
 
     def _tick(self) -> bool:
-        """Send the signal; return whether a receiver has made progress."""
+        """Send the signal and return whether a receiver has made progress."""
         try:
             close_old_connections()
             answers = beat.send_robust(Ticker)
@@ -42,6 +42,6 @@ class Ticker:
                 if isinstance(answer, Exception):
                     log(logging.ERROR, "receiver.failed", receiver=str(receiver), error_type=type(answer).__name__)
             return any(answer is True for _, answer in answers)
-        except BaseException as error:  # noqa: BLE001  (the thread goes on; send_robust does not catch SystemExit)
+        except BaseException as error:  # noqa: BLE001  (the thread must continue; send_robust does not catch SystemExit)
             log(logging.ERROR, "beat.failed", error_type=type(error).__name__)
             return False

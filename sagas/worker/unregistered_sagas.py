@@ -1,4 +1,4 @@
-"""Holding executions whose saga is not registered in any running worker."""
+"""Hold executions whose saga is not registered in any running worker."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from sagas.storage import database
 from .quarantine import NEEDED, hold, unchanged
 
 HELD_AT_ONCE = 100
-FIRST = 1000  # of each priority: later executions may be overdue only because they wait for their turn
+FIRST = 1000  # the rows checked per priority; later rows may be overdue only because workers are busy
 REASON = "No running worker has the saga {name!r}. Deploy its code, then release."
 LONGEST_GAP = SagaWorker.UNSEEN / 2
 
 
 def hold_unregistered() -> None:
-    """Hold overdue executions whose saga no worker has had registered for a while.
+    """Hold overdue executions if no worker has had their saga registered for some time.
 
-    Workers of another version may have it, and be busy or restarting. An execution that lost its worker keeps its
-    lease, so that the next claim records its attempt as in doubt; it is only marked as needing attention.
+    The wait is necessary because workers of another version may have the saga and be busy or restarting. A leased
+    execution whose worker crashed is not held: it keeps its lease, so that the next claim records the attempt as in
+    doubt. It is only marked as needing attention.
     """
     all_rows, lease = SagaExecution.objects.using(database.alias()), get_settings().LEASE
     unregistered: list[tuple[int, str]] = []
@@ -44,9 +45,9 @@ def hold_unregistered() -> None:
 
 
 def _missing_for_long(names: set[str]) -> set[str]:
-    """Return the names that no running worker has had registered for UNSEEN seconds and the time of a lease.
+    """Return the names that no running worker has had registered for UNSEEN seconds, or for a longer lease.
 
-    The time starts again after a gap between the checks, for example while the database is down.
+    The time restarts after a gap between two checks, for example when the database was down.
     """
     registered: set[str] = set()
     if names:

@@ -1,4 +1,4 @@
-"""A worker's row in the database, kept up to date by a thread."""
+"""Keep the database row of a worker up to date, in a thread."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONGEST_SILENCE = 5.0
 
 
 class WorkerRow:
-    """Updates the row at the heartbeat's interval, and deletes it when the worker has drained."""
+    """Updates the worker's row at the heartbeat's interval, and deletes the row when the worker has drained."""
 
     def __init__(self, name: str, pool: Pool, claimer: Claimer, is_stopping: Callable[[], bool]) -> None:
         self.deleted = threading.Event()
@@ -44,13 +44,13 @@ class WorkerRow:
         self.deleted.set()
 
     def _safely(self, write: Callable[[], None]) -> None:
-        """Log any exception, so that the thread goes on: a worker that does not report counts as dead."""
+        """Call `write` and log any exception. If the thread ended, the worker would count as gone."""
         try:
             write()
-        except Exception as error:  # noqa: BLE001  (see above)
+        except Exception as error:  # noqa: BLE001  (the thread must continue)
             log(logging.WARNING, "report.failed", error_type=type(error).__name__)
         finally:
-            connections.close_all()  # other threads of the process keep their own connections
+            connections.close_all()  # closes only the connections of this thread
 
     def _update(self) -> None:
         current = {

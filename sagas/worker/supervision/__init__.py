@@ -1,1 +1,1 @@
-"""Supervision of a cluster: its processes report to a supervisor, which replaces the cluster when it fails."""
+"""Supervision of a cluster. The processes report to a supervisor, which replaces the cluster when a process fails."""

@@ -1,4 +1,4 @@
-"""A yes-or-no question that is put to the database repeatedly, in a thread, so that the caller never blocks."""
+"""Ask the database a yes-or-no question repeatedly, in a thread, so that the caller never blocks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_THREADS = 3
 
 
 class DatabaseProbe:
-    """Asks `question` repeatedly; `answer` is None while the database does not respond."""
+    """Calls `question` repeatedly. `answer` is None while the database does not respond."""
 
     def __init__(self, question: Callable[[], bool]) -> None:
         self._question = question
@@ -31,16 +31,16 @@ class DatabaseProbe:
 
     @property
     def answer(self) -> bool | None:
-        """The database's answer within the last few seconds, or None."""
+        """The last answer, or None if it is older than VALID_FOR seconds or the database failed."""
         self._ensure_thread()
         return self._answer if time.monotonic() < self._answered_at + VALID_FOR else None
 
     def stop(self) -> None:
-        """Ask no more."""
+        """End the thread after its current question."""
         self._stopped.set()
 
     def _ensure_thread(self) -> None:
-        """Start a thread if none runs or the last one hangs: a lost connection may block for many minutes."""
+        """Start a thread if none runs or the newest one hangs. A lost connection may block a thread for minutes."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         hangs = time.monotonic() > max(self._answered_at, self._thread_started_at) + HANGS_AFTER
         if not self._threads or (hangs and len(self._threads) < MAX_THREADS):

@@ -1,6 +1,6 @@
-"""Whether the processes of a cluster live and work, from their reports and the process table.
+"""Decide from reports and the process table whether the processes of a cluster run and work.
 
-Pure: reads nothing but its arguments, and time is an argument.
+This module is pure: it does no I/O and reads no clock. The time is an argument.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ HELPERS = 2  # pusher and monitor
 
 @dataclass(frozen=True)
 class LastReport:
-    """The last report of a worker, and when it was read."""
+    """The last report of a worker, and the time at which the supervisor read it."""
 
     report: Report
     read_at: float
 
     def is_ready(self, now: float) -> bool:
-        """Whether the worker should look for work when it is woken up; an old report does not count."""
+        """Return whether the worker can claim executions at a wake-up, according to a recent report."""
         ready = self.report.free > 0 and not self.report.claiming and not self.report.draining
         return ready and now < self.read_at + REPORT_VALID_FOR
 
 
 class Liveness:
-    """The processes of a cluster, and what is wrong with them.
+    """The processes of a cluster, and their problems.
 
-    Sentinel, pusher and monitor never leave a cluster. The monitor sends no reports: it is the child that is left once
-    all others have reported.
+    A healthy cluster keeps its sentinel, pusher and monitor until it ends. The monitor sends no reports. It is
+    identified as the last child when all other children have reported.
     """
 
     def __init__(self, now: float) -> None:
@@ -58,16 +58,16 @@ class Liveness:
 
     @property
     def possible_workers(self) -> set[int]:
-        """The processes that may be running an attempt: all children of the sentinel but pusher and monitor."""
+        """The processes that may run an attempt: all children of the sentinel except pusher and monitor."""
         return ((self._children | self.workers.keys()) & self.members.keys()) - {self.pusher, self.monitor}
 
     @property
     def not_draining(self) -> set[int]:
-        """The possible workers that have not reported that they drain."""
+        """The possible workers that have sent no report of draining."""
         return self.possible_workers - {pid for pid, worker in self.workers.items() if worker.report.draining}
 
     def record_report(self, report: Report, now: float) -> None:
-        """Take in a report. The first pusher counts: a second one means that the first has crashed."""
+        """Record a report. Keep the first pusher, because a second pusher means that the first has crashed."""
         if report.role == "sentinel":
             self.sentinel, self._expected_workers = self.sentinel or report.pid, report.workers
         elif report.role == "saga":
@@ -80,9 +80,9 @@ class Liveness:
             self.workers[report.pid] = LastReport(report, now)
 
     def record_processes(self, members: dict[int, int], now: float) -> None:
-        """Take in the running processes of the group with their parents."""
+        """Record the running processes of the group: `members` maps each process id to that of its parent."""
         if now > self._checked_at + LONGEST_GAP:
-            # The supervisor itself was stopped, and the pipe may have overflowed: forget the past.
+            # The supervisor itself was paused, and reports may be lost because the pipe was full. Start again.
             self.workers.clear()
             self._unidentified.clear()
             self._complete_at = self._responsive_at = now
@@ -95,11 +95,11 @@ class Liveness:
         self._identify(children, now)
 
     def problem(self, now: float, *, overdue: bool) -> str:
-        """Return why the cluster has to be replaced, or ""; `overdue` says whether work is."""
+        """Return the reason to replace the cluster, or "". `overdue` says whether an execution is overdue."""
         return next(self._problems(now, overdue=overdue), "")
 
     def _identify(self, children: set[int], now: float) -> None:
-        """Find the monitor, and note since when each child has not reported its role."""
+        """Identify the monitor, and record since when each other child has not reported its role."""
         unidentified = children - self.workers.keys() - {self.pusher, self.monitor}
         all_reported = bool(self.pusher) and len(self.workers) == self._expected_workers
         if all_reported and not self.monitor and len(unidentified) == 1:
@@ -129,9 +129,10 @@ class Liveness:
                 yield f"worker {pid} has not reported for {SILENT_AFTER:g} s"
 
     def _is_unresponsive(self, now: float, *, overdue: bool) -> bool:
-        """Whether for OVERDUE seconds threads were free and work was due, and no worker looked for it.
+        """Return whether threads were free and work was due for OVERDUE seconds, but no worker handled a wake-up.
 
-        A worker that looks and finds nothing, because another has claimed or locked it, is well.
+        A worker that handles a wake-up is responsive even if it claims nothing, because another worker may have claimed
+        or locked the due executions.
         """
         wake_ups = {pid: worker.report.wake_ups for pid, worker in self.workers.items()}
         ready = any(worker.is_ready(now) for worker in self.workers.values())

@@ -1,4 +1,4 @@
-"""The processes of a cluster: which of them run, and the exit of those whose sentinel has ended."""
+"""List the running processes of a cluster, and make them exit when their sentinel has ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHECK_EVERY = 0.5
 
 
 def parents_in_group(group: int) -> dict[int, int]:
-    """Return each running process of the group with its parent; zombies are left out."""
+    """Map the id of each running process of the group to the id of its parent. Leave out zombies."""
     members = {}
     for pid in psutil.pids():
         try:
@@ -26,16 +26,16 @@ def parents_in_group(group: int) -> dict[int, int]:
             with process.oneshot():
                 if process.status() not in ENDED:
                     members[pid] = process.ppid()
-        except (OSError, psutil.Error):  # it ended meanwhile
+        except (OSError, psutil.Error):  # the process has just ended
             continue
     return members
 
 
 def exit_with_sentinel(is_worker: Callable[[], bool]) -> None:
-    """Make each process that this one, the sentinel, forks from now on exit when the sentinel has ended.
+    """Make all future children of this process, the sentinel, exit when the sentinel has ended.
 
-    Workers drain first and exit by themselves. Others would never exit: django-q2's monitor, for example, waits for
-    results forever.
+    Workers are left out, because they drain first and then exit by themselves. Other processes would never exit: for
+    example, django-q2's monitor waits for results forever.
     """
 
     def watch_sentinel() -> None:

@@ -1,4 +1,4 @@
-"""A cluster that a supervisor has started: its reports, its processes and its overdue work."""
+"""A cluster that a supervisor has started, and the checks on its reports, processes and overdue work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .worker_reports import Report, ReportReader
 
 
 class SupervisedCluster:
-    """The parent process, which leads the process group, and the liveness of the other processes."""
+    """A running cluster. `leader` is its parent process, which leads the process group."""
 
     def __init__(self, leader: subprocess.Popen[bytes], reports: ReportReader) -> None:
         self.leader, self.group, self._reports = leader, leader.pid, reports
@@ -24,19 +24,20 @@ class SupervisedCluster:
         self._overdue = DatabaseProbe(self._is_overdue)
 
     def problem(self) -> str:
-        """Return why the cluster has to be replaced, or ""."""
+        """Return the reason to replace the cluster, or ""."""
         if self.leader.poll() is not None:
             return f"the cluster ended by itself, with code {self.leader.returncode}"
         self.refresh()
         return self.liveness.problem(time.monotonic(), overdue=bool(self._overdue.answer))
 
     def refresh(self) -> None:
-        """Read the reports, then the process table, then the reports of workers that left in between."""
+        """Read the reports, then the process table, then the reports of workers that have just left."""
         now = time.monotonic()
         for report in self._pending + self._reports.read():
             self.liveness.record_report(report, now)
         self.liveness.record_processes(parents_in_group(self.group), now)
-        # A process that was forked after the table was read would count as ended, so its report waits.
+        # Keep the other reports for the next call. A process that was forked after the process table was read is
+        # missing from the table, so it would count as ended.
         self._pending = self._reports.read()
         for report in self._pending:
             if report.left:

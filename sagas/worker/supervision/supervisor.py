@@ -1,8 +1,9 @@
-"""The supervisor: it starts a cluster and replaces it whenever one of its processes fails.
+"""The supervisor starts a cluster, and replaces the cluster when one of its processes fails.
 
-django-q2 survives some crashes of its processes and hangs after others: a worker that is killed while it waits for its
-queue keeps the queue's lock, and the other workers wait forever. From outside these crashes look alike, so after each
-of them the whole process group is replaced. What ran is given back at the drain, or recovered when its lease expires.
+django-q2 survives some crashes of its processes and hangs after others. For example, a worker that is killed while it
+waits for the queue keeps the queue's lock, and the other workers wait forever. The supervisor cannot distinguish these
+crashes, so it replaces the whole process group after each of them. Running executions are parked during the drain;
+the others are recovered when their leases expire.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Supervisor:
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = list(command)
-        # Not an Event: a signal handler that sets one may deadlock with its own thread.
+        # Not an Event: setting an Event takes a lock, and the thread that a signal handler interrupts may hold it.
         self._stopping = False
         self._failed_starts = 0
 
@@ -63,7 +64,7 @@ class Supervisor:
         self._stopping = True
 
     def run(self) -> None:
-        """Keep a cluster running until `stop`. Raises ClusterNeverReady when it repeatedly fails to start."""
+        """Keep a cluster running until `stop` is called. Raise ClusterNeverReady if it repeatedly fails to start."""
         while not self._stopping:
             inherited, lifeline = os.pipe()
             cluster = self._start(inherited)
@@ -73,7 +74,7 @@ class Supervisor:
                 self._end(cluster, lifeline)
             if problem:
                 log(logging.ERROR, "cluster.replaced", reason=problem)
-                # Restart without limit a cluster that has worked; give up on one that repeatedly fails to start.
+                # A cluster that has worked is restarted without limit. Only failed starts in a row are limited.
                 self._failed_starts = 0 if cluster.liveness.has_worked else self._failed_starts + 1
                 if self._failed_starts >= MAX_FAILED_STARTS:
                     raise ClusterNeverReady(MAX_FAILED_STARTS, problem)
@@ -81,7 +82,7 @@ class Supervisor:
 
     def _start(self, inherited: int) -> SupervisedCluster:
         reports = ReportReader()
-        # Without Python's own folders: a step may start another version of Python.
+        # Leave out Python's own folders, because a step may start another version of Python.
         python = (
             *(sysconfig.get_path(name) for name in PYTHON_PATHS),
             site.getusersitepackages(),
@@ -103,7 +104,7 @@ class Supervisor:
         return SupervisedCluster(leader, reports)
 
     def _watch(self, cluster: SupervisedCluster) -> str:
-        """Return why the cluster has to be replaced, or "" once `stop` was called."""
+        """Wait for a problem or for `stop`. Return the reason to replace the cluster, or "" after `stop`."""
         logged = False
         while not self._stopping:
             time.sleep(CHECK_EVERY)
@@ -116,7 +117,7 @@ class Supervisor:
         return ""
 
     def _end(self, cluster: SupervisedCluster, lifeline: int) -> None:
-        """Drain the cluster by a SIGTERM to its parent alone, then send SIGKILL to the group."""
+        """Drain the cluster by SIGTERM to its parent process only, then send SIGKILL to the group."""
         if cluster.leader.poll() is None:
             cluster.leader.terminate()
         self._wait_for_drain(cluster, time.monotonic() + get_settings().DRAIN_SECONDS + EXTRA_DRAIN_SECONDS)
@@ -130,7 +131,10 @@ class Supervisor:
         log(logging.INFO, "cluster.ended", pid=cluster.group, code=cluster.leader.returncode)
 
     def _wait_for_drain(self, cluster: SupervisedCluster, deadline: float) -> None:
-        """Return when the group is gone, when no worker is left and the rest does not exit, or at the deadline."""
+        """Wait until the group has ended, at most until the deadline.
+
+        When no worker is left, the other processes have EXIT_SECONDS to end.
+        """
         sigterm_at = time.monotonic() + SIGTERM_AFTER
         kill_at = deadline
         while parents_in_group(cluster.group) and time.monotonic() < min(kill_at, deadline):
@@ -145,9 +149,9 @@ class Supervisor:
 
 
 def _drain_workers(liveness: Liveness) -> None:
-    """Send SIGTERM to the workers themselves, because their sentinel or its parent hangs.
+    """Send SIGTERM to each worker directly, because the sentinel or its parent hangs.
 
-    The sentinel is killed first, so that it does not replace them.
+    Kill the sentinel first, so that it does not replace the workers.
     """
     signals = {liveness.sentinel: signal.SIGKILL} if liveness.sentinel in liveness.members else {}
     signals |= dict.fromkeys(liveness.not_draining, signal.SIGTERM)
@@ -157,7 +161,7 @@ def _drain_workers(liveness: Liveness) -> None:
 
 
 def _reap(group: int) -> None:
-    """Reap the orphans of the group: they are our children where we are the first process, as in a container."""
+    """Reap the orphans of the group. They are children of this process if it is process 1, as in a container."""
     deadline = time.monotonic() + EXIT_SECONDS
     while parents_in_group(group) and time.monotonic() < deadline:
         time.sleep(PAUSE)
@@ -167,7 +171,7 @@ def _reap(group: int) -> None:
 
 
 def _delete_rows(names: list[str]) -> None:
-    """Delete the rows of workers that were killed; if the database hangs, other workers do it later."""
+    """Delete the rows of killed workers. If the database hangs, do not wait: other workers delete the rows later."""
 
     def delete() -> None:
         with suppress(DatabaseError):

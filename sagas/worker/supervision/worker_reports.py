@@ -1,7 +1,7 @@
-"""The two pipes between a cluster and its supervisor: reports, and a lifeline.
+"""The two pipes between a cluster and its supervisor: one for reports, and a lifeline.
 
-Reports are lines of JSON. They go through a pipe, because processes must be able to report while the database hangs.
-Each line is shorter than PIPE_BUF (pipe(7)), so it is written whole or not at all.
+Reports are lines of JSON. They use a pipe, because processes must be able to report while the database hangs. Each line
+is shorter than PIPE_BUF, so the system writes the whole line or nothing (pipe(7)).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ READ_SIZE = 65536
 
 @dataclass(frozen=True)
 class Report:
-    """What a process reports. The roles are sentinel, pusher, worker and saga.
+    """A report of a process. `role` is "sentinel", "pusher", "worker" or "saga".
 
-    A worker counts the wake-ups that it has handled in `wake_ups`, sets `claiming` while it handles one, and sends
-    `left` before it exits. The sentinel sends one report with the role "saga" for each saga that it has registered.
+    A worker counts the handled wake-ups in `wake_ups`. It sets `claiming` while it handles a wake-up, and sends `left`
+    before it exits. The sentinel sends one report with the role "saga" for each registered saga.
     """
 
     role: str
@@ -40,13 +40,16 @@ class Report:
 
 
 class ReportWriter:
-    """The writing end of the pipe, in the processes of the cluster. Without a supervisor it does nothing."""
+    """The writing end of the report pipe, used by the cluster. Without a supervisor, `send` does nothing."""
 
     def __init__(self) -> None:
         self._fd: int | None = None
 
     def open(self) -> None:
-        """Take the pipe out of the environment, where a program that a step starts would misread its number."""
+        """Read the pipe's file descriptor from the environment and remove the variable.
+
+        A program that a step starts would inherit the variable, but not the pipe.
+        """
         number = os.environ.pop(REPORTS, "")
         if number:
             self._fd = int(number)
@@ -70,7 +73,7 @@ class ReportReader:
         self._incomplete = b""
 
     def close_writing_end(self) -> None:
-        """Close our copy of the writing end, once the cluster has inherited it."""
+        """Close the supervisor's copy of the writing end. Call this when the cluster has inherited the pipe."""
         os.close(self.writing_end)
 
     def read(self) -> list[Report]:
@@ -84,7 +87,7 @@ class ReportReader:
         for line in lines:
             try:
                 reports.append(Report(**json.loads(line)))
-            except (ValueError, TypeError) as error:  # of a newer version, deployed since the supervisor was started
+            except (ValueError, TypeError) as error:  # the cluster may run newer code than the supervisor
                 log(logging.WARNING, "report.unreadable", error_type=type(error).__name__)
         return reports
 
@@ -94,18 +97,18 @@ class ReportReader:
 
 
 class Lifeline:
-    """The reading end of a pipe whose writing end only the supervisor holds."""
+    """The reading end of a pipe that closes when the supervisor ends, because only the supervisor has the other end."""
 
     def __init__(self) -> None:
         self._fd: int | None = None
 
     def open(self) -> None:
-        """Take the pipe out of the environment, as `ReportWriter.open` does."""
+        """Read the pipe's file descriptor from the environment and remove the variable."""
         number = os.environ.pop(LIFELINE, "")
         self._fd = int(number) if number else None
 
     def is_cut(self) -> bool:
-        """Whether there was a supervisor and it has ended."""
+        """Return whether the cluster had a supervisor that has ended."""
         return self._fd is not None and bool(select.select([self._fd], [], [], 0)[0])
 
 
