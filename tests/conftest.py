@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and hooks for all tests."""
 
 import importlib.util
 import os
@@ -19,7 +19,7 @@ SURFACES = {"admin", "api", "browser", "commands", "docs", "integrations", "prop
 
 
 def pytest_sessionstart() -> None:
-    """In CI a missing tool fails the run: a skipped test looks like a passed one."""
+    """Stop a CI run that lacks a tool, because skipped tests would look like passed ones."""
     if "CI" not in os.environ:
         return
     beside = str(Path(sys.executable).parent)
@@ -30,7 +30,7 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is told by its folder: its mark, and whether it goes first, so that the rest need not wait for it alone."""
+    """Mark the tests of some folders, and run the slowest folder first to shorten the parallel run."""
     for item in items:
         if item.path.relative_to(TESTS).parts[0] in SURFACES:
             item.add_marker(pytest.mark.surface)
@@ -39,7 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup):
-    """On PostgreSQL two aliases share the test database: it cannot be dropped while one of them is connected."""
+    """Close all connections before the test database is dropped.
+
+    On PostgreSQL two aliases share the test database. An open connection of either alias prevents the drop.
+    """
     from django.db import connections
 
     yield
@@ -48,7 +51,7 @@ def django_db_setup(django_db_setup):
 
 @pytest.fixture
 def stage():
-    """Makes steps that follow a script, and keeps their calls."""
+    """Make steps that follow a script, and record their calls."""
     from tests.support import Stage
 
     return Stage()
@@ -56,7 +59,7 @@ def stage():
 
 @pytest.fixture
 def registered():
-    """Registers sagas; they are forgotten after the test."""
+    """Register sagas until the end of the test."""
     from tests.support import Registered
 
     sagas = Registered()
@@ -73,7 +76,7 @@ def orchestrator():
 
 @pytest.fixture
 def plant(db):
-    """Orders a fault of the sandbox: plant("payments", "charge", "refuse", remaining=2)."""
+    """Create a fault of the sandbox: plant("payments", "charge", "refuse", remaining=2)."""
     from integrations.models import SandboxFault
 
     def order(port, operation, mode, **values):

@@ -1,9 +1,9 @@
-"""Keeps the catalogs of translations: what the code marks goes into each django.po, what that says into its django.mo.
+"""Update the translation catalogs: write the messages of the code to each django.po, and compile each django.mo.
 
-    python -m tests.messages
+python -m tests.messages
 
-It needs Babel and no gettext tools. A message that the code does not mark any more is dropped; a new one is entered
-without a translation, and tests/test_messages.py names it until it has one.
+The command needs Babel and no gettext tools. It removes messages that the code no longer marks. It adds new messages
+without a translation, and tests/test_messages.py fails until they have one.
 """
 
 import datetime as dt
@@ -19,11 +19,11 @@ from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCALE = "pt_BR"
-# The folder of each catalog, and where its messages are marked.
+# The parent folder of each catalog, and the folders with its messages.
 SOURCES = {"sagas": ["sagas"], "integrations": ["integrations"], "sagaproject": ["sagaproject", "templates"]}
 TEMPLATES = (".html", ".txt")
 CONTRIBUTORS = "the sagas contributors"
-# Which arguments are the message, and with "c" its context.
+# The position of the message in each function's arguments; "c" marks the position of its context.
 KEYWORDS = {
     "_": None,
     "gettext": None,
@@ -39,7 +39,7 @@ KEYWORDS = {
 
 
 def main() -> None:
-    """Bring every catalog up to date."""
+    """Update every catalog."""
     for name in SOURCES:
         catalog = stored(name)
         catalog.update(marked(name), no_fuzzy_matching=True, update_creation_date=False)
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def marked(name: str) -> Catalog:
-    """The messages that the code of this catalog marks."""
+    """Return a catalog of the messages that the code marks."""
     catalog = Catalog()
     for path in _files(name):
         for message, context, comments in messages_in(path):
@@ -56,7 +56,7 @@ def marked(name: str) -> Catalog:
 
 
 def stored(name: str) -> Catalog:
-    """The catalog as its django.po has it; an empty one where there is none."""
+    """Return the catalog from django.po, or an empty catalog if there is no file."""
     path = folder(name) / "django.po"
     if path.exists():
         return read_po(io.BytesIO(path.read_bytes()), locale=LOCALE)
@@ -74,7 +74,7 @@ def stored(name: str) -> Catalog:
 
 
 def write(name: str, catalog: Catalog) -> None:
-    """Write both files, in the order of the messages, so that moved code changes nothing."""
+    """Write both files, sorted by message, so that moved code does not change them."""
     folder(name).mkdir(parents=True, exist_ok=True)
     with (folder(name) / "django.po").open("wb") as file:
         write_po(file, catalog, width=116, no_location=True, sort_output=True, ignore_obsolete=True)
@@ -83,15 +83,15 @@ def write(name: str, catalog: Catalog) -> None:
 
 
 def folder(name: str) -> Path:
-    """Where Django looks for the catalog."""
+    """Return the folder in which Django looks for the catalog."""
     return ROOT / name / "locale" / LOCALE / "LC_MESSAGES"
 
 
 def messages_in(path: Path) -> Iterator[tuple[str | tuple[str, ...], str | None, list[str]]]:
-    """Each message that a module or a template marks, with its context and the comments for translators."""
+    """Yield each message of a module or template, with its context and the comments for translators."""
     source = path.read_text()
     if path.suffix in TEMPLATES:
-        # Without indentation, for what templatize makes of it is no Python that is indented as Python must be.
+        # Remove the indentation, because the output of `templatize` is not correctly indented Python.
         source = "\n".join(line.strip() for line in templatize(source, origin=str(path)).splitlines())
     for _, message, comments, context in extract("python", io.BytesIO(source.encode()), KEYWORDS, ["Translators:"]):
         yield message, context, comments

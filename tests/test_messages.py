@@ -1,4 +1,4 @@
-"""Every message has its translation, and the compiled catalogs have what the others say."""
+"""Every message has a translation, and the compiled catalogs agree with their sources."""
 
 import io
 import re
@@ -15,17 +15,17 @@ PERCENT = re.compile(r"%(?:\(\w+\))?[sd%]")
 
 
 def messages(catalog):
-    """The catalog's messages by context and id."""
+    """Return the catalog's messages by context and id."""
     return {(message.context, message.id): message for message in catalog if message.id}
 
 
 def forms(text):
-    """The forms of a message or of a translation: one, or one for each number."""
+    """Return the forms of a message or translation: one, or singular and plural."""
     return text if isinstance(text, tuple) else (text,)
 
 
 def placeholders(text):
-    """What is filled in, in whichever order."""
+    """Return the sorted placeholders of the text."""
     braces = [(part.key, part.format) for part in wording_templates.parse(text) if part.key] if "{" in text else []
     return sorted(PERCENT.findall(text)), sorted(braces)
 
@@ -73,7 +73,7 @@ def test_django_shows_what_the_catalog_says(name):
 
 
 def shown(message):
-    """What Django makes of the message, in the active language."""
+    """Return Django's translation of the message into the active language."""
     if message.pluralizable:
         return [ngettext(*message.id, number) for number in (1, 2)]
     return [pgettext(message.context, message.id) if message.context else gettext(message.id)]

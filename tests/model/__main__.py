@@ -14,7 +14,7 @@ from .tlc import Answer, Question, check, lacking
 
 
 def main() -> int:
-    """Ask, print, and say by the exit code whether the answers are as they must be."""
+    """Check the model, print the answers, and return the exit code."""
     options = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__.splitlines()[0])
     options.add_argument("rule", nargs="?", choices=sorted({rule for rule, _ in BREACHES}), metavar="RULE")
     rule = options.parse_args().rule
@@ -25,14 +25,14 @@ def main() -> int:
 
 
 def tell_table() -> int:
-    """The engine, then each mutant; 1 when a promise of the engine is broken, or a mutant breaks none."""
+    """Check the engine and each mutant; return 1 if the engine breaks a promise or a mutant breaks none."""
     kept = [_row("the engine", question) for question in (ENGINE, TO_THE_END)]
     broken = [_row(f"without {rule}", without(rule, promise)) for rule, promise in BREACHES]
     return int(any(answer.broken for answer in kept) or not all(answer.broken for answer in broken))
 
 
 def tell_counterexamples(rule: str) -> int:
-    """How each promise that rests on the rule is broken, state by state; later states tell only what changes."""
+    """Print, for each promise that depends on the rule, the states that lead to its violation."""
     for promise in [promise for name, promise in BREACHES if name == rule]:
         answer = ask(without(rule, promise))
         print(f"Without {rule}, {answer.broken or 'nothing'} is violated.\n{answer.trace}")
@@ -40,7 +40,7 @@ def tell_counterexamples(rule: str) -> int:
 
 
 def ask(question: Question) -> Answer:
-    """The answer, with a folder of its own to find it in."""
+    """Check the question in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="sagas-model-") as folder:
         return check(question, Path(folder))
 

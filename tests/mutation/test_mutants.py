@@ -1,4 +1,4 @@
-"""Each promise has a test that turns red when what keeps the promise is taken out, and is green with it."""
+"""Each promise has a test that passes, and that fails when a mutant breaks the promise."""
 
 import os
 import subprocess
@@ -17,13 +17,13 @@ from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.prove
 
-# `make prove` runs on both databases; each mutant is tried on the one that its test needs.
+# `make prove` runs on both databases. Try each mutant on the database that its test needs.
 HERE = {name: mutant for name, mutant in MUTANTS.items() if mutant.database == connection.vendor}
 PLUGINS = ("anyio", "cacheprovider", "cov", "faker", "hypothesispytest", "pytest_cov", "schemathesis", "xdist")
-# A quarter of each run would be spent on plugins that these tests do not use.
+# The plugins take a quarter of each run, and these tests do not need them.
 WITHOUT = [f"-pno:{plugin}" for plugin in PLUGINS]
 PYTEST = [sys.executable, "-m", "pytest", "-ptests.mutation.plugin", *WITHOUT, "-q", "--tb=short", "--show-capture=no"]
-# How a test fails; an error of Python or of the database would mean that the mutant cannot run at all.
+# A test must fail for one of these reasons. Any other error means that the mutated code does not run at all.
 REASONS = ("AssertionError", "Failed: DID NOT RAISE")
 
 
@@ -36,10 +36,10 @@ def run() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
 
 
 def run_tests(temporary: Path, tests: set[str], mutant: str = "") -> subprocess.CompletedProcess[str]:
-    """Run these tests in a process whose SQLite databases are in that directory."""
+    """Run these tests in a new process that keeps its SQLite databases in the directory `temporary`."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV", "DJANGO_"))}
     if connection.vendor == "postgresql":
-        # Only the server of this URL is used: the test database has a name that is made from the URL's.
+        # Only the server of this URL matters: Django derives the name of the test database from the URL.
         ours["DATABASE_URL"] = urlsplit(ours["DATABASE_URL"])._replace(path=f"/mutant_{os.getpid()}").geturl()
     ours["TMPDIR"] = str(temporary)
     command = [*PYTEST, f"--mutant={mutant}", *sorted(tests)]
@@ -47,7 +47,7 @@ def run_tests(temporary: Path, tests: set[str], mutant: str = "") -> subprocess.
 
 
 def reasons(output: str) -> list[str]:
-    """What pytest says of the failures, a line each."""
+    """Return the lines of pytest's output that explain the failures."""
     return [line.removeprefix("E ").strip() for line in output.splitlines() if line.startswith("E   ")]
 
 

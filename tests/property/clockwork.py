@@ -1,4 +1,4 @@
-"""Drives the planner alone, on a clock that jumps to whatever moment it waits for."""
+"""Drive the planner alone, with a simulated clock that jumps to the end of each wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 class Clockwork:
-    """A saga of a plan, its history and its time."""
+    """Run a planned saga on its history and a simulated clock."""
 
     def __init__(self, plan: SagaPlan, saga_id: str, *, patience: float) -> None:
         self.saga = saga_of(plan, lambda _step, _way: print)
@@ -37,11 +37,11 @@ class Clockwork:
 
     @property
     def seconds(self) -> float:
-        """Its time, as the reference counts it."""
+        """Return the simulated seconds since the start, the unit of the reference."""
         return (self.now - START).total_seconds()
 
     def go(self) -> None:
-        """On, until it ends or is held."""
+        """Carry out moves until the saga ends or is held."""
         self.held, self.attention = "", self.history.state is SagaState.PARTIALLY_COMPENSATED
         for _ in range(10_000):
             if not self.turn(planner.next_move(self.saga, self.history, self.now)):
@@ -49,7 +49,7 @@ class Clockwork:
         raise AssertionError("it does not come to an end")
 
     def turn(self, move: planner.Move) -> bool:
-        """Carry out a move; whether it goes on."""
+        """Carry out one move; return whether the saga continues."""
         if isinstance(move, Attempt):
             self.attempt(move)
         elif isinstance(move, Wait):
@@ -70,7 +70,7 @@ class Clockwork:
         return True
 
     def settle(self, move: Settle) -> None:
-        """The run has ended."""
+        """Apply the end of the run to the history."""
         before = self.history
         self.history = replace(before, state=state_after(before.state, move.event), failed_step=move.failed_step)
         self.attention = self.history.state is SagaState.PARTIALLY_COMPENSATED
@@ -78,7 +78,7 @@ class Clockwork:
             self.attention = deserves_attention(self.history)
 
     def attempt(self, move: Attempt) -> None:
-        """A call, and the record that is made of it."""
+        """Make one call and add its attempt to the history."""
         plan, way = self.plans[move.step.name], move.direction
         self.calls.append((plan.name, way.value, move.number, move.key))
         self.moments.append(self.seconds)
@@ -106,12 +106,12 @@ class Clockwork:
         self.file(move, ended, decision, started)
 
     def last_record(self, move: Attempt) -> PastAttempt | None:
-        """The record before it, of the same direction of the same step."""
+        """Return the last attempt of the same step and direction, or None."""
         same = [r for r in self.history.attempts if (r.step, r.direction) == (move.step.name, move.direction)]
         return same[-1] if same else None
 
     def ended(self, plan: StepPlan, move: Attempt, fate: str) -> Classification:
-        """How the call ended, as the engine would tell."""
+        """Return the outcome of the call, as the engine classifies it."""
         if fate == NOT:
             return Classification(Outcome.FAILED)
         if fate in (OK, HAPPENED):
@@ -136,7 +136,7 @@ class Clockwork:
         *,
         lost: bool = False,
     ) -> None:
-        """Put the attempt down."""
+        """Add the attempt to the history."""
         self.version += 1
         self.history = self.history.with_attempt(
             PastAttempt(
@@ -156,7 +156,7 @@ class Clockwork:
         )
 
     def operation(self, operation: str, name: str) -> None:
-        """An operator's act, as the operations write it, and what follows from it."""
+        """Change the history as the operator's operation does, and continue."""
         self.version += 1
         history = self.history
         if operation == "retry" and history.state is SagaState.FAILED:
@@ -177,7 +177,7 @@ class Clockwork:
         self.go()
 
     def resolve(self, outcome: str, name: str) -> None:
-        """A person's word on a step."""
+        """Add an operator's resolution of the step to the history."""
         word = Resolution(outcome)
         told: dict[str, Any] = {"direction": Direction.RESOLVED, "resolution": word}
         told["outcome"] = Outcome.FAILED if word is Resolution.NOT_DONE else Outcome.SUCCEEDED

@@ -1,4 +1,4 @@
-"""Drives the real engine through the orchestrator, on the database; waits are over at once."""
+"""Drive the real engine through the orchestrator, on the database, without waiting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .plans import HAPPENED, OK, SagaPlan, StepPlan, do, saga_of
 
 
 class Inline:
-    """A saga of a plan and its execution."""
+    """Run a planned saga as a real execution."""
 
     def __init__(self, plan: SagaPlan, saga_id: str) -> None:
         self.plan, self.saga_id = plan, saga_id
@@ -33,14 +33,14 @@ class Inline:
 
     @property
     def execution(self) -> SagaExecution:
-        """As it is stored."""
+        """Return the execution from the database."""
         return SagaExecution.objects.get(saga_id=self.saga_id)
 
     def go(self) -> None:
-        """On, until it ends or is held; in a hurry each attempt has a claim of its own, as after a restart."""
+        """Run the execution until it ends or is held. If `hurried`, claim it anew for each attempt."""
         if not self.hurried:
             while self.orchestrator.execute(self.saga_id, "drawn", self.saga).due_at:
-                let_wait_pass(self.execution)  # set aside, and due again
+                let_wait_pass(self.execution)  # a compensation was deferred
             return
         self.orchestrator.start(self.saga_id, "drawn")
         for _ in range(1000):
@@ -52,7 +52,7 @@ class Inline:
         raise AssertionError("it does not come to an end")
 
     def make_one_attempt(self) -> None:
-        """Claim it and give it back after one attempt."""
+        """Claim the execution, make one attempt, and give the execution back."""
         claimed = self.claim()
         if claimed is None:
             let_wait_pass(self.execution)
@@ -63,25 +63,25 @@ class Inline:
         runner.run(leased)
 
     def claim(self) -> SagaExecution | None:
-        """As a worker does."""
+        """Claim the execution as a worker does."""
         return storage.claim(self.saga_id, worker="property", lease=60, priority=1)
 
     def cancel(self) -> None:
-        """Ask for it, whether it is possible or not."""
+        """Ask for a cancel; ignore a refusal."""
         try:
             self.orchestrator.cancel(self.saga_id)
         except ActRefused:
             return
 
     def function(self, plan: StepPlan, way: Direction) -> Callable[[StepContext], Any]:
-        """What the step's function of that direction does."""
+        """Return the step's function for this direction. It follows the plan's script."""
 
         def play(context: StepContext) -> Any:
             self.calls.append((plan.name, way.value, context.attempt, context.idempotency_key))
             in_transaction = plan.transactional and way is Direction.ACTION
             if self.plan.cancel_during and len(self.calls) == self.plan.cancel_at and not in_transaction:
                 self.cancel()
-            context["scribble"] = way.value  # discarded when the attempt fails
+            context["scribble"] = way.value  # must be discarded when the attempt fails
             script = self.scripts[plan.name, way]
             fate = script.pop(0) if script else HAPPENED if way is Direction.VERIFY else OK
             returned = do(plan, way, fate, context.attempt)
@@ -91,7 +91,7 @@ class Inline:
         return play
 
     def operation(self, operation: str, step: str) -> None:
-        """An operator's act, and what follows from it."""
+        """Perform the operator's operation and continue."""
         if operation in ("done", "not_done", "undone"):
             self.orchestrator.resolve_step(self.saga_id, step, operation, evidence="seen in the provider's books")
         else:

@@ -1,4 +1,4 @@
-"""Random sagas with random fates: what is drawn, and the real saga that it stands for."""
+"""Draw random sagas with random call results, and build the real saga of each plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HAPPENED, NOT, DUNNO = "happened", "not", "dunno"
 
 @dataclass(frozen=True)
 class StepPlan:
-    """A step as it was drawn: its options, and what its calls do in turn; then they succeed."""
+    """A drawn step: its options and the results of its first calls. All later calls succeed."""
 
     name: str
     idempotent: bool = True
@@ -41,7 +41,7 @@ class StepPlan:
     verify: tuple[str, ...] = ()
 
     def script(self, direction: Direction) -> list[str]:
-        """What the calls of that direction do, in turn."""
+        """Return the results of the first calls in this direction."""
         scripts = {
             Direction.ACTION: self.action,
             Direction.COMPENSATION: self.undo,
@@ -52,7 +52,7 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class SagaPlan:
-    """A saga as it was drawn; `acts` choose what a person does each time it stops."""
+    """A drawn saga. `acts` choose the operator's operation at each stop."""
 
     steps: tuple[StepPlan, ...]
     acts: tuple[int, ...] = ()
@@ -62,7 +62,7 @@ class SagaPlan:
 
 
 def do(plan: StepPlan, direction: Direction, fate: str, attempt: int) -> dict[str, Any] | None:
-    """What a call with this fate does: return an output or raise."""
+    """Play one call with this result: return an output or raise an error."""
     if fate == NOT:
         return None
     if fate in (OK, HAPPENED):
@@ -82,12 +82,12 @@ def do(plan: StepPlan, direction: Direction, fate: str, attempt: int) -> dict[st
 
 
 def output_of(plan: StepPlan, direction: Direction, attempt: int) -> dict[str, Any]:
-    """What a call that succeeds returns; the context gains it."""
+    """Return the output of a successful call, which the engine adds to the context."""
     return {f"{plan.name}_{direction.value}": attempt}
 
 
 def saga_of(plan: SagaPlan, function: Callable[[StepPlan, Direction], Any]) -> Saga:
-    """The saga of a plan, with functions from `function`."""
+    """Return the real saga of a plan. `function` makes the function of each step and direction."""
 
     def step(of: StepPlan) -> SagaStep:
         return SagaStep(
@@ -116,7 +116,7 @@ FATES = [OK, BOOM, REFUSED, LATER, PENDING, NEWS, UNKNOWN, TIMEOUT]
 
 @st.composite
 def sagas(draw: st.DrawFn, *, timed: bool) -> SagaPlan:
-    """Sagas of 1 to 8 steps. `timed` ones have delays, patience and workers that die: for a simulated clock."""
+    """Draw sagas of 1 to 8 steps. `timed` adds delays, patience and worker crashes, which need a simulated clock."""
     count = draw(st.integers(1, 8))
     turn = draw(st.none() | st.integers(0, count - 1))
     steps = tuple(draw(_steps(place, turn, timed=timed)) for place in range(count))

@@ -1,6 +1,6 @@
-"""A plain interpreter of sagas that knows nothing of the planner.
+"""A simple interpreter of sagas that shares no code with the planner.
 
-It walks forward and backward through the steps and keeps a few facts of each; its time is a float of seconds.
+It walks forward and backward through the steps and keeps a few facts about each step. Its clock is a float of seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AFTER_PIVOT, PIVOT_IN_DOUBT = "after the pivot", "pivot in doubt"
 
 @dataclass
 class Facts:
-    """What is known of one step in the current run."""
+    """The facts about one step in the current run."""
 
     done: bool = False
     in_doubt: bool = False
@@ -60,7 +60,7 @@ class Facts:
     deferred_since: float | None = None
 
     def fresh_budget(self) -> None:
-        """An operator's act gives all budgets back."""
+        """Reset all budgets, as an operator's operation does."""
         self.over = self.asked_out = self.given_up = False
         self.deferred_since = None
         self.spent.clear()
@@ -68,20 +68,20 @@ class Facts:
 
     @property
     def to_compensate(self) -> bool:
-        """It took effect, or may have, and was not undone."""
+        """Return whether the step has or may have an effect that is not compensated."""
         return (self.done or self.in_doubt) and not self.compensated
 
 
 class Cancelled(Exception):
-    """An operator's request is obeyed."""
+    """The saga obeys a request to cancel."""
 
 
 class Held(Exception):
-    """A person has to decide."""
+    """The saga is held until an operator decides."""
 
 
 class Reference:
-    """Runs a plan; afterwards its attributes say how it went."""
+    """Run a plan and keep the results as attributes."""
 
     def __init__(self, plan: SagaPlan, saga_id: str, *, patience: float) -> None:
         self.plan, self.saga_id, self.patience = plan, saga_id, patience
@@ -92,20 +92,20 @@ class Reference:
         self.run = 0
         self.new_run()
 
-    # What it tells.
+    # Results.
 
     @property
     def completed(self) -> list[str]:
-        """Names of the completed steps."""
+        """Return the names of the completed steps."""
         return [step.name for step in self.plan.steps if self.facts[step.name].done]
 
     @property
     def remaining(self) -> list[StepPlan]:
-        """Steps to compensate that have a compensation, last first."""
+        """Return the steps to compensate that have a compensation, last step first."""
         return [s for s in reversed(self.plan.steps) if s.undoable and self.facts[s.name].to_compensate]
 
     def possible_acts(self) -> list[tuple[str, str]]:
-        """What a person can do now that it has stopped: (act, step)."""
+        """Return the operations that are possible at this stop, as (operation, step)."""
         if self.held:
             return [("release", ""), ("done", self.held_at), ("not_done", self.held_at)]
         if self.state == "failed":
@@ -116,10 +116,10 @@ class Reference:
             return [("compensate", "")]
         return []
 
-    # What is done to it.
+    # Operations.
 
     def new_run(self) -> None:
-        """Everything from the start, nothing of a former run."""
+        """Start a new run, without any state of the previous run."""
         self.run += 1
         self.state, self.failed_step, self.performed = "in_progress", "", False
         self.held = self.held_at = ""
@@ -130,7 +130,7 @@ class Reference:
         self.facts = {step.name: Facts() for step in self.plan.steps}
 
     def operation(self, operation: str, name: str) -> None:
-        """An operator's act, and what follows from it."""
+        """Apply the operator's operation and continue."""
         if operation == "retry" and self.state == "failed":
             self.new_run()
         elif operation in ("retry", "compensate"):
@@ -146,7 +146,7 @@ class Reference:
         self.go()
 
     def resolve(self, outcome: str, facts: Facts) -> None:
-        """A person's word; a step that was being undone and `done` again stays as it is."""
+        """Apply an operator's resolution. `done` after an attempt to compensate means that the effect stays."""
         facts.in_doubt = facts.never_again = False
         facts.resolved = True
         if outcome == "done":
@@ -157,7 +157,7 @@ class Reference:
             facts.compensated = True
 
     def go(self) -> None:
-        """On, until it ends or is held."""
+        """Continue until the saga ends or is held."""
         self.held = self.held_at = ""
         self.attention = False
         try:
@@ -176,7 +176,7 @@ class Reference:
     # Forward.
 
     def forward(self) -> None:
-        """Each step in turn."""
+        """Run the steps in order."""
         for place, step in enumerate(self.plan.steps):
             facts = self.facts[step.name]
             passed = step.optional and any(
@@ -193,7 +193,7 @@ class Reference:
         self.state = "succeeded"
 
     def try_action(self, step: StepPlan, facts: Facts) -> None:
-        """Attempts, until it is done or over."""
+        """Make attempts until the step is done or out of attempts."""
         while not (facts.over or (facts.never_again and not step.idempotent)):
             begun, kind = self.call(step, ACTION)
             facts.refused = kind == REFUSED
@@ -212,13 +212,13 @@ class Reference:
                 return
 
     def doubt(self, facts: Facts, begun: float, *, final: bool) -> None:
-        """It may have happened."""
+        """Mark the step as in doubt, if `final`."""
         if final:
             facts.in_doubt = facts.never_again = True
             facts.doubted_at = begun
 
     def spend(self, step: StepPlan, facts: Facts, kind: str, begun: float) -> None:
-        """A failed attempt, or one in doubt, costs a retry."""
+        """Spend one retry on an attempt that failed or is in doubt."""
         facts.spent[ACTION] += 1
         if kind == UNKNOWN:
             self.doubt(facts, begun, final=True)
@@ -226,7 +226,7 @@ class Reference:
         self.back_off(step, ACTION, kind, facts.spent[ACTION], over=facts.over)
 
     def ask(self, step: StepPlan, facts: Facts) -> None:
-        """`verify` decides about a step that ended in doubt."""
+        """Call `verify` until a step in doubt is decided or its retries are spent."""
         while step.verifiable and facts.in_doubt and not facts.asked_out:
             self.wait_until(facts.next_at[VERIFY] or facts.doubted_at + 2 * step.timeout)
             _, kind = self.call(step, VERIFY)
@@ -241,24 +241,24 @@ class Reference:
             self.obey(step, facts)
 
     def fail(self, step: StepPlan, facts: Facts) -> None:
-        """A step failed for good."""
+        """Hold the saga or roll it back after a final failure of the step."""
         if any(s.pivot and self.facts[s.name].done for s in self.plan.steps):
             self.held_at = step.name
             raise Held(AFTER_PIVOT)
         if step.pivot and facts.in_doubt and not step.undoable:
             self.held_at = step.name
             raise Held(PIVOT_IN_DOUBT)
-        # Nothing to undo and a request to cancel: it ends by the request.
+        # If there is nothing to compensate, a requested cancel is the reason for the end, not the failed step.
         self.begin_rollback("" if self.pending_request and not self.remaining else step.name)
 
     def begin_rollback(self, failed_step: str) -> None:
-        """From here it goes back."""
+        """Roll back."""
         self.failed_step, self.pending_request = failed_step, False
         self.state = "compensating"
         self.backward()
 
     def obey(self, step: StepPlan, facts: Facts) -> None:
-        """A request is obeyed between two attempts; a rollback that begins anyway needs none."""
+        """Cancel if there is a request, unless this step has just failed: then the rollback starts anyway."""
         here = self.plan.cancel_at == len(self.calls)
         if here and not self.plan.cancel_during and self.state == "in_progress":
             last = facts.done and step is self.plan.steps[-1]
@@ -268,23 +268,23 @@ class Reference:
             raise Cancelled
 
     def closed(self, step: StepPlan, facts: Facts) -> bool:
-        """Nothing more will be tried for the step."""
+        """Return whether no more action and no more `verify` follows for the step."""
         over = facts.over or (facts.never_again and not step.idempotent)
         return over and not (facts.in_doubt and step.verifiable and not facts.asked_out)
 
     def fails_now(self, step: StepPlan, facts: Facts) -> bool:
-        """The step has just failed for good."""
+        """Return whether the step has just failed for good."""
         return self.closed(step, facts) and not facts.done and not step.optional
 
     def may_cancel(self) -> bool:
-        """The pivot has not succeeded, and may not have."""
+        """Return whether the saga may be cancelled: no pivot succeeded or is in doubt."""
         pivots = [self.facts[s.name] for s in self.plan.steps if s.pivot]
         return not any(facts.done or facts.in_doubt for facts in pivots)
 
     # Backward.
 
     def backward(self) -> None:
-        """Strictly in reverse, then those that were set aside."""
+        """Compensate in reverse order, then retry the deferred compensations."""
         for step in self.remaining:
             self.undo(step, self.facts[step.name])
         while deferred := [s for s in self.remaining if not self.facts[s.name].given_up]:
@@ -297,12 +297,12 @@ class Reference:
         self.attention = failed is not None and not failed.refused and not failed.resolved
 
     def undo(self, step: StepPlan, facts: Facts) -> None:
-        """Attempts, until it is undone, given up or set aside."""
+        """Make attempts until the step is compensated, given up or deferred."""
         while facts.to_compensate and not facts.given_up and facts.deferred_since is None:
             self.try_undo(step, facts)
 
     def try_undo(self, step: StepPlan, facts: Facts) -> None:
-        """One attempt of the compensation."""
+        """Make one attempt to compensate the step."""
         begun, kind = self.call(step, UNDO)
         if kind == OK:
             facts.compensated = self.performed = True
@@ -316,7 +316,7 @@ class Reference:
             self.spend_undo(step, facts, kind)
 
     def spend_undo(self, step: StepPlan, facts: Facts, kind: str) -> None:
-        """A failed undo costs a retry; with none left it is set aside if it is unavailable or in doubt."""
+        """Spend a retry on a failed compensation. After the last one, defer it if it is unavailable or in doubt."""
         facts.spent[UNDO] += 1
         retries = max(step.retries, 3) if step.undo_retries is None else step.undo_retries
         if facts.spent[UNDO] <= retries:
@@ -331,7 +331,7 @@ class Reference:
         facts.next_at[UNDO] = 0.0 if facts.given_up else min(self.now + wait, facts.deferred_since + self.patience)
 
     def wait_for_deferred(self, deferred: list[StepPlan]) -> None:
-        """The one whose turn comes first; after an hour somebody should look."""
+        """Retry the deferred compensation that is due first. After an hour, raise the alarm for an operator."""
         step = min(deferred, key=lambda s: self.facts[s.name].next_at[UNDO])
         due = self.facts[step.name].next_at[UNDO]
         alarm = min(self.facts[s.name].deferred_since for s in deferred) + 3600
@@ -340,16 +340,16 @@ class Reference:
         self.try_undo(step, self.facts[step.name])
 
     def end_partly(self) -> None:
-        """After a person's word: closed when nothing remains."""
+        """End the saga as failed if an operator has resolved all that remained."""
         if self.remaining:
             self.attention = True
         else:
             self.state = "failed"
 
-    # Both ways.
+    # In both directions.
 
     def call(self, step: StepPlan, way: Direction) -> tuple[float, str]:
-        """One call, when its time has come: when it began, and how it counts."""
+        """Make one call at its due time; return its start time and the meaning of its result."""
         facts = self.facts[step.name]
         self.wait_until(facts.next_at[way])
         facts.next_at[way] = 0.0
@@ -377,7 +377,7 @@ class Reference:
         return begun, kind
 
     def meaning(self, step: StepPlan, way: Direction, fate: str) -> str:
-        """How an answer counts; a rolled back transaction has certainly done nothing."""
+        """Return what the result of a call means. A transaction that was rolled back had no effect."""
         if fate == TIMEOUT:
             fate = UNKNOWN
         if step.transactional and way is not VERIFY and fate in (UNKNOWN, PENDING, NEWS):
@@ -385,7 +385,7 @@ class Reference:
         return fate
 
     def pend(self, step: StepPlan, way: Direction, kind: str, begun: float) -> bool:
-        """Accepted and not finished; True = for too long. The same words again are not put down."""
+        """Handle a pending result; return whether the step's patience is over. An unchanged report adds no attempt."""
         facts = self.facts[step.name]
         end = facts.pending_since.setdefault(way, begun) + step.patience
         over, deferred = self.now >= end, way is UNDO and facts.deferred_since is not None
@@ -400,7 +400,7 @@ class Reference:
         return over
 
     def note_undo(self, step: StepPlan, facts: Facts, kind: str) -> None:
-        """What decides about its next key, and whether it can be given up."""
+        """Note the facts that decide the next compensation key and whether the compensation may be given up."""
         failed = kind in (BOOM, REFUSED, LATER, "pending-as-failed") or (kind == LOST and step.transactional)
         facts.undo_failures_only = facts.undo_failures_only and failed
         facts.compensation_in_doubt = (
@@ -408,7 +408,7 @@ class Reference:
         )
 
     def key(self, step: StepPlan, way: Direction) -> str:
-        """Promise 7."""
+        """Return the idempotency key of the next call (promise 7)."""
         base = f"{self.saga_id}:{self.run}:{step.name}"
         if way is not UNDO:
             return base
@@ -422,15 +422,15 @@ class Reference:
         return facts.undo_key
 
     def back_off(self, step: StepPlan, way: Direction, kind: str, retry: int, *, over: bool) -> None:
-        """When the next attempt may start."""
+        """Set the start time of the next attempt."""
         delay = step.after if self.gives_after(step, kind) else min(step.delay * 2 ** (retry - 1), step.max_delay)
         delay = min(delay, self.patience) if way is UNDO else delay
         self.facts[step.name].next_at[way] = 0.0 if over else self.now + delay
 
     def gives_after(self, step: StepPlan, kind: str) -> bool:
-        """Whether the step said itself when to come again."""
+        """Return whether the step itself named the delay before the next attempt."""
         return kind in (LATER, "pending-as-failed")
 
     def wait_until(self, moment: float) -> None:
-        """Time passes."""
+        """Move the clock forward to `moment`."""
         self.now = max(self.now, moment)

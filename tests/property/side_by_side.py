@@ -1,4 +1,4 @@
-"""One plan, carried out twice."""
+"""Run one plan on two implementations and compare them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from .reference import Reference
 def side_by_side(
     plan: SagaPlan, driven: Any, reference: Reference, assert_same: Callable[[Any, Reference], None]
 ) -> None:
-    """Let both go as far as they come, then do the plan's acts, as far as they are possible, on both."""
+    """Run both until they stop. Then apply each operation of the plan that is possible to both, and compare again."""
     driven.go()
     reference.go()
     note(f"{reference.calls} {reference.state} {reference.held}")

@@ -1,4 +1,4 @@
-"""Engine, journal and operations against reference, on the database; and history against the row."""
+"""Compare the engine, the storage and the operations with the reference, and the history with the row."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ IN_DOUBT = (
     "It is not known whether step {!r}, the point of no return, took effect. "
     "Check with the provider, then mark the step as resolved."
 )
-# The tests' database transaction holds all examples.
+# One database transaction, the test's, contains all examples.
 pytestmark = [pytest.mark.untraced, pytest.mark.django_db]
 
 

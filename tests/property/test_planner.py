@@ -1,4 +1,4 @@
-"""Planner against reference, on a simulated clock: hours of waiting, patience, workers that die."""
+"""Compare the planner with the reference on a simulated clock: long waits, patience and worker crashes."""
 
 import pytest
 from hypothesis import given
