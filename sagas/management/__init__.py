@@ -1,1 +1,1 @@
-"""The management commands and what they share."""
+"""The management commands and their shared code."""

@@ -19,7 +19,7 @@ OBJECT = 'a JSON object, like \'{"sale_id": "S-1"}\''
 
 
 def context_from(given: str, option: str = "--context") -> dict[str, Any]:
-    """Parse a JSON object given as text, as @file or as - for stdin; raise InvalidInput if it is none."""
+    """Parse a JSON object from text, from @file, or from stdin (-). Raise InvalidInput if it is not a JSON object."""
     text = _text_of(given, option)
     try:
         parsed = json.loads(text, object_pairs_hook=_without_duplicates)
@@ -52,7 +52,7 @@ def sentence(text: str) -> str:
 
 
 def operator() -> Actor:
-    """Return the operating system's user as the actor."""
+    """Return the actor: the user of the operating system who runs the command."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in many containers
@@ -75,7 +75,7 @@ def _text_of(given: str, option: str) -> str:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse duplicate keys: the JSON parser would drop all but the last."""
+    """Raise ValueError for a duplicate key, because the JSON parser would keep only the last value."""
     names = [name for name, _ in pairs]
     duplicate = next((name for name in names if names.count(name) > 1), None)
     if duplicate is not None:

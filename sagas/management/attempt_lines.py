@@ -1,4 +1,4 @@
-"""One line for each attempt, for the terminal."""
+"""Describe each attempt in one line, for the terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ENDINGS = {
 
 
 def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None, redactor: Redactor) -> str:
-    """Return the result of the attempt, the reason of a skipped step, and when the next attempt starts."""
+    """Return one line with the result of the attempt, why the step was skipped, and when the next attempt starts."""
     template, plan = LINES[Direction(run.direction), Outcome(run.outcome)], execution.plan
     line = template.format(
         place=f"{plan.index(run.step) + 1 if run.step in plan else '-'}/{len(plan)}",
@@ -49,7 +49,7 @@ def line_of(run: StepRun, execution: SagaExecution, saga: Saga | None, redactor:
 
 
 def skipped(run: StepRun, redactor: Redactor) -> str:
-    """Return why the step had nothing to do; "" if it was not skipped."""
+    """Return why the step was skipped, or ""."""
     reason = (run.output or {}).get("skipped")
     return redactor(str(reason)) if reason else ""
 
@@ -60,7 +60,7 @@ def error_of(run: StepRun) -> str:
 
 
 def one_line(text: str) -> str:
-    """Shorten a text from outside to one line without control characters."""
+    """Put a text on one line, replace its control characters and shorten it."""
     words = " ".join(text.split())
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
     return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]}…"

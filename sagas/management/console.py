@@ -1,4 +1,4 @@
-"""The base class of all commands: text for people, one JSON document, one exit code, and errors as sentences."""
+"""The base class of all commands. It prints text for people, one JSON document, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ ASCII = str.maketrans({"✓": "ok", "✗": "x", "↶": "<-", "…": "...", "\N{R
 
 
 class Console:
-    """Prints text for people and one document for programs; with `as_json`, only the document goes to stdout."""
+    """Print text for people and one JSON document for programs.
+
+    With `as_json`, the document goes to stdout and the text to stderr. Without it, there is no document.
+    """
 
     def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, as_json: bool = False) -> None:
         self._stdout = stdout
@@ -34,30 +37,30 @@ class Console:
         self._as_json, self._documented = as_json, False
 
     def say(self, text: str) -> None:
-        """Print text and flush it, so that a pipe gets it at once."""
-        # Without a style: Django prints everything on stderr in red.
+        """Print the text and flush it, because a pipe would delay it."""
+        # `_write` uses no style, because Django prints everything on stderr in red.
         _write(self._words, text)
 
     def document(self, content: Mapping[str, Any]) -> None:
-        """Print the document, once, if --json was given."""
+        """Print the document if --json was given. Ignore every document after the first."""
         if self._as_json and not self._documented:
             self._documented = True
             _write(self._stdout, json.dumps(content, indent=2, ensure_ascii=True))
 
 
 class Ended(CommandError):
-    """Ends a command that has printed everything, with an exit code other than 0."""
+    """End a command with an exit code other than 0 after it has printed everything."""
 
 
 class SagaCommand(BaseCommand, ABC):
-    """Calls `run` and turns its result or exception into an exit code; subclasses override `run` and `add_arguments`.
+    """Call `run` and turn its result or exception into an exit code. Subclasses override `run` and `add_arguments`.
 
-    From a shell the command exits; `call_command` raises CommandError with the sentence and the `returncode`.
+    In a shell, the process exits with that code. Under `call_command`, CommandError has the text and the `returncode`.
     """
 
     console: Console
     current_saga_id = ""
-    # Set by Django; its stubs lack it.
+    # Django sets this attribute, but its type stubs do not declare it.
     _called_from_command_line = False
 
     @abstractmethod
@@ -65,7 +68,7 @@ class SagaCommand(BaseCommand, ABC):
         """Do the work and return the exit code."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Add the options of all commands, and report usage errors as sentences."""
+        """Add the options that all commands have, and report usage errors as sentences."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.add_argument(
             "--json", action="store_true", help="print one JSON document on stdout, and everything else on stderr"
@@ -74,7 +77,7 @@ class SagaCommand(BaseCommand, ABC):
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command and report every failure in one form."""
+        """Run the command. Report every failure as a sentence, a JSON document and an exit code."""
         try:
             return super().execute(*args, **options)
         except KeyboardInterrupt:
@@ -93,37 +96,40 @@ class SagaCommand(BaseCommand, ABC):
             raise
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run, and end with the code."""
+        """Call `run` and raise Ended if it returns a code other than 0."""
         self.console = Console(self.stdout, self.stderr, as_json=options["json"])
         code = self.run(options)
         if code:
             raise Ended(self._final_text, returncode=code)
 
     def follow(self, saga_id: str, work: Callable[[], object]) -> None:
-        """Do `work`, and meanwhile report each attempt of the execution and which worker has it."""
+        """Call `work`. Meanwhile, report each attempt of the execution and each worker that claims it."""
         self.current_saga_id = saga_id
         with ProgressReporter(saga_id, self.console.say, waiting=True):
             work()
         self.current_saga_id = ""
 
     def conclude(self, saga_id: str, *, queued: bool = False) -> Exit:
-        """Print the report and the document of one execution and return its code; 0 for a `queued` one that goes on."""
+        """Print the report and the document of the execution, and return its exit code.
+
+        If the command only `queued` the execution, an unfinished execution counts as success.
+        """
         view = load_view(saga_id)
         code = self.tell([view], queued=queued)
         self.console.document({**document(view), "exit_code": int(code)})
         return code
 
     def tell(self, found: list[ExecutionView], *, queued: bool = False) -> Exit:
-        """Print the reports and return the worst of the codes."""
+        """Print the reports of these executions and return the worst exit code. See `conclude` for `queued`."""
         self._final_text = "\n".join(report_of(view) for view in found)
         self.console.say(self._final_text)
         return worst(code for code in map(code_of, found) if not (queued and code is Exit.GOES_ON))
 
     def interrupted(self) -> str:
-        """Return what to say when the command is interrupted."""
+        """Return the message for a command that the user interrupted."""
         connection = database.connection()
         if not connection.in_atomic_block:
-            connection.close()  # the interrupt may have broken off a query on it
+            connection.close()  # the interrupt may have stopped a query on this connection
         try:
             view = find_view(self.current_saga_id) if self.current_saga_id else None
         except DatabaseError:
@@ -160,7 +166,7 @@ class SagaCommand(BaseCommand, ABC):
     def _leave(self, error: CommandError) -> NoReturn:
         if self._called_from_command_line:
             sys.exit(error.returncode)
-        # The cause may have values of a row; --traceback shows it.
+        # Hide the cause, because it may contain values of a row. --traceback shows it.
         raise error from None
 
 
@@ -169,13 +175,13 @@ def _sentence_of(error: Exception) -> str:
         lines = [f"  {key}: {text}" if key else f"  {text}" for key, text in error.errors.items()]
         return "\n".join(["Refused; nothing was started or changed:", *lines])
     if isinstance(error, DatabaseError):
-        # PostgreSQL adds the values of the row, which may be personal, after the first line.
+        # Keep only the first line. After it, PostgreSQL prints values of the row, which may be personal.
         return f"The database failed: {one_line(str(error).partition(chr(10))[0])}."
     return str(error)
 
 
 def _write(stream: OutputWrapper, text: str) -> None:
-    """Write the text in the stream's encoding; ignore a reader that has closed the pipe."""
+    """Write the text in the stream's encoding. Ignore the error if the reader has closed the pipe."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         "✓✗↶…".encode(encoding)

@@ -17,7 +17,7 @@ from sagas.definition.exceptions import (
 
 
 class Exit(IntEnum):
-    """The documented exit codes."""
+    """The exit codes. The documentation lists them, so their numbers must not change."""
 
     SUCCEEDED = 0
     ERROR = 1
@@ -29,7 +29,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-# These are raised before anything was started or changed. Any other error is ERROR.
+# Commands raise these errors before they start or change anything. Every other error has the code ERROR.
 EXITS: dict[type[Exception], Exit] = {
     SagaConflict: Exit.CONFLICT,
     InvalidInput: Exit.REFUSED,
@@ -53,10 +53,10 @@ FROM_BEST_TO_WORST = (
 
 
 def exit_of(error: Exception) -> Exit:
-    """Return the exit code for an error; ERROR for an unexpected one."""
+    """Return the exit code for an error. An unexpected error has the code ERROR."""
     return next((code for kind, code in EXITS.items() if isinstance(error, kind)), Exit.ERROR)
 
 
 def worst(codes: Iterable[Exit]) -> Exit:
-    """Return the worst of these codes; SUCCEEDED if there are none."""
+    """Return the worst of these codes, or SUCCEEDED if there are none."""
     return max(codes, key=FROM_BEST_TO_WORST.index, default=Exit.SUCCEEDED)

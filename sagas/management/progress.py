@@ -1,4 +1,4 @@
-"""Report each attempt of one execution as it ends, whichever process makes it."""
+"""Report the attempts of one execution when they end, in this process or in another."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ POLL_SECONDS = 0.5
 
 
 class ProgressReporter:
-    """While the block runs, print a line for each attempt that ends, once and in order.
+    """A context manager that prints one line for each attempt that ends, in order.
 
-    A signal reports the attempts of this process, polling the database every POLL_SECONDS those of others. With
-    `waiting`, a change of the worker is reported too; with `anew`, also the attempts so far.
+    A signal announces the attempts of this process. A thread polls the database every POLL_SECONDS for the attempts of
+    other processes. `waiting` also reports a new worker. `anew` also reports the attempts before the block.
     """
 
     def __init__(self, saga_id: str, say: Callable[[str], None], *, waiting: bool = False, anew: bool = False) -> None:
@@ -58,7 +58,7 @@ class ProgressReporter:
             self.look()
 
     def look(self) -> SagaExecution | None:
-        """Report what is new and return the execution as it is now."""
+        """Report the new attempts and return the current row of the execution, or None."""
         with self._lock:
             execution = SagaExecution.objects.using(database.alias()).filter(saga_id=self._saga_id).first()
             if execution is None:
@@ -82,13 +82,13 @@ class ProgressReporter:
             while not self._over.wait(POLL_SECONDS):
                 try:
                     self.look()
-                except DatabaseError:  # the work itself reports such errors
+                except DatabaseError:  # the work in the block reports such errors
                     connections[database.alias()].close()
         finally:
             connections.close_all()
 
     def _report_owner(self, execution: SagaExecution) -> None:
-        """Report each other process that claims it, once."""
+        """Report another process that has claimed the execution, once per claim."""
         owner = process_of(execution.worker) if execution.leased else ""
         if owner not in ("", self._owner, f"{HOST}:{os.getpid()}") and execution.due_at:
             self._say(f"{owner} is working on it; its lease ends at {local(execution.due_at)} unless it is renewed.")

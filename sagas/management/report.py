@@ -1,4 +1,4 @@
-"""The report on an execution: a text, an exit code and a JSON document."""
+"""Report on an execution, as a text, an exit code and a JSON document."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ HEADINGS = {
     StepStatus.IN_DOUBT: _("In doubt"),
     StepStatus.NOT_COMPENSATED: _("Could not be undone"),
 }
-# What saga_resolve most often records for a step with this status.
+# The resolution that the suggested saga_resolve command records for a step with this status.
 RESOLUTIONS = {StepStatus.IN_DOUBT: Resolution.DONE, StepStatus.NOT_COMPENSATED: Resolution.UNDONE}
 
 
 def code_of(view: ExecutionView) -> Exit:
-    """Return the exit code for the state of the execution."""
+    """Return the exit code for the state of the execution and its hold."""
     return Exit.NEEDS_A_PERSON if view.execution.held else CODES[view.state]
 
 
 def report_of(view: ExecutionView) -> str:
-    """Return the diagnosis, the steps by status, their errors, and the commands for what the diagnosis suggests."""
+    """Return the diagnosis, the steps by status, their errors, and the commands that the diagnosis suggests."""
     redactor = redactor_of(view)
     diagnosis, steps = diagnose(view, redactor), step_lines(view, redactor)
     first = f"{view.execution.saga_name} {view.execution.saga_id}: {diagnosis.headline} {one_line(diagnosis.advice)}"
@@ -65,16 +65,16 @@ def _steps_by_status(steps: Iterable[StepLine]) -> Iterator[str]:
 
 
 def _errors(steps: Iterable[StepLine]) -> Iterator[str]:
-    """Yield the last error of each step, and what staff can do about it."""
+    """Yield a line for each step with an error: the last error, and what staff can do."""
     for line in steps:
         if line.why or line.by_hand:
             yield " ".join(part for part in (f"{line.step}:", one_line(line.why), line.by_hand) if part)
 
 
 def _commands(view: ExecutionView, diagnosis: Diagnosis, steps: Iterable[StepLine]) -> Iterator[str]:
-    """Yield the commands for the operations that the diagnosis suggests, if there are commands for them."""
+    """Yield the commands for the resolutions and the retry that the diagnosis suggests."""
     saga_id = shlex.quote(view.execution.saga_id)
-    # After the options: an id that begins with a dash would be taken for one.
+    # The id comes after `--`, because an id that begins with a dash would be parsed as an option.
     argument = f"-- {saga_id}" if saga_id.startswith("-") else saga_id
     if SagaEvent.Kind.RESOLVE in diagnosis.operations:
         for line in steps:
@@ -85,12 +85,12 @@ def _commands(view: ExecutionView, diagnosis: Diagnosis, steps: Iterable[StepLin
 
 
 def redactor_of(view: ExecutionView) -> Redactor:
-    """Make the redactor for a terminal, which shows no personal values."""
+    """Make a redactor that hides personal values, because a terminal must not show them."""
     return redactor_for(view.execution, view.saga, personal=False, events=view.events)
 
 
 def how_to_go_on(execution: SagaExecution) -> str:
-    """Return how an unfinished execution goes on."""
+    """Return a sentence that says how an unfinished execution continues."""
     if execution.leased:
         return f"{process_of(execution.worker)} is working on it."
     saga_id = shlex.quote(execution.saga_id)
@@ -99,7 +99,7 @@ def how_to_go_on(execution: SagaExecution) -> str:
 
 
 def document(view: ExecutionView) -> dict[str, Any]:
-    """Return the JSON document of an execution, without input, context and outputs, which are personal."""
+    """Return the JSON document of an execution. Omit input, context and outputs, because they can be personal."""
     execution = view.execution
     return {
         "saga_id": execution.saga_id,
@@ -128,24 +128,24 @@ def document(view: ExecutionView) -> dict[str, Any]:
 
 
 def listed(view: ExecutionView) -> str:
-    """Return the line of an execution in a list."""
+    """Return one line about an execution, for a list."""
     execution = view.execution
     state = f"{state_label(execution.state)}, held" if execution.held else state_label(execution.state)
     return f"{execution.saga_id}  {execution.saga_name}  {state}  started {local(execution.created_at)}"
 
 
 def state_label(state: SagaState) -> str:
-    """Return the state as people read it."""
+    """Return the state with spaces instead of underscores."""
     return state.value.replace("_", " ")
 
 
 def local(moment: dt.datetime) -> str:
-    """Format a moment in the project's time zone."""
+    """Format a time in the project's time zone."""
     return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def process_of(worker: str) -> str:
-    """Return host:process of a worker's name, which ends with random digits."""
+    """Return host:process from a worker's name: drop the random digits at its end."""
     return worker.rpartition(":")[0]
 
 

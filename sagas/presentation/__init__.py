@@ -1,1 +1,1 @@
-"""How an execution is shown to people: step status, diagnosis, messages, redaction."""
+"""Present an execution to people: step status, diagnosis, messages, redaction."""

@@ -1,4 +1,4 @@
-"""The diagnosis of an execution, for the admin and the commands: what has happened, and what to do about it.
+"""Diagnose an execution for the admin and the commands: what has happened, and what to do about it.
 
 To add a diagnosis, add a function to `DIAGNOSES`, or a branch to `_held`, which diagnoses every held execution.
 """
@@ -34,7 +34,10 @@ EVENTS_READ = 20
 
 
 class Diagnosis(NamedTuple):
-    """The tone, what has happened, what to do about it, and the operations that the advice suggests."""
+    """What has happened to an execution (`headline`), what to do (`advice`), and the operations that this needs.
+
+    `tone` is GOOD, BUSY, BAD or DOUBT.
+    """
 
     tone: str
     headline: str
@@ -43,14 +46,14 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(view: ExecutionView, redactor: Redactor) -> Diagnosis:
-    """Return what has happened to the execution and, if someone must act, what to do."""
+    """Return the diagnosis of the execution: what has happened to it, and what to do."""
     if view.saga is None:
         return diagnose_without_saga(view.execution)
     return _held(view, redactor) if view.execution.held else DIAGNOSES[view.state](view, redactor)
 
 
 def diagnose_without_saga(execution: SagaExecution) -> Diagnosis:
-    """Return the diagnosis of an execution whose saga is not registered here."""
+    """Return the diagnosis of an execution if its saga is not registered in this process."""
     names = {"saga": execution.saga_name, "state": execution.get_state_display()}
     advice = _("Only its history can be shown. Texts that may have personal values are left out.")
     if execution.state in TERMINAL:
@@ -114,7 +117,7 @@ def _compensating(view: ExecutionView, _redactor: Redactor) -> Diagnosis:
 
 
 def _deferred(view: ExecutionView, since: dict[str, dt.datetime]) -> Diagnosis:
-    """Diagnose compensations whose provider has been unavailable `since` the time given for each step."""
+    """Diagnose deferred compensations. `since` maps each step to the time when its provider became unavailable."""
     headline = _("Undoing %(steps)s keeps failing.") % {"steps": quoted(view, since)}
     last_try = min(since.values()) + dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
     times = {"until": format_moment(last_try)}
@@ -186,7 +189,7 @@ DIAGNOSES: dict[SagaState, Callable[[ExecutionView, Redactor], Diagnosis]] = {
 
 
 def _held(view: ExecutionView, redactor: Redactor) -> Diagnosis:
-    """Diagnose a held execution; a step in doubt comes first, because someone must check it."""
+    """Diagnose a held execution. A step in doubt takes precedence, because someone must check it."""
     if in_doubt := quoted_with(view, StepStatus.IN_DOUBT):
         headline = _("On hold. We don't know whether this was done: %(steps)s.") % {"steps": in_doubt}
         advice = _("Check with the provider, then mark the step as resolved, with evidence.")
@@ -204,7 +207,7 @@ def _held(view: ExecutionView, redactor: Redactor) -> Diagnosis:
 
 
 def _hold_cause(view: ExecutionView) -> tuple[str, SagaEvent | None]:
-    """Return who held it last (operator, engine or on_change), and the operator's event if there is one."""
+    """Return the cause of the last hold (operator, engine or on_change), and the operator's event if there is one."""
     try:
         events = list(events_of(view, Kind.HELD, Kind.HOLD))
     except UnreadableRow:

@@ -1,4 +1,4 @@
-"""The one wrapper of an execution with its definition and its history, for operations and for every surface."""
+"""`ExecutionView` combines an execution with its saga and its history. Operations, admin, API and commands use it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Row = TypeVar("Row", StepRun, SagaEvent)
 
 HOLDS = (SagaEvent.Kind.HELD, SagaEvent.Kind.HOLD)
 ROLLING_BACK = frozenset({SagaState.COMPENSATING, SagaState.PARTIALLY_COMPENSATED})
-# What `load_views` reads of the events: corrections, and who held those that are held.
+# The events that `load_views` loads: all corrections, and the holds of held executions.
 EVENTS_LOADED = Q(kind=SagaEvent.Kind.CORRECT) | (Q(kind__in=HOLDS) & ~Q(execution__held=""))
 
 
@@ -34,7 +34,7 @@ EVENTS_LOADED = Q(kind=SagaEvent.Kind.CORRECT) | (Q(kind__in=HOLDS) & ~Q(executi
 class ExecutionView:
     """An execution, its saga (None if it is not registered here) and the history of its current run.
 
-    `step_runs` and `events` are the rows that were loaded with it, if any; the events have all corrections.
+    `step_runs` and `events` are the rows that `load_views` loaded. If `events` is not None, it has all corrections.
     """
 
     execution: SagaExecution
@@ -45,87 +45,86 @@ class ExecutionView:
 
     @property
     def state(self) -> SagaState:
-        """The state of the execution."""
         return self.execution.state
 
     @property
     def rolling_back(self) -> bool:
-        """Whether compensations are due, or some could not be made."""
+        """Whether steps are being compensated, or could not be compensated."""
         return self.state in ROLLING_BACK
 
     @property
     def facts(self) -> Mapping[str, StepFacts]:
-        """What the history says of each planned step."""
+        """The facts of each planned step, by name, from the history."""
         return facts_of(self.history)
 
     @property
     def references(self) -> tuple[str, ...]:
-        """The context keys that people search by."""
+        """The context keys by which people can search for the execution."""
         return tuple(self.saga.references) if self.saga else ()
 
     @property
     def remaining(self) -> list[str]:
-        """The steps that a rollback still has to compensate, last step first."""
+        """The names of the steps that a rollback has not compensated yet, last step first."""
         return planner.remaining(self.saga, self.history) if self.saga else []
 
     @property
     def compensated(self) -> list[str]:
-        """The compensated steps, last step first."""
+        """The names of the compensated steps, last step first."""
         return [name for name in reversed(self.history.plan) if self.facts[name].compensated]
 
     @property
     def in_doubt(self) -> list[str]:
-        """The steps that may have taken effect."""
+        """The names of the steps in doubt: they may have taken effect."""
         return in_doubt(self.history)
 
     @property
     def without_compensation(self) -> list[str]:
-        """The steps that took effect, or may have, and that have no compensation."""
+        """The names of the steps without compensation that took effect or may have taken effect."""
         steps = [self.step(name) for name in self.history.plan if self.facts[name].to_compensate]
         return [step.name for step in steps if step and step.compensation is None]
 
     @property
     def next_attempt(self) -> Attempt | None:
-        """The attempt that is being made or comes next."""
+        """The attempt that is running now, or else the next one; None if there is none."""
         return planner.in_flight(self.saga, self.history) if self.saga else None
 
     @property
     def waits_until(self) -> dt.datetime | None:
-        """When it goes on, if that is in the future and no worker has it."""
+        """The time when the execution becomes due, or None if it is due now or a worker has claimed it."""
         due = self.execution.due_at
         waits = due is not None and not self.execution.leased and due > CLOCK.by_host()
         return due if waits else None
 
     @property
     def hold_cause(self) -> str:
-        """Who held it last: operator, engine or on_change."""
+        """The cause of the last hold: operator, engine or on_change."""
         return hold_cause(self.execution, self.events)
 
     @property
     def current_step_runs(self) -> list[StepRun]:
-        """The loaded step runs of the current run."""
+        """The loaded step runs that belong to the current run."""
         return [row for row in self.step_runs if row.run == self.execution.run]
 
     @property
     def current_events(self) -> list[SagaEvent]:
-        """The loaded events of the current run."""
+        """The loaded events that belong to the current run."""
         return [event for event in self.events or () if event.run == self.execution.run]
 
     def step(self, name: str) -> SagaStep | None:
-        """The step of that name in the saga's current definition."""
+        """Return the step called `name` in the saga's current definition, or None."""
         return self.saga.step(name) if self.saga else None
 
     def with_history(self, history: History) -> ExecutionView:
-        """The same execution, as if this were its history."""
+        """Return a view of the same execution with another history."""
         return replace(self, history=history, step_runs=(), events=None)
 
     def as_rolling_back(self) -> ExecutionView:
-        """The same execution, as if an operator's rollback had begun."""
+        """Return a view of the same execution, as if an operator had started a rollback."""
         return self.with_history(roll_back(self.history, ""))
 
 
 def load_view(saga_id: str) -> ExecutionView:
-    """Load the execution of that id as it is now; raises UnknownExecution."""
+    """Load the execution with this id. Raise UnknownExecution if there is none."""
     view = find_view(saga_id)
     if view is None:
         raise UnknownExecution(saga_id)
@@ -133,18 +132,18 @@ def load_view(saga_id: str) -> ExecutionView:
 
 
 def find_view(saga_id: str) -> ExecutionView | None:
-    """Load the execution of that id as it is now, or None if there is none."""
+    """Load the execution with this id, or return None if there is none."""
     execution = SagaExecution.objects.using(database.alias()).with_id(saga_id).first()
     return view_of(execution) if execution else None
 
 
 def view_of(execution: SagaExecution) -> ExecutionView:
-    """Load the history of an execution whose row is loaded."""
+    """Load the history of this execution and return its view."""
     return ExecutionView(execution, all_sagas().get(execution.saga_name), load_history(execution))
 
 
 def load_views(executions: QuerySet[SagaExecution], keys: Sequence[int]) -> list[ExecutionView]:
-    """Load the executions with these primary keys, in this order, in three queries; leave out unreadable ones."""
+    """Load the executions with these primary keys, in this order, in three queries. Omit unreadable executions."""
     try:
         return _load_all(executions, keys)
     except UnreadableRow:
@@ -153,7 +152,10 @@ def load_views(executions: QuerySet[SagaExecution], keys: Sequence[int]) -> list
 
 
 def hold_cause(execution: SagaExecution, events: Iterable[SagaEvent] | None = None) -> str:
-    """Return who held it last: operator, engine or on_change; `events`, newest first, spare the query."""
+    """Return the cause of the last hold: operator, engine or on_change.
+
+    Pass `events`, newest first, if they are loaded. Without them, this function queries the database.
+    """
     if events is None:
         events = execution.events.using(database.alias()).filter(kind__in=HOLDS).order_by("-id")[:10]
     return next((event.data["cause"] for event in events if "cause" in event.data), "operator")

@@ -1,4 +1,4 @@
-"""Formats of moments and spans of time, in the active language and the current time zone."""
+"""Format times and durations in the active language and the current time zone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def format_moment(moment: dt.datetime) -> str:
-    """Return the time to the second, after the date unless that is today."""
+    """Return the time with seconds. Add the date in front unless it is today."""
     local, today = timezone.localtime(moment), timezone.localtime(CLOCK.by_host()).date()
     time = formats.date_format(local, "H:i:s")
     if local.date() == today:
@@ -22,7 +22,7 @@ def format_moment(moment: dt.datetime) -> str:
 
 
 def format_span(seconds: float) -> str:
-    """Return the span in its two largest units."""
+    """Return the duration in its two largest units, such as hours and minutes."""
     whole = round(seconds)
     if whole < MINUTE:
         return gettext("%(seconds)s s") % {"seconds": formats.number_format(seconds, 3 if seconds < 1 else 1)}

@@ -1,7 +1,7 @@
-"""The sentences about an execution: one for its customer, and one for each step for support staff.
+"""Write the sentences about an execution: one message for the customer, and one sentence per step for support staff.
 
-All surfaces show these. A saga's own wording comes first, if it has a template that can be filled from the context;
-otherwise a general sentence with the step's label.
+The admin, the API, the commands and the booking page show these sentences. A template from the saga's wording is used
+if the context has all its values. Otherwise a general sentence with the step's label is used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .templates import fill
 
 @dataclass(frozen=True)
 class StepText:
-    """A step, its status and its sentence."""
+    """The status of a step and the sentence that describes it."""
 
     name: str
     status: StepStatus
@@ -55,7 +55,7 @@ PERSON = _("A person is looking into it.")
 
 
 def customer_state(execution: SagaExecution) -> CustomerState:
-    """Return the state for the customer; a held execution is being checked."""
+    """Return the state that the customer sees. A held execution is shown as being checked."""
     return CustomerState.CHECKING if execution.held else CUSTOMER_STATES[execution.state]
 
 
@@ -67,11 +67,11 @@ def message(
     history: History | None = None,
     by_hand: bool = False,
 ) -> str:
-    """Return the message to the customer in the active language: why it failed or what is not undone comes first.
+    """Return the message to the customer in the active language. It starts with the failure or with what is not undone.
 
-    Pass the history if it is loaded. A row alone does not always tell a refusal from an effect that was in doubt and
-    compensated; the reason is then left out. Without the history, and if an operator has resolved steps `by_hand`, the
-    message is general.
+    Pass the history if it is loaded. Without it, the message omits the reason of a failure if the row alone does not
+    prove that the failed step had no effect. `by_hand` means that an operator resolved steps; without the history, a
+    failed execution then gets a general message.
     """
     state = customer_state(execution)
     general = str(MESSAGES[state])
@@ -92,14 +92,14 @@ def message(
 
 
 def settled_by_hand(executions: Iterable[SagaExecution]) -> frozenset[int]:
-    """Return the primary keys of failed executions with steps that an operator resolved, in one query."""
+    """Return the primary keys of the failed executions in which an operator resolved a step. Makes one query."""
     failed = [execution.pk for execution in executions if execution.state is SagaState.FAILED]
     runs = StepRun.objects.using(database.alias()).filter(execution__in=failed, run=F("execution__run"))
     return frozenset(runs.filter(direction=Direction.RESOLVED).values_list("execution_id", flat=True))
 
 
 def step_texts(view: ExecutionView, redactor: Redactor) -> list[StepText]:
-    """Return each planned step in order, in the active language."""
+    """Return the text of each planned step, in order, in the active language."""
     texts = []
     for name in view.history.plan:
         found = describe_step(view, name)
@@ -108,7 +108,7 @@ def step_texts(view: ExecutionView, redactor: Redactor) -> list[StepText]:
 
 
 def by_hand(view: ExecutionView, name: str, redactor: Redactor) -> str:
-    """Return what staff can do if the step's compensation was refused, from its wording; "" otherwise."""
+    """Return what staff can do after the provider refused the compensation, from the step's wording; or ""."""
     step, facts = view.step(name), view.facts[name]
     if (
         step is None
@@ -122,7 +122,7 @@ def by_hand(view: ExecutionView, name: str, redactor: Redactor) -> str:
 
 
 def sentence_of(view: ExecutionView, name: str, key: str, default: Promise, redactor: Redactor) -> str:
-    """Return the step's own wording under this key, or the sentence `default` with the step's label."""
+    """Return the text for `key` from the step's wording, or else the `default` sentence with the step's label."""
     step = view.step(name)
     words = _own_text(step.wording if step else None, key, view.execution, redactor)
     return words or str(default) % {"step": step_label(name, view.saga)}
@@ -140,7 +140,7 @@ def _own_text(
 
 
 def _left(view: ExecutionView, redactor: Redactor) -> list[str]:
-    """Return a sentence for each effect that an operator let stay, or that could not be undone."""
+    """Return a sentence for each effect that remains: an operator kept it, or it could not be compensated."""
     sentences = []
     for name in view.history.plan:
         description = describe_step(view, name)
@@ -152,9 +152,9 @@ def _left(view: ExecutionView, redactor: Redactor) -> list[str]:
 
 
 def _was_refused(execution: SagaExecution, step: SagaStep, view: ExecutionView | None) -> bool:
-    """Whether the failed step certainly had no effect.
+    """Return whether the failed step certainly had no effect.
 
-    Without a history: a step in doubt would have been compensated, or resolved by an operator.
+    Without a history, the row proves this if no compensation was made: a step in doubt would have been compensated.
     """
     if view is not None and step.name in view.history.plan:
         return describe_step(view, step.name) is REFUSED

@@ -1,4 +1,4 @@
-"""An execution on one page: its diagnosis, and a line for each step, grouped by status."""
+"""Summarize an execution on one page: its diagnosis, and a line for each step, grouped by status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .messages import by_hand, step_texts
 from .redactor import Redactor
 from .step_status import StepStatus
 
-# Their messages are sentences. The type of other errors often says more than their message.
+# The messages of these errors are complete sentences. For other errors, people need the type too.
 SENTENCE_ERRORS = {kind.__name__ for kind in (StepFailed, RetryLater, OutcomeUnknown, StillPending, StepTimeout)}
 SETTLED = frozenset({StepStatus.DONE, StepStatus.COMPENSATED})
 GROUPED = SETTLED | {StepStatus.IN_DOUBT, StepStatus.NOT_COMPENSATED}
@@ -29,9 +29,10 @@ GROUPED = SETTLED | {StepStatus.IN_DOUBT, StepStatus.NOT_COMPENSATED}
 
 @dataclass(frozen=True)
 class StepLine:
-    """A step with its status, the end of its last attempt and the references that it reported, by key.
+    """One step in the overview.
 
-    `why` is the last error of a step that is neither done nor compensated, `by_hand` what staff can do about it.
+    `at` is the end of its last attempt. `references` are the reported values that people search by, with their keys.
+    `why` is the last error, unless the step is done or compensated. `by_hand` says what staff can do.
     """
 
     step: str
@@ -45,7 +46,7 @@ class StepLine:
 
 @dataclass(frozen=True)
 class Overview:
-    """The diagnosis and the step lines by status; `others` are refused, running, compensating or waiting."""
+    """The diagnosis, and the step lines by status. `others` has refused, running, compensating and waiting steps."""
 
     tone: str
     headline: str
@@ -58,7 +59,7 @@ class Overview:
 
 
 def overview_of(view: ExecutionView, redactor: Redactor) -> Overview:
-    """Return the overview in the active language."""
+    """Return the overview of the execution in the active language."""
     lines, diagnosis = step_lines(view, redactor), diagnose(view, redactor)
     by_status = {status: tuple(line for line in lines if line.status is status) for status in StepStatus}
     return Overview(
@@ -94,7 +95,7 @@ def step_lines(view: ExecutionView, redactor: Redactor) -> tuple[StepLine, ...]:
 
 
 def error_text(error_type: str, message: str) -> str:
-    """Return an error as people read it, without the class of errors whose message is a sentence."""
+    """Return the text of an error. Omit the error's class if its message is a complete sentence."""
     if error_type == LOST_LEASE:
         return gettext("A worker crashed during this attempt, or lost its connection.")
     if error_type in SENTENCE_ERRORS:
@@ -103,7 +104,7 @@ def error_text(error_type: str, message: str) -> str:
 
 
 def _answers(execution: SagaExecution, attempts: Iterable[PastAttempt]) -> dict[str, str]:
-    """Load the errors of these attempts, by step."""
+    """Load the error texts of these attempts and return them by step."""
     sequences = [past.sequence for past in attempts]
     if not sequences:
         return {}
@@ -113,7 +114,7 @@ def _answers(execution: SagaExecution, attempts: Iterable[PastAttempt]) -> dict[
 
 
 def _references(view: ExecutionView, name: str, redactor: Redactor) -> Iterable[tuple[str, str]]:
-    """Return what action and compensation reported under the keys that people search by."""
+    """Return the references that the step's action and compensation reported, as pairs of key and value."""
     facts = view.facts[name]
     undo = facts.last.get(Direction.COMPENSATION)
     reported: Mapping[str, Any] = {**(facts.output or {}), **(undo.output or {} if undo else {})}

@@ -1,4 +1,4 @@
-"""Hides personal values and card numbers in what a reader gets to see of an execution."""
+"""Hide personal values and card numbers in everything that a reader sees of an execution."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .superseded_values import Inputs, load_superseded, superseded_in
 
 @dataclass(frozen=True)
 class Redactor:
-    """Called with a text or another JSON value, returns what one reader may see of it.
+    """A callable that returns a text or another JSON value without the parts that one reader may not see.
 
-    Personal values, of the input, of the context and of the inputs that corrections replaced, give way to their keys in
-    brackets, unless `shows_personal`; card numbers are hidden from every reader.
+    Personal values are replaced by their keys in brackets, unless `shows_personal`. They come from the input, from the
+    context and from inputs that corrections replaced. Card numbers are hidden from every reader.
     """
 
     execution: SagaExecution
@@ -30,24 +30,24 @@ class Redactor:
     corrected: Mapping[str, Any] | None = None
 
     def __call__(self, value: Any, *reported: Mapping[str, Any]) -> Any:
-        """Redact the value, also by the personal values in what a step `reported`."""
+        """Redact the value. Personal values in the outputs `reported` by steps are hidden too."""
         if self.shows_nothing:
             return ""
         return redaction.redacted(value, self.hidden_keys, *reported, *(self._contexts or ()))
 
     @property
     def hidden_keys(self) -> Sequence[str]:
-        """The keys whose values the reader may not see."""
+        """The context keys with values that the reader may not see."""
         return self.saga.personal if self.saga and not self.shows_personal else ()
 
     @property
     def shows_nothing(self) -> bool:
-        """Whether personal values cannot be recognized: their keys, or some of their values, are not known."""
+        """Whether everything is hidden, because the personal keys or values are not known and could be anywhere."""
         return not self.shows_personal and (self.saga is None or self._contexts is None)
 
     @cached_property
     def _contexts(self) -> tuple[Mapping[str, Any], ...] | None:
-        """The mappings in which a hidden key has, or had, a value; None if one of them cannot be read."""
+        """The current and earlier mappings with values of hidden keys; None if one of them cannot be read."""
         if not self.hidden_keys:
             return ()
         superseded = None if self.execution.unreadable else self.load_superseded()
@@ -64,9 +64,9 @@ def redactor_for(
     events: Iterable[SagaEvent] | None = None,
     corrected: Mapping[str, Any] | None = None,
 ) -> Redactor:
-    """Make the redactor for a reader who may see `personal` values, or may not.
+    """Make the redactor for one reader. `personal` says whether the reader may see personal values.
 
-    `events`, if they are loaded, have all corrections. `corrected` is the input before a correction that is planned.
+    `events`, if given, must have all corrections. `corrected` is the input before a planned correction.
     """
     if events is not None:
         return Redactor(execution, saga, personal, partial(superseded_in, events), corrected)
@@ -74,7 +74,7 @@ def redactor_for(
 
 
 def redactors_for(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, Redactor]:
-    """Make a redactor for each of these executions, by primary key, in one query."""
+    """Make a redactor for each execution, in one query. Return them by primary key."""
     superseded = {} if personal else load_superseded(execution.pk for execution in executions)
     sagas = all_sagas()
     return {

@@ -1,4 +1,4 @@
-"""How each step stands, and the sentence that says so."""
+"""Determine the status of each step, and the sentence that describes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .execution_view import ExecutionView
 
 
 class StepStatus(StrEnum):
-    """How a step stands; the API returns these values."""
+    """The status of a step. The API returns these values."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -30,7 +30,7 @@ class StepStatus(StrEnum):
 
 @dataclass(frozen=True)
 class StepDescription:
-    """A status, the sentence that describes it, and the key of the step's own wording for it, if there is one."""
+    """A status and the sentence that describes it. A step's wording can replace the sentence under `key`."""
 
     status: StepStatus
     sentence: Promise
@@ -68,16 +68,16 @@ BEFORE_ROLLBACK = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
 
 
 def describe_step(view: ExecutionView, name: str) -> StepDescription:
-    """Return how the step stands, from its history and the state of the execution."""
+    """Return the status of the step, from its history and the state of the execution."""
     facts = view.facts[name]
     if facts.compensated:
-        # After a failed compensation, an operator may have resolved the step as done: its effect stays.
+        # After a failed compensation, an operator may have resolved the step as done. Then its effect stays.
         last = next(past for past in reversed(view.history.attempts) if past.step == name)
         if last.resolution is Resolution.DONE:
             return DONE
         return SKIPPED_COMPENSATED if _skipped(facts) else COMPENSATED
     step = view.step(name)
-    # Without the definition, an attempt to compensate the step shows that it has a compensation.
+    # If the definition is missing, an earlier compensation attempt shows that the step has a compensation.
     has_compensation = step.compensation is not None if step else Direction.COMPENSATION in facts.last
     if view.rolling_back and facts.to_compensate and has_compensation:
         running = _current_attempt(view) == (name, Direction.COMPENSATION)
@@ -104,12 +104,12 @@ def _describe_compensation(execution: SagaExecution, facts: StepFacts, *, runnin
 
 
 def _skipped(facts: StepFacts) -> bool:
-    """Whether the step reported that it had nothing to do."""
+    """Return whether the step reported that it had nothing to do."""
     return bool((facts.output or {}).get("skipped"))
 
 
 def _describe_current(execution: SagaExecution, facts: StepFacts) -> StepDescription:
-    """Describe the step whose turn it is, or would be if the execution were not held."""
+    """Describe the current step. If the execution is held, the current step is the one that runs after a release."""
     if facts.uncertain or (facts.in_doubt and execution.held):
         return IN_DOUBT
     if facts.in_doubt:
@@ -122,7 +122,10 @@ def _describe_current(execution: SagaExecution, facts: StepFacts) -> StepDescrip
 
 
 def _current_attempt(view: ExecutionView) -> tuple[str, Direction] | None:
-    """Return the attempt that is being made or comes next; without the definition, the last one if it goes on."""
+    """Return step and direction of the running or next attempt.
+
+    If the definition is missing, return the last attempt, unless it succeeded or was final.
+    """
     if view.saga:
         attempt = view.next_attempt
         return (attempt.step.name, attempt.direction) if attempt else None

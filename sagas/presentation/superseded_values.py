@@ -1,4 +1,4 @@
-"""The input values that corrections replaced: texts that were reported before a correction may still quote them."""
+"""Load the input values that corrections replaced, because older texts may still quote them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Inputs = tuple[Mapping[str, Any], ...]
 
 
 def load_superseded(pks: Iterable[int]) -> dict[int, Inputs | None]:
-    """Load the values that each correction replaced, for executions by primary key, in one query.
+    """Load the values that corrections replaced, in one query. Return them by the execution's primary key.
 
-    None stands for an execution of which a correction cannot be read.
+    The value is None if a correction of that execution cannot be read.
     """
     texts: dict[int, list[str]] = {pk: [] for pk in pks}
     corrections = SagaEvent.objects.using(database.alias()).filter(kind=SagaEvent.Kind.CORRECT, execution__in=texts)

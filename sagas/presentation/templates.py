@@ -1,4 +1,4 @@
-"""Fills the templates of what people read, in the active language and the current time zone."""
+"""Fill the templates in a saga's wording, in the active language and the current time zone."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sagas.definition.wording_templates import Part
 from .redactor import Redactor
 
 DATE_FORMATS = {"datetime": "DATETIME_FORMAT", "date": "DATE_FORMAT", "time": "TIME_FORMAT"}
-# Control characters that change the direction of text: the text after the value would be shown backwards.
+# Control characters that change the direction of text. Without this, the text after a value could appear backwards.
 TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 Contexts = Sequence[Mapping[str, Any]]
 
 
 def fill(template: Any, contexts: Contexts, redactor: Redactor) -> str | None:
-    """Fill the template with values from the first context that has them, redacted.
+    """Fill the template with redacted values. Each value comes from the first context that has it.
 
-    Returns None if a value is missing or unusable, or if personal values cannot be recognized.
+    Return None if a value is missing or not usable, or if the redactor hides everything.
     """
     if redactor.shows_nothing:
         return None
@@ -40,8 +40,8 @@ def fill(template: Any, contexts: Contexts, redactor: Redactor) -> str | None:
 
 
 def money(value: Any, currency: str) -> str:
-    """Return the amount in the active language, as in R$ 1.234,50; raise ValueError or ArithmeticError if invalid."""
-    # With a plain space, which people can type, in every language.
+    """Format the amount in the active language, such as R$ 1.234,50. Raise ValueError or ArithmeticError if invalid."""
+    # Use a plain space in every language, because people cannot type a no-break space.
     return format_currency(_finite(value), currency, "¤ #,##0.00", locale=_locale(), currency_digits=False)
 
 
@@ -55,7 +55,7 @@ def _locale() -> str:
 
 
 def amount(key: str, contexts: Contexts) -> tuple[Decimal, str]:
-    """Return the amount and its currency; raise LookupError, ValueError or ArithmeticError if there is none."""
+    """Return the amount under `key` and its currency. Raise LookupError, ValueError or ArithmeticError if invalid."""
     return _finite(_value(key, contexts)), _currency(contexts)
 
 
@@ -69,7 +69,7 @@ def _shown(part: Part, contexts: Contexts, redactor: Redactor) -> str:
         text = money(value, _currency(contexts))
     elif part.format:
         moment = dt.datetime.fromisoformat(str(value))
-        # A moment without a time zone is in the current one.
+        # A time without a time zone is in the current time zone.
         local = timezone.localtime(moment) if timezone.is_aware(moment) else timezone.make_aware(moment)
         text = formats.date_format(local, DATE_FORMATS[part.format])
     else:
@@ -78,7 +78,7 @@ def _shown(part: Part, contexts: Contexts, redactor: Redactor) -> str:
 
 
 def _value(key: str, contexts: Contexts) -> Any:
-    """Return the first value that is a text or a number and not empty."""
+    """Return the first value under `key` that is a number or a text that is not empty."""
     found = (context.get(key) for context in contexts)
     usable = (value for value in found if isinstance(value, (str, int, float)) and not isinstance(value, bool))
     for value in usable:

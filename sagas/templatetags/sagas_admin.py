@@ -1,4 +1,4 @@
-"""Tags and filters for the templates of the admin."""
+"""Template tags and filters for the admin."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ HELD = ("held", _("Held"))
 
 @register.inclusion_tag("admin/sagas/_state.html")
 def state_badge(execution: SagaExecution) -> dict[str, Any]:
-    """Show the state as an icon and a word; of a held execution, that it is on hold."""
+    """Show the state as an icon and a word. For a held execution, show the hold instead."""
     kind, word = HELD if execution.held else (execution.state.value, execution.get_state_display())
     return {"kind": kind, "word": word}
 
 
 @register.filter
 def label(name: str) -> str:
-    """Return the name of a step, a saga or a key as people write it."""
+    """Turn the name of a step, a saga or a context key into a label for people."""
     return name_label(name)
 
 
 @register.filter
 def moment(at: dt.datetime) -> str:
-    """Return the time to the second, after the date unless that is today."""
+    """Return the time with seconds. Add the date in front unless it is today."""
     return format_moment(at)

@@ -31,7 +31,7 @@ class Command(SagaCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add NAME and how to run it."""
+        """Add NAME and the options for the run."""
         parser.add_argument("name", nargs="?", metavar="NAME", help="the saga; --list prints all")
         parser.add_argument("--saga-id", metavar="ID", help="the execution's ID; default: a random one")
         parser.add_argument("--context", metavar="JSON|@FILE|-", help="the input: JSON, a file, or stdin")
@@ -43,7 +43,7 @@ class Command(SagaCommand):
         how.add_argument("--list", action="store_true", help="print the sagas and their steps")
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """List the sagas, print the plan, or run."""
+        """List the sagas, print the plan, or run the saga, depending on the options."""
         if options["list"]:
             return self._list()
         if not options["name"]:
@@ -75,7 +75,7 @@ class Command(SagaCommand):
         return self._run(existing.saga_id, None, options)
 
     def _begin(self, saga: Saga, existing: SagaExecution | None, options: dict[str, Any]) -> Exit:
-        # Everything is checked before anything is printed or stored.
+        # Check all arguments before printing or storing anything.
         context = {} if options["context"] is None else context_from(options["context"])
         new = new_execution.new_execution(saga, options["saga_id"], context, PRIORITIES.get(options["priority"] or ""))
         if existing and (existing.saga_name, existing.input_hash) != (new.saga_name, new.input_hash):

@@ -17,7 +17,7 @@ class Command(SagaCommand):
     """Check the database, settings, clocks, workers and leases."""
 
     help = "Checks whether the installation can run sagas. Exit codes: 0 healthy, 1 warnings, 2 broken."
-    # `health` runs the checks. If they failed before it, the exit code would be that for warnings.
+    # `health` runs the system checks. If Django ran them first, a failure would exit with 1, the code for warnings.
     requires_system_checks = ()
 
     def run(self, options: dict[str, Any]) -> int:

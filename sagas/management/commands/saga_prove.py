@@ -1,4 +1,4 @@
-"""manage.py saga_prove: crash a registered saga at every point and report what is wrong."""
+"""manage.py saga_prove: crash a registered saga at each crash point and report violations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROW = "{:<44} {:>6}  {:<36} {:>10}"
 
 
 class Command(SagaCommand):
-    """Run a saga into each of its outcomes and kill it at each crash point on the way."""
+    """Run a saga to each possible outcome, and kill the process at each crash point."""
 
     help = (
         "Proves a registered saga in temporary databases: runs it into success and into the failure of each step and "
@@ -36,7 +36,7 @@ class Command(SagaCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add NAME and its input."""
+        """Add NAME and the options for its input."""
         parser.add_argument("name", metavar="NAME", help="the saga")
         parser.add_argument(
             "--context",
@@ -50,7 +50,7 @@ class Command(SagaCommand):
         providers: Providers = import_string(name)() if (name := get_settings().PROOF_PROVIDERS) else NoProviders()
         context = _context(saga, providers, options["context"])
         new_execution.new_execution(saga, VALIDATED_ID, context(VALIDATED_ID), None)
-        logging.getLogger("sagas").setLevel(logging.CRITICAL)  # the crashes are intended
+        logging.getLogger("sagas").setLevel(logging.CRITICAL)  # the crashes are intentional, so do not log them
         if isinstance(providers, NoProviders):
             self.console.say("SAGAS['PROOF_PROVIDERS'] is not set, so only the tables of sagas are checked.")
         self.console.say(ROW.format("scenario", "points", "outcomes", "violations"))

@@ -1,4 +1,4 @@
-"""manage.py saga_resolve: record what really happened to a step, and continue from there."""
+"""manage.py saga_resolve: record what really happened to a step, and continue the execution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sagas.orchestrator import get_saga_orchestrator
 
 
 class Command(SagaCommand):
-    """Resolve a step by hand."""
+    """Resolve a step: an operator states its true outcome."""
 
     help = (
         "Records what really happened to a step of an execution that is on hold or partially compensated, with "

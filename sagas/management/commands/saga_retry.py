@@ -1,4 +1,4 @@
-"""manage.py saga_retry: retry failed executions, or compensations that failed."""
+"""manage.py saga_retry: retry failed executions and failed compensations."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Command(SagaCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the executions, the reason and whether to ask."""
+        """Add the options: which executions, the reason, and whether to ask."""
         parser.add_argument("saga_ids", nargs="*", metavar="ID", help="the executions to retry")
         parser.add_argument("--state", choices=STATES, help="retry all in this state")
         parser.add_argument("--reason", type=sentence, required=True, metavar="TEXT", help="why; stored")
@@ -43,7 +43,7 @@ class Command(SagaCommand):
         how.add_argument("--detach", action="store_true", help="only queue them; the workers continue")
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Show the previews, ask, retry one after the other and print the reports."""
+        """Show the previews, ask for confirmation, retry the executions one by one, and print the reports."""
         previews = self._previews(options)
         for preview in previews:
             self._show(preview)
@@ -58,7 +58,7 @@ class Command(SagaCommand):
         return self._conclude(previews, refused, queued=options["detach"])
 
     def interrupted(self) -> str:
-        """Return also which executions were not retried."""
+        """Return the message for an interrupted command, with the executions that were not retried."""
         others = [saga_id for saga_id in self._waiting if saga_id != self.current_saga_id]
         rest = f"\nNot retried: {', '.join(others)}." if others else ""
         return super().interrupted() + rest
@@ -74,7 +74,10 @@ class Command(SagaCommand):
         return code
 
     def _previews(self, options: dict[str, Any]) -> list[Preview]:
-        """Preview each retry; refuse all if a named one is not possible, leave it out if it was found by its state."""
+        """Preview each retry.
+
+        If a named execution cannot be retried, raise ActRefused. If --state found the execution, leave it out.
+        """
         if bool(options["saga_ids"]) == bool(options["state"]):
             raise CommandError("Name the executions to retry, or give --state.", returncode=Exit.REFUSED)
         if options["saga_ids"]:
@@ -109,7 +112,7 @@ class Command(SagaCommand):
             raise CommandError("Nothing was done.", returncode=Exit.REFUSED)
 
     def _retry(self, preview: Preview, options: dict[str, Any]) -> str:
-        """Retry the previewed execution; return why not if it has changed since, else ""."""
+        """Retry the execution. Return "", or why it cannot be retried, such as a change since the preview."""
         saga_id, reason = preview.saga_id, options["reason"]
         try:
             operations.perform(Operation.RETRY, saga_id, reason=reason, by=operator(), version=preview.version)

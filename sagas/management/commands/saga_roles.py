@@ -28,12 +28,12 @@ ROLES = {
 
 
 class Command(SagaCommand):
-    """Create the groups and add their missing permissions; keep other permissions."""
+    """Create the groups and add their missing permissions. Keep all other permissions."""
 
     help = "Creates the groups Support, Supervisor and Auditor, and adds their missing permissions. Safe to run again."
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Create the groups and print the permissions for sagas that each of them has."""
+        """Create the groups and print the saga permissions of each group."""
         granted: dict[str, list[str]] = {}
         permissions = Permission.objects.using(database.alias()).filter(content_type__app_label="sagas")
         with transaction.atomic(using=database.alias()):

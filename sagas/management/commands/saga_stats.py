@@ -1,4 +1,4 @@
-"""manage.py saga_stats: numbers over all executions."""
+"""manage.py saga_stats: print statistics of all executions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Command(SagaCommand):
     help = "Prints how many executions there are, how they ended and how long they took."
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Collect the numbers and print them."""
+        """Collect the statistics and print them."""
         numbers = stats.collect()
         self.console.say(stats.as_text(numbers))
         self.console.document(numbers)

@@ -19,7 +19,7 @@ from sagas.storage import database
 
 
 class Command(SagaCommand):
-    """Print the attempts and the diagnosis of an execution, or a list of several."""
+    """Print the attempts and the diagnosis of one execution, or a list if several match."""
 
     help = (
         "Prints the status of an execution, found by its ID or by a reference (a sale, an e-mail address, a "
@@ -27,12 +27,12 @@ class Command(SagaCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add REF and whether to watch."""
+        """Add REF and --watch."""
         parser.add_argument("ref", metavar="REF", help="an execution's ID, or one of its references")
         parser.add_argument("--watch", action="store_true", help="follow it until it has ended or is on hold")
 
     def run(self, options: dict[str, Any]) -> Exit:
-        """Find the executions and print them."""
+        """Find the executions by ID or reference and print them."""
         executions, reference = SagaExecution.objects.using(database.alias()), json_values.clean_text(options["ref"])
         exact = list(executions.filter(saga_id=reference))
         found = exact or list(executions.referring_to(reference).order_by("-created_at", "-id"))

@@ -18,7 +18,7 @@ from sagas.storage import database
 
 
 class Command(SagaCommand):
-    """Replay the history of each execution and compare the result with the row."""
+    """Replay the history of each execution and compare the result with its row."""
 
     help = (
         "Checks for each execution that its row follows from its history and from the current definition. Changes "
@@ -26,12 +26,12 @@ class Command(SagaCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add which executions to verify."""
+        """Add the options that select the executions."""
         parser.add_argument("saga_ids", nargs="*", metavar="SAGA_ID", help="the executions to verify; default: all")
         parser.add_argument("--state", choices=[state.value for state in SagaState], help="verify those in this state")
 
     def run(self, options: dict[str, Any]) -> int:
-        """Verify the executions and print each finding at once."""
+        """Verify the executions and print each finding as soon as it is known."""
         looked_at = 0
         violations: list[dict[str, Any]] = []
         unverifiable: list[dict[str, Any]] = []

@@ -19,13 +19,13 @@ from sagas.worker.supervision.supervisor import ClusterNeverReady, Supervisor
 
 
 class Command(SagaCommand):
-    """Run django-q2's cluster in its own process group, and replace it when it hangs or loses a process."""
+    """Run django-q2's cluster in its own process group. Replace the cluster if it hangs or loses a process."""
 
     help = "Runs the workers until SIGTERM or Ctrl-C; a cluster that hangs or loses a process is replaced."
     requires_system_checks = "__all__"
 
     def get_check_kwargs(self, options: dict[str, Any]) -> Any:
-        """Run the database checks only if the database answers; otherwise the workers start and wait for it."""
+        """Run the database checks only if the database answers. Otherwise the workers start and wait for it."""
         kwargs: Any = super().get_check_kwargs(options)
         try:
             connections[database.alias()].ensure_connection()
@@ -34,7 +34,7 @@ class Command(SagaCommand):
         return kwargs | {"databases": [database.alias()]}
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the name of the cluster."""
+        """Add --cluster."""
         parser.add_argument("--cluster", metavar="NAME", help="one of Q_CLUSTER['ALT_CLUSTERS'], instead of the first")
 
     def run(self, options: dict[str, Any]) -> Exit:
@@ -58,7 +58,7 @@ class Command(SagaCommand):
 
 
 def _why_not(name: str | None) -> str:
-    """Return why the cluster of that name, or the main one, cannot run sagas; "" if it can."""
+    """Return why the cluster called `name` cannot run sagas, or "". Without a name, check the first cluster."""
     known = conf.clusters()
     if name is not None and name not in known:
         return f"Q_CLUSTER has no cluster {name!r}, only {', '.join(map(repr, known))}."
