@@ -3,8 +3,8 @@
     python -m tests.chaos [--sagas N] [--seconds S] [--kills N] [--pauses N] [--restarts N] [--faults PART]
                           [--seed WORD] [--database postgresql|sqlite] [--deadline S] [--logs FOLDER]
 
-It starts and ends all processes that it needs, on loopback and on a unix socket. The same seed repeats the plan and
-the faults, but not the order of threads.
+The command starts and ends all processes that it needs, on loopback and on a unix socket. The same seed repeats the
+plan and the faults. The order in which threads run differs.
 """
 
 import argparse

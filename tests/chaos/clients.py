@@ -1,4 +1,4 @@
-"""Clients that start sagas all the time, whatever is down; some repeat a start."""
+"""Clients that start sagas continuously, also while other processes are down; some starts are repeated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REFUSED = 0.15
 
 @dataclass(frozen=True)
 class Order:
-    """A saga to start, `at` seconds after the beginning."""
+    """The start of a saga, `at` seconds after the beginning of the soak."""
 
     at: float
     saga_id: str
@@ -38,12 +38,12 @@ class Order:
 
     @property
     def input(self) -> dict[str, Any]:
-        """The saga's input."""
+        """Return the saga's input."""
         return {"saga": self.saga, "refused": self.refused}
 
 
 def orders(count: int, seconds: float, rng: random.Random) -> list[Order]:
-    """Return `count` orders, spread over the time."""
+    """Return `count` orders at random times within `seconds`."""
     return [_order(number, at, rng) for number, at in enumerate(sorted(rng.uniform(0, seconds) for _ in range(count)))]
 
 
@@ -55,7 +55,7 @@ def _order(number: int, at: float, rng: random.Random) -> Order:
 
 
 class Clients:
-    """Threads that start the orders and keep the responses."""
+    """Threads that start the orders and record the primary keys of the executions and the errors."""
 
     def __init__(self, todo: Sequence[Order]) -> None:
         self.started: dict[str, set[int]] = defaultdict(set)
@@ -71,7 +71,7 @@ class Clients:
         return not self._thread.is_alive()
 
     def leave(self) -> None:
-        """Stop starting."""
+        """Stop starting sagas."""
         self._over.set()
 
     def _work(self) -> None:

@@ -1,4 +1,4 @@
-"""Supervised clusters that are restarted when their supervisor is killed, as by systemd."""
+"""Supervised clusters that the soak restarts, as systemd does, when their supervisor is killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = {
 
 
 class RestartedCluster:
-    """`manage.py saga_workers`; `restart_if_ended` starts it again."""
+    """A cluster run by `manage.py saga_workers`; `restart_if_ended` starts the cluster again."""
 
     def __init__(self, name: str, provider: int) -> None:
         self.name = name
@@ -44,7 +44,7 @@ class RestartedCluster:
         return self._started[-1]
 
     def restart_if_ended(self) -> None:
-        """Start it again if its supervisor has ended; note the exit code of one that was not killed."""
+        """Start the cluster again if its supervisor has ended; record the exit code unless it was killed."""
         code = self.current.process.poll()
         if code is None:
             return
@@ -54,14 +54,14 @@ class RestartedCluster:
         self._start()
 
     def victims(self) -> Victims | None:
-        """Return its processes by kind, or None unless all are known and certainly ours."""
+        """Return the cluster's processes by kind, or None if one of them cannot be identified for certain."""
         try:
             return retry(self._victims)
         except (LookupError, ValueError, StopIteration):
             return None
 
     def is_alive(self, pid: int) -> bool:
-        """Return whether a process of ours with this id runs."""
+        """Return whether this cluster has a running process with this id."""
         return pid == self.current.process.pid or any(pid in parents_in_group(group) for group in self._groups)
 
     def stop(self) -> int:
@@ -69,7 +69,7 @@ class RestartedCluster:
         return self.current.stop()
 
     def leave(self) -> None:
-        """Kill all its processes."""
+        """Kill all processes of the cluster."""
         for cluster in self._started:
             if cluster.process.poll() is None:
                 cluster.process.kill()
@@ -80,7 +80,7 @@ class RestartedCluster:
                 os.killpg(group, signal.SIGKILL)
 
     def write_logs(self, folder: Path) -> None:
-        """Write its output, from the first start on."""
+        """Write the cluster's output since the first start."""
         (folder / f"{self.name}.log").write_text("".join(cluster.said for cluster in self._started))
 
     def _start(self) -> None:
@@ -99,7 +99,7 @@ class RestartedCluster:
     def _victims(self) -> Victims | None:
         cluster, supervisor = self.current, self.current.process.pid
         group = cluster.group
-        # Process ids are reused: a group is ours if our supervisor is the parent of its leader.
+        # Process ids are reused: check that this cluster's supervisor is the parent of the group's leader.
         if not group or parents_in_group(group).get(group) != supervisor:
             return None
         self._groups.add(group)
@@ -121,6 +121,6 @@ class Victims:
     supervisor: int
 
     def of_kind(self, kind: str, rng: random.Random) -> int:
-        """Return a process of this kind."""
+        """Return the id of a process of this kind."""
         pid: int = rng.choice(self.workers) if kind == "worker" else getattr(self, kind)
         return pid

@@ -23,7 +23,7 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Database:
-    """The URLs of the database; `restart` restarts the server, if there is one."""
+    """The URLs of the database. `restart` restarts the server; SQLite has no server."""
 
     urls: dict[str, str]
     restart: Callable[[int], None] | None = None
@@ -31,7 +31,7 @@ class Database:
 
 @contextmanager
 def own_database(kind: str, folder: Path) -> Iterator[Database]:
-    """Yield a new database, which is deleted when the block is left."""
+    """Yield a new database; delete it at the end of the block."""
     if kind == "sqlite":
         files = {"DATABASE_URL": "sagas.sqlite3", "SANDBOX_DATABASE_URL": "sandbox.sqlite3"}
         yield Database({name: f"sqlite:///{quote(str(folder / file))}" for name, file in files.items()})
@@ -47,7 +47,7 @@ def own_database(kind: str, folder: Path) -> Iterator[Database]:
 
 
 def retry(query: Callable[[], T]) -> T:
-    """Return the result of the query; repeat it while the database is down, at most for PATIENCE seconds."""
+    """Execute the query and return its result; repeat it while the database is down, for at most PATIENCE seconds."""
     from django.db import InterfaceError, OperationalError, connections
 
     deadline = time.monotonic() + PATIENCE
@@ -62,7 +62,7 @@ def retry(query: Callable[[], T]) -> T:
 
 
 def _restart(running: Any, number: int) -> None:
-    """Restart the server, in turn by a fast shutdown, which rolls back, and by an immediate one, like a crash."""
+    """Restart the server after a fast shutdown if `number` is odd, else after an immediate one, like a crash."""
     if number % 2:
         running.stop()
     else:

@@ -2,5 +2,5 @@
 
 LEASE = 3.0
 POLL = 1.0
-# Longer than a lease, so that the heartbeat must renew it during a call.
+# A call may last longer than a lease: the heartbeat must then renew the lease during the call.
 TIMEOUT = 5.0

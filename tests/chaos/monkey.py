@@ -1,4 +1,4 @@
-"""A chaos monkey: it kills and pauses processes of the clusters, kills the provider and restarts the database."""
+"""A chaos monkey that kills and pauses the clusters' processes, kills the provider and restarts the database."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PROVIDER = "provider"
 KILLS = {"worker": 50, "pusher": 8, "monitor": 8, "sentinel": 10, "parent": 10, "supervisor": 10, PROVIDER: 4}
 PAUSES = {"worker": 80, "pusher": 5, "monitor": 5, "sentinel": 5, "supervisor": 5}
 PAUSE_LASTS = (1.2 * LEASE, 3 * LEASE)
-# Faults happen while the clusters have work.
+# The first and last fault, as parts of the soak's duration: outside them, clusters may have no work.
 FAULTS_BETWEEN = (0.03, 0.97)
 
 
 @dataclass(order=True)
 class Fault:
-    """A fault to cause, `at` seconds after the beginning."""
+    """A fault to cause, `at` seconds after the beginning of the soak."""
 
     at: float
     what: str
@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass
 class Paused:
-    """A stopped process, and when it continues."""
+    """A stopped process and the time at which it continues."""
 
     cluster: RestartedCluster
     pid: int
@@ -58,7 +58,7 @@ class Monkey:
     paused: list[Paused] = field(default_factory=list)
 
     def plan(self, seconds: float, *, kills: int, pauses: int, restarts: int) -> list[Fault]:
-        """Return random faults, spread over the time."""
+        """Return faults of these kinds at random times."""
         first, last = (part * seconds for part in FAULTS_BETWEEN)
         kinds = self.rng.choices(list(KILLS), list(KILLS.values()), k=kills)
         faults = [Fault(self.rng.uniform(first, last), "kill", kind) for kind in kinds]
@@ -70,18 +70,18 @@ class Monkey:
         return sorted(faults)
 
     def do(self, fault: Fault) -> bool:
-        """Cause the fault; return whether that was possible: only a working cluster has victims."""
+        """Cause the fault. Return False if that is impossible now, because no cluster has the process."""
         done = {"kill": self._kill, "pause": self._pause, "restart": self._restart}[fault.what](fault.kind)
         self.done[_name(fault)] += done
         return done
 
     def pause_to_the_end(self) -> None:
-        """Pause one worker of each working cluster until `resume`."""
+        """Pause one worker of each working cluster until `resume` is called."""
         for cluster in self.clusters:
             self._stop(cluster, "worker", float("inf"))
 
     def resume(self, *, everything: bool = False) -> list[int]:
-        """Continue the processes whose pause is over; return the ids of those that still run."""
+        """Continue the processes that have been paused long enough; return the ids of those that still run."""
         over = [paused for paused in self.paused if everything or paused.until <= time.monotonic()]
         self.paused = [paused for paused in self.paused if paused not in over]
         alive = [paused.pid for paused in over if paused.cluster.is_alive(paused.pid)]

@@ -1,4 +1,4 @@
-"""The provider as the soak sees it: a process that it restarts and controls, and its ledger."""
+"""The soak's view of the provider: start, kill and control its process, and read its ledger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Rows = list[sqlite3.Row]
 
 
 class Provider:
-    """`python -m tests.chaos.provider`, always on the same port and ledger."""
+    """The process `python -m tests.chaos.provider`; a restart keeps the port and the ledger."""
 
     def __init__(self, folder: Path, seed: str, rate: float) -> None:
         self.port = 0
@@ -31,13 +31,13 @@ class Provider:
         self._start()
 
     def kill(self) -> None:
-        """Kill it and start another one."""
+        """Kill the process and start it again."""
         self.leave()
         self.killed += 1
         self._start()
 
     def leave(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
         self._process.communicate()
 
@@ -51,11 +51,11 @@ class Provider:
         self._control("deliver")
 
     def is_answering(self) -> bool:
-        """Return whether it handles a request, also one of a killed client."""
+        """Return whether the provider handles a request now; the client of the request may have been killed."""
         return bool(self._control("look")["running"])
 
     def is_idle(self) -> bool:
-        """Return whether no request is handled or delayed."""
+        """Return whether the provider neither handles nor delays a request."""
         return not any(self._control("look").values())
 
     def faults(self) -> dict[str, tuple[int, int]]:
@@ -94,7 +94,7 @@ class Provider:
 
 
 class AllEffects:
-    """The effects of every step of every saga, from the provider's ledger and our own invoices."""
+    """The effects of every step of every saga, from the provider's ledger and from the table of invoices."""
 
     def __init__(self, provider: Provider) -> None:
         self._rows: dict[tuple[str, str], Rows] = defaultdict(list)
@@ -106,7 +106,7 @@ class AllEffects:
         self._invoices = dict(Invoice.objects.values_list("idempotency_key", "status"))
 
     def of(self, execution: SagaExecution) -> dict[str, Effect]:
-        """Return the effects of each step of an execution."""
+        """Return the effects of the execution by step."""
         return {step: self._effect(execution, step) for step in execution.plan}
 
     def _effect(self, execution: SagaExecution, step: str) -> Effect:

@@ -1,7 +1,11 @@
-"""Broken promises, according to the saga tables and the provider's ledger, after all executions have ended.
+"""Find broken promises in the saga tables and the provider's ledger, after all executions have ended.
 
-sagas.testing checks I1 to I6. Here are: no worker that lost an execution writes to it again (I7), an id has one
-execution (I8), all executions end by themselves (I9), and nothing changes afterwards (I10).
+sagas.testing checks I1 to I6. This module checks I7 to I10:
+
+- I7: a worker that lost an execution no longer writes to it.
+- I8: an id has one execution.
+- I9: all executions end by themselves.
+- I10: nothing changes after the end.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ Snapshot = dict[tuple[str, str], Any]
 
 
 def violations(provider: Provider) -> list[str]:
-    """Return every violation, with the saga's id."""
+    """Return all violations, each with the saga's id."""
     effects, objections = AllEffects(provider), provider.objections()
     found = []
     for execution in SagaExecution.objects.order_by("pk").iterator():
@@ -43,7 +47,7 @@ def violations(provider: Provider) -> list[str]:
 
 
 def double_starts(started: Mapping[str, set[int]]) -> Iterator[str]:
-    """I8: each id has one execution, and a client started each execution."""
+    """I8: yield ids with several executions, and executions that no client started."""
     known = dict(SagaExecution.objects.values_list("saga_id", "pk"))
     for saga_id in known.keys() | started.keys():
         if started.get(saga_id) != {known.get(saga_id)}:
@@ -51,7 +55,7 @@ def double_starts(started: Mapping[str, set[int]]) -> Iterator[str]:
 
 
 def snapshot(provider: Provider) -> Snapshot:
-    """Return the state of rows, histories and effects."""
+    """Return the current rows, histories and effects."""
     effects = AllEffects(provider)
     counts = {"runs": Count("step_runs", distinct=True), "last_event": Max("events__id")}
     executions = SagaExecution.objects.annotate(**counts)
@@ -73,10 +77,11 @@ def changes(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def attention() -> tuple[Counter[str], list[str]]:
-    """Return why compensated sagas need attention, and which other sagas need an operator.
+    """Return why compensated sagas need attention, and the sagas that need an operator.
 
-    A saga that ended FAILED because a step used all its attempts was compensated; an attempt in doubt of a step that is
-    not idempotent uses them at once. Anything else, such as a hold or a failed compensation, needs an operator.
+    A saga that ended FAILED because a step used all its attempts was compensated. If a step is not idempotent, an
+    attempt in doubt uses all its attempts at once. Other reasons, such as a hold or a failed compensation, need an
+    operator.
     """
     spent: Counter[str] = Counter()
     needs_operator = []
@@ -97,7 +102,7 @@ def _is_spent(execution: SagaExecution, facts: history.StepFacts) -> bool:
 
 
 def _writes_without_lease(execution: SagaExecution) -> Iterator[str]:
-    """I7: each claim has a unique worker name, which writes no more once another name has written."""
+    """I7: yield a violation if a worker wrote again after another one; each claim has a unique worker name."""
     workers = StepRun.objects.filter(execution=execution).order_by("sequence").values_list("worker", flat=True)
     blocks = [worker for worker, _ in groupby(workers)]
     if len(blocks) > len(set(blocks)):

@@ -1,7 +1,7 @@
-"""The time from a kill or pause of a worker until another one has recovered its executions.
+"""The time from the kill or pause of a worker until another worker has recovered its executions.
 
-It ends when the next attempt of the execution is recorded, or the event of its lost lease, whichever is earlier. It
-consists of the rest of the lease and the claim; the lost attempt is recorded at once, so no step is part of it.
+The time ends when the execution's next attempt or the event of its lost lease is recorded, whichever is earlier. It is
+the rest of the lease plus the time to claim. It contains no step, because the lost attempt is recorded at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .database import retry
 
 @dataclass(frozen=True)
 class Loss:
-    """An execution, with its version when its worker was killed or paused."""
+    """An execution and its version at the time when its worker was killed or paused."""
 
     execution: int
     version: int
@@ -28,14 +28,14 @@ class Loss:
 
 
 def held_by(pid: int, at: dt.datetime) -> list[Loss]:
-    """Return the executions that a process has leased, after it got a signal at that time."""
+    """Return the executions that the process had leased at this time, when it got a signal."""
     held = SagaExecution.objects.filter(leased=True, worker__startswith=f"{HOST}:{pid}:")
     rows = retry(lambda: list(held.values_list("pk", "version", "worker")))
     return [Loss(*row, at) for row in rows]
 
 
 def recovery_times(losses: list[Loss]) -> list[float]:
-    """Return the seconds of each loss, sorted, without those that a resumed worker finished itself."""
+    """Return the sorted recovery times in seconds; omit executions that a resumed worker finished itself."""
     return sorted(seconds for loss in losses for seconds in _recovery_time(loss))
 
 

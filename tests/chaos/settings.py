@@ -1,4 +1,4 @@
-"""The settings of tests/worker with the shop."""
+"""The settings of tests/worker, with the shop app installed."""
 
 from tests.worker.settings import *  # noqa: F403
 from tests.worker.settings import INSTALLED_APPS

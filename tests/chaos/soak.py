@@ -1,4 +1,4 @@
-"""The soak test, from the first start to its result. Django is set up."""
+"""The soak test from the first start to its result; Django must be set up."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Print = Callable[[str], None]
 CLUSTERS = 3
 TICK = 0.05
 PROGRESS_EVERY = 15.0
-# After the last fault nothing waits longer than a lease, or than the two timeouts after which an outcome in doubt is
-# verified; the rest is for clusters that are being started on a busy machine.
+# After the last fault, the longest wait is a lease, or the two timeouts after which an outcome in doubt is verified.
+# The rest allows for clusters that are being started on a busy machine.
 STANDSTILL = 2 * (LEASE + 2 * POLL + 2 * TIMEOUT) + 30
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the command; `seconds` is how long sagas are started and faults happen."""
+    """The options of the command; `seconds` is the time in which sagas are started and faults happen."""
 
     sagas: int
     seconds: float
@@ -68,7 +68,7 @@ class Result:
 
 
 def soak(options: Options, database: Database, folder: Path, logs: Path | None, print_line: Print) -> Result:
-    """Run the sagas and the faults, check the promises, and write the clusters' logs on failure if `logs` is given."""
+    """Run the sagas and the faults and check the promises; on failure, write the clusters' logs to `logs`."""
     began = time.monotonic()
     result = Result(options)
     with _running(options, folder) as (provider, clusters):
@@ -98,7 +98,7 @@ def _running(options: Options, folder: Path) -> Iterator[tuple[Provider, list[Re
 
 
 class Run:
-    """The phase of faults, and the phase in which all executions must end by themselves."""
+    """Two phases: first faults happen, then all executions must end by themselves."""
 
     def __init__(self, options: Options, monkey: Monkey, result: Result, print_line: Print) -> None:
         self.options, self.monkey, self.result, self.print_line = options, monkey, result, print_line
@@ -111,12 +111,12 @@ class Run:
         """Cause faults, wait for the end of all executions, resume paused processes, deliver delayed requests."""
         try:
             self._cause_faults()
-            # On SQLite a process that is paused in a transaction blocks all others.
+            # On SQLite, a process that is paused in a transaction blocks all others.
             if connection.vendor != "sqlite":
                 self.monkey.pause_to_the_end()
             self.monkey.provider.calm()
             self._settle()
-            # The provider may still handle a letter of a killed worker: the residual window of letters.
+            # The provider may still handle a letter from a killed worker (the residual window of letters).
             self._wait_for(lambda: not self.monkey.provider.is_answering())
             before = promises.snapshot(self.monkey.provider)
             self._resume_all()
@@ -136,7 +136,7 @@ class Run:
             self._tick()
 
     def _cause_due(self, faults: list[Fault], now: float) -> list[Fault]:
-        """Cause one fault that is due; return the rest, with the fault again if it was not possible now."""
+        """Cause one due fault and return the other faults; if it is impossible now, return it too, for a later time."""
         due = next((fault for fault in faults if fault.at <= now), None)
         if due is None:
             return faults
@@ -146,7 +146,7 @@ class Run:
         return sorted(rest)
 
     def _settle(self) -> None:
-        """I9: wait until all executions have ended, or nothing changes any more, which promises.py reports."""
+        """I9: wait until all executions have ended or nothing changes; promises.py reports unfinished executions."""
         calm = moved_at = time.monotonic()
         seen: Any = None
         while time.monotonic() < moved_at + STANDSTILL:
@@ -159,7 +159,7 @@ class Run:
         self.result.settled_in = time.monotonic() - calm
 
     def _resume_all(self) -> None:
-        """Resume paused processes; wait until they report no running executions and no request is delayed."""
+        """Resume paused processes; wait until they run no executions and the provider delays no request."""
         resumed = self.monkey.resume(everything=True)
         at = retry(lambda: SagaExecution.objects.annotate(now=ago(0)).values_list("now", flat=True).first())
         idle = SagaWorker.objects.filter(pid__in=resumed, seen_at__gt=at, running=0)

@@ -1,4 +1,4 @@
-"""The printed report of the soak."""
+"""Format the soak's result as a table."""
 
 from __future__ import annotations
 

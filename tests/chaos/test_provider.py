@@ -1,4 +1,4 @@
-"""The provider is a strict fake: it objects to what no saga may do."""
+"""The provider is a strict fake: it records an objection to each forbidden call."""
 
 import time
 

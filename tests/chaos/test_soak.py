@@ -14,7 +14,7 @@ SMALL = ["--sagas=300", "--seconds=40", "--kills=10", "--pauses=4", "--restarts=
 
 @pytest.fixture
 def soak():
-    """Start the soak on its own database, of the tested kind; SIGTERM makes it end all its processes."""
+    """Start the soak on its own database of the kind under test; on SIGTERM the soak ends all its processes."""
     command = [sys.executable, "-m", "tests.chaos", *SMALL, f"--database={connection.vendor}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     yield process

@@ -1,1 +1,1 @@
-"""The shop's provider: an HTTP server in a separate process, whose ledger is kept when it is killed."""
+"""The shop's provider: an HTTP server in a separate process; its ledger survives a kill."""

@@ -1,8 +1,8 @@
-"""The provider's server, which fails at random.
+"""An HTTP server for the provider that fails at random.
 
     python -m tests.chaos.provider PORT LEDGER SEED RATE
 
-It prints the port when it listens, and ends when its standard input is closed.
+The server prints its port when it listens, and ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOOK_EVERY = 0.05
 
 
 class Provider(ThreadingHTTPServer):
-    """The server, its ledger and its dice."""
+    """The HTTP server with its ledger and its dice."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -43,7 +43,7 @@ class Provider(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
     def control(self, command: str) -> dict[str, Any]:
-        """Run a command of the soak (calm, deliver or look); return how many requests are handled and delayed."""
+        """Run a command of the soak (calm, deliver or look); return the numbers of running and of delayed requests."""
         if command == "calm":
             self.dice.rate = 0.0
         if command == "deliver":
@@ -78,7 +78,7 @@ class Provider(ThreadingHTTPServer):
         return None if kind in (faults.LOST_REPLY, faults.LATE) else reply
 
     def _delay_request(self, fate: Fate, request: Request) -> None:
-        """Delay the request; drop a letter whose connection was cut, because a late letter cannot be prevented."""
+        """Delay the request; drop a letter if its client is gone, because a late letter cannot be prevented."""
         if fate.kind == faults.LOST_REQUEST and request.asks in faults.NEVER_TWICE:
             self.ledger.count(fate.kind, done=1)
             return
@@ -95,12 +95,12 @@ class Provider(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """POST /port/operation from the sagas and POST /control/command from the soak, with JSON."""
+    """Handle POST /port/operation from the sagas and POST /control/command from the soak, both with JSON."""
 
     server: Provider
 
     def do_POST(self) -> None:
-        """Reply, or close the connection."""
+        """Reply, or close the connection without a reply."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         _, port, operation = self.path.split("/")
         if port == "control":
@@ -124,13 +124,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def end_with_parent() -> None:
-    """Exit when the parent closes standard input, to which it writes nothing."""
+    """Exit when the parent closes standard input; the parent writes nothing to it."""
     sys.stdin.buffer.read()
     os._exit(0)
 
 
 def main(port: str, path: str, seed: str, rate: str) -> None:
-    """Serve until killed, or until the parent ends."""
+    """Serve until the process is killed or its parent ends."""
     provider = Provider(int(port), Ledger(Path(path)), Dice(seed, float(rate)))
     threading.Thread(target=end_with_parent, daemon=True).start()
     print(provider.server_port, flush=True)

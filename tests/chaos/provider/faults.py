@@ -1,4 +1,4 @@
-"""The faults of calls, chosen by the seed, the request and its number of repetitions."""
+"""Choose the faults of calls from the seed, the request, and how often the request was repeated."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SLOW = "answered after the lease"
 LATE = "done after the deadline"
 
 WEIGHTS = {UNAVAILABLE: 2, ERROR: 2, LOST_REPLY: 2, LOST_REQUEST: 2, REFUSED: 1, TWICE: 2, SLOW: 1, LATE: 1}
-# Until the soak ends.
+# A delay until the end of the soak.
 TO_THE_END = 1e9
 LONGEST_DELAY = 15.0
 QUICK = (0.02, 0.12)
-# The worst case: the provider refuses a repeated call although the first, delayed call will still succeed.
+# The worst case: the provider refuses a repeated call, and the first call, which is delayed, succeeds later.
 REFUSED_AFTER_DOUBT = 0.5
 
 
 @dataclass(frozen=True)
 class Fate:
-    """The fault of a call; `delay` is the seconds until the reply or the late delivery."""
+    """The fault of a call; `delay` is the time in seconds until the reply or until the late delivery."""
 
     kind: str
     delay: float
@@ -46,7 +46,7 @@ class Dice:
         self._delayed: set[tuple[str, str]] = set()
 
     def throw(self, request: Request, remaining: float) -> Fate:
-        """Return the fate of this call, whose caller waits for `remaining` seconds."""
+        """Return the fate of this call; its caller waits for `remaining` seconds."""
         called = request.asks, request.key
         self._seen[called] += 1
         rng = random.Random(f"{self.seed}:{called}:{self._seen[called]}")
@@ -72,7 +72,7 @@ def _delay(kind: str, remaining: float, rng: random.Random) -> float:
 
 
 def _fitting(kind: str, request: Request) -> str:
-    """Replace a fault that the call cannot have: only actions are refused, and letters are not delivered twice."""
+    """Replace a fault that does not fit the call: only actions are refused, and a letter is not delivered twice."""
     if kind == REFUSED and (request.asks not in REFUSABLE or request.key.endswith(":undo")):
         return UNAVAILABLE
     if kind == TWICE and request.asks in NEVER_TWICE:

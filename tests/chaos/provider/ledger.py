@@ -1,9 +1,9 @@
-"""The provider's ledger, in a file. As a strict fake, it records an objection to what no client may do.
+"""The provider's ledger in an SQLite file: a strict fake that records an objection to each forbidden call.
 
-Payments are created, then confirmed. Only the confirmation has an effect, and a cancelled payment is never confirmed.
-A refusal is not stored: the same request, delivered late, may take effect.
-Events, jobs and points are documents whose ids the client chooses. An id is used once, also after its deletion.
-Invoices and messages are letters. Each call sends one more, and they are found by their key.
+Payments are created, then confirmed. Only the confirmation has an effect. A cancelled payment is never confirmed.
+A refusal is not stored: if the same request is delivered again later, it may take effect.
+Events, jobs and points are documents. The client chooses their ids. A deleted id cannot be used again.
+Invoices and messages are letters. Each call sends one more letter. A letter is found by its idempotency key.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS held (id INTEGER PRIMARY KEY, due REAL, kind TEXT, re
 ADD = """
 INSERT INTO effects (port, name, key, saga, step, place, state, ready, late) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-# Effects of later steps, which must be compensated before an earlier step is.
+# Select effects of later steps: they must be compensated before an earlier step is.
 LATER_EFFECTS = """
 SELECT step FROM effects WHERE saga = ? AND place > ? AND state IN ('standing', 'confirmed') AND NOT late
 AND port IN ('payments', 'calendar', 'jobs', 'invoices')
@@ -47,7 +47,7 @@ Reply = tuple[int, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Request:
-    """A call, with its step, saga and idempotency key."""
+    """A call with its step, saga and idempotency key."""
 
     port: str
     operation: str
@@ -62,12 +62,12 @@ class Request:
 
     @property
     def asks(self) -> str:
-        """Port and operation, such as "payments.create"."""
+        """The port and the operation, such as "payments.create"."""
         return f"{self.port}.{self.operation}"
 
 
 class Ledger:
-    """One file, one connection, one transaction per request."""
+    """A ledger in one file, with one connection and one transaction per request."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
@@ -81,7 +81,7 @@ class Ledger:
         self._file.close()
 
     def answer(self, request: Request) -> Reply:
-        """Carry out the request if it is allowed; return HTTP status and reply."""
+        """Carry out the request if it is allowed; return the HTTP status and the reply."""
         with self._lock, self._file:
             self._file.execute("BEGIN IMMEDIATE")
             return OPERATIONS[request.asks](self, request)
@@ -100,11 +100,11 @@ class Ledger:
         )
 
     def find(self, port: str, name: Any) -> Any:
-        """Return the document of that name, or the payment with that key."""
+        """Return the document with this name, or the payment with this key."""
         return self._one("SELECT * FROM effects WHERE port = ? AND name = ?", port, str(name))
 
     def get(self, port: str, number: Any) -> Any:
-        """Return the row with that id."""
+        """Return the row with this id."""
         return self._one("SELECT * FROM effects WHERE port = ? AND id = ?", port, number)
 
     def found(self, port: str, key: str) -> list[int]:
@@ -113,7 +113,7 @@ class Ledger:
         return [row["id"] for row in self._file.execute(sql, (port, key))]
 
     def add(self, request: Request, name: Any, state: str) -> int:
-        """Add a row and return its id; record an objection to a second effect."""
+        """Add a row and return its id; record an objection if the step has an effect already."""
         if state == "standing":
             self.object_if_doubled(request)
         ready = time.time() + (JOB_TAKES if request.port == "jobs" else 0.0)
@@ -125,7 +125,7 @@ class Ledger:
         self._file.execute("UPDATE effects SET state = ?, undo_key = ? WHERE id = ?", (state, undo_key, row["id"]))
 
     def compensate(self, request: Request, row: Any, state: str) -> Reply:
-        """Compensate an effect; record an objection to a second key and to a wrong order."""
+        """Compensate an effect; record an objection if the key differs from the first one or the order is wrong."""
         if row["state"] == state:
             if row["undo_key"] != request.key:
                 self.object_to(request, f"it was compensated under {row['undo_key']} already")
@@ -137,7 +137,7 @@ class Ledger:
         return 200, {}
 
     def object_if_doubled(self, request: Request) -> None:
-        """Record an objection to a second effect of a step; repeated messages are allowed."""
+        """Record an objection if the step has an effect already; messages may be repeated."""
         sql = "SELECT id FROM effects WHERE saga = ? AND step = ? AND port = ? AND state IN ('standing', 'confirmed')"
         if request.port != "messages" and self._one(sql, request.saga, request.step, request.port):
             self.object_to(request, "the step has an effect already")
@@ -229,7 +229,7 @@ def _take_back(ledger: Ledger, request: Request) -> Reply:
 
 
 def _late(request: Request) -> bool:
-    """Return whether a letter came after its caller's deadline: the documented residual window of letters."""
+    """Return whether a letter came after its caller's deadline (the documented "residual window" of letters)."""
     return request.asks in NEVER_TWICE and time.time() > request.deadline + TIMEOUT
 
 
@@ -247,8 +247,8 @@ OPERATIONS: dict[str, Callable[[Ledger, Request], Reply]] = DOCUMENTS | {
     "messages.post": _post,
     "messages.find": _find,
 }
-# No compensation deletes their ids after a refusal, so the provider stores the refusal.
+# The provider stores refusals of these, because no compensation deletes their ids after a refusal.
 NEVER_COMPENSATED = {"points"}
 REFUSABLE = {"payments.confirm", "calendar.put", "jobs.put", "points.put", "invoices.post", "messages.post"}
-# A second delivery of these would be a second letter, without a fault of the client.
+# A second delivery of these would send a second letter, although the client did nothing wrong.
 NEVER_TWICE = {"invoices.post", "messages.post"}

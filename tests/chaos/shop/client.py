@@ -18,7 +18,7 @@ Answer = dict[str, Any]
 def call(context: StepContext, asks: str, *, key: str | None = None, **asked: Any) -> Answer:
     """Call the provider within the remaining time of the attempt.
 
-    The engine classifies connection errors: refused means failed, reset means in doubt.
+    The engine classifies connection errors: a refused connection is a failure, a reset one is in doubt.
     """
     remaining = context.remaining
     if not remaining:
@@ -36,7 +36,7 @@ def call(context: StepContext, asks: str, *, key: str | None = None, **asked: An
 
 def _identity(context: StepContext, key: str) -> Answer:
     place = get_saga(context["saga"]).names.index(context.step)
-    # Only actions are refused, not the compensation that sends an apology.
+    # Only actions are refused. The compensation that sends an apology is not.
     refuse = context["refused"] == context.step and not key.endswith(":undo")
     who = {"saga": context.saga_id, "step": context.step, "place": place}
     return who | {"deadline": context.deadline.timestamp(), "refuse": refuse}

@@ -1,4 +1,4 @@
-"""Sagas with every kind of step, all of which end although their calls fail in every way."""
+"""Sagas with every kind of step; each saga ends although its calls fail in every way."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from .client import call
 Output = Mapping[str, Any]
 
 ASK_AGAIN = 0.3
-# Faults are frequent and short here: with many quick retries no operator is needed.
+# Faults are frequent and short in the soak: many quick retries make an operator unnecessary.
 PATIENT: dict[str, Any] = {"retry_count": 10, "retry_delay": 0.2, "max_delay": 2.0, "timeout": TIMEOUT}
-# A transaction must not outlive its lease.
+# A transaction must end before its lease does.
 OURS = PATIENT | {"timeout": LEASE / 3, "transactional": True}
 
 
 def charge(context: StepContext) -> Output:
-    """Create a payment, then confirm it, which takes the money."""
+    """Create a payment, then confirm it; the confirmation takes the money."""
     payment = call(context, "payments.create")["id"]
     call(context, "payments.confirm", id=payment)
     return {"payment": payment}
 
 
 def refund(context: StepContext) -> Output:
-    """Refund the payment; in doubt, first create it under its key, so that a late confirmation fails."""
+    """Refund the payment. If the charge is in doubt, first create the payment, so that a late confirmation fails."""
     payment = (context.output or {}).get("payment")
     if payment is None:
         payment = call(context, "payments.create", key=context.action_key)["id"]
@@ -41,7 +41,7 @@ def refund(context: StepContext) -> Output:
 
 
 def put(context: StepContext, port: str) -> Output:
-    """Create a document under an id that is used once."""
+    """Create a document under an id that is never used again."""
     answer = call(context, f"{port}.put", id=str(context.idempotency_uuid))
     if not answer["ready"]:
         raise StillPending(ASK_AGAIN, output={"accepted": True})
@@ -49,38 +49,38 @@ def put(context: StepContext, port: str) -> Output:
 
 
 def delete(context: StepContext, port: str) -> Output:
-    """Delete the document; in doubt, this also prevents a late creation."""
+    """Delete the document; if the creation is in doubt, the deletion also prevents a late creation."""
     call(context, f"{port}.delete", id=str(context.action_uuid), in_doubt=context.uncertain)
     return {}
 
 
 def post(context: StepContext, port: str) -> Output:
-    """Send a letter; each call sends one more."""
+    """Send a letter; each call sends another one."""
     return {"id": call(context, f"{port}.post")["id"]}
 
 
 def find_invoice(context: StepContext) -> Output | None:
-    """Return the invoice with the action's key."""
+    """Return the invoice that was sent with the action's key."""
     found = call(context, "invoices.find", id=context.action_key)["found"]
     return {"id": found[0]} if found else None
 
 
 def cancel_invoice(context: StepContext) -> Output:
-    """Take back all invoices with the action's key."""
+    """Take back all invoices that were sent with the action's key."""
     for number in _letters(context, "invoices"):
         call(context, "invoices.take_back", id=number)
     return {}
 
 
 def apologise(context: StepContext) -> Output:
-    """Send an apology if the message was sent."""
+    """Send an apology if the action sent its message."""
     if _letters(context, "messages"):
         call(context, "messages.post")
     return {}
 
 
 def record(context: StepContext) -> Output:
-    """Create a row in the transaction of the checkpoint."""
+    """Create an invoice in the same transaction as the checkpoint."""
     invoice = Invoice.objects.create(
         idempotency_key=context.idempotency_key,
         saga_id=context.saga_id,
@@ -94,13 +94,13 @@ def record(context: StepContext) -> Output:
 
 
 def void(context: StepContext) -> Output:
-    """Void the row; if its transaction was rolled back, there is none."""
+    """Void the invoice; there is none if its transaction was rolled back."""
     issued = Invoice.objects.filter(idempotency_key=context.action_key, status=InvoiceStatus.ISSUED)
     return {"voided": issued.update(status=InvoiceStatus.VOIDED, voided_at=timezone.now())}
 
 
 def _letters(context: StepContext, port: str) -> list[int]:
-    """Return the letters with the action's key; if there are none, look again when none can be delayed any longer."""
+    """Return the letters with the action's key; if there are none, look again when no letter can be delayed."""
     found: list[int] = call(context, f"{port}.find", id=context.action_key)["found"]
     looked = bool((context.output or {}).get("looked"))
     if not found and context.uncertain and not looked:
@@ -131,10 +131,10 @@ SHAPES = [
     register(Saga("order", [RECORD, CHARGE, BOOK, TELL, REWARD, APPROVE])),
     register(Saga("delivery", [CHARGE, SHIP, BILL, APPROVE])),
     register(Saga("offer", [TELL, RECORD, SHIP, APPROVE])),
-    # With a pivot, after which no step can be refused.
+    # No step after the pivot can be refused.
     register(Saga("sale", [BOOK, BILL, PIVOT, RECORD_LAST, TELL_LAST, REWARD])),
 ]
-# The steps that the provider may refuse.
+# The steps that the provider may refuse, by saga.
 REFUSABLE = {
     "order": ("charge", "book", "tell", "reward", "approve", "approve"),
     "delivery": ("charge", "ship", "bill", "approve", "approve"),
