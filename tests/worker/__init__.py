@@ -1,1 +1,1 @@
-"""Real clusters of workers, on the test's database: started, killed, paused, overloaded."""
+"""Tests that start, kill, pause and overload real clusters of workers on the test database."""

@@ -1,4 +1,4 @@
-"""Clusters that end with their test, and the strange sagas."""
+"""Fixtures that start clusters, stop them after the test, and register the "strange" sagas."""
 
 import itertools
 import sys
@@ -18,7 +18,7 @@ def _our_lease(settings):
 
 @pytest.fixture(scope="session")
 def strange():
-    """Register the strange sagas in this process, as in the clusters."""
+    """Register the "strange" sagas in this process; the clusters register them too."""
     before = set(registry.all_sagas())
     from tests.worker.strange import sagas
 
@@ -29,7 +29,7 @@ def strange():
 
 @pytest.fixture
 def cluster(transactional_db, strange):
-    """Return a function that starts a cluster: cluster("qcluster", workers=1, WORKER_THREADS=4)."""
+    """Return a function that starts a cluster, such as cluster("qcluster", workers=1, WORKER_THREADS=4)."""
     started = []
 
     def start(

@@ -1,4 +1,4 @@
-"""The demo project's settings with the strange app; the environment configures its cluster."""
+"""The demo project's settings with the "strange" app; environment variables configure the cluster."""
 
 import datetime as dt
 import json
@@ -11,11 +11,11 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.worker.strange"]
 Q_CLUSTER = {**Q_CLUSTER, **json.loads(os.environ.get("STRANGE_CLUSTER", "{}"))}
 
 if DATABASES["sandbox"]["ENGINE"].endswith("postgresql"):
-    # Distinguishes the providers' connections from ours.
+    # The name distinguishes connections of the sandbox providers from those of sagas.
     DATABASES["sandbox"].setdefault("OPTIONS", {})["application_name"] = "sandbox"
 
 if shift := float(os.environ.get("STRANGE_CLOCK", "0")):
-    # Simulates a host whose clock is wrong by so many seconds.
+    # Simulate a host with a clock that is wrong by this number of seconds.
     from django.utils import timezone
 
     right = timezone.now

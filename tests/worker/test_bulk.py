@@ -1,4 +1,4 @@
-"""Workers carry out a bulk operation, a few executions at a time, whichever process crashes."""
+"""Workers perform a bulk operation, a few executions at a time, also when processes crash."""
 
 import logging
 import signal
@@ -20,7 +20,7 @@ AT_ONCE = 5
 
 @pytest.fixture
 def retried(strange, caplog):
-    """Return a function that confirms a bulk retry of failed executions, each of which naps when it is retried."""
+    """Return a function that confirms a bulk retry of failed executions; each execution sleeps when it is retried."""
     caplog.set_level(logging.CRITICAL, logger="sagas")
 
     def confirm(count, seconds):
@@ -34,7 +34,7 @@ def retried(strange, caplog):
 
 
 def most_at_once(spans):
-    """Return how many spans of time overlap at most; one that begins as another ends does not overlap it."""
+    """Return how many spans overlap at most; a span that begins when another one ends does not overlap it."""
     moments = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans], key=lambda m: (m[0], m[1]))
     now = most = 0
     for _, change in moments:
@@ -44,7 +44,7 @@ def most_at_once(spans):
 
 
 def pusher_of(one):
-    """Return its process id, or None while the cluster is replaced."""
+    """Return the pusher's process id, or None while the cluster is being replaced."""
     try:
         return one.helpers["pusher"]
     except (StopIteration, ValueError):

@@ -1,4 +1,4 @@
-"""Due executions are claimed once, in order of their priority, by workers that have their saga registered."""
+"""Workers claim due executions once, by priority, and only those of sagas that they have registered."""
 
 import datetime as dt
 import io
@@ -61,7 +61,7 @@ def test_a_retry_that_waits_occupies_no_thread(cluster):
 
 
 def test_more_work_than_threads_is_claimed_once(cluster):
-    """Waiting takes many leases, but an execution that is not claimed has no lease to lose."""
+    """The executions wait longer than a lease, but an execution that was not claimed has no lease that can expire."""
     for number in range(MANY):
         start(f"n-{number}", "nap", {"seconds": 0.4})
     cluster("qcluster", WORKER_THREADS=4, LEASE=1.0)
@@ -70,7 +70,7 @@ def test_more_work_than_threads_is_claimed_once(cluster):
     assert states() == {SagaState.SUCCEEDED: MANY}
     assert not SagaExecution.objects.filter(recoveries__gt=0).exists()
     assert not SagaEvent.objects.exists()
-    # Inserted with version 1, claimed once, ended once.
+    # Version 1 is the insert, version 2 the claim, version 3 the end.
     assert Counter(SagaExecution.objects.values_list("version", flat=True)) == {3: MANY}
 
 
@@ -184,7 +184,7 @@ def test_an_execution_with_a_removed_step_is_held(cluster):
 
 
 def many_due(count, priority, age):
-    """Create so many executions that have been due for `age` seconds."""
+    """Create `count` executions that have been due for `age` seconds."""
     template = {"saga_name": "noop", "input": {}, "context": {}, "plan": ["one", "two", "three", "four"]}
     due = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age)
     rank = due - dt.timedelta(seconds=600 * priority)
@@ -207,7 +207,7 @@ def test_high_is_claimed_first_and_low_waits_only_its_time(strange):
     start("HIGH-0", "urgent")
     assert claim(1) == {"HIGH": 1}
 
-    # LOW is claimed before NORMAL once it has waited ten minutes longer, and before HIGH after twenty.
+    # LOW is claimed before NORMAL when it has waited ten minutes longer, and before HIGH when twenty minutes longer.
     assert claim(3) == {"NORMAL": 3}
     SagaExecution.objects.filter(priority=Priority.LOW).update(rank_at=Now() - dt.timedelta(seconds=2 * 600 + 1))
     start("HIGH-1", "urgent")
@@ -231,7 +231,7 @@ def test_high_is_the_next_that_a_busy_worker_claims(cluster):
 
 @pytest.mark.prove
 def test_a_retry_storm_does_not_delay_urgent_work(cluster):
-    """One command retries 2,000 executions, or 10,000 with SAGAS_MANY=200."""
+    """One command retries 2,000 executions (10,000 with SAGAS_MANY=200)."""
     storm = 50 * MANY
     many_due(storm, Priority.NORMAL, age=0)
     SagaExecution.objects.update(state="failed", due_at=None, rank_at=None, started_at=Now(), finished_at=Now())
@@ -249,7 +249,7 @@ def test_a_retry_storm_does_not_delay_urgent_work(cluster):
 
 
 def test_a_compensation_without_its_provider_is_deferred(cluster):
-    """Meanwhile other steps are compensated and another saga runs; it ends when the provider is back."""
+    """During the outage, other steps are compensated and another saga runs; after it, the saga ends."""
     outage = SandboxFault.objects.create(port="email", mode="fail_before", match="a:1:two:undo", remaining=1000)
     cluster("qcluster", workers=1, WORKER_THREADS=1)
     start("a", "away")

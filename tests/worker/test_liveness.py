@@ -1,4 +1,4 @@
-"""What a supervisor concludes from reports and the process table, second by second."""
+"""The problems that a supervisor detects from reports and the process table, second by second."""
 
 import itertools
 import os
@@ -15,7 +15,7 @@ ALL = BEFORE_IT_FORKS | dict.fromkeys([*WORKERS, MONITOR, PUSHER], SENTINEL)
 
 
 class Scene:
-    """A cluster of two workers, whose supervisor checks it every second."""
+    """A cluster of two workers; its supervisor checks it every second."""
 
     def __init__(self):
         self.now = 1000.0
@@ -33,13 +33,13 @@ class Scene:
         return self.liveness.problem(self.now, overdue=overdue)
 
     def begin(self):
-        """All processes report."""
+        """Let all processes report."""
         self.report(Report("pusher", PUSHER), *map(worker, WORKERS))
         assert self.check() == ""
         assert self.liveness.has_worked
 
     def problem_within(self, seconds, *, overdue=False, reports=lambda: [worker(pid) for pid in WORKERS]):
-        """Return the first problem within so many seconds, with these reports in each of them."""
+        """Return the first problem within `seconds`; the processes send these reports every second."""
         for _ in range(seconds):
             self.now += 1.0
             self.report(*reports())
@@ -48,7 +48,7 @@ class Scene:
         return ""
 
     def replace(self, old, new):
-        """One worker leaves, and the sentinel forks another."""
+        """Let one worker leave, and let the sentinel fork another."""
         self.report(worker(old, left=True))
         del self.living[old]
         self.living[new] = SENTINEL
@@ -197,7 +197,7 @@ def test_workers_that_cannot_claim_are_no_problem(scene, reports):
 
 @pytest.fixture
 def pipe(monkeypatch):
-    """Both ends of a pipe, as supervisor and sentinel have them."""
+    """Yield both ends of a pipe: the supervisor reads, the sentinel writes."""
     reader, writer = ReportReader(), ReportWriter()
     monkeypatch.setenv(REPORTS, str(reader.writing_end))
     writer.open()

@@ -1,4 +1,4 @@
-"""Workers write no personal data to their logs and their rows."""
+"""Workers write no personal data to their logs or to their database rows."""
 
 import pytest
 
@@ -16,7 +16,7 @@ MAIL = "zefira.canary@example.com"
 
 
 def test_workers_neither_log_nor_report_personal_data(cluster):
-    """One saga succeeds, one fails, and a step of the third raises SystemExit with a message."""
+    """One saga succeeds, one fails, and a step of the third raises SystemExit with personal data in its message."""
     SandboxFault.objects.create(port="payments", operation="create", mode="refuse", remaining=1)
     workers = cluster("saga_workers", workers=1, environment={"SAGAS_LOG_LEVEL": "DEBUG"})
     orchestrator, who = get_saga_orchestrator(), {"customer_name": CANARY, "customer_email": MAIL}

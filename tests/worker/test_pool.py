@@ -1,4 +1,4 @@
-"""The pool: threads that cannot be started, threads that are stuck, and the end of a drain."""
+"""The worker's thread pool: threads that cannot be started, stuck threads, and the end of a drain."""
 
 import threading
 import time
@@ -16,20 +16,20 @@ from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# More than an address space has room for, so that the next thread cannot be started.
+# A thread stack of this size exceeds the address space, so the next thread cannot be started.
 TOO_MUCH = 2**46
 
 
 @pytest.fixture
 def no_more_threads():
-    """Return a function after whose call this process can start no thread."""
+    """Yield a function; after its call, this process cannot start threads."""
     before = threading.stack_size()
     yield lambda: threading.stack_size(TOO_MUCH)
     threading.stack_size(before)
 
 
 def jobs(strange, *saga_ids):
-    """Start and claim a noop under each id."""
+    """Start and claim one execution of the noop saga for each id."""
     return jobs_of(strange.NOOP, *saga_ids)
 
 
@@ -71,7 +71,7 @@ def test_a_pool_without_threads_is_unusable(strange, no_more_threads):
 
 
 def test_an_execution_parked_after_the_drain_is_claimed_again(stage, registered):
-    """A provider answers that it is still pending, just before a process whose drain is over exits."""
+    """A provider answers that its work is pending, just before a process exits because its drain is over."""
     let_go, running = threading.Event(), threading.Event()
 
     def wait_for_it(context):
@@ -99,7 +99,7 @@ def test_a_stuck_thread_that_lost_its_lease_is_replaced(strange, stage, register
     let_go, unusable = threading.Event(), []
 
     def lose_the_row_and_hang(context):
-        """As in a process that was paused past its lease and whose connections were cut."""
+        """Lose the lease: the process was paused for longer than the lease, and its connections were cut."""
         SagaExecution.objects.filter(saga_id=context.saga_id).update(version=F("version") + 1)
         let_go.wait(30)
 
@@ -117,7 +117,7 @@ def test_a_stuck_thread_that_lost_its_lease_is_replaced(strange, stage, register
 
 
 def test_a_watch_without_a_thread_forgets_what_it_was_given(no_more_threads):
-    """Its caller has given up, so the lease must not be renewed later."""
+    """The caller of `add` got an error, so the watch must not renew that lease later."""
     looks = []
     watch = Watch("sagas-test", looks.append)
     no_more_threads()

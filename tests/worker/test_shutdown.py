@@ -1,4 +1,4 @@
-"""SIGTERM drains and ends a cluster, whatever it does."""
+"""SIGTERM drains a cluster and ends it, whatever the cluster is doing."""
 
 import os
 import signal
@@ -113,7 +113,7 @@ def test_a_worker_whose_main_thread_is_about_to_wait_leaves_too(cluster):
 @pytest.mark.prove
 @pytest.mark.parametrize("line", range(1, 16))
 def test_a_second_sigterm_during_the_first_ends_the_worker(line):
-    """The second arrives at each line that the handler of the first runs."""
+    """The second signal arrives at the given line of the handler that runs for the first signal."""
     lines = iter(range(1, line + 1))
 
     def strike(frame, event, argument):

@@ -1,4 +1,4 @@
-"""The supervisor replaces a cluster that failed, and no other, whatever the database does meanwhile."""
+"""The supervisor replaces a cluster only if the cluster failed, also while the database hangs."""
 
 import os
 import signal
@@ -20,13 +20,13 @@ from tests.support.processes import ROOT, wait_for
 
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
-# Locks that prevent others from claiming a visible execution; from writing; and, on PostgreSQL, from reading.
+# LOCK prevents others from claiming an execution. LOCK_ALL prevents all writes and, on PostgreSQL, all reads.
 LOCK, LOCK_ALL = ["BEGIN IMMEDIATE"], ["BEGIN IMMEDIATE"]
 if connection.vendor == "postgresql":
     LOCK = ["BEGIN", "SELECT 1 FROM sagas_execution WHERE saga_id = 'n' FOR UPDATE"]
     LOCK_ALL = ["BEGIN", "LOCK TABLE sagas_execution, sagas_worker IN ACCESS EXCLUSIVE MODE"]
 
-# prctl(2): orphans become children of this process, as of the first process in a container.
+# Make orphans children of this process (prctl(2)), as they are of the first process in a container.
 REAPS = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
@@ -115,7 +115,7 @@ def test_a_supervisor_that_is_the_first_process_reaps_orphans(cluster):
 
 
 def children(pid):
-    """Return its children, zombies included."""
+    """Return the ids of the process's children, including zombies."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 

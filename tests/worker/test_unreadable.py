@@ -1,4 +1,4 @@
-"""An unreadable row is held, and the executions that were claimed with it run."""
+"""An execution with an unreadable row is held; other executions that were claimed with it run."""
 
 import datetime as dt
 
@@ -25,13 +25,13 @@ def start(saga_id, saga="nap"):
 
 
 def damage(saga_id, **columns):
-    """Overwrite columns of the row with these texts."""
+    """Overwrite these columns of the row with these texts."""
     texts = {name: RawSQL("%s", [text]) for name, text in columns.items()}
     SagaExecution.objects.filter(saga_id=saga_id).update(**texts)
 
 
 def file_by_hand(execution, **columns):
-    """Insert a step run that no checkpoint wrote."""
+    """Insert a step run directly, without a checkpoint."""
     filed = {
         "id": time_ordered_uuid().hex, "execution_id": execution.pk, "step": "one", "direction": "action", "run": 1,
         "attempt": 1, "outcome": "succeeded", "output": "{}", "changes": "{}", "error_type": "",
@@ -60,7 +60,7 @@ def test_an_unreadable_row_is_held_and_its_neighbours_lose_nothing(cluster):
     neighbours = SagaExecution.objects.exclude(saga_id="n-3")
     wait_for(lambda: neighbours.filter(state="succeeded").count() == 5)
 
-    # Begun with version 1, claimed once, settled once.
+    # Version 1 is the start, version 2 the claim, version 3 the end.
     assert set(neighbours.values_list("version", "recoveries")) == {(3, 0)}
     assert set(StepRun.objects.values_list("outcome")) == {("succeeded",)}
     assert [(event.execution_id, event.kind, event.data["held"]) for event in SagaEvent.objects.all()] == [
@@ -126,7 +126,7 @@ def test_the_reason_names_the_unreadable_column(cluster, columns, problem):
     ("columns", "problem"),
     [
         ({"output": BROKEN}, PROBLEM.replace("context", "output")),
-        # As newer code may write.
+        # Newer code may write such values.
         ({"outcome": "skipped"}, "The column outcome cannot be read: 'skipped' is not a valid Outcome."),
         ({"direction": "sideways"}, "The column direction cannot be read: 'sideways' is not a valid Direction."),
         ({"ending": "cut off"}, "The column ending cannot be read: 'cut off' is not a valid Ending."),

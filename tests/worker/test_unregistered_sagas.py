@@ -1,4 +1,4 @@
-"""Executions of a saga that no worker has registered are held, unless its workers are only restarting."""
+"""An execution is held if no worker has its saga registered; a restart of the saga's workers is not enough."""
 
 import datetime as dt
 
@@ -20,7 +20,7 @@ HELD = f"No running worker has the saga '{ELSEWHERE}'. Deploy its code, then rel
 
 @pytest.fixture
 def overdue(strange):
-    """Return a function that starts a saga that is not registered here, due for a minute."""
+    """Return a function that starts a saga which is not registered here and has been due for a minute."""
 
     def queue(saga_id="x", **values):
         execution = get_saga_orchestrator().start(saga_id, "noop")
@@ -44,7 +44,7 @@ def let_pass(seconds, *columns):
 
 
 def check_for(seconds):
-    """Check every five seconds, as workers do, until so much time has passed."""
+    """Run the check every five seconds, as workers do, for `seconds` of simulated time."""
     for _ in range(seconds // 5):
         hold_unregistered()
         let_pass(5, "since", "seen_at")
@@ -165,7 +165,7 @@ def test_a_cluster_holds_unregistered_sagas(cluster, overdue):
 
 @pytest.mark.prove
 def test_a_restart_of_the_workers_that_have_a_saga_holds_nothing(cluster, overdue):
-    """Another cluster on the same database sees overdue executions that no worker has registered."""
+    """While the saga's workers restart, another cluster on the database sees overdue executions of an unknown saga."""
     cluster("qcluster", workers=1)
     has_saga = {"workers": 1, "environment": {"STRANGE_SAGA": ELSEWHERE}, "WORKER_THREADS": 1}
     first = cluster("qcluster", **has_saga)

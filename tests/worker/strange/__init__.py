@@ -1,1 +1,1 @@
-"""An app whose sagas do what workers must bear; clusters under test have it installed."""
+"""An app of sagas with unusual steps; all clusters under test have it installed."""

@@ -20,17 +20,17 @@ def nothing(context):
 
 
 def nap(context):
-    """Wait as on a network."""
+    """Sleep, as a step that waits for the network does."""
     time.sleep(context.get("seconds", 0.05))
 
 
 def die(context):
-    """Crash the process, as a C library may."""
+    """Crash the process, as a bug in a C library may."""
     os._exit(9)
 
 
 def meddle(context):
-    """Create django-q2's broker, leave a background process behind, fork and terminate another."""
+    """Create django-q2's broker, leave a background process running, then fork a process and terminate it."""
     from django_q.brokers import get_broker
 
     get_broker().ping()
@@ -47,26 +47,26 @@ def meddle(context):
 
 
 def reveal(context):
-    """Return what a program of this step finds in its environment."""
+    """Return the PYTHONPATH that a program started by this step sees."""
     printed = subprocess.run(["printenv", "PYTHONPATH"], check=True, capture_output=True, text=True)
     return {"PYTHONPATH": printed.stdout.strip()}
 
 
 def compute(context):
-    """Run C code for some seconds, which no signal or exception interrupts; at the first attempt only."""
+    """At the first attempt, run C code for some seconds; neither signals nor exceptions interrupt it."""
     if context.attempt == 1:
         hashlib.pbkdf2_hmac("sha256", b"password", b"salt", context["rounds"])
 
 
 def take_the_signal(context):
-    """Receive a SIGTERM for the process in this thread, as the operating system may choose."""
+    """Send SIGTERM to this thread: the operating system may deliver the process's signals to any thread."""
     nap(context)
     if context.attempt == 1:
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
 
 def delegate(context):
-    """Use an executor, as asyncio does to resolve a host name."""
+    """Use an executor, as asyncio does when it resolves a host name."""
     end = time.monotonic() + context["seconds"]
     while time.monotonic() < end:
         with ThreadPoolExecutor(1) as executor:
@@ -79,7 +79,7 @@ def quit_loudly(context):
 
 
 def nap_the_second_time(context):
-    """Fail in the first run."""
+    """Fail in the first run; in later runs, sleep."""
     if context.run == 1:
         raise StepFailed("not in the first run")
     nap(context)
@@ -97,7 +97,7 @@ REVEAL = register(Saga("reveal", [SagaStep("reveal", reveal, nothing)]))
 SIGNAL = register(Saga("signal", [SagaStep("take", take_the_signal, nothing), SagaStep("nap", nap, nothing)]))
 DELEGATE = register(Saga("delegate", [SagaStep("delegate", delegate, nothing), SagaStep("rest", nothing)]))
 COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))
-# A compensation that is deferred as soon as its provider is unavailable.
+# This compensation is deferred as soon as its provider is unavailable.
 AWAY = register(
     Saga(
         "away",
@@ -108,11 +108,11 @@ AWAY = register(
         ],
     )
 )
-# A step that has another name in another version of the code.
+# The environment variable gives the step another name, as another version of the code may.
 RENAMED = register(
     Saga("renamed", [SagaStep(os.environ.get("STRANGE_STEP", "before"), nap), SagaStep("after", nothing)])
 )
-# A saga that only some clusters have.
+# Only clusters with this environment variable register the saga.
 if name := os.environ.get("STRANGE_SAGA"):
     register(Saga(name, [SagaStep("do", nothing)]))
 
