@@ -1,1 +1,1 @@
-"""What a saga costs: `make bench`."""
+"""Benchmarks that measure the cost of a saga; run them with `make bench`."""

@@ -1,9 +1,9 @@
-"""Runs the measurements on SQLite and PostgreSQL and prints them beside what we aim at.
+"""Run the benchmarks on SQLite and PostgreSQL and print the results next to their targets.
 
     python -m tests.benchmarks [--json] [--only sqlite|postgresql] [--part engine|workers|api|admin]
 
-It starts a PostgreSQL of its own, or takes the one of TEST_DATABASE_URL. The aims are printed, not enforced: a busy
-machine misses them, and the ratio to the floor, taken in the same minute, tells more than the milliseconds.
+The command starts its own PostgreSQL server, or uses the one in TEST_DATABASE_URL. A missed target is no error,
+because a busy machine is slow. The ratio to the floor is more reliable: both are measured in the same minute.
 """
 
 import argparse
@@ -31,7 +31,7 @@ LINE = "{:<44} {:>12} {:>12}   {}"
 
 
 def main() -> int:
-    """Measure, print; 0 also when an aim is missed."""
+    """Measure and print; return 0 even if a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="What a saga costs.")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--only", choices=DATABASES, help="measure on one database")
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def measure(database: str, parts: Sequence[str]) -> dict[str, Any]:
-    """The measurements of these parts on one database, by a process that sees no other."""
+    """Measure these parts on one database, in a separate process that knows no other database."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
     environment |= {
         "DEBUG": "0",
@@ -57,7 +57,7 @@ def measure(database: str, parts: Sequence[str]) -> dict[str, Any]:
         if database == "postgresql":
             environment["DATABASE_URL"] = stack.enter_context(database_url())
         command = [sys.executable, "-m", "tests.benchmarks.measure", *parts]
-        # The three undos log their errors a hundred times; they are of interest only if it fails.
+        # The compensations log hundreds of errors; print them only if the measurement fails.
         found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if found.returncode:
         raise SystemExit(f"The measurement on {database} failed.\n{found.stderr}")
@@ -66,7 +66,7 @@ def measure(database: str, parts: Sequence[str]) -> dict[str, Any]:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """The numbers, a line each, a column for each database; the parts that were measured."""
+    """Return a table of the measured parts, with one line per number and one column per database."""
     measured = next(iter(results.values()))
     sections = {"engine": _engine, "workers": _workers, "api": _api, "admin": _admin}
     return "\n\n".join("\n".join(lines(results)) for part, lines in sections.items() if part in measured)
@@ -128,7 +128,7 @@ def _api(results: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def _admin(results: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """One database's, for the other has none of it: beside the times is the number of questions."""
+    """Yield the lines of the admin, which is measured on PostgreSQL only; each has the number of queries."""
     measured = next((result["admin"] for result in results.values() if result["admin"]), None)
     if measured is None:
         return
@@ -164,7 +164,7 @@ def _columns(results: dict[str, dict[str, Any]], cell: Callable[[str, dict[str, 
 
 
 def _total(spent: dict[str, float | None]) -> float | None:
-    """CPU of ours and of the server; SQLite has no server, so there it is ours."""
+    """Return the CPU time of this process plus that of the server; SQLite has no server."""
     return (spent["cpu"] or 0.0) + (spent["server"] or 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The admin among a million executions: what each page takes, and how many questions it asks."""
+"""Measure the time and the number of queries of each admin page, with a million executions."""
 
 import statistics
 import time
@@ -49,9 +49,9 @@ PAGES = {
 
 
 def measure_admin() -> dict[str, Any]:
-    """Milliseconds and questions of each page, for who may see everything, with nothing remembered between looks.
+    """Return milliseconds and queries of each page, for a superuser and with an empty cache.
 
-    On SQLite nothing: who has a million executions has PostgreSQL.
+    Return nothing on SQLite: a site with a million executions uses PostgreSQL.
     """
     from django.conf import settings
     from django.contrib.auth import get_user_model
@@ -84,7 +84,7 @@ def measure_admin() -> dict[str, Any]:
 
 
 def _somebody() -> dict[str, Any]:
-    """What the pages are asked for: an execution in the middle."""
+    """Return the values for the pages' URLs, from an execution in the middle of the table."""
     from sagas.models import SagaExecution, SagaReference
 
     execution = SagaExecution.objects.get(saga_id=f"sale-{seed.EXECUTIONS // 2}")

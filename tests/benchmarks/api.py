@@ -1,4 +1,4 @@
-"""The API under load: lists among many executions, answers that wait for the end, starts a second."""
+"""Measure the API under load: lists of many executions, starts that wait for the end, and starts per second."""
 
 import datetime as dt
 import statistics
@@ -20,7 +20,7 @@ LISTS = {
 
 
 def measure_api() -> dict[str, Any]:
-    """Times in milliseconds; lists by the test client in this process, the rest over HTTP from gunicorn."""
+    """Return times in milliseconds: lists through the test client in this process, the rest through gunicorn."""
     from django.contrib.auth import get_user_model
     from django.db import connection
     from rest_framework.authtoken.models import Token
@@ -60,7 +60,7 @@ def _measure_served(token: str) -> dict[str, Any]:
 
 
 def _fill(owner: Any) -> None:
-    """Executions a second apart, one in a thousand of a rare saga that failed."""
+    """Create one execution per second of simulated time; one in a thousand is a failed execution of a rare saga."""
     from django.db import connection
 
     from sagas.models import SagaExecution, SagaReference

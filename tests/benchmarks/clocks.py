@@ -1,4 +1,4 @@
-"""CPU time of this process and of the database server's backends that work for it."""
+"""Measure the CPU time of this process and of its database server processes."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ NANOSECONDS = 1e-9
 
 
 class Spent:
-    """What `work` cost: seconds of wall time, of our CPU, and of the server's CPU (None = cannot be read)."""
+    """The cost of `work` in seconds: wall time, CPU of this process, CPU of the server (None if it cannot be read)."""
 
     def __init__(self, work: Callable[[], Any], backends: list[int]) -> None:
         wall, cpu, server = time.perf_counter(), time.process_time(), server_seconds(backends)
@@ -21,7 +21,7 @@ class Spent:
 
 
 def server_seconds(backends: list[int]) -> float | None:
-    """CPU seconds that these processes have used; None where /proc does not show them (another host, no Linux)."""
+    """Return the CPU seconds of these processes, or None if /proc does not show them (another host, or not Linux)."""
     try:
         return sum(_run_time(pid) for pid in backends) if backends else None
     except OSError:

@@ -1,7 +1,7 @@
-"""The floor: what one 4-step saga writes, written by the plain driver, which is as cheap as a saga could be.
+"""The floor: the least that a durable saga of four steps can cost, written with the plain database driver.
 
-The rows, columns, indexes and payload are those that a saga with that input leaves behind, and so are the
-commits: one INSERT, then four times the position's UPDATE with the step run's INSERT.
+The floor writes the same rows, columns, indexes and payload as a saga, in the same commits: one INSERT, then four
+times an UPDATE of the position together with the INSERT of a step run.
 """
 
 import datetime as dt
@@ -45,7 +45,7 @@ SQLITE = {"p": "?", "uuid": "?", "time": "?"}
 
 
 class PostgresFloor:
-    """Plain psycopg as it comes: autocommit, one statement a step, prepared by itself after a few uses."""
+    """The floor with psycopg's defaults: autocommit, one statement per step, automatically prepared statements."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         import psycopg
@@ -69,7 +69,7 @@ class PostgresFloor:
 
 
 class SqliteFloor:
-    """Plain sqlite3 on the same file, as durable: WAL, synchronous FULL, BEGIN IMMEDIATE."""
+    """The floor with sqlite3 on the same file, with the same durability: WAL, synchronous FULL, BEGIN IMMEDIATE."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.connection = sqlite3.connect(settings["NAME"], isolation_level=None)
@@ -91,7 +91,7 @@ class SqliteFloor:
 
 
 class Rows:
-    """The parameters of one saga's writes; `plain` for a driver that knows neither times nor UUIDs."""
+    """The parameters of one saga's statements; `plain` is for drivers that support neither times nor UUIDs."""
 
     def __init__(self, saga_id: str, saga_name: str, steps: list[str], payload: dict[str, Any], worker: str) -> None:
         self.saga_id, self.saga_name, self.steps, self.worker = saga_id, saga_name, steps, worker

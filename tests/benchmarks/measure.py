@@ -1,4 +1,4 @@
-"""Measures on the database of the environment and prints one JSON object; `python -m tests.benchmarks` runs it."""
+"""Measure on the database of DATABASE_URL and print one JSON object; `python -m tests.benchmarks` runs this module."""
 
 import json
 import statistics
@@ -38,7 +38,7 @@ PAYMENT = {
 
 
 def main() -> int:
-    """Measure in test databases of its own, so that nothing is left behind."""
+    """Measure in newly created test databases, and delete them afterwards."""
     warnings.simplefilter("ignore")
     django.setup()
     from django.db import connections
@@ -48,14 +48,14 @@ def main() -> int:
     try:
         json.dump(measure(sys.argv[1:] or PARTS), sys.stdout)
     finally:
-        # On PostgreSQL two aliases share the database, and only one of them is closed before it is dropped.
+        # On PostgreSQL, both aliases use one database. Django closes only one connection before it drops the database.
         connections.close_all()
         teardown_databases(databases, verbosity=0)
     return 0
 
 
 def measure(parts: Sequence[str]) -> dict[str, Any]:
-    """These parts, on one database; times are milliseconds."""
+    """Measure these parts on one database; times are in milliseconds."""
     from django.db import connections
 
     from tests.benchmarks.admin import measure_admin
@@ -68,7 +68,7 @@ def measure(parts: Sequence[str]) -> dict[str, Any]:
 
 
 def measure_engine() -> dict[str, Any]:
-    """What a saga costs that runs here."""
+    """Measure sagas that run in this process."""
     return {
         "noop": measure_noop(),
         "booking": per_saga(book, SAMPLES),
@@ -80,7 +80,7 @@ def measure_engine() -> dict[str, Any]:
 
 
 def measure_noop() -> dict[str, Any]:
-    """A saga of four steps that do nothing, and the floor, by turns: both see the same machine."""
+    """Measure a saga of four empty steps and the floor alternately, so that both run under the same load."""
     from django.db import connections
 
     from sagas.engine.leased_execution import worker_name
@@ -111,35 +111,35 @@ def measure_noop() -> dict[str, Any]:
 
 
 def noop_saga() -> Any:
-    """Four idempotent steps without references."""
+    """Return a saga with four idempotent steps and no references."""
     from sagas import Saga, SagaStep
 
     return Saga("noop", [SagaStep(name, lambda context: None) for name in ("one", "two", "three", "four")])
 
 
 def execute(saga_id: str, saga: Any, payload: dict[str, Any]) -> Any:
-    """Run a saga here."""
+    """Run the saga in this process."""
     from sagas.orchestrator import get_saga_orchestrator
 
     return get_saga_orchestrator().execute(saga_id, saga.name, saga, payload)
 
 
 def book(saga_id: str) -> Any:
-    """A booking of a sale of its own."""
+    """Run a booking for a new sale."""
     from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
 
     return _succeeded(execute(saga_id, CREATE_BOOKING_SAGA, BOOKING | {"sale_id": saga_id}))
 
 
 def pay(saga_id: str) -> Any:
-    """A payment of a sale of its own."""
+    """Run a payment for a new sale."""
     from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA
 
     return _succeeded(execute(saga_id, COLLECT_PAYMENT_SAGA, PAYMENT | {"sale_id": saga_id}))
 
 
 def per_saga(run: Callable[[str], Any], count: int) -> dict[str, float]:
-    """The median wall time and the CPU time of `count` sagas, one after the other."""
+    """Run `count` sagas one after the other; return the median wall time and the mean CPU time of a saga."""
     run(f"{run.__name__}-warm")
     walls, cpu = [], time.process_time()
     for number in range(count):
@@ -150,7 +150,7 @@ def per_saga(run: Callable[[str], Any], count: int) -> dict[str, float]:
 
 
 def measure_undos() -> dict[str, float]:
-    """From the refusal of the fourth step to the end of the three undos."""
+    """Measure the time from the refusal of the fourth step to the end of the three compensations."""
     from integrations.models import FaultMode, SandboxFault
     from sagaproject.bookings.sagas import CREATE_BOOKING_SAGA
 
@@ -168,7 +168,7 @@ def measure_undos() -> dict[str, float]:
 
 
 def measure_concurrent() -> dict[str, float]:
-    """A hundred bookings begun in the same moment, each in a thread with connections of its own."""
+    """Start a hundred bookings at the same moment, each in a thread with its own connections."""
     from django.db import connections
 
     gate = threading.Barrier(CONCURRENT + 1)
@@ -193,7 +193,7 @@ def measure_concurrent() -> dict[str, float]:
 
 
 def measure_sequence() -> dict[str, float]:
-    """A thousand bookings, one after the other: do the later ones cost more? Medians, as the machine is not ours."""
+    """Run a thousand bookings one after the other; compare the medians of both halves to see whether cost grows."""
     walls, cpus = [], []
     for number in range(IN_SEQUENCE):
         began, cpu = time.perf_counter(), time.process_time()
@@ -219,7 +219,7 @@ def _succeeded(execution: Any) -> Any:
 
 
 def _per_run(batches: list[Any]) -> dict[str, float | None]:
-    """The quietest batch, by the run: what else the machine does makes a batch dearer and never cheaper."""
+    """Return the cost per run of the cheapest batch, because other load on the machine only makes batches slower."""
 
     def least(of: str) -> float | None:
         values = [getattr(batch, of) for batch in batches]

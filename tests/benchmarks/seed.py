@@ -1,14 +1,15 @@
-"""A million executions and their four million step runs, made in SQL by PostgreSQL itself.
+"""Create a million executions and their four million step runs in SQL, in PostgreSQL.
 
-Of each hundred 92 have succeeded, five have failed and been undone, and the rest is what people look at: undone in
-part, held, waiting, running. They are spread over 90 days; each has three references and, if begun, four step runs.
+Of a hundred executions, 92 have succeeded and five have failed and were compensated. The others are partially
+compensated, held, waiting or running. They are spread over 90 days. Each execution has three references and, if it has
+started, four step runs.
 """
 
 from typing import Any
 
 EXECUTIONS = 1_000_000
 
-# What is not told by the number n of a row is told by a hash of it, so that nothing goes by the clock.
+# All values derive from the row number n or a hash of it, never from random numbers.
 ROWS = """
 CREATE TEMPORARY TABLE seed AS
 SELECT n, (hashint4(n) & 2147483647) %% 1000 AS lot, (hashint4(n + 7) & 2147483647) %% 1000 AS other,
@@ -65,7 +66,7 @@ SELECT id, key, value FROM sagas_execution, LATERAL (VALUES
     (CASE saga_name WHEN 'create_booking' THEN 'invoice_ref' ELSE 'payment_id' END, 'pi_' || md5(substr(saga_id, 6)))
 ) AS of_it (key, value)
 """
-# The second run of a row that is no success is the one that failed: the third and the fourth have undone the first.
+# In a failed execution, the second run is the failed step, and runs three and four compensate the first step.
 INSERT_RUNS = """
 INSERT INTO sagas_steprun (
     id, execution_id, step, direction, run, attempt, outcome, output, changes, error_type, error_message,
@@ -90,7 +91,7 @@ WHERE state <> 'pending'
 
 
 def seed(count: int = EXECUTIONS) -> None:
-    """Empty the database of the environment, which must be PostgreSQL and a test's, and make them there."""
+    """Empty the database of DATABASE_URL, which must be a PostgreSQL test database, and create the executions."""
     from django.core.management import call_command
     from django.db import connection
 
@@ -104,7 +105,7 @@ def seed(count: int = EXECUTIONS) -> None:
 
 
 def shape() -> dict[str, Any]:
-    """How many rows there are of each kind, for who reads the numbers."""
+    """Return the number of rows of each kind, for the report."""
     from django.db.models import Count
 
     from sagas.models import SagaExecution, SagaReference, StepRun

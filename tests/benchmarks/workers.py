@@ -1,7 +1,7 @@
-"""A cluster of workers at work: sagas a second, what one costs, and how soon one that is queued has ended.
+"""Measure a cluster of workers: sagas per second, CPU time per saga, and the time from start to end.
 
-The cluster is `manage.py qcluster` with the sagas of tests.worker.strange: four steps that do nothing, and four
-that wait 50 ms each.
+The cluster is `manage.py qcluster` with two sagas of tests.worker.strange: four empty steps, and four steps that wait
+50 ms each.
 """
 
 import os
@@ -22,8 +22,8 @@ PATIENCE = 120.0
 
 
 def measure_workers() -> dict[str, Any]:
-    """Throughput, CPU of the cluster and of the server, latency when idle, and what waiting steps leave idle."""
-    from tests.worker.strange import sagas  # noqa: F401  (makes them known here)
+    """Measure throughput, CPU of cluster and server, latency of an idle cluster, and throughput of steps that wait."""
+    from tests.worker.strange import sagas  # noqa: F401  (registers the sagas in this process)
 
     with _cluster(NOOP_THREADS):
         idle = sorted(_start_to_end() for _ in range(IDLE))
@@ -44,7 +44,7 @@ def measure_workers() -> dict[str, Any]:
 
 @contextmanager
 def _cluster(threads: int) -> Iterator[None]:
-    """A cluster in a process group of its own, once all its workers have reported themselves."""
+    """Run a cluster in its own process group; yield when all its workers have reported."""
     import json
 
     from sagas.models import SagaWorker
@@ -58,7 +58,7 @@ def _cluster(threads: int) -> Iterator[None]:
         "STRANGE_CLUSTER": json.dumps({"workers": WORKERS, "queue_limit": WORKERS}),
         "SAGAS_LOG_LEVEL": "ERROR",
     }
-    # What the cluster says goes where its caller shows it if something fails.
+    # Write the cluster's output to stderr, which the caller prints if the measurement fails.
     command = [sys.executable, "-m", "django", "qcluster"]
     process = subprocess.Popen(command, env=environment, stdout=sys.stderr, start_new_session=True)
     try:
@@ -70,11 +70,11 @@ def _cluster(threads: int) -> Iterator[None]:
 
 
 def _start_to_end() -> float:
-    """Seconds from `start` to the moment at which the end can be seen, with nothing else to do."""
+    """Return the seconds from `start` until the end is visible, on an idle cluster."""
     from sagas.models import SagaExecution
     from sagas.orchestrator import get_saga_orchestrator
 
-    time.sleep(0.05)  # so that the cluster is idle again
+    time.sleep(0.05)  # lets the cluster become idle again
     began = time.perf_counter()
     pk = get_saga_orchestrator().start(None, "noop").pk
     _until(lambda: SagaExecution.objects.filter(pk=pk, state="succeeded").exists())
@@ -82,7 +82,7 @@ def _start_to_end() -> float:
 
 
 def _drain(saga: str, count: int) -> dict[str, Any]:
-    """From the commit that makes so many sagas due, all at once, to the end of the last."""
+    """Commit `count` due executions at once; measure until the last one has ended."""
     from django.db import transaction
 
     from sagas.models import SagaExecution
@@ -94,7 +94,7 @@ def _drain(saga: str, count: int) -> dict[str, Any]:
         ours, server = _cpu_of_cluster(), _cpu_of_server()
     began = time.perf_counter()
     queued = SagaExecution.objects.filter(saga_name=saga, saga_id__startswith=f"queued-{saga}-")
-    # An index tells whether one is left; to count those that have ended would cost as much as to run them.
+    # An index answers whether executions are left. A count of ended executions would cost as much as running them.
     _until(lambda: not queued.unfinished().exists(), pause=0.01)
     wall = time.perf_counter() - began
     succeeded = queued.in_state("succeeded").count()
@@ -117,7 +117,7 @@ def _cpu_of_cluster() -> float:
 
 
 def _cpu_of_server() -> float | None:
-    """CPU seconds of the backends of this database and of those that have ended; None without a server."""
+    """Return the CPU seconds of this database's server processes, or None without a server."""
     from django.db import connection
 
     if connection.vendor != "postgresql":
@@ -129,7 +129,7 @@ def _cpu_of_server() -> float | None:
 
 
 def _cpu_of(pid: int) -> float:
-    """CPU seconds of all threads of a process: proc(5), utime and stime; 0.0 where there is no /proc."""
+    """Return the CPU seconds of all threads of the process (proc(5): utime and stime), or 0.0 without /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
