@@ -1,4 +1,4 @@
-"""Clients of the API, each with a token, and sagas for them."""
+"""Fixtures for the API tests: clients with tokens, and sagas for them."""
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -13,7 +13,7 @@ EXECUTIONS = "/api/v1/executions/"
 
 
 def client_named(name, *permissions):
-    """Create a client whose user has these permissions of sagas."""
+    """Create an API client; its user has these permissions of the app "sagas"."""
     user = get_user_model().objects.create_user(name)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions, content_type__app_label="sagas"))
     client = APIClient()
@@ -49,7 +49,7 @@ def support(db):
 
 @pytest.fixture
 def order(stage):
-    """Register a saga of two steps; call it to register the saga again with other steps."""
+    """Register a saga of two steps; a call of the returned function registers it again with other steps."""
     sagas = Registered()
 
     def order(*steps, **more):
@@ -63,7 +63,7 @@ def order(stage):
 
 @pytest.fixture
 def start(ana, order):
-    """Return a function that starts an order, as ana by default, and returns its id."""
+    """Return a function that starts an order, by default as ana, and returns the execution's id."""
 
     def start(client=ana, **wanted):
         response = client.post(EXECUTIONS, {"saga": "order", "context": {}} | wanted, format="json")

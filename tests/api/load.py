@@ -1,4 +1,4 @@
-"""Many clients that start sagas at once."""
+"""Load for the API: many clients start sagas at the same time."""
 
 import datetime as dt
 import json
@@ -16,7 +16,7 @@ CLIENTS = 16
 
 @dataclass(frozen=True)
 class StartResponse:
-    """The response to a start, and when it was received."""
+    """The response to a start, and the time when it was received."""
 
     status: int
     saga_id: str

@@ -1,4 +1,4 @@
-"""The demo project's settings with the shop's sagas; the environment configures the cluster."""
+"""The demo project's settings with the shop's sagas; environment variables configure the cluster."""
 
 import json
 import os
@@ -8,5 +8,5 @@ from sagaproject.settings import INSTALLED_APPS, Q_CLUSTER
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.api.shop"]
 Q_CLUSTER = {**Q_CLUSTER, **json.loads(os.environ.get("SHOP_CLUSTER", "{}"))}
-# On loopback no proxy terminates TLS.
+# No proxy terminates TLS on loopback.
 SECURE_SSL_REDIRECT = False

@@ -1,4 +1,4 @@
-"""The site: gunicorn on loopback, and a cluster of workers."""
+"""Run the demo site: gunicorn on loopback, and a cluster of workers."""
 
 import json
 import os
@@ -18,7 +18,7 @@ NO_LIMITS = {"sagas.start": None, "sagas.read": None, "sagas.operation": None}
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of the site's processes: the test's database, no rate limits, no debug pages."""
+    """Return the environment variables for the site: the test database, no rate limits, no debug pages."""
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.api.settings",
         "DATABASE_URL": url_of("default"),
@@ -34,9 +34,9 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def served(*, workers: int = 1, threads: int = 8, **more: str) -> Iterator[str]:
-    """Serve the site; yield its address."""
+    """Serve the site and yield its address."""
     options = ["--bind", "127.0.0.1:0", "--workers", str(workers), "--threads", str(threads), "--no-control-socket"]
-    # The longest valid search, escaped, fits only into the longest line that gunicorn can be set to.
+    # The longest valid search, URL-encoded, needs the longest request line that gunicorn allows.
     options += ["--limit-request-line", "8190"]
     command = [sys.executable, "-m", "gunicorn", *options, "sagaproject.wsgi"]
     with running(command, environment(**more)) as output:
@@ -46,7 +46,7 @@ def served(*, workers: int = 1, threads: int = 8, **more: str) -> Iterator[str]:
 
 @contextmanager
 def working(*, workers: int = 2, **more: str) -> Iterator[None]:
-    """Run a cluster."""
+    """Run a cluster of workers during the block."""
     cluster = json.dumps({"workers": workers, "queue_limit": workers})
     with running([sys.executable, "manage.py", "qcluster"], environment(SHOP_CLUSTER=cluster, **more)):
         from sagas.models import SagaWorker
@@ -57,9 +57,9 @@ def working(*, workers: int = 2, **more: str) -> Iterator[None]:
 
 @contextmanager
 def running(command: list[str], variables: dict[str, str]):
-    """Run a process; yield a function that returns its output.
+    """Run a process and yield a function that returns its output.
 
-    The process is terminated afterwards, also if the tests are killed, and its group is killed.
+    Afterwards the process is terminated and its group is killed, also if the tests themselves are killed.
     """
     with tempfile.TemporaryFile() as log:
 
@@ -77,11 +77,11 @@ def running(command: list[str], variables: dict[str, str]):
                 process.wait(30)
             finally:
                 end_group(process.pid)
-                print(output().decode(), file=sys.stderr)  # pytest shows it where the test failed
+                print(output().decode(), file=sys.stderr)  # pytest shows the output next to the failed test
 
 
 def end_group(group: int) -> None:
-    """Kill the rest of the group."""
+    """Kill the remaining processes of the group."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Request bodies through a real web server."""
+"""Request bodies that reach the API through a real web server."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ LENGTH_REQUIRED = {
 
 
 def chunks(body: bytes) -> Iterator[bytes]:
-    """Yield a body in parts, so that the client sends it in chunks."""
+    """Yield the body in parts, so that the HTTP client uses the chunked encoding."""
     yield body[:10]
     yield body[10:]
 

@@ -1,4 +1,4 @@
-"""The API conforms to its OpenAPI document, whatever Schemathesis sends."""
+"""Schemathesis generates requests, and every response conforms to the OpenAPI document."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 @pytest.mark.parametrize("phases", ["examples,coverage", "fuzzing", "stateful"])
 def test_the_api_conforms_to_its_document(tmp_path, phases):
-    """All checks, on single requests and on sequences, while workers run the started sagas."""
+    """Run all checks on single requests and on sequences of requests, while workers run the started sagas."""
     root = get_user_model().objects.create_superuser("root")
     token = Token.objects.create(user=root).key
     with served() as site, working():

@@ -1,4 +1,4 @@
-"""Under load no accepted saga is lost."""
+"""Every saga that is accepted under load ends."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""`Prefer: wait` delays the response until the saga has ended, for a limited number of requests."""
+"""`Prefer: wait` delays the response until the saga has ended; only a limited number of requests may wait."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Operations over HTTP need a permission, a reason and, optionally, an unchanged version."""
+"""Operations over HTTP need a permission and a reason; a request may also require an unchanged version."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Lists read few rows, however many executions there are, according to the database's query plans."""
+"""The database's query plans show that lists read few rows, however many executions there are."""
 
 import datetime as dt
 
@@ -14,7 +14,7 @@ from .conftest import EXECUTIONS
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS = 20_000
-RARE = 2_000  # one in so many matches every rare filter
+RARE = 2_000  # one in RARE executions matches every rare filter
 FEW = 200
 QUICK = (
     "USING INDEX sagas_execution_",
@@ -41,7 +41,7 @@ QUERIES = {
 
 @pytest.fixture
 def many(ana, bia):
-    """Create executions of two clients, one per minute."""
+    """Create executions of two clients, one each minute."""
     first = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     rows = []
     for number in range(ROWS):

@@ -1,4 +1,4 @@
-"""Probes and metrics."""
+"""The health probes and the metrics."""
 
 from sagas.orchestrator import get_saga_orchestrator
 

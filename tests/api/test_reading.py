@@ -1,4 +1,4 @@
-"""Clients read their own executions only."""
+"""Clients can read only their own executions."""
 
 from base64 import b64encode
 
@@ -180,7 +180,7 @@ def test_pages_have_neither_gaps_nor_repetitions(ana, start):
 def test_a_list_takes_the_same_queries_whatever_its_length(ana, start, django_assert_num_queries):
     for _ in range(3):
         start()
-    with django_assert_num_queries(5):  # the token, two for the permissions, the rows, their corrections
+    with django_assert_num_queries(5):  # token, permissions (2), rows, corrections
         listed(ana)
     for _ in range(20):
         start()
@@ -242,7 +242,7 @@ def test_a_superseded_value_in_an_output_is_redacted(ana, order, start, stage):
 
 @pytest.fixture
 def corrected(ana, order, start, stage):
-    """Return a function that makes an order whose address was corrected after a step used it."""
+    """Return a function that starts an order and corrects its address after a step has used it."""
 
     def writes(context):
         get_saga_orchestrator().hold(context.saga_id, reason="look")
@@ -279,7 +279,7 @@ def test_the_corrections_of_a_list_take_one_query(ana, corrected, django_assert_
     for count in (1, 10):
         for _ in range(count):
             corrected()
-        with django_assert_num_queries(5):  # those of a list, and the corrections
+        with django_assert_num_queries(5):  # the queries of a list, including one for the corrections
             listed(ana)
 
 
@@ -328,7 +328,7 @@ def test_a_saga_in_doubt_is_being_checked(ana, order, start, stage):
     "path", ["executions", "executions/O-1/cancel", "bookings/S-1", "executions//", "nothing/", ""]
 )
 def test_an_unknown_address_is_a_problem_document(ana, anonymous, settings, method, path):
-    """A POST without the last slash must not be redirected to the list, which returns 200 like a repeated start."""
+    """A POST without the final slash must not be redirected: the 200 of the list would look like a repeated start."""
     settings.DEBUG = True
     response = getattr(ana, method)(f"/api/v1/{path}")
 

@@ -1,4 +1,4 @@
-"""What each role may do over HTTP, by operation and route."""
+"""What each role may do over HTTP, for each operation and each route."""
 
 import pytest
 from django.contrib.auth.models import Group
@@ -15,7 +15,7 @@ MAY = {
     "Support": FOR_SUPPORT,
     "Supervisor": set(OPERATIONS),
     "Auditor": set(),
-    "": set(),  # a client, of its own execution
+    "": set(),  # a client without a role, on its own execution
 }
 WANTED = {"reason": "to see whether I may"}
 RESOLUTION = WANTED | {"outcome": "done", "evidence": "none"}
@@ -23,7 +23,7 @@ RESOLUTION = WANTED | {"outcome": "done", "evidence": "none"}
 
 @pytest.fixture
 def clients(db):
-    """Create one client of each role, and one without a role."""
+    """Create one client for each role, and one without a role."""
     call_command("saga_roles", verbosity=0)
     made = {}
     for role in MAY:

@@ -1,4 +1,4 @@
-"""A served site ends with the tests, however they end."""
+"""A served site ends with the tests, also if the tests are killed."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def is_listening(site: str) -> bool:
-    """Return whether a server listens there."""
+    """Return whether a server listens at this address."""
     with suppress(OSError), closing(HTTPConnection(urlsplit(site).netloc, timeout=30)) as line:
         line.connect()
         return True

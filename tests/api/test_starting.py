@@ -1,4 +1,4 @@
-"""A saga is started once, however often the request is repeated."""
+"""A saga is started once, however often its request is repeated."""
 
 import json
 import time
@@ -32,7 +32,7 @@ def post(client, wanted, key=None, **headers):
 
 
 def problem(response):
-    """Return the last part of the problem's type, its status, and its errors by pointer."""
+    """Return the last part of the problem's type, the status, and the errors by JSON pointer."""
     assert response["Content-Type"] == "application/problem+json"
     document = response.json()
     assert document["status"] == response.status_code
@@ -165,7 +165,7 @@ def test_invalid_fields_are_reported_by_pointers(ana, order, wanted, pointer):
 
 
 class TripInput(serializers.Serializer):
-    """The input of a trip: one field of each type that serializers convert."""
+    """The input of a trip: one field of each type for which serializers convert values."""
 
     name = serializers.CharField()
     seats = serializers.IntegerField(required=False)

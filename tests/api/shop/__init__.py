@@ -1,1 +1,1 @@
-"""An app with sagas that take next to nothing and end in every state."""
+"""An app with fast sagas that can end in every state."""

@@ -1,4 +1,4 @@
-"""A saga whose outcome its input chooses, and one that always succeeds."""
+"""Two sagas: the input of the first chooses its outcome, and the second always succeeds."""
 
 import time
 
