@@ -1,1 +1,1 @@
-"""The demo project's two sagas, step by step; the engine runs them elsewhere."""
+"""Tests of the demo project: the two sagas and their steps, the bookings, the booking page and the API."""

@@ -1,4 +1,4 @@
-"""Fixtures of a booking and of the sandboxes' ledger."""
+"""Fixtures: a confirmed booking, and the effects in the ledger of the sandboxes."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.support.bookings import BOOKING
 
 @pytest.fixture
 def ledger(db):
-    """What the sandbox of a port did: ledger("email") is a list of (operation, state)."""
+    """Read the effects of one port: `ledger("email")` returns a list of (operation, state)."""
 
     def look(port: str) -> list[tuple[str, str]]:
         rows = SandboxEffect.objects.filter(port=port).order_by("pk")

@@ -1,4 +1,4 @@
-"""What is done with the sale SALE-001, and how it stands then."""
+"""Pay, cancel and resolve the sale SALE-001, and read its statuses and charges."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,7 +26,7 @@ def cancel():
 
 
 def resolve(word):
-    """A person has looked up what has become of the charge that could not be given back."""
+    """Resolve by hand the charge that could not be refunded. `word` is "undone" or "not_done"."""
     get_saga_orchestrator().resolve_step(PAID, "process_payment", word, evidence="Stripe's dashboard", reason="seen")
 
 
@@ -42,12 +42,15 @@ def statuses():
 
 
 def charges() -> int:
-    """How many charges stand at the gateway."""
+    """Count the charges at the payment gateway that are not refunded."""
     return SandboxEffect.objects.filter(port="payments", state="succeeded").count()
 
 
 def at_once(*acts, times=1) -> list[str]:
-    """Do them in threads of their own; what each was refused with."""
+    """Call each function `times` times, each call in its own thread.
+
+    Return one text for each call: the error message of `NotPossible`, or "" if the call succeeded.
+    """
 
     def try_to(operation):
         try:

@@ -1,4 +1,4 @@
-"""Call a saga's steps as the engine does."""
+"""Call single steps of a saga with the context that the engine passes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +7,10 @@ from sagas import Saga, StepContext
 
 
 class Steps:
-    """One run of a saga, a step at a time; an undo is told what the action returned unless told otherwise."""
+    """One run of a saga. The test calls its steps one by one.
+
+    A compensation gets the output of its action, unless the test passes a different `output`.
+    """
 
     def __init__(self, saga: Saga, data: dict[str, Any]) -> None:
         self.saga = saga
@@ -15,7 +18,7 @@ class Steps:
         self.outputs: dict[str, dict[str, Any]] = {}
 
     def operation(self, name: str, **about: Any) -> dict[str, Any]:
-        """Call the step's action, and keep its output as the engine does."""
+        """Call the step's action and add its output to the saga's data, like the engine."""
         output = dict(self.saga.step(name).action(self.context(name, "", **about)))
         self.outputs[name] = output
         self.data |= output
@@ -31,11 +34,11 @@ class Steps:
         return self.saga.step(name).verify(self.context(name, "", action_key=self.key(name), uncertain=True))
 
     def key(self, name: str) -> str:
-        """The action's idempotency key."""
+        """Return the idempotency key of the step's action."""
         return f"s1:1:{name}"
 
     def context(self, name: str, suffix: str, *, attempt: int = 1, **about: Any) -> StepContext:
-        """What the engine would hand to the step."""
+        """Return the context that the engine passes to the step."""
         return StepContext(
             self.data,
             saga_id="s1",

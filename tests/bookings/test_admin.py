@@ -1,4 +1,4 @@
-"""The business's records are there to look at."""
+"""The admin shows bookings, invoices and analytics events, and refuses every change."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Booking: what the page and the API do, through the function that both call."""
+"""`services.book`, the function that the booking page and the API call to book."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The API of bookings, as a client with a token uses it."""
+"""The booking API, called by clients with a token."""
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -28,7 +28,7 @@ def _counted_anew():
 
 @pytest.fixture
 def client_named(django_user_model):
-    """A client with a token, whose user has these permissions of sagas."""
+    """Create a user with these permissions of the app `sagas`, and return an API client with the user's token."""
 
     def make(name, *permissions):
         user = django_user_model.objects.create_user(name)
@@ -63,12 +63,12 @@ def post(client, url, data, **headers):
 
 
 def start(client, saga, context):
-    """Start the saga itself, past the bookings' own doors; its id."""
+    """Start a saga through the API of executions instead of the booking API. Return its id."""
     return post(client, "/api/v1/executions/", {"saga": saga, "context": context}).json()["saga_id"]
 
 
 def problem(response):
-    """What is told of a problem: its status, the end of its type, its detail."""
+    """Return the status, the last part of the type, and the detail of a problem response."""
     assert response["Content-Type"] == "application/problem+json"
     told = response.json()
     return told["status"], told["type"].rpartition(":")[2], told["detail"]

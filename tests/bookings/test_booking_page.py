@@ -1,4 +1,4 @@
-"""The booking page, as a browser without JavaScript sees it."""
+"""The booking page in a browser without JavaScript."""
 
 import html
 import re
@@ -53,12 +53,12 @@ def confirmed(booking, saga_clock):
 
 
 def words(response) -> str:
-    """The page's text, without markup."""
+    """Return the visible text of the page."""
     return text_of(response)
 
 
 def sale_in(response) -> str:
-    """The signed sale id in the form."""
+    """Return the signed sale id in the form."""
     return page_of(response).xpath("//input[@name='sale']/@value")[0]
 
 
@@ -75,7 +75,7 @@ def pay(client, booking, method="pm_card_visa"):
 
 
 def lines(response) -> list[tuple[str, str]]:
-    """Each step of the page: its sentence and its status label."""
+    """Return the sentence and the status label of each step on the page."""
     steps = page_of(response).xpath("//li[contains(@class, 'step')]")
     return [(step.findtext("*[@class='sentence']"), step.findtext("*[@class='word']")) for step in steps]
 
@@ -327,7 +327,7 @@ def test_cancelling_is_asked_for_before_it_is_done(client, confirmed, saga_clock
 
 
 def test_nobody_is_asked_whether_to_cancel_what_is_cancelled_or_cannot_be(client, booking, saga_clock, plant):
-    """As the browser's button for going back, or another tab, would ask once more."""
+    """The customer can open an old link to the question with the browser's Back button or in a second tab."""
     plant("calendar", "add", "refuse")
     plant("invoices", "cancel", "refuse")
     drain(saga_clock)
@@ -369,7 +369,7 @@ def test_a_paid_booking_that_failed_can_be_refunded(client, confirmed, saga_cloc
 
 @pytest.fixture
 def stuck(client, confirmed, saga_clock, plant):
-    """Paid and cancelled, but the gateway gives the money back no more."""
+    """A booking that was paid and cancelled, but the payment gateway refused the refund."""
     pay(client, confirmed)
     drain(saga_clock)
     plant("payments", "refund", "refuse")

@@ -1,4 +1,4 @@
-"""Cancelling, and what becomes of the money: what the page and the API do, through the function that both call."""
+"""`services.cancel`, the function that the booking page and the API call to cancel and refund."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""collect_payment, step by step."""
+"""The steps of the saga collect_payment, called one by one."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""create_booking, step by step."""
+"""The steps of the saga create_booking, called one by one."""
 
 from datetime import timedelta
 from uuid import NAMESPACE_URL, uuid5

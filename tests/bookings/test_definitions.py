@@ -1,4 +1,4 @@
-"""The two sagas are what the business agreed on."""
+"""The two sagas have the agreed steps, priorities and names."""
 
 import pytest
 

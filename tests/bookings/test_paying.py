@@ -1,4 +1,4 @@
-"""Paying, once: what the page and the API do, through the function that both call."""
+"""`services.pay`, the function that the booking page and the API call, charges each sale at most once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The one table that turns a provider's answer into a step's outcome."""
+"""Each provider error, and each unfinished result, becomes the right outcome of a step."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the sagas take as input, and in which form it comes out."""
+"""The input schemas of the sagas normalise valid input and refuse invalid input by field."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

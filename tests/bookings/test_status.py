@@ -1,4 +1,4 @@
-"""A booking's own statuses follow its sagas."""
+"""The statuses of a booking change when the state of its saga changes."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

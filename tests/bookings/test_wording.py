@@ -1,4 +1,4 @@
-"""What support staff and customers read of a booking and of a payment, in both languages."""
+"""The texts about bookings and payments for support staff and customers, in English and Portuguese."""
 
 import pytest
 from django.utils.translation import override
@@ -18,7 +18,7 @@ DECLINED = "pm_card_chargeDeclined"
 
 
 def sentences(execution, saga, **options):
-    """What is told of each step."""
+    """Return the sentence of each step."""
     return [step.sentence for step in steps(execution, saga, **options)]
 
 

@@ -1,1 +1,1 @@
-"""The ports' contracts, and the sandboxes that keep them."""
+"""Contract tests of the ports, which each provider has to pass, and tests of the sandboxes."""

@@ -1,4 +1,4 @@
-"""The providers that each port's contract is run over."""
+"""Fixtures: the contract tests of a port run once for each provider listed here."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ ANALYTICS = [SandboxAnalytics]
 
 
 def in_time(seconds: float = 10.0) -> datetime:
-    """A deadline so many seconds from now."""
+    """Return a deadline that is `seconds` seconds from now."""
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 

@@ -1,4 +1,4 @@
-"""The sandbox in the admin: faults are ordered there, effects only looked at."""
+"""The sandbox in the admin: staff can plan faults, and can only view effects."""
 
 import pytest
 

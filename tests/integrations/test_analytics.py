@@ -1,4 +1,4 @@
-"""The contract of Analytics."""
+"""Contract tests of the port `Analytics`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The contract of Calendar."""
+"""Contract tests of the port `Calendar`."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""A sandbox goes wrong exactly as it is told to, and as often."""
+"""A sandbox produces each planned fault exactly as often as planned."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Telephone and tax numbers come in one form."""
+"""Telephone and tax numbers are validated and converted to one standard form."""
 
 import pytest
 

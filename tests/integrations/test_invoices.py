@@ -1,4 +1,4 @@
-"""The contract of InvoiceIssuer, and the sandbox's magic customers."""
+"""Contract tests of the port `InvoiceIssuer`, and the customers for which the sandbox simulates errors."""
 
 from datetime import timedelta
 from decimal import Decimal

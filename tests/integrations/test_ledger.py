@@ -1,4 +1,4 @@
-"""The sandbox's world is not ours: it has a connection of its own."""
+"""The ledger of the sandbox uses its own database connection, so that a rollback of the caller does not change it."""
 
 import pytest
 from django.contrib.auth.models import User

@@ -1,4 +1,4 @@
-"""The contracts of Mailer and Messenger, and the sandbox's magic recipients."""
+"""Contract tests of `Mailer` and `Messenger`, and the recipients for which the sandbox simulates errors."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The contract of PaymentGateway, and the sandbox's test cards."""
+"""Contract tests of the port `PaymentGateway`, and the test cards of the sandbox."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The pytest plugin, in a test run of its own."""
+"""The pytest plugin of the integrations, in a separate pytest process."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def test_tests_reach_both_databases_and_find_them_empty(tmp_path):
     command = [sys.executable, "-m", "pytest", "-p", "integrations.pytest_plugin", "-p", "no:cacheprovider"]
     options = ["-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, "-p", "no:xdist"]
 
-    # A server's test database is in use by the run that this one is part of.
+    # Use SQLite, because the outer test run already uses the test database of a database server.
     environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
 
     run = subprocess.run(

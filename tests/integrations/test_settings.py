@@ -1,4 +1,4 @@
-"""INTEGRATIONS chooses the providers; what it names wrongly is an error with the field and the cure."""
+"""The setting INTEGRATIONS selects the providers. For a wrong value, the system check reports the field and a hint."""
 
 import pytest
 from django.conf import settings
@@ -17,7 +17,7 @@ SENDER = "tests.integrations.test_settings.RealMailer"
 
 
 class RealMailer:
-    """A provider that is no sandbox and cannot do without a server."""
+    """A provider that is not a sandbox and that requires the option `server`."""
 
     def __init__(self, server: str, port: int = 25) -> None:
         self.server, self.port = server, port
@@ -26,7 +26,7 @@ class RealMailer:
 
 
 class DeafMailer:
-    """A class that is no mailer."""
+    """A class that does not implement the port `Mailer`."""
 
 
 @pytest.mark.parametrize("port", list(conf.PORTS))
