@@ -1,1 +1,1 @@
-"""The commands, as operators use them."""
+"""Tests of the management commands: their output, errors and exit codes."""

@@ -1,4 +1,4 @@
-"""Runs commands in this process and in processes of their own, and arranges what they meet."""
+"""Fixtures that run commands in this process or in new processes, and that create executions for them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REFUSED_AND_UNDONE = [
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said on both streams, the sentence it failed with, and its exit code."""
+    """The result of a command: stdout, stderr, the message of its CommandError, and the exit code."""
 
     out: str
     err: str
@@ -51,13 +51,13 @@ class Said:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The one JSON document that is all of stdout."""
+        """The JSON document on stdout. Stdout contains nothing else."""
         return json.loads(self.out)
 
 
 @pytest.fixture
 def command(db) -> Callable[..., Said]:
-    """Calls a command in this process: command("run_saga", "create_booking", "--json")."""
+    """Call a command in this process: `command("run_saga", "create_booking", "--json")`."""
 
     def call(*words: str) -> Said:
         out, err = io.StringIO(), io.StringIO()
@@ -72,13 +72,13 @@ def command(db) -> Callable[..., Said]:
 
 
 class Shell:
-    """Runs manage.py in processes of their own, on the test's databases."""
+    """Run manage.py in new processes that use the test's databases."""
 
     def __init__(self) -> None:
         self.started: list[subprocess.Popen[bytes]] = []
 
     def __call__(self, *words: str, given: bytes | None = b"", **environment: str) -> Said:
-        """The command, run to its end with this on its standard input."""
+        """Run the command to its end, with `given` as its standard input, and return its result."""
         return self.end(self.start(*words, **environment), given)
 
     def start(self, *words: str, stdin: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[bytes]:
@@ -94,7 +94,7 @@ class Shell:
         return process
 
     def end(self, process: subprocess.Popen[bytes], given: bytes | None = None) -> Said:
-        """What the process said, once it has ended."""
+        """Wait until the process has ended and return its result."""
         out, err = process.communicate(given, timeout=PATIENCE)
         return Said(out.decode(), err.decode(), "", process.returncode)
 
@@ -107,7 +107,7 @@ class Shell:
         }
 
     def leave(self) -> None:
-        """No process and no pipe outlives the test."""
+        """Kill all started processes and close their pipes."""
         for process in self.started:
             with process:
                 process.kill()
@@ -115,7 +115,7 @@ class Shell:
 
 @pytest.fixture
 def shell(transactional_db):
-    """shell("run_saga", "create_booking") runs it to its end; shell.start() leaves it running."""
+    """Run a command in a new process: `shell(…)` waits for its end, `shell.start(…)` does not wait."""
     shell = Shell()
     yield shell
     shell.leave()
@@ -123,7 +123,7 @@ def shell(transactional_db):
 
 @pytest.fixture
 def booking(tmp_path: Path) -> str:
-    """A booking's input as the --context of a shell."""
+    """Write the input of a booking to a file and return the value for `--context`: "@" and the path."""
     path = tmp_path / "booking.json"
     path.write_text(json.dumps(BOOKING))
     return f"@{path}"
@@ -131,7 +131,7 @@ def booking(tmp_path: Path) -> str:
 
 @pytest.fixture
 def partially_compensated(command, booking, plant) -> str:
-    """The id of a booking whose invoice could not be cancelled."""
+    """Run a booking that fails and whose invoice cannot be cancelled. Return its saga id."""
     plant("calendar", "add", "refuse")
     plant("invoices", "cancel", "refuse")
     assert command("run_saga", "create_booking", "--context", booking, "--saga-id", "b-1").code == 4
@@ -139,10 +139,10 @@ def partially_compensated(command, booking, plant) -> str:
 
 
 def nothing_exists() -> bool:
-    """Whether no row tells of a start: neither ours nor the providers'."""
+    """Return whether the tables of executions, step runs and provider effects are all empty."""
     return not (SagaExecution.objects.exists() or StepRun.objects.exists() or SandboxEffect.objects.exists())
 
 
 def effects() -> Sequence[tuple[str, str, str]]:
-    """What stands in the sandbox's ledger, in order: (port, operation, state)."""
+    """Return the effects in the ledger of the sandbox, oldest first, as (port, operation, state)."""
     return list(SandboxEffect.objects.order_by("pk").values_list("port", "operation", "state"))

@@ -1,4 +1,4 @@
-"""run_saga runs a saga and says what happens, a line a step, then a diagnosis and an exit code."""
+"""`run_saga` runs a saga, prints a line for each step and a diagnosis, and returns an exit code."""
 
 import argparse
 import io
@@ -497,7 +497,7 @@ def test_an_error_that_nobody_foresaw_is_still_one_document(command, registered,
 
 
 class ExplodingSchema(serializers.Serializer):
-    """A schema with a bug."""
+    """An input schema that raises an unexpected exception."""
 
     def validate(self, attrs):
         raise ZeroDivisionError("boom")

@@ -1,4 +1,4 @@
-"""run_saga as a process: pipes, signals, and a kill in the middle of a step."""
+"""`run_saga` as a separate process: pipes, signals, and a SIGKILL in the middle of a step."""
 
 import json
 import os
@@ -158,7 +158,7 @@ def test_ctrl_c_in_a_wait_says_that_the_saga_goes_on(shell, registered, plant):
 
 
 KILLED = {
-    # Before the effect: the call takes long. After it: the answer does.
+    # The fault delays a step: "latency" before the effect, "timeout" after the effect. The kill hits during the delay.
     "b-1": ("invoices", "issue", "latency", "1/4 create_nf"),
     "b-2": ("calendar", "add", "timeout", "4/4 add_calendar"),
 }
@@ -170,7 +170,7 @@ def test_killed_in_the_middle_of_a_step_it_goes_on_with_the_same_id(shell, booki
     for saga_id, (port, operation, mode, _) in KILLED.items():
         plant(port, operation, mode, match=f"{saga_id}:", latency_ms=6_000 if mode == "latency" else 0)
 
-    # The first ones' leases last longer than the second ones take to come up, so that they meet them.
+    # The leases of the killed processes must still be valid when their successors start.
     first = [start_with_lease(shell, booking, saga_id, 6) for saga_id in KILLED]
     wait_for(lambda: fault_taken() and SandboxEffect.objects.filter(port="calendar").exists())
     for process in first:
@@ -194,7 +194,7 @@ def test_killed_in_the_middle_of_a_step_it_goes_on_with_the_same_id(shell, booki
 
 
 def start_with_lease(shell, booking, saga_id, lease):
-    """Without the checks, which warn of so short a lease."""
+    """Start `run_saga` with a short lease. Skip the system checks, because they warn about a short lease."""
     words = ["run_saga", "create_booking", "--context", booking, "--saga-id", saga_id, "--skip-checks"]
     return shell.start(*words, SAGAS_SETTINGS=json.dumps({"LEASE": lease}))
 

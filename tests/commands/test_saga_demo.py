@@ -1,4 +1,4 @@
-"""saga_demo brings each saga to each outcome, lets workers run some, makes logins and serves."""
+"""`saga_demo` creates executions with every outcome, creates logins, starts workers and serves the site."""
 
 import json
 import os
@@ -78,13 +78,13 @@ LOGIN = re.compile(r"Login: (\S+)  Password: (\S+)")
 
 @pytest.fixture
 def at_home(settings):
-    """A development machine: the test runner switches DEBUG off."""
+    """Set DEBUG to True, like on a development machine. The test runner sets it to False."""
     settings.DEBUG = True
 
 
 @pytest.fixture
 def demo(shell):
-    """A running demo; whatever becomes of the test, it gets to end its workers."""
+    """Start `saga_demo`. At the end of the test, send SIGTERM, so that the demo stops its workers."""
 
     def start(*words, lease):
         return shell.start("saga_demo", *words, DEBUG="1", SAGAS_SETTINGS=json.dumps({"LEASE": lease}))
@@ -100,7 +100,7 @@ def told_by(process, lines):
 
 
 def plainly(lines):
-    """What differs from run to run, put into words."""
+    """Replace the host name and process id of workers, which differ between runs, with placeholders."""
     return [re.sub(r"worker \S+:\d+", "worker HOST:PID", line) for line in lines]
 
 
@@ -109,7 +109,10 @@ def lines_of(scenes, before=""):
 
 
 def workers_of(process):
-    """The process groups that it has started: its child's is ours, the cluster has one of its own."""
+    """Return the process id of the demo's child, and the process groups of its workers.
+
+    The child is in the process group of the test. The workers are in a separate group.
+    """
     child = next(pid for pid, parent in parents_in_group(os.getpgrp()).items() if parent == process.pid)
     groups = wait_for(lambda: set(SagaWorker.objects.values_list("process_group", flat=True)))
     return child, groups
@@ -224,7 +227,7 @@ def test_it_refuses_to_run_on_real_providers(command, at_home, settings):
 
 
 class RealMailer:
-    """Somebody's adapter."""
+    """A provider that is not a sandbox."""
 
     def send(self, mail, *, key, deadline):
         raise NotImplementedError
@@ -257,12 +260,12 @@ def test_somebody_takes_the_port_while_the_data_is_made(transactional_db, at_hom
 
 
 def logins_of(lines):
-    """The password of each login that is told."""
+    """Return the password of each user name in the printed logins."""
     return dict(LOGIN.fullmatch(line).groups() for line in lines)
 
 
 def logged_in(address: str, password: str, name: str = "demo") -> str:
-    """The page behind the login form."""
+    """Log in at the form that `address` redirects to, and return the page that follows."""
     cookies = CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
     with opener.open(address, timeout=30) as form:

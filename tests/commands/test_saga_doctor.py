@@ -1,4 +1,4 @@
-"""saga_doctor reports problems of the installation and exits with 0, 1 or 2."""
+"""`saga_doctor` reports problems of the installation and exits with 0, 1 or 2."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def without_version(lines):
 
 @pytest.fixture
 def worker():
-    """Store a worker's report: worker(seen=90, stuck=1)."""
+    """Store a report of a worker: `worker(seen=90, stuck=1)`. `seen` is its age in seconds."""
 
     def report(seen=0.0, **values):
         number = SagaWorker.objects.count() + 1
@@ -47,7 +47,7 @@ def worker():
 
 @pytest.fixture
 def overdue():
-    """Queue a saga that has been due for some seconds."""
+    """Start a saga and set its due time `seconds` seconds into the past."""
 
     def queue(saga_id="b-1", seconds=30.0, **values):
         get_saga_orchestrator().start(saga_id, "create_booking", context=BOOKING)
@@ -58,7 +58,7 @@ def overdue():
 
 
 def warnings(said):
-    """Return the lines about problems."""
+    """Return the lines that report a problem."""
     return [line for line in said.lines if not line.startswith("✓")]
 
 

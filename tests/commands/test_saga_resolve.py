@@ -1,4 +1,4 @@
-"""saga_resolve puts a person's word down and goes on from there."""
+"""`saga_resolve` stores what a person found out about a step and continues the execution."""
 
 import json
 
@@ -13,7 +13,7 @@ WHY = ["--reason", "cancelled by hand", "--evidence", "city portal, protocol 77"
 
 @pytest.fixture
 def in_doubt(command, registered, stage):
-    """The id of a saga held at a pivot of which nobody knows whether it took effect."""
+    """Run a saga until it is held because its pivot is in doubt. Return its id."""
     pay = stage.step("pay", OutcomeUnknown("No answer"), undo=None, pivot=True, retry_count=0)
     registered(stage.step("book"), pay, stage.step("greet", undo=None))
     assert command("run_saga", "trip", "--saga-id", "t-1").code == 4

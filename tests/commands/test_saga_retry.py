@@ -1,4 +1,4 @@
-"""saga_retry shows what it will do, asks, and retries."""
+"""`saga_retry` shows a preview, asks for confirmation, and retries."""
 
 import os
 import pty
@@ -128,7 +128,7 @@ def test_a_person_is_asked(shell, partially_compensated, answer, code):
 
 
 def test_one_that_has_moved_while_the_question_was_open_is_not_retried(shell, partially_compensated):
-    """What was shown is one undo; what is there by now is a whole new run."""
+    """The preview shows one compensation to repeat. After a colleague's retry, "y" would start a whole new run."""
     ours, theirs = pty.openpty()
     process = shell.start("saga_retry", "b-1", "--reason", "x", stdin=theirs)
     wait_for(lambda: process.stdout.readline().startswith(b"Retry 1 execution?"))

@@ -1,4 +1,4 @@
-"""saga_roles makes the groups of those who work with sagas."""
+"""`saga_roles` creates the user groups with the permissions for sagas."""
 
 from django.contrib.auth.models import Group, Permission
 

@@ -1,4 +1,4 @@
-"""saga_stats tells how many sagas there were and how they ended."""
+"""`saga_stats` prints the number of executions and how they ended."""
 
 
 def test_numbers_of_an_empty_database(command):

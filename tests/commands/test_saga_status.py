@@ -1,4 +1,4 @@
-"""saga_status finds an execution by its ID or a reference and prints its status."""
+"""`saga_status` finds an execution by its ID or a reference and prints its status."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""saga_verify compares each row with its history and reports what was tampered with."""
+"""`saga_verify` compares each execution with its history and reports the differences."""
 
 import itertools
 import threading
@@ -24,14 +24,14 @@ FAILED_STEP = "the history gives failed_step '', the row has 'a'."
 
 @pytest.fixture
 def failed(stage, registered, orchestrator):
-    """A failed saga: its third step was refused, its second was retried, and all steps are compensated."""
+    """Run a saga that fails and is compensated. Its second step is retried, its third step is refused."""
     saga = registered(stage.step("a", {"x": 1}), stage.step("b", ValueError("once"), {"y": 1}), stage.step("c", NO))
     return orchestrator.execute("s1", "trip", saga, context={"city": "Rio"})
 
 
 @pytest.fixture
 def rerun(failed, orchestrator):
-    """The same saga in its second run, with corrected input."""
+    """Correct the input of the failed saga and retry it. Return the execution in its second run."""
     orchestrator.correct_input("s1", {"city": "Recife"})
     return orchestrator.retry_failed("s1")
 
@@ -55,7 +55,7 @@ def in_every_state(stage, registered, orchestrator, failed, held):
 
 
 def violations(said):
-    """Return the violations without the name of the execution."""
+    """Check the exit code and return the reported violations without the name of the execution."""
     assert said.code == (1 if any(line.startswith("✗") for line in said.lines) else 0)
     return [line.partition(": ")[2] for line in said.lines if line.startswith("✗")]
 
@@ -159,7 +159,7 @@ def test_a_tampered_history_is_reported(command, failed, sql, sentence):
 
 
 def test_swapped_attempts_are_reported(command, failed):
-    """The sequences are unique, so a swap takes a detour."""
+    """Sequence numbers are unique, so the swap uses 0 as a temporary number."""
     first, second = failed.step_runs.filter(step="b", direction="action").order_by("sequence")
     for run, sequence in ((first, 0), (second, first.sequence), (first, second.sequence)):
         tamper(
@@ -308,7 +308,7 @@ def test_executions_that_change_meanwhile_are_no_violations(command):
 
 
 class Moving:
-    """Changes an execution just before its events are read."""
+    """A query wrapper that holds or releases the execution s2 just before each query reads its events."""
 
     def __init__(self, times):
         self.operations = iter(list(itertools.islice(itertools.cycle([Operation.HOLD, Operation.RELEASE]), times)))

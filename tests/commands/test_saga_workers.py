@@ -1,4 +1,4 @@
-"""manage.py saga_workers refuses what would run no saga; what it does otherwise is tested with real clusters."""
+"""`saga_workers` refuses a cluster that cannot run sagas. Other tests run it with real clusters."""
 
 import pytest
 
