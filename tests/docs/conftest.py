@@ -1,4 +1,4 @@
-"""What the documentation tests share."""
+"""A fixture for the tests of the documentation."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from sagas.definition import registry
 
 @pytest.fixture
 def registry_restored():
-    """Forget the sagas that an example registers."""
+    """Unregister the sagas that an example in the documentation registers."""
     before = set(registry.all_sagas())
     yield
     for name in set(registry.all_sagas()) - before:

@@ -1,4 +1,4 @@
-"""The pages of the documentation: their code blocks, headings, links and tables."""
+"""Read the pages of the documentation: their code blocks, headings, links and tables."""
 
 import re
 from functools import cache
@@ -14,7 +14,7 @@ HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 
 
 class Block(NamedTuple):
-    """A code block, with the page and the line that it starts at."""
+    """A code block, with its page and its first line."""
 
     page: Path
     line: int
@@ -23,13 +23,13 @@ class Block(NamedTuple):
 
     @property
     def place(self) -> str:
-        """`docs/API.md:40`."""
+        """The page and the line, for example `docs/API.md:40`."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
 @cache
 def blocks_of(page: Path) -> list[Block]:
-    """The page's code blocks, without their indentation."""
+    """Return the code blocks of the page, without their indentation."""
     text = page.read_text()
     found = []
     for match in FENCED.finditer(text):
@@ -40,28 +40,28 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def all_blocks(*languages: str) -> list[Block]:
-    """Every block of all pages in one of the languages."""
+    """Return the code blocks in these languages from all pages."""
     return [block for page in PAGES for block in blocks_of(page) if block.language in languages]
 
 
 def prose_of(page: Path) -> str:
-    """The page without its code blocks."""
+    """Return the text of the page without its code blocks."""
     return FENCED.sub("", page.read_text())
 
 
 def links_of(page: Path) -> list[str]:
-    """The targets of the page's links and images."""
+    """Return the targets of the links and images on the page."""
     return LINK.findall(prose_of(page))
 
 
 def anchors_of(page: Path) -> set[str]:
-    """The anchors that GitHub gives the page's headings."""
+    """Return the anchors that GitHub generates for the headings of the page."""
     titles = [title for _, title in HEADING.findall(prose_of(page))]
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
 def section_of(page: Path, title: str) -> str:
-    """The text under the heading, up to the next heading of any level."""
+    """Return the text under this heading, up to the next heading of any level."""
     text = page.read_text()
     match = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
     assert match, f"{page.name} has no section {title!r}"
@@ -69,12 +69,12 @@ def section_of(page: Path, title: str) -> str:
 
 
 def rows_of(page: Path, title: str) -> list[list[str]]:
-    """The cells of the section's table rows, without the header."""
+    """Return the cells of each table row in the section, without the header rows."""
     lines = [line for line in section_of(page, title).splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|").replace("\\|", "\0").split("|")] for line in lines]
     return [row for row in rows if row[0].startswith("`")]
 
 
 def names_in(page: Path, title: str) -> set[str]:
-    """The names that the section's tables document: each word in backticks in a first column."""
+    """Return the names that the tables of the section document: the texts in backticks in a first column."""
     return {name for row in rows_of(page, title) for name in re.findall(r"`([^`]+)`", row[0])}

@@ -1,4 +1,4 @@
-"""The conversation in docs/API.md, line by line, against a served site with workers."""
+"""The example conversation in docs/API.md works against a running site with workers."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 
 def conversation():
-    """Return the script, and the status that each of its lines promises."""
+    """Return the shell script in docs/API.md and the HTTP status that it names for each request."""
     script = next(block.text for block in blocks_of(ROOT / "docs/API.md") if "# A client is a user" in block.text)
     return script, re.findall(r"# (\d{3})$", script, re.MULTILINE)
 

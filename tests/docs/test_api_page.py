@@ -1,4 +1,4 @@
-"""docs/API.md names every route, field, filter, throttle and problem of the API."""
+"""docs/API.md documents every route, field, filter, throttle and problem type of the API."""
 
 from sagas.api import access, urls
 from sagas.api.filters import ExecutionFilters

@@ -1,4 +1,4 @@
-"""The code in the documentation parses, imports what exists and names commands and options that exist."""
+"""The code blocks of the documentation parse. Their imports, commands and options exist."""
 
 import ast
 import configparser
@@ -43,7 +43,7 @@ def test_what_python_imports_exists(block):
 
 def _exists(module: str, name: str = "") -> bool:
     if module.partition(".")[0] not in OURS:
-        return True  # the reader's own modules
+        return True  # a module of the reader's project, such as `myapp`
     found = importlib.import_module(module)
     return not name or hasattr(found, name)
 

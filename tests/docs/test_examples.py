@@ -12,12 +12,12 @@ TESTING = ROOT / "docs/howto/test-your-sagas.md"
 
 def run(block, names):
     """Execute a block in the namespace `names`."""
-    exec(compile(block.text, block.place, "exec"), names)  # noqa: S102  (our own documentation)
+    exec(compile(block.text, block.place, "exec"), names)  # noqa: S102  (the code comes from our documentation)
     return names
 
 
 def block_with(page, text):
-    """The page's one block that contains the text."""
+    """Return the only code block of the page that contains the text."""
     (found,) = [block for block in blocks_of(page) if block.language == "python" and text in block.text]
     return found
 

@@ -1,4 +1,4 @@
-"""The pages are short enough, link to what exists and cite tests that exist."""
+"""The README is short enough, and all links, files and tests that the pages name exist."""
 
 import re
 

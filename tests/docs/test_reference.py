@@ -1,4 +1,4 @@
-"""docs/REFERENCE.md documents every public name, and none that does not exist."""
+"""docs/REFERENCE.md documents exactly the public names that exist."""
 
 import ast
 import dataclasses
@@ -33,18 +33,18 @@ DJANGO_OPTIONS = {
 
 
 def public_names(owner: Any) -> set[str]:
-    """Names that do not begin with an underscore, and that the class itself defines."""
+    """Return the public names that the class or module itself defines, without inherited names."""
     return {name for name in vars(owner) if not name.startswith("_")}
 
 
 def columns_of(name: str) -> set[str]:
-    """The model's columns, but for those that a comment calls the engine's own."""
+    """Return the names of the model's columns."""
     fields = apps.get_model("sagas", name)._meta.get_fields()
     return {field.name for field in fields if isinstance(field, Field)}
 
 
 def attributes_of_context() -> set[str]:
-    """The properties of StepContext and what its constructor sets."""
+    """Return the public attributes and properties of StepContext."""
     tree = ast.parse(inspect.getsource(StepContext))
     stored = {
         node.attr
@@ -55,7 +55,7 @@ def attributes_of_context() -> set[str]:
 
 
 def log_events() -> set[str]:
-    """Every event name that the code passes to `log`, or to a function that passes it on."""
+    """Return the event names in calls of functions whose name contains "log"."""
     found = set()
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -74,23 +74,23 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def check_ids() -> set[str]:
-    """Every id of a system check in the code."""
+    """Return the ids of the system checks that the code contains."""
     return {found for path in SOURCES for found in re.findall(r"\bsagas\.[EW]\d{3}\b", path.read_text())}
 
 
 def permissions() -> set[str]:
-    """The permissions that SagaExecution defines, and the one to view it."""
+    """Return the custom permissions of SagaExecution, and Django's view permission."""
     meta = apps.get_model("sagas", "SagaExecution")._meta
     return {f"sagas.{name}" for name, _ in meta.permissions} | {"sagas.view_sagaexecution"}
 
 
 def fixture_names() -> set[str]:
-    """The pytest fixtures of `sagas.testing.fixtures`."""
+    """Return the names of the pytest fixtures in `sagas.testing.fixtures`."""
     return set(re.findall(r"@pytest\.fixture\ndef (\w+)", (ROOT / "sagas/testing/fixtures.py").read_text()))
 
 
 def values_of(kind: Any) -> set[str]:
-    """The values of an enum of texts, but for the empty one."""
+    """Return the values of a text enum, without the empty value."""
     return {member.value for member in kind if member.value}
 
 
@@ -157,7 +157,7 @@ def _shown(default: Any) -> str:
 
 
 def our_commands() -> list[str]:
-    """The commands of the installed app `sagas`."""
+    """Return the names of the management commands of the app `sagas`."""
     return sorted(name for name, app in get_commands().items() if app == "sagas")
 
 

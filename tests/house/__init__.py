@@ -1,1 +1,1 @@
-"""The measures that the code is held to: sizes, names, the glossary. Run `python -m tests.house`."""
+"""Check the limits for sizes and names in the code, and its use of the glossary. Run `python -m tests.house`."""

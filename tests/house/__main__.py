@@ -1,4 +1,4 @@
-"""Print the measures and the problems; exit with 1 where there are problems and `--strict` is given."""
+"""Print the measurements and the problems. With `--strict`, exit with 1 if there are problems."""
 
 import sys
 
@@ -6,7 +6,7 @@ from .report import measures, problems
 
 
 def main() -> int:
-    """Print both; return the exit code."""
+    """Print the measurements and the problems, and return the exit code."""
     print("\n".join(measures()))
     found = list(problems())
     print(f"problems: {len(found)}")

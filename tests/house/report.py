@@ -1,4 +1,4 @@
-"""What the house check finds, as lines to print and as problems to fail for."""
+"""Report the measurements of the code, and the problems that fail the check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .source import PACKAGES
 
 
 def measures() -> Iterator[str]:
-    """Yield what is measured, a line each."""
+    """Yield the measurements as lines to print."""
     lengths, (median, p90) = sizes.lengths(), sizes.median_and_p90()
     files, small = sizes.files(), sizes.small_files()
     yield f"Measured: {', '.join(PACKAGES)}, without migrations."
@@ -25,7 +25,7 @@ def measures() -> Iterator[str]:
 
 
 def problems() -> Iterator[str]:
-    """Yield each figure that is out of its bounds and each name that has to change."""
+    """Yield a line for each size that exceeds its limit and for each name that breaks a rule."""
     yield from _sizes()
     yield from (f"over {sizes.MOST_LINES} lines: {file}" for file in sizes.large_files())
     yield from (f"the glossary says not {word!r}: {found.kind} {found.name}, {found.place}" for word, found in _words())

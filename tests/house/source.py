@@ -15,7 +15,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Name:
-    """A module, class or function, and where it is defined."""
+    """The name of a package, module, class or function, and the place of its definition."""
 
     kind: str
     name: str
@@ -28,13 +28,13 @@ class Name:
 
 
 def modules(*packages: str) -> list[Path]:
-    """Return the Python files of these packages, without migrations."""
+    """Return the Python files in these packages, without migrations."""
     found = (path for package in packages for path in (ROOT / package).rglob("*.py"))
     return sorted(path for path in found if "migrations" not in path.parts)
 
 
 def functions(*packages: str) -> Iterator[tuple[Path, Function]]:
-    """Yield each function and method, nested ones included, with its file."""
+    """Yield each function and method with its file, including nested functions."""
     for path in modules(*packages):
         for node in ast.walk(_tree(path)):
             if isinstance(node, Function):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .source import Name, names
 
-# For each term, the words that no name may use. An underscore separates words that follow each other.
+# Term of the glossary: the words that no name may use instead. An underscore joins consecutive words.
 GLOSSARY = {
     "compensation": ("undo", "undoing", "undos", "undone"),
     "execution": ("case", "cases", "file", "files", "tenure"),
@@ -36,9 +36,9 @@ GLOSSARY = {
     "fake provider": ("world", "worlds"),
 }
 NOT = [word for words in GLOSSARY.values() for word in words]
-# `outcomes` is a word of the glossary, but not as the module that classifies errors.
+# The glossary allows the word `outcomes`, but not as the name of a module.
 NOT_MODULES = ["outcomes"]
-# Words that are right in some place: pattern of the whole name, and why.
+# Exceptions: a pattern for the whole name, and the reason why the name is allowed.
 ALLOWED = {
     r"OutcomeUnknown|UnknownSaga|UnknownExecution|ActRefused": "public exceptions, named in the design",
     r"Undone": "public result of the ports, named in their contract",
@@ -53,7 +53,7 @@ def words_of(name: str) -> list[str]:
 
 
 def offences(*packages: str) -> Iterator[tuple[str, Name]]:
-    """Yield each word of the "not" column with the package, module, class or function that it names."""
+    """Yield each word of the "not" column that a name uses, with that name."""
     for name in names(*packages):
         if _allowed(name.name):
             continue

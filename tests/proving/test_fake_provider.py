@@ -16,7 +16,7 @@ CHARGE, SHIP = "order-1:1:charge", "order-1:1:ship"
 
 @pytest.fixture
 def provider(tmp_path):
-    """A fake provider that does not fail the test if it has recorded violations."""
+    """A fake provider. Unlike the fixture `fake_provider`, it does not fail the test because of violations."""
     return FakeProvider(tmp_path / "ledger.sqlite3")
 
 

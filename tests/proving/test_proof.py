@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.prove, pytest.mark.once, pytest.mark.django_db(transac
 
 @pytest.fixture
 def provider(tmp_path):
-    """A fake provider that does not fail the test if it has recorded violations."""
+    """A fake provider. Unlike the fixture `fake_provider`, it does not fail the test because of violations."""
     return FakeProvider(tmp_path / "ledger.sqlite3")
 
 

@@ -44,7 +44,7 @@ def let_pass(execution: SagaExecution, seconds: float) -> SagaExecution:
 
 
 def let_wait_pass(execution: SagaExecution) -> SagaExecution:
-    """Move the execution into the past until it is due."""
+    """Move all times of a waiting execution into the past, so that it is due now."""
     execution.refresh_from_db()
     if execution.due_at is None:
         return execution

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 CHILDREN_PATIENCE = 30.0
 KILLED = 137
-# prctl(2) makes the kernel send SIGTERM to the executed command when its parent ends, even by SIGKILL.
+# prctl(2) makes the kernel send SIGTERM to the executed command when its parent ends, even if SIGKILL ended the parent.
 MORTAL = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
