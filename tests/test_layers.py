@@ -1,4 +1,4 @@
-"""Each import contract holds, and fails when a violation is planted."""
+"""Test that each import contract holds, and that it breaks when a test plants a violation."""
 
 import re
 import shutil

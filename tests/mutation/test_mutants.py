@@ -29,8 +29,8 @@ REASONS = ("AssertionError", "Failed: DID NOT RAISE")
 
 @pytest.fixture
 def run() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Run tests, with a mutant or without, in a process and on a database of their own."""
-    # Not in `tmp_path`: the path of a socket has at most 107 characters.
+    """Yield a function that runs tests, with or without a mutant, in a new process with its own database."""
+    # Do not use `tmp_path`, because the path of a socket has at most 107 characters.
     with tempfile.TemporaryDirectory() as temporary:
         yield partial(run_tests, Path(temporary))
 

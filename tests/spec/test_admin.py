@@ -1,4 +1,4 @@
-"""The rows in the admin: to be looked at, and not to be touched."""
+"""The admin pages show the rows and allow no changes."""
 
 import pytest
 from django.db.models.expressions import RawSQL
@@ -10,7 +10,7 @@ from tests.support import run
 
 @pytest.fixture
 def rows(stage, db):
-    """The path of a page for each model, with a row that it shows."""
+    """Return one row per model, with a text that its page must show."""
     execution = run(stage.step("a"), saga_id="shown")
     now = timezone.now()
     worker = SagaWorker.objects.create(

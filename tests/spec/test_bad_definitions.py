@@ -13,7 +13,7 @@ YEAR = "must be at most 3.16224e+07, a year, not 1e+300"
 
 
 def does_nothing(context):
-    """A step's function."""
+    """A function for a step."""
 
 
 def why(make, *arguments, **fields):

@@ -332,7 +332,7 @@ def test_an_old_sqlite_is_an_error(monkeypatch):
 
 
 class Elsewhere:
-    """Routes everything to a database of another kind."""
+    """A database router that sends all queries to a database of an unsupported kind."""
 
     def db_for_read(self, model, **hints):
         return "elsewhere"

@@ -1,4 +1,4 @@
-"""What comes between two steps: a request, another owner, the second half of a lease, the death of a worker."""
+"""What happens between two steps: a request, a new owner, the second half of the lease, or a worker's crash."""
 
 import datetime as dt
 import time
@@ -20,7 +20,7 @@ LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 @pytest.fixture
 def after():
-    """Has something done right after the commit of a step's first run: after("a", function of the saga's id)."""
+    """Call a function directly after the commit of a step's first run: after("a", function of the saga's id)."""
     connected = []
 
     def connect(step, function):
@@ -45,11 +45,11 @@ def cancel(saga_id):
 
 
 def is_taken_over(saga_id):
-    """Another worker has taken the row over, and its lease has run out."""
+    """Act as another worker that took the row over and whose lease has expired."""
     row(saga_id).update(version=F("version") + 1, worker="another", due_at=LONG_AGO)
 
 
-# A step that must not be called again in doubt is not called at all over a request, or by another than the owner.
+# A step with idempotent=False is not called when a request is pending or the row has a new owner.
 
 
 def test_a_cancel_between_two_steps_keeps_the_second_from_being_called(stage, registered, orchestrator, after):
@@ -78,7 +78,7 @@ def test_a_hold_between_two_steps_keeps_the_second_from_being_called(stage, regi
 
 
 def test_an_owner_that_lost_the_row_between_steps_calls_no_second_step(stage, after):
-    """The next owner takes it for called, for it cannot know; nobody calls it twice."""
+    """The next owner must assume that the step was called, so no owner calls it."""
     after("a", is_taken_over)
     after("a", lambda saga_id: row(saga_id).update(action_started=True))
 
@@ -138,11 +138,11 @@ def test_a_step_is_not_called_in_the_second_half_of_a_lease_that_is_lost(stage, 
     assert execution.worker != "another"
 
 
-# Promise 11: a worker that keeps dying, although no step is being called.
+# Promise 11: a worker that crashes repeatedly outside any step.
 
 
 def dies(saga_id, recoveries):
-    """Its worker dies once more."""
+    """Change the row as another crash of the worker does."""
     row(saga_id).update(leased=True, due_at=LONG_AGO, rank_at=LONG_AGO, recoveries=recoveries)
 
 
@@ -151,7 +151,7 @@ OUTSIDE = "Its worker crashed 3 times outside any step. Fix the cause, then rele
 
 @pytest.fixture
 def at_its_end(stage, registered, orchestrator):
-    """A saga of which only the end is missing."""
+    """Return the id of a saga whose steps are all done, but which has not ended."""
 
     def holds(context):
         perform(Operation.HOLD, context.saga_id)
@@ -190,7 +190,7 @@ def test_a_saga_whose_worker_died_once_outside_any_step_goes_on(stage, orchestra
 
 @pytest.fixture
 def asked_about(stage, registered, orchestrator):
-    """A saga that could not be undone, and about which an operator has had the provider asked."""
+    """Return the id of a partially compensated saga with a pending request to verify."""
     saga = registered(stage.step("a", lost(), undo=[StepFailed("no")], verify=[ValueError(), {}], retry_count=0))
     saga_id = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.1).saga_id
     let_wait_pass(orchestrator.get_status(saga_id))

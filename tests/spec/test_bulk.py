@@ -27,7 +27,7 @@ MOVED = "it has changed since you looked at it. Look again, then decide."
 
 @pytest.fixture
 def failed(stage, registered, db):
-    """Creates executions that failed at their last step, which has been fixed since."""
+    """Return a function that creates executions that failed at their last step. Then the step is fixed."""
 
     def fail(count):
         charge = stage.step("charge", money="amount")
@@ -41,7 +41,7 @@ def failed(stage, registered, db):
 
 
 def confirmed(operation, pks, token=None):
-    """The bulk operation as it is confirmed right after its preview."""
+    """Preview the bulk operation and confirm it at once; return the confirmed operation."""
     rows = bulk.plan(operation, pks).rows
     return bulk.confirm(token or uuid.uuid4(), operation, rows, reason="the ship is back", by=BY)
 

@@ -1,4 +1,4 @@
-"""Promise 9: cancel is never broken; and hold, which waits for it."""
+"""Promise 9: an accepted cancel is always obeyed; a hold gives way to it."""
 
 import pytest
 
@@ -11,12 +11,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def run(registered, orchestrator):
-    """Executes a saga of these steps that operators know too."""
+    """Return a function that executes a registered saga of these steps."""
     return lambda *steps: orchestrator.execute(new_id(), "trip", registered(*steps))
 
 
 def cancels(outcome=None):
-    """A function that is interrupted by an operator's request."""
+    """Return a step function that requests a cancel while it runs."""
 
     def function(context):
         get_saga_orchestrator().cancel(context.saga_id, reason="the customer called")
@@ -108,7 +108,7 @@ def test_a_waiting_saga_with_nothing_to_undo_is_cancelled_at_once(stage, registe
 
 
 def refused_in(operation):
-    """A function during which the act is refused; keeps the sentence."""
+    """Return a step function in which the operation is refused, and the list of the refusals."""
     sentences = []
 
     def function(context):

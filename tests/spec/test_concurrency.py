@@ -1,4 +1,4 @@
-"""Many threads and processes start and execute sagas at once; none is lost, doubled or mixed up with another."""
+"""Many threads and processes start and execute sagas at the same time; none is lost, doubled or mixed up."""
 
 import threading
 from collections import Counter
@@ -32,7 +32,7 @@ DEFINITIONS = {saga.name: saga for saga in (CREATE_BOOKING_SAGA, COLLECT_PAYMENT
 
 
 def at_once(functions: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What each function returned or raised, all begun in the same moment, each in a thread of its own."""
+    """Start all functions at the same time, one thread each, and return their results or exceptions."""
     gate = threading.Barrier(len(functions))
 
     def run(function: Callable[[], Any]) -> Any:
@@ -49,7 +49,7 @@ def at_once(functions: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def book_and_pay(name: str, *, queue: bool) -> list[SagaExecution]:
-    """A booking and then its payment; `queue` starts each for the workers before it is executed here."""
+    """Execute a booking and then its payment. If `queue`, start each one for the workers first."""
     orchestrator, done = get_saga_orchestrator(), []
     for saga, given in SAGAS:
         if queue:
@@ -59,13 +59,13 @@ def book_and_pay(name: str, *, queue: bool) -> list[SagaExecution]:
 
 
 def work(worker: int) -> list[SagaExecution]:
-    """Some sales that nobody else handles, and some that everybody wants at once."""
+    """Handle the sales of this worker only, and the sales that all workers share."""
     names = [*SHARED, *(f"{worker}-{number}" for number in range(EACH))]
     return [execution for name in names for execution in book_and_pay(name, queue=worker % 2 == 0)]
 
 
 def assert_worked(workers: int) -> None:
-    """Every sale was booked and paid for, once, with its own data."""
+    """Assert that every sale was booked once and paid once, with its own data."""
     names = {*SHARED, *(f"{worker}-{number}" for worker in range(workers) for number in range(EACH))}
     executions = list(SagaExecution.objects.all())
     assert Counter(e.saga_id for e in executions) == Counter(f"{saga}-{name}" for saga, _ in SAGAS for name in names)
@@ -74,7 +74,7 @@ def assert_worked(workers: int) -> None:
         saga, sale = execution.saga_name, execution.input["sale_id"]
         given = dict(SAGAS)[saga](execution.saga_id.removeprefix(f"{saga}-"))
         assert sale == execution.context["sale_id"] == given["sale_id"]
-        # A busy machine may cost an attempt its time, and the step another one.
+        # On a busy machine a step may time out and need a second attempt.
         assert list(dict.fromkeys(run.step for run in execution.step_executions)) == list(DEFINITIONS[saga].names)
         assert violations_of(DEFINITIONS[saga], execution.saga_id, SandboxProviders().effects(execution)) == []
     keys = Counter(SandboxEffect.objects.values_list("port", "operation", "idempotency_key"))
@@ -94,7 +94,7 @@ def test_sixteen_threads_start_and_execute_at_once():
 
 
 def work_in_threads(process: int) -> None:
-    """A process's part: its threads are the workers after those of the processes before it."""
+    """Run this process's share of the workers, each in a thread."""
     count = THREADS // PROCESSES
     for result in at_once([partial(work, process * count + number) for number in range(count)]):
         if isinstance(result, Exception):

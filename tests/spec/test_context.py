@@ -100,7 +100,7 @@ def test_an_unstorable_input_is_refused_by_key(stage, registered, orchestrator, 
     assert stage.told == []
 
 
-@pytest.mark.parametrize(("value", "errors"), UNSTORABLE[:-1], ids=NAMES[:-1])  # a card number is only refused in input
+@pytest.mark.parametrize(("value", "errors"), UNSTORABLE[:-1], ids=NAMES[:-1])  # a card number is refused only in input
 @pytest.mark.parametrize("way", ["returned", "written"])
 def test_an_unstorable_output_leaves_the_attempt_in_doubt(stage, value, errors, way):
     def action(context):

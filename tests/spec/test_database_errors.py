@@ -1,4 +1,4 @@
-"""Errors of the database outside any step: the row is given back, the threads live on, and nothing is lost."""
+"""Database errors outside a step: the row is given back, the threads continue, and nothing is lost."""
 
 import time
 
@@ -12,7 +12,7 @@ from tests.support import new_id, run, story
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# A trigger that raises is an error of the database's own, for every connection and for as long as it is there.
+# A trigger that raises makes the database itself fail, for every connection, until the trigger is dropped.
 REFUSE = {
     "sqlite": [
         "CREATE TRIGGER refuses BEFORE {event} ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, 'disk full'); END",
@@ -26,7 +26,7 @@ RELENT = {"sqlite": ["DROP TRIGGER refuses"], "postgresql": ["DROP FUNCTION refu
 
 
 class Refusals:
-    """What the database refuses; at most one kind of write at a time."""
+    """A trigger that makes the database refuse one kind of write at a time."""
 
     def __init__(self):
         self.refusing = False
@@ -48,7 +48,7 @@ class Refusals:
 
 @pytest.fixture
 def refuses():
-    """Lets the database refuse writes: refuses.begin("INSERT", "sagas_steprun"), until refuses.end()."""
+    """Let the database refuse writes, from refuses.begin("INSERT", "sagas_steprun") to refuses.end()."""
     blocked_reasons = Refusals()
     yield blocked_reasons
     blocked_reasons.end()
@@ -56,7 +56,7 @@ def refuses():
 
 @pytest.fixture
 def told(caplog):
-    """The level and some fields of the log lines of an event."""
+    """Return the log lines of an event: the level and some fields."""
     caplog.set_level("INFO", logger="sagas")
 
     def lines(event):
@@ -147,7 +147,7 @@ def test_the_heartbeat_outlives_an_error_and_renews_again(stage, refuses, told, 
 
 
 def stay(until):
-    """What a step does that is not to be cut off: it swallows its timeout and goes on waiting."""
+    """Ignore the first timeout and continue to wait."""
     try:
         wait_until(until)
     except StepTimeout:

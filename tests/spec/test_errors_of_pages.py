@@ -1,4 +1,4 @@
-"""What broke a page is in the log, on a line, without the words of who asked for it."""
+"""An error page logs its cause on one line, without any text from the request."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""Promises 2, 8 and 11: one owner, and what becomes of an attempt whose owner died."""
+"""Promises 2, 8 and 11: one owner, and the outcome of an attempt whose owner crashed."""
 
 import datetime as dt
 import logging
@@ -25,7 +25,7 @@ def row(saga_id):
 
 
 def taken_over(context):
-    """The worker was paused for so long that another one has taken over."""
+    """Act as another worker that took the row over during a long pause."""
     row(context.saga_id).update(version=F("version") + 1)
 
 
@@ -63,7 +63,7 @@ def test_an_owner_whose_lease_was_lost_follows_the_new_one(stage):
 
 
 def lose_the_lease(saga_id):
-    """What a worker that was killed leaves behind."""
+    """Leave the row as a killed worker leaves it."""
     row(saga_id).update(leased=True, due_at=LONG_AGO)
 
 
@@ -87,7 +87,7 @@ def test_an_attempt_whose_worker_died_is_in_doubt_and_made_again(stage, register
 
 @pytest.fixture
 def at_the_log():
-    """Do something in the moment in which an event is logged."""
+    """Call a function at the moment when an event is logged."""
     handler = logging.Handler()
     logging.getLogger("sagas").addHandler(handler)
 
@@ -270,7 +270,7 @@ def test_a_step_longer_than_the_lease_keeps_its_row_by_the_heartbeat(stage, sett
 
 @dataclass(eq=False)
 class Owner:
-    """Who has a row in hand, or believes so; `place` is its place among the things that a Watch looks at."""
+    """An owner of a row, or a former one. `place` is its hash, which decides its place in the heartbeat's set."""
 
     fence: tuple[int, int]
     place: int

@@ -1,4 +1,4 @@
-"""How many of our own frames lie between a call and its SQL statement."""
+"""Count our own stack frames between a call and its SQL statement."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ def refuse(context):
 
 
 def frames_of_statement() -> list[tuple[str, str]]:
-    """The frames of the package above the statement that runs now, the innermost first, as (file, function)."""
+    """Return this package's stack frames above the running statement, innermost first, as (file, function)."""
     frame, found = sys._getframe(1), []
     while frame:
         path = frame.f_code.co_filename
@@ -40,7 +40,7 @@ def frames_of_statement() -> list[tuple[str, str]]:
 
 @contextmanager
 def counted(words: tuple[str, ...], outermost: tuple[str, str]):
-    """Collect the frames from `outermost` to each statement that has one of these words."""
+    """Collect the frames from `outermost` to each statement that contains one of these words."""
     counts = []
 
     def look(execute, sql, params, many, context):

@@ -1,4 +1,4 @@
-"""Log lines: named events with fields, at the level that tells how bad it is; nothing personal."""
+"""Log lines are named events with fields and a fitting level, without personal data."""
 
 import logging
 
@@ -18,7 +18,7 @@ def everything(caplog):
 
 
 def told(caplog, event):
-    """Level and some fields of each line of that event."""
+    """Return the level and some fields of each log line of the event."""
     names = ("step", "direction", "outcome", "old", "new")
     return [
         (record.levelname, *(str(record.fields[name]) for name in names if name in record.fields))
@@ -81,7 +81,7 @@ def test_a_line_is_one_line_whatever_is_in_it(caplog):
 
 @pytest.mark.parametrize("sign", ["\n", "\r", "\v", "\f", "\x1b[2K", "\x85", "\u2028", "\u2029"], ids=repr)
 def test_each_event_of_a_saga_is_one_line_whatever_names_the_world_gives(caplog, stage, registered, orchestrator, sign):
-    """The class of an exception, and who acts from where, come from outside."""
+    """The class name of an exception and the operator's name and source come from outside."""
     forged = f"{sign}2026-12-01 CRITICAL sagas forged"
     strange = type(f"Strange{forged}", (Exception,), {})
     registered(stage.step("a", strange(forged), retry_count=0))
@@ -98,7 +98,7 @@ CANARY = "canary-4711"
 
 
 def test_nothing_personal_reaches_a_log(caplog, stage, registered, orchestrator):
-    """Whatever a saga has to do with people: input, outputs, errors, reasons, evidence."""
+    """The canary is in the input, outputs, errors, reasons and evidence."""
     no = StepFailed(f"no such customer {CANARY}")
     follower_broken = [True]
 

@@ -1,6 +1,6 @@
-"""Promise 10, trap 5: the server does what it was told, and the connection breaks before it says so.
+"""Promise 10, trap 5: the server carries out a command, but the connection breaks before the answer arrives.
 
-Nothing is doubled, nothing is lost, and nobody is told of a conflict or of a lost lease.
+Nothing is doubled or lost, and no conflict or lost lease is reported.
 """
 
 import itertools
@@ -29,7 +29,7 @@ COMMIT = "COMMIT"
 
 @pytest.fixture
 def wire(tmp_path, transactional_db):
-    """The connection to the database, which can lose answers."""
+    """Return the database connection, which can lose answers."""
     with wired(tmp_path) as wire:
         yield wire
 
@@ -182,7 +182,7 @@ def test_a_transactional_step_whose_commit_got_lost_is_done_once(stage, register
 
 
 def test_a_transactional_step_with_a_lost_commit_leaves_the_row_alone(stage, registered, orchestrator, wire):
-    """Its time was over with that commit, and another was quicker than our next look."""
+    """The step's time ended with that commit, and another worker claimed the row before our next read."""
     saga = registered(stage.step("a", enters, transactional=True), stage.step("b"))
     wire.lose_answer_to(COMMIT, meanwhile=lambda: storage.claim("x", worker="another", lease=60, priority=1))
 
@@ -195,30 +195,32 @@ def test_a_transactional_step_with_a_lost_commit_leaves_the_row_alone(stage, reg
     assert story(execution) == ["a action 1 succeeded"]
 
 
-# Whichever answer gets lost.
+# All answers, one after the other.
 
 
 class Scene:
-    """A saga that can be played again and again, and what must have come of it each time."""
+    """A saga that runs many times, and its expected outcome."""
 
     def __init__(self, stage, orchestrator, saga, ends):
         self.stage, self.orchestrator, self.saga, self.ends = stage, orchestrator, saga, ends
 
     def prepare(self):
-        """As if nothing had happened."""
+        """Reset the database and the recorded calls."""
         SagaExecution.objects.all().delete()
         Group.objects.all().delete()
         self.stage.calls.clear()
 
     def play(self, *, queue):
-        """Start it, or queue it first, and run it to its end."""
+        """Run the saga to its end; if `queue`, start it for the workers first."""
         saga_id = new_id()
         if queue:
             self.orchestrator.start(saga_id, "trip")
         self.orchestrator.execute(saga_id, "trip", self.saga, max_seconds=10)
 
     def outcome(self):
-        """How it ended; a transactional step may have been called again, for nothing is left of its first call."""
+        """Return how the saga ended, without the calls of transactional steps.
+
+        A lost answer may roll back the first call of a transactional step and cause a second one."""
         execution = SagaExecution.objects.get()
         calls = [word for word in self.stage.told if not word.startswith("enter")]
         return execution.state.value, calls, groups(), execution.events.count(), execution.leased
@@ -259,7 +261,7 @@ def test_whichever_answer_gets_lost_it_makes_no_difference(wire, request, scene,
         scene.play(queue=queue)
         wire.lose_nothing()
         assert (number, scene.outcome()) == (number, scene.ends)
-        if wire.lost == number:  # it was over before
+        if wire.lost == number:  # the play ended before this answer
             break
 
     assert number > 8

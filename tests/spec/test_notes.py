@@ -1,4 +1,4 @@
-"""Notes, and records of looks at personal data: they change nothing else."""
+"""Notes, and the log of access to personal data, change nothing else."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def execution(stage, registered, orchestrator):
-    """A saga that waits before its second step."""
+    """An execution that waits before its second step."""
     saga = registered(stage.step("a", {"x": 1}), stage.step("b", RetryLater(3600), {}), stage.step("c"))
     return orchestrator.execute("x", "trip", saga, max_seconds=0.3)
 
 
 def violations():
-    """The violations that saga_verify finds."""
+    """Return the findings of `saga_verify` that contain violations."""
     return [finding for finding in audit.examine(SagaExecution.objects.all()) if finding.violations]
 
 
@@ -85,7 +85,7 @@ def test_a_note_between_two_runs_keeps_the_history_sound(stage, registered, orch
 
 
 def test_a_note_that_is_written_late_keeps_the_history_sound(execution):
-    """Its writer read the row before a hold and writes after it."""
+    """The author of the note read the row before a hold and writes after the hold."""
     seen = execution.version
     perform(Operation.HOLD, "x", reason="look")
     SagaEvent.objects.create(execution=execution, kind="note", reason="late", version=seen)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Follower:
-    """An on_change that keeps what it was told, and raises while it is broken."""
+    """An `on_change` callback that records its calls, and raises while it is broken."""
 
     def __init__(self):
         self.told = []

@@ -1,4 +1,4 @@
-"""Trap 7, the other way round: a transaction that a step leaves open costs it its writes, and nobody else anything."""
+"""Trap 7, reversed: a transaction that a step leaves open loses the step's own writes and harms no other work."""
 
 import sys
 import time
@@ -25,14 +25,14 @@ def atomic():
 
 
 def by_hand():
-    """A transaction that Django does not know of."""
+    """Begin a transaction without Django's knowledge."""
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
 
 
 @pytest.fixture(params=[without_autocommit, atomic, by_hand])
 def opens(request):
-    """Makes a step's function that begins a transaction, writes in it, and leaves it open."""
+    """Make a step function that begins a transaction, writes in it, and leaves it open."""
 
     def function(outcome):
         def step(context):

@@ -1,4 +1,4 @@
-"""Promise 16: which operations each state allows, why not the others, and concurrent operators."""
+"""Promise 16: which operations each state allows, why it refuses the others, and concurrent operators."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,7 +18,7 @@ NO = StepFailed("no")
 
 
 def sentences(state, **others):
-    """The reason why each operation is not possible in that state, "" if it is; `others` overrides."""
+    """Return the refusal of each operation in this state, or "" if it is allowed. `others` replaces some of them."""
     return {
         "retry": f"it can be retried only after it failed, and it is “{state}”.",
         "cancel": f"it is too late to cancel: it is “{state}”.",
@@ -34,7 +34,7 @@ def sentences(state, **others):
 
 @pytest.fixture
 def execute(registered, orchestrator):
-    """Executes a saga of these steps for a moment and returns its id."""
+    """Return a function that executes a saga of these steps for 0.3 seconds and returns its id."""
     return lambda *steps: orchestrator.execute(new_id(), "trip", registered(*steps), max_seconds=0.3).saga_id
 
 
@@ -132,7 +132,7 @@ def test_a_partly_compensated_saga_can_be_retried_or_resolved(stage, execute):
 
 @pytest.fixture
 def in_doubt(stage, execute):
-    """A saga that waits to verify its second step."""
+    """Return the id of a saga that waits to verify its second step."""
     return execute(stage.step("a"), stage.step("b", lost(), idempotent=False, verify=[{"id": 7}]))
 
 
@@ -226,11 +226,11 @@ def test_the_event_keeps_the_name_of_a_user_who_is_deleted_later(stage, execute)
     assert (event.actor, event.actor_name, event.source, event.reason) == (None, "maria", "admin", "look")
 
 
-# Concurrent operators. The change between the read and the write happens while the step runs are read.
+# Concurrent operators. The tests change the row between an operation's read and its write.
 
 
 class Meanwhile:
-    """Calls one function at each read of an execution, before the write that follows."""
+    """Call a function each time an operation has read the execution, before it writes."""
 
     def __init__(self, *changes):
         self.changes = list(changes)
@@ -247,7 +247,7 @@ def meanwhile(*changes):
 
 
 def moves(saga_id, **fields):
-    """Returns a function that writes as the owner's checkpoint would."""
+    """Return a function that changes the row as the owner's checkpoint does."""
     return lambda: SagaExecution.objects.filter(saga_id=saga_id).update(version=F("version") + 1, **fields)
 
 

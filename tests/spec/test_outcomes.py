@@ -1,4 +1,4 @@
-"""Promise 3: what an exception says about the effect."""
+"""Promise 3: what each exception says about the effect of the step."""
 
 import datetime as dt
 import http.client
@@ -14,7 +14,7 @@ from tests.support import Stage, run
 
 
 def foreign(module: str, name: str, base: type[Exception] = Exception) -> type[Exception]:
-    """A class that looks like one of another library, which need not be installed."""
+    """Return a class that looks like a class of another library, which need not be installed."""
     return type(name, (base,), {"__module__": module})
 
 
@@ -25,13 +25,13 @@ NAME_ERROR = socket.gaierror(-2, "Name or service not known")
 
 
 def after(cause: BaseException, error: BaseException) -> BaseException:
-    """`error`, raised from `cause`."""
+    """Return `error` as raised from `cause`."""
     error.__cause__ = cause
     return error
 
 
 def during(context: BaseException, error: BaseException) -> BaseException:
-    """`error`, raised while `context` was handled."""
+    """Return `error` as raised while `context` was handled."""
     error.__context__ = context
     return error
 

@@ -15,14 +15,14 @@ def holds(context):
 
 @pytest.fixture
 def held_after_b(stage, registered, orchestrator):
-    """An execution of the steps a, b and c, held after b."""
+    """Return the id of an execution of the steps a, b and c that is held after b."""
     saga = registered(stage.step("a"), stage.step("b", holds), stage.step("c"))
     return orchestrator.execute(new_id(), "trip", saga).saga_id
 
 
 @pytest.fixture
 def deploy(registered, orchestrator):
-    """Register another definition and release the execution."""
+    """Return a function that registers another definition, releases the execution and resumes it."""
 
     def redefine(saga_id, *steps):
         registered(*steps)

@@ -1,4 +1,4 @@
-"""Promise 13: the point of no return."""
+"""Promise 13: after the pivot there is no rollback."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_a_pivot_in_doubt_is_verified(stage):
 
 @pytest.fixture
 def in_doubt(stage, registered, orchestrator):
-    """A saga held because nobody knows about its pivot."""
+    """A saga that is held because its pivot is in doubt."""
     saga = registered(
         stage.step("a"), stage.step("pay", lost(), pivot=True, idempotent=False, undo=None), stage.step("b", undo=None)
     )
@@ -102,7 +102,7 @@ def test_a_pivot_in_doubt_stays_in_doubt_when_it_is_only_released(stage, orchest
 
 @pytest.fixture
 def after(stage, registered, orchestrator):
-    """A saga held because it failed after its pivot."""
+    """A saga that is held because a step after its pivot failed."""
     saga = registered(
         stage.step("a"),
         stage.step("pay", pivot=True),

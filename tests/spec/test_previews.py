@@ -1,6 +1,6 @@
-"""What an operation would do: a sentence, the calls with their keys, the steps that stay, the steps in doubt.
+"""Previews tell what an operation would do: a sentence, the calls with their keys, the steps that stay or are in doubt.
 
-Each preview is compared with what the operation then does.
+The tests compare each preview with the real operation.
 """
 
 import pytest
@@ -36,7 +36,7 @@ def holds(context):
 
 @pytest.fixture
 def preview(stage):
-    """Previews an operation on "x", and asserts that nothing is written and no step is called."""
+    """Preview an operation on "x". Assert that the preview writes nothing and calls no step."""
 
     def ask(operation, **parameters):
         before = len(stage.calls)
@@ -51,7 +51,7 @@ def preview(stage):
 
 @pytest.fixture
 def calls_of(stage, orchestrator):
-    """Performs the operation, runs the saga for a moment, and returns the calls."""
+    """Perform the operation on "x", resume the saga for 0.3 seconds, and return the calls."""
 
     def do(operation, **parameters):
         before = len(stage.calls)
@@ -64,13 +64,13 @@ def calls_of(stage, orchestrator):
 
 @pytest.fixture
 def execute(registered, orchestrator):
-    """Executes a saga of these steps as "x", for a moment."""
+    """Return a function that executes a saga of these steps as "x" for 0.3 seconds."""
     return lambda *steps: orchestrator.execute("x", "trip", registered(*steps), max_seconds=0.3)
 
 
 @pytest.fixture
 def enqueue(registered, orchestrator):
-    """Queues a saga of these steps as "x"."""
+    """Return a function that starts a saga of these steps as "x" for the workers."""
 
     def start(*steps):
         registered(*steps)
@@ -348,7 +348,7 @@ def test_a_correction_of_a_held_saga_is_used_after_its_release(stage, execute, p
     assert calls_of(Operation.CORRECT, context={"n": 1}) == ()
 
 
-# All of them.
+# All operations.
 
 
 def test_an_operation_can_be_bound_to_the_version_of_its_preview(stage, execute, preview):

@@ -1,4 +1,4 @@
-"""What a saga may cost, counted: statements, and commits, which are what a disk has to wait for."""
+"""The cost of a saga: the number of statements and of commits. Each commit waits for the disk."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 NAMES = ["one", "two", "three", "four"]
 WRITES = ("INSERT", "UPDATE", "DELETE", "WITH")
-# SQLite's driver is told to begin; PostgreSQL's begins by itself.
+# With SQLite, BEGIN is a statement of its own; with PostgreSQL, the driver sends it.
 BRACKETS = ("BEGIN", "COMMIT")
 
 
@@ -29,7 +29,7 @@ class Spent:
 
 @contextmanager
 def counting(monkeypatch) -> Iterator[Spent]:
-    """Count what goes to the database. COMMIT is no statement that Django executes, so its own method is watched."""
+    """Count the statements and commits. Django does not execute COMMIT as a statement, so watch its own method."""
     spent, inside, commit = Spent(), [], connection._commit
 
     def watch(execute, sql, params, many, context):
@@ -61,7 +61,7 @@ def refuse(context):
 
 
 def of_four(action=nothing, last=nothing) -> Saga:
-    """Four idempotent steps, the first three with an undo, and no references."""
+    """Return a saga of four idempotent steps. The first three have a compensation, and there are no references."""
     steps = [SagaStep(name, action, nothing) for name in NAMES[:3]]
     return Saga("priced", [*steps, SagaStep(NAMES[3], last)])
 
@@ -118,12 +118,12 @@ def test_a_checkpoint_that_goes_on_updates_in_place_on_postgresql():
     for _ in range(sagas):
         run_saga(of_four())
 
-    # A page without room for one more version of a row makes an exception now and then.
+    # Sometimes a page has no room for another version of the row. Then the update is not in place.
     assert updates_in_place() - before >= sagas * continuing * 0.75
 
 
 def updates_in_place() -> int:
-    """PostgreSQL's count of "heap-only tuple" updates of executions, by all connections."""
+    """Return PostgreSQL's count of "heap-only tuple" updates of executions, over all connections."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_force_next_flush()")
         cursor.execute("SELECT pg_stat_clear_snapshot()")

@@ -1,4 +1,4 @@
-"""What the project's settings make of a database's URL."""
+"""The project's settings read the URL of the database."""
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""Frequent queries read few rows, however many wait or are due, by the database's query plans."""
+"""Frequent queries read few rows, however many executions wait or are due. The database's query plans prove it."""
 
 import datetime as dt
 
@@ -14,8 +14,8 @@ from tests.support.query_plans import rows_read, scans, statements_of
 pytestmark = [pytest.mark.prove, pytest.mark.django_db(transaction=True)]
 
 ROWS = 5_000
-FEW = 100  # rows that one question may read
-FIRST = 1000  # rows that are read to find what nobody knows
+FEW = 100  # rows that one query may read
+FIRST = 1000  # rows that a query may read to find sagas that are not registered
 EXECUTIONS = SagaExecution.objects
 
 

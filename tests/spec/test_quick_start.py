@@ -1,4 +1,4 @@
-"""The quick start of the README runs in a `db` test, twice."""
+"""The quick start of the README runs in a `db` test, twice in one process."""
 
 import pytest
 

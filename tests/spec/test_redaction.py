@@ -28,7 +28,7 @@ CARDS = ["4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "3782
 
 @pytest.fixture
 def executed(registered, orchestrator):
-    """Execute steps as a saga with personal keys."""
+    """Return a function that executes steps as a saga with personal keys."""
 
     def execute(*steps, **options):
         saga = registered(*steps, personal=list(PERSONAL))

@@ -1,4 +1,4 @@
-"""Promise 4: retries, and what a step may say about them."""
+"""Promise 4: retries, and how a step controls them."""
 
 import pytest
 

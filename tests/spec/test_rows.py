@@ -15,7 +15,7 @@ ROWS = {SagaExecution: "id", StepRun: "sequence", SagaEvent: "id", SagaReference
 
 @pytest.fixture
 def failed(stage, registered, orchestrator):
-    """An execution with all kinds of rows: step runs with an output and with an error, an event, a reference."""
+    """Create an execution with step runs (an output, an error), an event and a reference."""
     saga = registered(
         stage.step("a", {"amount": 1e300, "at": [None, "São Paulo", {"deep": True}]}),
         stage.step("b", StepFailed("no"), {}),
@@ -26,7 +26,7 @@ def failed(stage, registered, orchestrator):
 
 
 def fixture():
-    """Serialize all rows as `dumpdata` does."""
+    """Return all rows as `dumpdata` serializes them."""
     return serializers.serialize(
         "json", [row for model, order in ROWS.items() for row in model.objects.order_by(order)]
     )

@@ -1,4 +1,4 @@
-"""Promise 17 and the orchestrator: ids, input, waiting and queries."""
+"""Promise 17 and the orchestrator's methods: ids, input, waiting and queries."""
 
 import uuid
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""DESIGN section 3: the state machine, row by row."""
+"""The state machine of DESIGN section 3, one row after the other."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Deadlines (issue, bar 5): what blocks is recorded as in doubt in time, and what comes late changes nothing."""
+"""Deadlines: a step that blocks is recorded as in doubt in time, and its late result changes nothing."""
 
 import hashlib
 import signal
@@ -114,7 +114,7 @@ def test_the_timer_that_was_running_runs_on(stage):
 
 @pytest.fixture
 def alarms():
-    """Sets a timer of somebody else's, which rings once; the monotonic times at which it rang."""
+    """Return a function that sets a one-time SIGALRM timer; it returns the list of the times at which the alarm rang."""
     rung = []
     former = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(time.monotonic()))
 
@@ -179,7 +179,7 @@ def test_a_step_in_time_leaves_no_timer_behind(stage):
 
 
 class InAThread:
-    """Executes a saga in a thread, as a web server does."""
+    """Execute a saga in a thread, as a web server does."""
 
     def __init__(self, *steps, **options):
         self.execution = None
@@ -194,7 +194,7 @@ class InAThread:
             connections.close_all()
 
     def wait_for_a_step_run(self):
-        """The first step run, once it is there."""
+        """Wait for the first step run and return it."""
         give_up = time.monotonic() + 20
         while time.monotonic() < give_up:
             found = StepRun.objects.filter(execution__saga_id=self.saga_id).first()
@@ -290,7 +290,7 @@ def test_a_step_that_returns_as_it_is_given_up_is_written_once(stage):
     let_go, next_begun, given_up = threading.Event(), threading.Event(), threading.Event()
 
     def hold_up(frame, event, argument):
-        """Whoever gives it up is held up until the next attempt runs."""
+        """Stop the thread that abandons the attempt until the next attempt runs."""
         if frame.f_code is not runner.abandon.__code__:
             return None
         if event == "call":
@@ -301,7 +301,7 @@ def test_a_step_that_returns_as_it_is_given_up_is_written_once(stage):
         return hold_up
 
     def stuck(context):
-        threading.settrace(hold_up)  # for threads that are started from now on
+        threading.settrace(hold_up)  # applies to threads that start later
         try:
             let_go.wait(30)
         finally:

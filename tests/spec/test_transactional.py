@@ -1,4 +1,4 @@
-"""Promises 12 and 10, traps 6 and 7: transactions, ours and the step's."""
+"""Promises 10 and 12, traps 6 and 7: the engine's transactions and the step's."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ def groups():
 
 
 def enters(name, outcome=None):
-    """A function that writes into our own database."""
+    """Return a step function that writes into our own database."""
 
     def function(context):
         Group.objects.create(name=name)
@@ -63,7 +63,7 @@ def test_a_transactional_compensation_that_raises_is_tried_again(stage):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_transactional_step_and_its_checkpoint_commit_together(stage):
-    """What another connection sees in between."""
+    """Another connection sees both or neither."""
     seen = []
 
     def look():
@@ -214,7 +214,7 @@ def test_start_joins_the_callers_transaction(stage, registered, orchestrator):
     assert orchestrator.get_status("joined").state is SagaState.PENDING
 
 
-# An acknowledgement lost between us and the database.
+# An acknowledgement lost between the engine and the database.
 
 
 def cut_the_connection():
@@ -272,7 +272,7 @@ def test_a_transactional_step_whose_connection_is_cut_is_repeated(stage):
 @only_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_checkpoint_whose_acknowledgement_got_lost_is_not_written_twice(stage):
-    """The server commits, and the connection breaks before it says so."""
+    """The server commits, but the connection breaks before the acknowledgement arrives."""
 
     class Cut:
         def __init__(self):

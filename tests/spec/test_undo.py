@@ -1,4 +1,4 @@
-"""Promise 5: what is undone, in which order, and what becomes of an undo that fails."""
+"""Promise 5: which steps are compensated, in which order, and what follows a failed compensation."""
 
 import datetime as dt
 
@@ -167,7 +167,7 @@ def test_an_undo_may_be_pending(stage):
 
 
 def test_an_undo_that_is_set_aside_and_pending_takes_turns_with_the_others(stage):
-    """An undo that says "not yet" for hours keeps neither the other from its turn nor people from knowing."""
+    """A compensation that stays pending for hours does not delay the other one, and people are alerted in time."""
     deferred = {"compensation_retry_count": 0, "max_delay": 600}
     steps = [
         stage.step("a", undo=[RetryLater(0)] * 8 + [{}], **deferred),
@@ -247,7 +247,7 @@ def test_acknowledging_takes_it_off_the_list(stage, registered, orchestrator):
     )
 
 
-# A finished saga, undone by an operator.
+# A succeeded saga, compensated by an operator.
 
 
 def test_a_finished_saga_can_be_undone_and_needs_no_attention(stage, registered, orchestrator):
@@ -285,7 +285,7 @@ def test_a_finished_saga_without_any_undo_stays_as_it_is(stage, registered, orch
     assert refused.value.sentence == "none of its steps can be undone."
 
 
-# What is not undone, closed by an operator.
+# Effects that could not be compensated, resolved by an operator.
 
 
 def test_retrying_what_is_not_undone_leaves_the_rest_alone(stage, registered, orchestrator):

@@ -1,4 +1,4 @@
-"""Promise 4: `verify` asks what really happened."""
+"""Promise 4: `verify` asks the provider whether the effect took place."""
 
 import uuid
 
@@ -115,7 +115,7 @@ def test_an_operator_can_have_a_provider_asked_at_once(stage, registered, orches
 
 
 def test_a_no_from_verify_does_not_count_while_the_request_may_arrive(stage, registered, orchestrator):
-    """An operator who cannot wait has the provider asked, who does not know of the charge yet."""
+    """An impatient operator asks for verification before the provider knows of the charge."""
     saga = registered(stage.step("charge", lost(), verify=[None, {"id": 7}], idempotent=False, timeout=30))
     saga_id = orchestrator.execute(new_id(), "trip", saga, max_seconds=0.1).saga_id
     perform(Operation.VERIFY, saga_id)

@@ -1,4 +1,4 @@
-"""What people are told of an execution: each step in a sentence, and the customer in one."""
+"""Wording: one sentence for each step, and one for the customer."""
 
 import pytest
 from django.utils import timezone
@@ -21,13 +21,13 @@ AGAIN = {"retry_delay": 60, "max_delay": 60}
 
 
 def told(execution, saga=None, **options):
-    """Each step as people are told of it: status and sentence."""
+    """Return the status and the sentence of each step."""
     return [(step.status.value, step.sentence) for step in steps(execution, saga, **options)]
 
 
 @pytest.fixture
 def execute(registered: Registered, orchestrator):
-    """Executes these steps as a registered saga, and says what is told of them then."""
+    """Return a function that executes these steps as a registered saga and returns the execution and the saga."""
 
     def go(*steps, max_seconds=0.2, context=None, **options):
         saga = registered(*steps, **options)
@@ -357,7 +357,7 @@ CONTEXT = {
 
 @pytest.fixture
 def fill(stage: Stage, registered, orchestrator):
-    """The sentence that a template gives for a step that is done."""
+    """Return a function that fills a template of a done step and returns its sentence."""
 
     def filled(template, context=CONTEXT, **options):
         saga = registered(stage.step("a", wording={"done": template}), personal=options.pop("personal_keys", ()))
@@ -438,7 +438,7 @@ def test_lazy_translations_are_translated_when_they_are_read(fill):
 
 @pytest.mark.parametrize("sign", [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))])
 def test_no_value_turns_the_sentence_around_it(fill, sign):
-    """Signs that override the direction of writing would have the rest of the sentence read backwards."""
+    """Characters that override the writing direction would reverse the rest of the sentence."""
     assert fill("{tour} is booked for you.", {"tour": f"{sign}City tour"}) == "City tour is booked for you."
     assert fill("{tour} is booked for you.", {"tour": "رحلة"}) == "رحلة is booked for you."
 
@@ -544,7 +544,7 @@ CHARGE = NEVER | {"done": "It was charged.", "not_compensated": "It could not be
 
 
 def in_full(execution, saga):
-    """What the customer is told by who knows the history, and by a list."""
+    """Return the customer's message twice: from the complete history, and as a list of executions shows it."""
     by_hand = execution.pk in settled_by_hand([execution])
     return message(execution, saga, history=load_history(execution)), message(execution, saga, by_hand=by_hand)
 
