@@ -195,7 +195,7 @@ def test_a_transactional_step_with_a_lost_commit_leaves_the_row_alone(stage, reg
     assert story(execution) == ["a action 1 succeeded"]
 
 
-# All answers, one after the other.
+# Lose each answer in turn.
 
 
 class Scene:

@@ -114,7 +114,7 @@ def test_the_timer_that_was_running_runs_on(stage):
 
 @pytest.fixture
 def alarms():
-    """Return a function that sets a one-time SIGALRM timer; it returns the list of the times at which the alarm rang."""
+    """Return a function that sets a one-time SIGALRM timer and returns the list of the times at which it fired."""
     rung = []
     former = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(time.monotonic()))
 
@@ -290,7 +290,7 @@ def test_a_step_that_returns_as_it_is_given_up_is_written_once(stage):
     let_go, next_begun, given_up = threading.Event(), threading.Event(), threading.Event()
 
     def hold_up(frame, event, argument):
-        """Stop the thread that abandons the attempt until the next attempt runs."""
+        """Delay the thread that abandons the attempt until the next attempt runs."""
         if frame.f_code is not runner.abandon.__code__:
             return None
         if event == "call":
