@@ -86,7 +86,11 @@ class SagaOrchestrator:
         return execution
 
     def wait(self, saga_id: str, timeout: float) -> SagaExecution:
-        """Wait until the execution has ended or is held, at most `timeout` seconds, and return it."""
+        """Wait until the execution has ended or is held, and return it.
+
+        Returns it as it is after `timeout` seconds. Runs no steps: workers must be running.
+        Raises UnknownExecution.
+        """
         stop_at, pause = CLOCK.elapsed() + timeout, SHORTEST_POLL
         while True:
             execution, _ = _load(saga_id)
@@ -97,7 +101,11 @@ class SagaOrchestrator:
             pause = min(pause * 1.5, LONGEST_POLL)
 
     def resume(self, saga_id: str, *, max_seconds: float | None = None) -> SagaExecution:
-        """Continue an existing execution inline; returns when `execute` would."""
+        """Continue an existing execution inline, and return it when `execute` would.
+
+        Stops after `max_seconds`; workers continue from there. An execution that has ended is returned as it is.
+        Raises UnknownExecution, UnknownSaga and InsideTransaction.
+        """
         _refuse_inside_transaction("resume()")
         execution, _ = _load(saga_id)
         if execution.state in TERMINAL and not execution.pending_request:
@@ -105,31 +113,63 @@ class SagaOrchestrator:
         return self._follow(saga_id, get_saga(execution.saga_name), _stop_at(max_seconds))
 
     def retry_failed(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Retry inline: a FAILED execution as a new run, a PARTIALLY_COMPENSATED one by its open compensations."""
+        """Retry an execution inline.
+
+        A FAILED execution gets a new run with new idempotency keys. A PARTIALLY_COMPENSATED one retries only the
+        compensations that failed.
+        `reason` and `by` are kept in the event. Returns the execution when `execute` would.
+        Raises UnknownExecution and ActRefused, InsideTransaction.
+        """
         return self._inline(Operation.RETRY, saga_id, reason, by)
 
     def compensate(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Compensate a SUCCEEDED execution, inline."""
+        """Compensate all steps of a SUCCEEDED execution inline, the last step first.
+
+        `reason` and `by` are kept in the event. Returns the execution when `execute` would.
+        Raises UnknownExecution and ActRefused, InsideTransaction.
+        """
         return self._inline(Operation.COMPENSATE, saga_id, reason, by)
 
     def cancel(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Request a rollback. A leased execution obeys at its next checkpoint."""
+        """Cancel the execution: compensate what was done, and end as FAILED.
+
+        Workers carry the request out; a leased execution obeys at its next checkpoint.
+        `reason` and `by` are kept in the event. Returns the execution as the request leaves it.
+        Raises UnknownExecution and ActRefused.
+        """
         return operations.perform(Operation.CANCEL, saga_id, reason=reason, by=by)
 
     def hold(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Hold the execution until it is released."""
+        """Hold the execution until it is released; nothing is compensated.
+
+        A leased execution is held at its next checkpoint.
+        `reason` and `by` are kept in the event. Returns the execution as the request leaves it.
+        Raises UnknownExecution and ActRefused.
+        """
         return operations.perform(Operation.HOLD, saga_id, reason=reason, by=by)
 
     def release(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Let a held execution continue, with a new retry budget and the same idempotency keys."""
+        """Let a held execution continue, with a new retry budget and the same idempotency keys.
+
+        `reason` and `by` are kept in the event. Returns the execution, which workers continue.
+        Raises UnknownExecution and ActRefused.
+        """
         return operations.perform(Operation.RELEASE, saga_id, reason=reason, by=by)
 
     def verify(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Call `verify` of every step in doubt, inline."""
+        """Ask the providers about every step in doubt, inline, with the steps' `verify` functions.
+
+        `reason` and `by` are kept in the event. Returns the execution when `execute` would.
+        Raises UnknownExecution and ActRefused, InsideTransaction.
+        """
         return self._inline(Operation.VERIFY, saga_id, reason, by)
 
     def acknowledge(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Remove a failed execution from those that need attention."""
+        """Remove a FAILED execution from those that need attention; nothing else changes.
+
+        `reason` and `by` are kept in the event. Returns the execution.
+        Raises UnknownExecution and ActRefused.
+        """
         return operations.perform(Operation.ACKNOWLEDGE, saga_id, reason=reason, by=by)
 
     def resolve_step(
@@ -143,7 +183,13 @@ class SagaOrchestrator:
         *,
         by: Actor = operations.PYTHON,
     ) -> SagaExecution:
-        """Record what a person found out about a step: `done`, `not_done` or `undone`."""
+        """Record what a person found out about a step.
+
+        `outcome` is a Resolution or its value: `done`, `not_done` or `undone`. `output` is what the step would have
+        returned, for `done` only. `evidence` says how the person knows.
+        `reason` and `by` are kept in the event. Returns the execution, which workers continue.
+        Raises UnknownExecution and ActRefused, InvalidInput.
+        """
         return operations.perform(
             Operation.RESOLVE,
             saga_id,
@@ -158,24 +204,43 @@ class SagaOrchestrator:
     def correct_input(
         self, saga_id: str, context: Mapping[str, Any], *, reason: str = "", by: Actor = operations.PYTHON
     ) -> SagaExecution:
-        """Replace the input of a FAILED execution, or of one held before any attempt of its current step."""
+        """Replace the input of a FAILED execution, or of one held before any attempt of its current step.
+
+        `context` is the whole new input, which the saga's schema validates. Retry or release the execution afterwards.
+        `reason` and `by` are kept in the event. Returns the execution.
+        Raises UnknownExecution and ActRefused, InvalidInput.
+        """
         return operations.perform(Operation.CORRECT, saga_id, reason=reason, by=by, context=context)
 
     def get_status(self, saga_id: str) -> SagaExecution | None:
-        """Return the execution of that id, or None."""
+        """Return the execution of that id, or None.
+
+        Reads one row. `execution.step_executions` and `execution.events` hold its history.
+        """
         return SagaExecution.objects.with_id(saga_id).first()
 
     def list_executions(self, state: SagaState | str | None = None) -> ExecutionQuerySet:
-        """Return all executions, or those in one state, newest first."""
+        """Return all executions, or those in one state, newest first.
+
+        `state` is a SagaState or its value; ValueError for another value. The queryset can be filtered further.
+        """
         executions = SagaExecution.objects.order_by("-created_at", "-id")
         return executions if state is None else executions.in_state(state)
 
     def get_stats(self) -> dict[str, Any]:
-        """Return statistics of all executions; see `stats.collect`."""
+        """Return statistics of all executions.
+
+        The keys are total, by_state, success_rate (0.0 to 1.0), avg_duration_seconds, p50_duration_seconds,
+        p95_duration_seconds and sagas (the same for each saga). Rates and durations are 0.0 while nothing has ended.
+        """
         return stats.collect()
 
     def print_stats(self) -> str:
-        """Return the statistics as text for a terminal."""
+        """Return the statistics as text for a terminal.
+
+        One line for all executions, one for each saga, and one with the number in each state.
+        Prints nothing: pass the text to print().
+        """
         return stats.as_text(stats.collect())
 
     def _inline(self, operation: Operation, saga_id: str, reason: str, by: Actor) -> SagaExecution:
