@@ -119,7 +119,7 @@ def test_on_lists_and_desks_and_in_bulk(agent, evil):
     while bulk.advance_all():
         drain()
     expect(page.get_by_text("3 of 3 finished")).to_be_visible()
-    expect(page.locator("#content-main")).to_contain_text(f"confirmed by {EVIL}")
+    expect(page.locator("#content-main")).to_contain_text(f"Confirmed by {EVIL}")
     expect(page.locator("#content-main")).to_contain_text(f"Reason: {EVIL}")
     assert_inert(page)
 
