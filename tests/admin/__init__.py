@@ -1,1 +1,1 @@
-"""The operators' admin, through its pages."""
+"""Tests of the admin through its pages."""

@@ -1,4 +1,4 @@
-"""Cases for the admin's tests: the demo's scenes, and what is done to them on their pages."""
+"""Helpers for the admin's tests: executions from the demo, their pages, and operations on them."""
 
 from sagaproject.bookings.demo.scenes import SCENES, played
 from sagaproject.bookings.sagas import COLLECT_PAYMENT_SAGA, CREATE_BOOKING_SAGA
@@ -15,7 +15,7 @@ ANA = Actor(name="ana", source="cli")
 
 
 def scene(saga, outcome):
-    """The execution of that scene of the demo, played to its end."""
+    """Play the demo's scene with this saga and outcome to its end, and return its execution."""
     found = next(scene for scene in SCENES if (scene.saga, scene.outcome) == (saga, outcome))
     played(found)
     return get_saga_orchestrator().get_status(found.saga_id)
@@ -30,13 +30,13 @@ def pay(max_seconds=None, **changes):
 
 
 def waiting(plant):
-    """A booking whose invoice issuer asked to retry in an hour."""
+    """Return a booking that waits because its invoice issuer asked to retry in an hour."""
     plant("invoices", "issue", "throttle", latency_ms=3_600_000)
     return book(max_seconds=0)
 
 
 def case(execution, *, personal=False):
-    """What is said of the case, for who may see personal values or not."""
+    """Return the overview of the execution, with or without personal values."""
     execution = SagaExecution.objects.get(pk=execution.pk)
     view = view_of(execution)
     return overview_of(view, redactor_for(execution, view.saga, personal=personal))
@@ -52,7 +52,7 @@ def sentences(lines):
 
 
 def url(execution, what):
-    """The address of a part of the case file."""
+    """Return the address of one part of an execution's admin page."""
     return f"/admin/sagas/sagaexecution/{execution.pk}/{what}/"
 
 
@@ -65,38 +65,38 @@ def act_url(execution, operation):
 
 
 def do(client, execution, operation, reason="she called", **data):
-    """Confirm the act as its page asks it, at the version that the execution has."""
+    """Submit the form of an operation for the execution's current version."""
     execution.refresh_from_db()
     return client.post(act_url(execution, operation), {"version": execution.version, "reason": reason, **data})
 
 
 def text_of(response):
-    """The visible text of a page's content."""
+    """Return the visible text of a page's content."""
     return html.text_of(html.page_of(response).get_element_by_id("content"))
 
 
 def items(response, heading):
-    """The list under that heading of a preview, empty if there is no such heading."""
+    """Return the list items under this heading of a preview, or an empty list."""
     return html.texts(response, f'//h2[normalize-space()="{heading}"]/following-sibling::*[1]/li')
 
 
 def group(response, heading):
-    """The sentences of the group under that heading of an execution's page."""
+    """Return the sentences of the steps in the group with this heading."""
     return html.texts(response, f'//section[h2="{heading}"]//p[@class="saga-sentence"]')
 
 
 def marks(response):
-    """The bars of the timeline: direction, outcome."""
+    """Return the direction and the outcome of each bar of the timeline."""
     bars = html.page_of(response).xpath('//g[contains(@class, "saga-outcome-")]/@class')
     return [tuple(name.rpartition("-")[2] for name in bar.split()[1:]) for bar in bars]
 
 
 def message(client, execution):
-    """The message on the execution's page after an operation."""
+    """Return the message that the execution's page shows after an operation."""
     return " ".join(html.texts(client.get(case_url(execution)), '//ul[@class="messagelist"]/li'))
 
 
 def what_was_done(execution):
-    """The last event of a person: kind, who, from where, why."""
+    """Return the last event that a person caused: kind, name, source, reason."""
     event = execution.events.exclude(source="engine").order_by("-pk").first()
     return event.kind, event.actor_name, event.source, event.reason

@@ -1,4 +1,4 @@
-"""Those who work in the admin, each in their role, logged in; and sagas for them to look at."""
+"""Fixtures for the admin's tests: logged-in clients for each role, and executions."""
 
 import datetime as dt
 
@@ -23,7 +23,7 @@ def nothing_is_remembered():
 
 
 def logged_in(name, *roles):
-    """The client of a member of staff in these roles."""
+    """Return the client of a staff user with these roles."""
     call_command("saga_roles", verbosity=0)
     user = get_user_model().objects.create_user(name, is_staff=True)
     user.groups.set(Group.objects.filter(name__in=roles))
@@ -50,14 +50,14 @@ def auditor(db):
 
 @pytest.fixture
 def clock():
-    """A clock that jumps over whatever a saga waits for."""
+    """Yield a fake clock: a saga that waits continues at once."""
     with FakeClock() as clock:
         yield clock
 
 
 @pytest.fixture
 def every_kind(stage):
-    """An execution of each kind, named by it."""
+    """Create one execution of each kind; its id names its kind."""
     run(stage.step("a"), saga_id="succeeded")
     run(stage.step("a"), stage.step("b", StepFailed("no")), saga_id="failed")
     run(stage.step("a", KeyError("x"), retry_count=0), saga_id="failed-unexpectedly", name="tour")
@@ -76,12 +76,12 @@ def every_kind(stage):
 
 @pytest.fixture
 def known(registered, stage):
-    """The saga of these executions, as it is registered where the admin runs."""
+    """Register the sagas of these executions in the process of the admin."""
     registered(stage.step("a"), stage.step("b"), name="trip")
     registered(stage.step("a"), name="tour")
 
 
 def words_of(response) -> str:
-    """The visible text of a page's main content."""
+    """Return the visible text of a page's main content."""
     assert response.status_code == 200
     return html.text_of(html.page_of(response).get_element_by_id("content-main"))

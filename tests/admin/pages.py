@@ -1,4 +1,4 @@
-"""What tests of the admin read from its pages, and the bookings that stand on them."""
+"""Helpers that read the admin's pages and create bookings and executions for them."""
 
 import datetime as dt
 
@@ -25,7 +25,7 @@ PERSONAL = ("Ana Souza", "ana.souza", "987654321", "982247", "982.247")
 
 
 def ids_in(response):
-    """The saga ids of the cases that the page links to, in its order."""
+    """Return the saga ids of the executions that the page links to, in the order of the page."""
     links = html.page_of(response).xpath('//a[contains(@href, "/sagaexecution/")]/@href')
     pks = [int(path.split("/")[-3]) for link in links if (path := link.partition("?")[0]).endswith("/change/")]
     ids = dict(SagaExecution.objects.values_list("pk", "saga_id"))
@@ -33,12 +33,12 @@ def ids_in(response):
 
 
 def text_of(response):
-    """The visible text of the whole page."""
+    """Return the visible text of the whole page."""
     return html.text_of(response)
 
 
 def line_of(response, saga_id):
-    """The cells of the execution's row."""
+    """Return the cells of the execution's row in the list."""
     pk = SagaExecution.objects.values_list("pk", flat=True).get(saga_id=saga_id)
     cells = f'//tr[.//a[contains(@href, "/{pk}/change/")]]/*[starts-with(@class, "field-")]'
     return html.texts(response, cells)
@@ -61,7 +61,7 @@ def count_questions(client, url):
 
 
 def fill(count):
-    """Executions a minute apart, the newest of them now."""
+    """Create `count` executions, one per minute; the newest is from now."""
     now = timezone.now()
     SagaExecution.objects.bulk_create(
         SagaExecution(saga_id=f"x-{n}", saga_name="trip", created_at=now - dt.timedelta(minutes=n))

@@ -1,4 +1,4 @@
-"""Each act from its page to its end, on the real sagas: what it makes of the execution, and what is kept of it."""
+"""Each operation through its page: the result for the execution, and the event that is recorded."""
 
 import re
 from itertools import count
@@ -20,13 +20,13 @@ MOVED = "The case has changed since you opened this page, so nothing was done. C
 
 
 def offered(client, execution):
-    """The words that the page offers on what has become of a step."""
+    """Return the choices that the page offers for the outcome of a step, with # for numbers."""
     labels = html.texts(client.get(act_url(execution, "resolve")), '//label[input[@type="radio"]]')
     return [re.sub(r"\d{9}", "#", label) for label in labels]
 
 
 def go_on(execution):
-    """What the workers make of it."""
+    """Run the execution, as workers would."""
     return get_saga_orchestrator().resume(execution.saga_id, max_seconds=5)
 
 
@@ -165,7 +165,7 @@ def test_a_booking_is_held_and_released(support):
     assert message(support, execution) == "Released. It continues from where it stopped; this page updates itself."
     assert what_was_done(execution) == ("release", "sara", "admin", "it is right now")
     get_saga_orchestrator().resume(execution.saga_id, max_seconds=0.3)
-    let_wait_pass(execution)  # the issuer's hour is kept to
+    let_wait_pass(execution)  # the issuer asked to wait for an hour
     assert go_on(execution).state is SagaState.SUCCEEDED
 
 
@@ -193,7 +193,7 @@ def test_what_needs_attention_is_acknowledged(support, stage, registered):
     assert not execution.needs_attention
 
 
-# A person's word.
+# Resolving a step by hand.
 
 
 def test_an_invoice_that_was_cancelled_by_hand_is_put_down(support):
@@ -353,7 +353,7 @@ def test_each_word_says_what_follows_from_it_and_the_money_that_moves(support, s
 
 
 def in_doubt_after_a_charge(stage, registered, **options):
-    """Held, because nobody knows of a point of no return whether it was passed."""
+    """Return an execution that is held because the outcome of its pivot is in doubt."""
     unsure = {"pivot": True, "undo": None, "idempotent": False, "retry_count": 0}
     saga = registered(stage.step("deposit", money="price"), stage.step("book", lost(), **unsure), **options)
     return get_saga_orchestrator().execute("case-7", "trip", saga, context={"price": "10.00"})
@@ -422,7 +422,7 @@ def test_where_others_are_not_undone_that_is_said(support, stage, registered):
     assert message(support, execution) == "Recorded. Other steps could not be undone."
 
 
-# What keeps an act from being done.
+# Reasons that block an operation.
 
 
 def test_an_act_needs_a_reason(support):
@@ -466,7 +466,7 @@ def test_the_same_form_twice_does_it_once(support):
 
 @pytest.fixture
 def quicker(db):
-    """Lets a colleague act when the execution is looked at for the nth time: quicker(2, Act.COMPENSATE, "x")."""
+    """Yield a function: quicker(2, Operation.COMPENSATE, "x") lets a colleague act before the 2nd read of the row."""
     looks = count(1)
 
     def order(at, operation, saga_id):

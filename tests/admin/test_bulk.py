@@ -1,4 +1,4 @@
-"""One act on many executions, by the pages: chosen, foretold, confirmed, followed; nothing twice."""
+"""Bulk operations through the pages: select, preview, confirm, watch; no execution is changed twice."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ NO_WORKER = "No worker is running. It continues when one starts."
 
 @pytest.fixture
 def failed(stage, registered, db):
-    """So many executions that failed at their last step, whose code has been mended since."""
+    """Return a function that creates `count` executions which failed at their last step; the step is then fixed."""
 
     def fail(count, **more):
         charge, steps = stage.step("charge", money="amount"), {"personal": ("email",), **more}
@@ -39,17 +39,17 @@ def failed(stage, registered, db):
 
 
 def choose(client, operation, pks, **more):
-    """The page that the action of the list leads to."""
+    """Run the bulk action of the list on these executions and return the page that follows."""
     return client.post(LIST, {"action": f"bulk_{operation}", "_selected_action": pks, **more}, follow=True)
 
 
 def form_of(response):
-    """What the page's form would send, with nothing typed."""
+    """Return the data that the page's form sends if the user types nothing."""
     return {"choice": html.page_of(response).xpath('string(//input[@name="choice"]/@value)')}
 
 
 def words(response):
-    """What the page says, in one line."""
+    """Return the page's text in one line."""
     page = html.page_of(response)
     return html.text_of(next(iter(page.xpath('//*[@id="content-main"]')), page))
 

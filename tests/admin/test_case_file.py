@@ -1,4 +1,4 @@
-"""The page of a case: what it shows, and what is written on it."""
+"""The page of an execution: what it shows, and the notes that users add."""
 
 import re
 
@@ -122,7 +122,7 @@ def test_the_history_of_a_case_is_read_once(support, plant):
         support.get(case_url(execution))
 
     from_runs = [query["sql"] for query in asked if ' FROM "sagas_steprun" ' in query["sql"]]
-    assert len(from_runs) == 4  # of this run, those shown, how many there are, and what the last of them said
+    assert len(from_runs) == 4  # this run's rows, the rows shown, their number, and the message of the last one
     assert len([query for query in asked if ' FROM "sagas_execution" ' in query["sql"]]) == 1
 
 

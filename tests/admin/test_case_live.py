@@ -1,4 +1,4 @@
-"""How the page of a case follows what goes on, and how it bears very many attempts."""
+"""The page of an execution updates itself, and stays fast with very many attempts."""
 
 import pytest
 from django.db import connection
@@ -31,7 +31,7 @@ def test_the_live_part_tells_the_same_until_something_happens(support, plant, or
 
 
 def follows(client, execution):
-    """Whether the page looks again by itself."""
+    """Return whether the page updates itself."""
     return html.page_of(client.get(url(execution, "live"))).xpath("//@data-live") == ["yes"]
 
 
@@ -57,7 +57,7 @@ def test_only_the_verdict_is_read_out(support):
 
 
 def many_attempts(execution, number):
-    """So many failed attempts of its first step before what it has."""
+    """Add `number` failed attempts of the first step to the execution."""
     moment = timezone.now()
     StepRun.objects.bulk_create(
         StepRun(

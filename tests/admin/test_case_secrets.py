@@ -1,4 +1,4 @@
-"""What the page of a case keeps from those who may not see it, and what it makes of what others have written."""
+"""The page of an execution hides personal values without the permission, and escapes what others have written."""
 
 import html
 
@@ -30,7 +30,7 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 def songs(response):
-    """The places of the page where a personal value can be read."""
+    """Return the places of the page at which a personal value is readable, with their context."""
     low = html.unescape(response.content.decode()).lower()
     return [low[max(0, low.index(song) - 80) : low.index(song) + 80] for song in SONGS if song in low]
 
@@ -79,13 +79,13 @@ def test_who_may_not_see_personal_data_cannot_have_it_shown(support, plant):
 
 
 def quote_the_customer(moment, port, operation, key):
-    """A provider that repeats what it was sent."""
+    """Refuse a call with a message that repeats the customer's data, as a provider may."""
     if moment == "before" and (port, operation) in {("calendar", "add"), ("invoices", "cancel")}:
         raise ProviderError(Kind.REFUSED, "invalid", f"Invalid: {CANARIES} CPF 529.982.247-25, +55 11 91234-4711")
 
 
 def quoted_everywhere():
-    """A booking whose customer is named by providers and people alike."""
+    """Return a booking with the customer's data in providers' messages, a note, evidence and a reason."""
     sandbox.probes.append(quote_the_customer)
     execution = run_saga(CREATE_BOOKING_SAGA, new_id(), context=BOOKING | CANARIES)
     said = f"{CANARIES['customer_name']} called from {CANARIES['customer_phone']}"

@@ -1,4 +1,4 @@
-"""What is said of a case that has ended: a headline, what to do, and each step in the group where it belongs."""
+"""The page of an execution that has ended: its headline, its advice, and the group of each step."""
 
 import datetime as dt
 

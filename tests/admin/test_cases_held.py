@@ -1,4 +1,4 @@
-"""What is said of a case that is held: by whom, why, and what helps."""
+"""The page of an execution on hold: who put it on hold, why, and what to do."""
 
 import pytest
 
@@ -86,7 +86,7 @@ def test_a_step_that_is_not_defined_any_more(stage, registered, orchestrator):
 
 
 def test_an_undo_that_keeps_killing_its_worker(stage, registered, orchestrator):
-    """The rows that are left when a worker has died of it three times."""
+    """Create the rows that a step leaves when it has crashed its worker three times."""
     saga = registered(
         stage.step("a", undo=[KeyError("x")], retry_delay=60, max_delay=60), stage.step("b", StepFailed(""))
     )

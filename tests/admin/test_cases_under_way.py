@@ -1,4 +1,4 @@
-"""What is said of a case that goes on by itself."""
+"""The page of an execution that continues by itself."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""The desk of open undos: what each would do, how it stands, what its provider said, what may be done."""
+"""The page of open compensations: what each would do, its status, its provider's message, and its operations."""
 
 import datetime as dt
 import re
@@ -49,7 +49,7 @@ def payment(saga_id="p-1", **options):
 
 @pytest.fixture
 def no_calendar(plant):
-    """Whatever is booked is undone."""
+    """Refuse calendar events, so that bookings are compensated."""
     plant("calendar", "add", FaultMode.REFUSE, remaining=ALWAYS)
 
 
@@ -58,7 +58,7 @@ def shown(client, query=""):
 
 
 def cards(response):
-    """The open undos in order, each as it is told."""
+    """Return the text of each open compensation, in the order of the page."""
     return html.texts(response, '//article[@class="saga-card"]')
 
 
@@ -299,7 +299,7 @@ def test_a_row_that_cannot_be_read_takes_nothing_with_it(support, plant, no_cale
 
 @pytest.fixture
 def one_of_each(registered, stage, clock):
-    """One undo of each kind, of a saga of its own."""
+    """Create one open compensation of each kind, each in a separate saga."""
     undos = {
         "aside": [RetryLater(5, "not now")],
         "failed": [StepFailed("never")],
@@ -357,7 +357,7 @@ def queries_of(client):
 
 @pytest.fixture
 def history(db):
-    """Many executions, of which some are partially compensated; their rows alone."""
+    """Create the rows of 10,000 executions; one in fifty is partially compensated."""
     SagaExecution.objects.bulk_create(
         SagaExecution(
             saga_id=f"x-{number}",

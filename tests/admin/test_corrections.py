@@ -1,4 +1,4 @@
-"""The input is corrected on a form made from the saga's schema, and the saga goes on with it."""
+"""The input is corrected in a form that is made from the saga's schema; the saga continues with the new input."""
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -17,32 +17,32 @@ MOVED = "The case has changed since you opened this page, so nothing was done. C
 
 
 def filled(page):
-    """The fields of a page's form as a browser would send them back."""
+    """Return the fields of the page's form, as a browser would send them."""
     [form] = html.page_of(page).xpath('//form[.//*[starts-with(@name, "input-")]]')
     fields = form.xpath('.//*[starts-with(@name, "input-")]')
     return {field.name: (field.value or "").removeprefix("\n") for field in fields}
 
 
 def correct(client, execution, **values):
-    """Open the form, change these fields and ask what that would change."""
+    """Open the form, change these fields, and request the preview of the changes."""
     form = filled(client.get(act_url(execution, "correct")))
     return client.post(act_url(execution, "correct"), form | {f"input-{name}": v for name, v in values.items()})
 
 
 def confirm(client, execution, page, reason="a typo"):
-    """Confirm what the page has told."""
+    """Confirm the preview on the page."""
     version = filled(page)["input-:version"]
     return client.post(act_url(execution, "correct"), filled(page) | {"version": version, "reason": reason})
 
 
 def changes(page):
-    """The rows of the difference: field, before, after."""
+    """Return the rows of the difference: field, old value, new value."""
     return [tuple(html.texts(row, "*")) for row in html.page_of(page).xpath("//tr[td/del]")]
 
 
 @pytest.fixture
 def execute(registered, stage):
-    """Executes "x", a saga that fails at once, with this input."""
+    """Return a function that runs saga "x" with this input; by default the saga fails at once."""
 
     def execute(context, *steps, **options):
         steps = steps or (stage.step("a", StepFailed("no"), {}),)
@@ -221,12 +221,12 @@ def test_an_input_without_a_schema_is_corrected_as_json(supervisor, execute):
     assert execution.input == {"city": "Recife", "nights": [2]}
 
 
-# Who may correct and not see what is personal.
+# Users who may correct the input but not see personal values.
 
 
 @pytest.fixture
 def clerk(db):
-    """May correct, and sees nothing personal."""
+    """Return the client of a user who may correct the input but not see personal values."""
     client = logged_in("carla", "Support")
     client.user.user_permissions.add(Permission.objects.get(codename="edit_context"))
     return client
@@ -283,7 +283,7 @@ def test_what_the_schema_says_of_a_personal_value_does_not_quote_it(clerk, execu
     assert "Ana Souza" not in page.content.decode()
 
 
-# Two acts, one decision.
+# Two operations at the same time.
 
 
 def test_what_changed_meanwhile_is_shown_anew(supervisor, execute):

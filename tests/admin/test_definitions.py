@@ -1,4 +1,4 @@
-"""The desk of definitions: what each saga is, and whether today's code can go on with its executions."""
+"""The page of saga definitions: what each saga does, and whether the current code can run its executions."""
 
 import html
 import re
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 
 def sections(client):
-    """What is said of each saga, by its title."""
+    """Return the text of each saga's section by the section's title."""
     page = client.get(DESK).content.decode()
     found = re.findall(r'<section class="saga-card">(.*?)</section>', page, re.DOTALL)
     titles = [re.search(r"<h2>(.*?)</h2>", section)[1] for section in found]
@@ -41,11 +41,11 @@ def sections(client):
 
 
 def diagram(client, name):
-    """The drawing of that saga, parsed."""
+    """Return the parsed diagram of the saga."""
     page = client.get(DESK).content.decode()
     drawings = re.findall(r'<svg class="saga-diagram".*?</svg>', page, re.DOTALL)
     mine = next(drawing for drawing in drawings if f"title-{name}" in drawing)
-    return ET.fromstring(mine)  # noqa: S314  (our own page)
+    return ET.fromstring(mine)  # noqa: S314  (the page is our own)
 
 
 def labels(drawing, y=None):
@@ -123,7 +123,7 @@ def test_what_is_special_about_a_step_is_told(support, registered, stage):
 
 
 class Anything(serializers.Serializer):
-    """A field of each kind."""
+    """An input with one field of each kind."""
 
     sizes = serializers.MultipleChoiceField(choices=[("s", "small"), ("l", "large")])
     again = serializers.BooleanField(required=False)
@@ -247,7 +247,7 @@ def test_without_a_saga_it_says_so(support):
 
 @pytest.fixture
 def history(db):
-    """Many executions, of which a few are unfinished."""
+    """Create many executions; one in 400 is unfinished."""
     SagaExecution.objects.bulk_create(
         SagaExecution(
             saga_id=f"x-{number}",

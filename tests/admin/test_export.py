@@ -1,4 +1,4 @@
-"""The list as a CSV file: who may have it, what is in it, and that it is noted."""
+"""The list as a CSV file: who may export it, what it contains, and the event that records the export."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ EXPORT = f"{LIST}export/"
 
 
 def rows_of(response):
-    """The rows of the file, by the names in its first line."""
+    """Return the file's rows as dicts, with the names of its first line as keys."""
     assert response.status_code == 200
     assert response["Content-Type"] == "text/csv; charset=utf-8"
     text = response.getvalue().decode()

@@ -1,4 +1,4 @@
-"""What the input was before it was corrected is as personal as what it is, in all sentences that a step fills."""
+"""Superseded values of personal fields are redacted like current ones, in every sentence with a step's values."""
 
 import re
 
@@ -34,14 +34,14 @@ SAGA = {"processing": "Letters go to {to}.", "checking": "Letters to {to} are lo
 
 
 def writes(context):
-    """Is held after it, with what it was about in words of its own."""
+    """Hold the execution after this step; return the customer's address in a field with another name."""
     perform(Operation.HOLD, context.saga_id, reason="look")
     return {"to": context["customer_email"]}
 
 
 @pytest.fixture
 def saga(registered, stage):
-    """Writes to the customer; its undo asks for patience first, then it is refused for good."""
+    """A saga that writes to the customer; its compensation first asks to retry later, then fails for good."""
     undo = [RetryLater(3600), StepFailed("never")]
     write = stage.step("write", writes, undo=undo, wording=WORDING)
     return registered(write, stage.step("ship"), wording=SAGA, personal=["customer_email"], references=["to"])
@@ -49,7 +49,7 @@ def saga(registered, stage):
 
 @pytest.fixture
 def corrected(saga):
-    """Executions whose address has been corrected after it was written to."""
+    """Return a function that runs the saga and then corrects the address that a step has used."""
 
     def corrected(saga_id="x", times=1):
         get_saga_orchestrator().execute(saga_id, "trip", saga, context={"customer_email": OLD})
@@ -62,21 +62,21 @@ def corrected(saga):
 
 @pytest.fixture
 def clerk(support):
-    """Who may do all this, and not see what is personal."""
+    """Return the client of a user who may do all these operations but not see personal values."""
     codes = ["cancel_saga", "hold_saga", "resolve_step", "edit_context", "export_saga", "compensate_saga"]
     support.user.user_permissions.add(*Permission.objects.filter(codename__in=codes))
     return support
 
 
 def cancelled(execution):
-    """Its undo has begun, and waits for its next attempt."""
+    """Cancel the execution, and run it until its compensation waits for the next attempt."""
     perform(Operation.CANCEL, execution.saga_id)
     get_saga_orchestrator().resume(execution.saga_id, max_seconds=0)
     return execution
 
 
 def not_undone(execution, clock):
-    """Its undo has failed for good."""
+    """Cancel the execution, and run it until its compensation has failed for good."""
     perform(Operation.CANCEL, execution.saga_id)
     return get_saga_orchestrator().resume(execution.saga_id)
 
@@ -154,7 +154,7 @@ def test_pages_of_many_ask_for_all_that_was_corrected_at_once(clerk, corrected):
     for number in range(2):
         corrected(f"x-{number}")
     few = [asked_for_corrections(clerk, page) for page in (LIST, f"{LIST}export/")]
-    # What is exported is the list as it is shown, and that is looked up first.
+    # An export needs one more query, because it first looks up the list.
     for number in range(2, 12):
         corrected(f"x-{number}", times=2)
 
@@ -184,7 +184,7 @@ def test_an_unreadable_correction_reveals_nothing(clerk, supervisor, corrected):
 
 
 def asked_for_corrections(client, page):
-    """How many questions are about corrections alone."""
+    """Return the number of queries that read only corrections."""
     with CaptureQueriesContext(connection) as asked:
         response = client.get(page)
         b"".join(response) if response.streaming else response.content

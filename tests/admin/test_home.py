@@ -1,4 +1,4 @@
-"""The operations home: each number has the list of its rows behind it."""
+"""The home page of the admin: each number links to the list of its executions."""
 
 import datetime as dt
 import re
@@ -16,7 +16,7 @@ HOME = "/admin/sagas/operations/"
 
 
 def tiles_of(page):
-    """Each tile that counts executions: its title with its number and its link."""
+    """Return the number and the link of each tile that counts executions, by the tile's title."""
     links = html.page_of(page).xpath(f'//ul[@class="saga-tiles"]//a[starts-with(@href, "{LIST}")]')
     return {
         html.text_of(link.find_class("saga-title")[0]): (
@@ -29,7 +29,7 @@ def tiles_of(page):
 
 @pytest.fixture
 def worker(db):
-    """A worker that was seen just now."""
+    """Create the row of a worker that has reported just now."""
     now = timezone.now()
     return SagaWorker.objects.create(
         name="host:1:abc", host="host", pid=1, process_group=1, cluster="sagas", started_at=now, seen_at=now
@@ -121,4 +121,4 @@ def test_the_numbers_are_kept_for_a_while_and_say_of_when_they_are(support, stag
 
     assert re.search(r"Counted at \d\d:\d\d:\d\d\.", text_of(first))
     assert "Nothing finished in the last 24 hours." in text_of(again)
-    assert count_questions(support, HOME) == 5  # who asks, what they may do, and the workers
+    assert count_questions(support, HOME) == 5  # session, user, permissions (2), workers

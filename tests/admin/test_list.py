@@ -1,4 +1,4 @@
-"""The list of executions: what a line says, what it can be narrowed down by, and the one search box."""
+"""The list of executions: its rows, its filters, and its search box."""
 
 import datetime as dt
 import re
@@ -29,7 +29,7 @@ def test_a_line_tells_in_words_what_it_is_whose_it_is_and_how_it_stands(supervis
 
 
 def references(saga_id):
-    """The provider's references, as the booking's context has them."""
+    """Return the providers' references from the booking's context."""
     context = SagaExecution.objects.get(saga_id=saga_id).context
     return [str(context[key]) for key in ("invoice_ref", "invoice_number", "event_id")]
 
@@ -242,7 +242,7 @@ def test_the_way_down_to_a_day_leads_over_the_months_that_there_are(supervisor):
     assert days("created_at__year=2026") == "Started ‹ All dates January 2026 February 2026"
     assert days("created_at__year=2025&created_at__month=12") == "Started ‹ 2025 December 30 December 31"
     assert days("created_at__year=2026&created_at__month=2&created_at__day=28") == "Started ‹ February 2026 February 28"
-    # 2:59 in Greenwich is still the last of February here.
+    # At 2:59 UTC on March 1 it is still February 28 in the local time zone.
     on_that_day = supervisor.get(f"{LIST}?created_at__year=2026&created_at__month=2&created_at__day=28")
     assert ids_in(on_that_day) == ["x-0"]
 

@@ -1,4 +1,4 @@
-"""Each list and the home read few of many executions: asserted from the database's plans."""
+"""The database's query plans show that the lists and the home page read few of many executions."""
 
 import datetime as dt
 
@@ -17,8 +17,8 @@ from .pages import LIST
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS = 20_000
-RARE = 2_000  # one in so many is rare in every respect
-FEW = 1_200  # a page, and as many as are counted
+RARE = 2_000  # one in RARE executions matches the rare filters
+FEW = 1_200  # the rows of a page and the rows that are counted
 QUICK = (
     "USING INDEX sagas_execution_",
     "USING COVERING INDEX sagas_execution_",
@@ -55,7 +55,7 @@ QUERIES = {
 
 @pytest.fixture
 def many(db):
-    """Executions a minute apart, of which a few are rare, and hardly any has ended lately."""
+    """Create executions, one per minute; a few match the rare filters, and hardly any has ended recently."""
     first = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     made = SagaExecution.objects.bulk_create(
         [_row(number, first + dt.timedelta(minutes=number)) for number in range(ROWS)], batch_size=2000

@@ -1,4 +1,4 @@
-"""The previews of the admin: calls, steps that stay, money, and what can't be reversed."""
+"""The previews of operations: calls, steps that stay, money, and what cannot be reversed."""
 
 import pytest
 
@@ -217,11 +217,11 @@ def test_a_release_that_asks_first_shows_the_money_of_either_answer(support, sta
     assert preview.money == {(Direction.ACTION, "BRL"): 10, (Direction.COMPENSATION, "BRL"): 20}
 
 
-# A check of an execution that the engine holds: it ends the hold.
+# A check with the provider ends a hold that the engine has set.
 
 
 def held_by_the_engine(stage, registered, *steps):
-    """Held because the last step was not deployed for a while; now it is deployed again."""
+    """Return an execution that is held because its last step was missing from the code; now the step is back."""
     execute = orchestrator.get_saga_orchestrator()
     registered(*steps)
     execution = execute.execute("x", "trip", context={"price": "10.00"}, max_seconds=0.2)

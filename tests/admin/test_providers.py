@@ -1,4 +1,4 @@
-"""The desk of providers: how calls of each have gone lately, and what waits for it."""
+"""The page of providers: how their recent calls ended, and which executions wait for them."""
 
 import datetime as dt
 import re
@@ -44,7 +44,7 @@ def pay(saga_id="p-1", **differs):
 
 
 def providers(client):
-    """What is said of each provider, by its name."""
+    """Return the text of each provider's section by the provider's name."""
     page = client.get(DESK)
     names, sections = (
         html.texts(page, '//section[@class="saga-card"]/h2'),
@@ -54,7 +54,7 @@ def providers(client):
 
 
 def spoken(text):
-    """Without what differs from run to run."""
+    """Replace the times and durations, which differ from run to run."""
     return re.sub(
         r"p95: [\d.]+ s", "p95: N s", re.sub(r"(success|error) \w+\.? \d+, \d+, [^A-Z]*[ap]\.m\.", r"\1 AT", text)
     )
@@ -204,7 +204,7 @@ def test_calls_that_went_before_a_saga_was_forgotten_are_left_out(support, regis
 
 @pytest.fixture
 def history(db):
-    """Executions and step runs over months, a few of them of today."""
+    """Create executions, and step runs over six weeks; only a few are from the last day."""
     now = timezone.now()
     executions = SagaExecution.objects.bulk_create(
         SagaExecution(saga_id=f"x-{number}", saga_name="create_booking", state="succeeded") for number in range(2_000)
@@ -236,6 +236,6 @@ def test_a_look_reads_what_was_made_in_the_last_day_and_no_more(support, history
             read = [rows_read(sql, parameters, table) for table in ("sagas_execution", "sagas_steprun")]
             assert max(read) <= 100, sql
         else:
-            # U0 is what Django calls executions in a subquery.
+            # Django names executions U0 in a subquery.
             assert scans(sql, parameters, QUICK, ["sagas_execution", "sagas_steprun", "U0"]) == [], sql
     assert "The last 24 hours 48 calls. " in providers(support)["Invoice"]

@@ -1,4 +1,4 @@
-"""Who may do what in the admin: each role, each act; a button where it may, a sentence where it may not."""
+"""Each role and each operation: a button if the role may perform it, otherwise a sentence that says why not."""
 
 import pytest
 from django.test import Client, RequestFactory
@@ -25,7 +25,7 @@ ASK_A_SUPERVISOR = "Your role does not allow this. Ask a supervisor."
 
 @pytest.fixture
 def ready(stage, registered):
-    """An execution for which the act is possible."""
+    """Return functions by operation; each creates an execution on which the operation is possible."""
     no, execute = StepFailed("no"), get_saga_orchestrator().execute
 
     def doubtful():
@@ -52,7 +52,7 @@ def ready(stage, registered):
 
 
 def offers(user, execution):
-    """The acts that have a button, and the sentences on the others by their label."""
+    """Return the buttons by operation, and the reasons for the blocked operations by label."""
     request = RequestFactory().get("/")
     request.user = user
     execution.refresh_from_db()
