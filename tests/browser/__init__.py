@@ -1,1 +1,1 @@
-"""The booking page in a real browser: what only a browser can tell."""
+"""Tests that need a real browser: the booking page and the admin."""

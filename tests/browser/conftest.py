@@ -1,4 +1,4 @@
-"""A browser, a server and workers, which end with their test."""
+"""Fixtures that start a browser and workers, and end them after the test."""
 
 import os
 import shutil
@@ -19,13 +19,13 @@ CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-background-networking"]
 LOOK_EVERY = 0.05
 PATIENCE = 15_000
-# What the browser itself says of a page that it cannot load, where a test takes the network away, and of an answer that
-# tells somebody of a conflict.
+# The browser itself writes these messages to its console: when a test disconnects the network, and when a response
+# has status 409.
 EXPECTED = ("net::ERR_INTERNET_DISCONNECTED", "the server responded with a status of 409 (Conflict)")
 
 
 def pytest_collection_modifyitems(items):
-    """They take long; and on a machine without a browser there is nothing to see."""
+    """Mark the browser tests as slow; skip them on a machine without a browser."""
     for item in items:
         if "/browser/" in str(item.path):
             item.add_marker(pytest.mark.prove)
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def workers(live_server) -> Iterator[None]:
-    """A thread that runs what is due, as workers would."""
+    """Run due executions in a thread, as workers would."""
     stop = threading.Event()
 
     def work():
@@ -53,15 +53,16 @@ def workers(live_server) -> Iterator[None]:
 
 @pytest.fixture
 def open_page(live_server, monkeypatch):
-    """Opens the booking page in a new browser window: open_page(locale="pt-BR", width=360).
+    """Return a function that opens a page in a new window: open_page(locale="pt-BR", width=360).
 
-    The test fails where the browser complains, of what the policy forbids as well, or where a page opens a dialog.
+    The test fails if a page opens a dialog or if the browser reports an error, such as a violation of the content
+    security policy.
     """
     from playwright.sync_api import expect, sync_playwright
 
     cache.clear()
     expect.set_options(timeout=PATIENCE)
-    # Its event loop runs in this thread, where Django would not let the test use the database.
+    # Playwright's event loop runs in this thread. By default, Django forbids database access in such a thread.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -81,14 +82,14 @@ def open_page(live_server, monkeypatch):
 
         yield opened
         browser.close()
-        # While its event loop runs, this thread has connections of its own, which nobody could close afterwards.
+        # Close the connections that this thread opened while the event loop ran; nothing else can close them later.
         connections.close_all()
         assert [said for said in complaints if not any(known in said for known in EXPECTED)] == []
 
 
 @pytest.fixture
 def agent(open_page, live_server):
-    """Opens a page of the admin for somebody at work there: agent("Support", path, width=360)."""
+    """Return a function that opens an admin page for a staff user: agent("Support", path, width=360)."""
     call_command("saga_roles", verbosity=0)
 
     def opened(role, path, *, name="sara", **options):

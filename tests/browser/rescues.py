@@ -1,4 +1,4 @@
-"""What the tests of the admin in a browser share: cases as workers leave them, and hands that act on pages."""
+"""Helpers for the browser tests of the admin: executions, readers of pages, and a mouse and a keyboard user."""
 
 import re
 
@@ -15,18 +15,18 @@ from tests.support.bookings import BOOKING, PAYMENT
 
 INPUT = {"create_booking": BOOKING, "collect_payment": PAYMENT}
 PRESSES = 150
-NUMBER = re.compile(r"\d{6,9}")  # an invoice's, which nobody can foretell
+NUMBER = re.compile(r"\d{6,9}")  # the number of an invoice, which differs in each run
 SERIOUS = ("serious", "critical")
 SCREENS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
 
 
 def plant(fault: Fault) -> None:
-    """Order a fault of the sandbox."""
+    """Create the fault in the sandbox."""
     SandboxFault.objects.create(**fault._asdict())
 
 
 def begun(saga: str, *faults: Fault, **changes: str) -> SagaExecution:
-    """An execution of that saga for a sale of its own, as far as workers come with it at once."""
+    """Start the saga for a new sale; run it until it ends or waits."""
     for fault in faults:
         plant(fault)
     saga_id = new_id()
@@ -37,35 +37,35 @@ def begun(saga: str, *faults: Fault, **changes: str) -> SagaExecution:
 
 
 def ended(saga: str, *faults: Fault, **changes: str) -> SagaExecution:
-    """The same, with what it waits for over at once."""
+    """Start the saga for a new sale; run it to its end, without waiting."""
     execution = begun(saga, *faults, **changes)
     work_on()
     return SagaExecution.objects.get(pk=execution.pk)
 
 
 def work_on() -> None:
-    """Let workers do all there is to do, as if the time had passed that it waits for."""
+    """Run all executions to their end, as if the time for which they wait had passed."""
     with FakeClock() as clock:
         drain(clock)
 
 
 def effects(port: str) -> list[tuple[str, str]]:
-    """What a provider did, in the order in which it was first asked: operation, and how that stands."""
+    """Return the operation and the current state of each effect of the provider, in the order of the first calls."""
     return list(SandboxEffect.objects.filter(port=port).order_by("pk").values_list("operation", "state"))
 
 
 def headline(page: Page) -> Locator:
-    """The verdict of a case."""
+    """Return the headline of an execution's page."""
     return page.locator("#saga-state .saga-headline")
 
 
 def groups(page: Page) -> dict[str, list[str]]:
-    """The sentences of a case, by the heading that they stand under; a group without any is left out."""
+    """Return the sentences of an execution's page by heading; omit headings without sentences."""
     return {heading: said for heading, said in _sentences(page, "#saga-groups", ".saga-sentence").items() if said}
 
 
 def foretold(page: Page) -> dict[str, list[str]]:
-    """What a preview says will happen, by heading."""
+    """Return the sentences of a preview by heading."""
     return _sentences(page, "#content-main", "li")
 
 
@@ -76,7 +76,7 @@ def _sentences(page: Page, where: str, which: str) -> dict[str, list[str]]:
 
 
 def flaws(page: Page) -> list[str]:
-    """What keeps people from using the page, in light and dark, wide and narrow: axe's findings, and its width."""
+    """Return axe's findings and pages that are too wide, for light and dark, wide and narrow windows."""
     found = []
     for width, scheme in SCREENS:
         page.set_viewport_size({"width": width, "height": 900})
@@ -91,39 +91,39 @@ def flaws(page: Page) -> list[str]:
 
 
 class Mouse:
-    """Points and clicks."""
+    """A user who points and clicks."""
 
     def press(self, target: Locator) -> None:
-        """A link or a button."""
+        """Click a link or a button."""
         target.click()
 
     def write(self, field: Locator, text: str) -> None:
-        """Instead of what is there."""
+        """Replace the text of the field."""
         field.click()
         field.fill(text)
 
     def choose(self, radio: Locator) -> None:
-        """One of several."""
+        """Select one of several radio buttons."""
         radio.click()
 
 
 class Keyboard:
-    """Never points: goes by Tab to what it wants, and where that is not reached fails."""
+    """A user without a mouse: Tab moves to each target, and the test fails if a target is not reached."""
 
     def press(self, target: Locator) -> None:
-        """A link or a button."""
+        """Move to a link or a button and press Enter."""
         self._go_to(target)
         target.page.keyboard.press("Enter")
 
     def write(self, field: Locator, text: str) -> None:
-        """Instead of what is there."""
+        """Move to the field and replace its text."""
         self._go_to(field)
         field.page.keyboard.press("Control+A")
         field.page.keyboard.press("Delete")
         field.page.keyboard.type(text)
 
     def choose(self, radio: Locator) -> None:
-        """One of several, among which the arrows lead."""
+        """Move to the radio buttons and select one with the arrow keys."""
         self._press_until(radio, "Tab", "one => one.name === document.activeElement.name")
         radio.page.keyboard.press("Space")
         self._press_until(radio, "ArrowDown", "one => one.checked")

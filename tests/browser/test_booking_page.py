@@ -1,4 +1,4 @@
-"""Booking, watching, paying and cancelling as a customer does it in a browser."""
+"""A customer books, watches, pays and cancels in a browser."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -25,7 +25,7 @@ SLOW = 1500
 
 @pytest.fixture
 def slow(transactional_db):
-    """Lets a provider's next call take its time: slow("calendar", "add")."""
+    """Return a function that delays the next call of a provider: slow("calendar", "add")."""
 
     def order(port, operation):
         SandboxFault.objects.create(port=port, operation=operation, mode=FaultMode.LATENCY, latency_ms=SLOW)
@@ -53,7 +53,7 @@ def pay_with(page: Page, card: str) -> None:
 
 
 def flaws(page: Page) -> list[str]:
-    """What axe finds that keeps people from using the page."""
+    """Return axe's accessibility findings."""
     found = Axe().run(page).response["violations"]
     return [f"{flaw['id']}: {node['html']}" for flaw in found for node in flaw["nodes"]]
 
@@ -250,6 +250,6 @@ def press(page: Page, *keys: str) -> None:
 
 
 def look_at(page: Page) -> list[str]:
-    """What is wrong with the page: axe's findings, and a width that has to be scrolled."""
+    """Return axe's findings, and whether the page must be scrolled horizontally."""
     too_wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     return flaws(page) + (["wider than the window"] if too_wide else [])

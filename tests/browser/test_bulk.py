@@ -1,4 +1,4 @@
-"""A bulk act as somebody at the desk does it in a browser: chosen, confirmed, watched to its end."""
+"""A support user performs a bulk operation in a browser: select, confirm, and watch until the end."""
 
 import uuid
 
@@ -20,7 +20,7 @@ LIST = "/admin/sagas/sagaexecution/"
 
 @pytest.fixture
 def failed(transactional_db):
-    """Twelve executions that failed at their last step, whose code has been mended since."""
+    """Create twelve executions that failed at their last step; then fix the step."""
     stage, registered = Stage(), Registered()
     charge = stage.step("charge", money="amount")
     broken = registered(charge, stage.step("ship", StepFailed("no ship")))
@@ -32,7 +32,7 @@ def failed(transactional_db):
 
 @pytest.fixture
 def desk(open_page, transactional_db):
-    """Opens the list of executions for somebody of the support, who logs in first."""
+    """Return a function that logs in as a support user and opens the list of executions."""
     call_command("saga_roles", verbosity=0)
     user = get_user_model().objects.create_user("sara", password="sara", is_staff=True)
     user.groups.add(Group.objects.get(name="Support"))
@@ -54,7 +54,7 @@ def choose_all(page: Page) -> None:
 
 
 def flaws(page: Page) -> list[str]:
-    """What axe finds on our part of the page."""
+    """Return axe's findings for the main content of the page."""
     found = Axe().run(page, context="#content-main").response["violations"]
     return [f"{flaw['id']}: {node['html']}" for flaw in found for node in flaw["nodes"]]
 

@@ -1,4 +1,4 @@
-"""The page of one execution in a browser: it updates itself, and keeps what the user types."""
+"""The page of an execution in a browser updates itself and keeps what the user types."""
 
 import re
 
@@ -22,13 +22,13 @@ FOLD = "What is not possible, and why"
 
 @pytest.fixture
 def case(live_server, db):
-    """A booking that waits for a worker."""
+    """Start a booking that waits for a worker."""
     return get_saga_orchestrator().start("booking-1", "create_booking", context=BOOKING)
 
 
 @pytest.fixture
 def open_case(open_page, case):
-    """Opens the case's page for somebody who may do everything."""
+    """Return a function that logs in as a superuser and opens the execution's page."""
 
     def opened(**options):
         get_user_model().objects.create_superuser("ana", password="a password")
@@ -124,5 +124,5 @@ def test_what_runs_is_followed_to_its_end_and_then_left_alone(agent, workers):
 
 
 def looks(asked: list[str]) -> list[str]:
-    """The requests by which a page looks whether anything has changed."""
+    """Return the requests with which the page checks for changes."""
     return [url for url in asked if url.endswith("/live/")]

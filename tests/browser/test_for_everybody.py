@@ -1,4 +1,4 @@
-"""The admin's pages for whoever does not see well or has a telephone at hand: wide and narrow, light and dark."""
+"""The admin's pages are accessible in wide and narrow windows, in light and dark mode."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -18,12 +18,12 @@ REFUSED, LOST = FaultMode.REFUSE, FaultMode.EFFECT_THEN_LOSE_REPLY
 
 
 def too_late():
-    """A booking whose invoice cannot be cancelled any more."""
+    """Return a booking with an invoice that can no longer be cancelled."""
     return begun("create_booking", Fault("calendar", "add", REFUSED), description="Boat trip, past-window")
 
 
 def not_given_back():
-    """A payment that the gateway does not refund."""
+    """Return a payment that the gateway does not refund."""
     return begun("collect_payment", Fault("email", "send", REFUSED), Fault("payments", "refund", REFUSED))
 
 
@@ -131,5 +131,5 @@ def test_the_list_shows_all_that_it_tells_without_scrolling(agent):
 
 
 def press(page: Page) -> None:
-    """Send the form of an act."""
+    """Submit the form of an operation."""
     page.locator(".saga-operation-form button.default").click()

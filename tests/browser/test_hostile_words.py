@@ -1,4 +1,4 @@
-"""What people and providers write is text on every page, whatever it looks like; a dialog would fail the test."""
+"""Text from people and providers is escaped on every page; an unescaped script opens a dialog, which fails the test."""
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -36,7 +36,7 @@ MORE_DESKS = [
 
 @pytest.fixture
 def evil(live_server):
-    """An execution for each way in which words come onto a page: not undone, failed, in doubt, held; a real booking."""
+    """Create executions that show hostile text in every way: not compensated, failed, in doubt and held, a booking."""
     stage, registered = Stage(), Registered()
     get_user_model().objects.create_user(username=EVIL, is_staff=True)
     given = {"who": EVIL, "amount": EVIL, "currency": EVIL, EVIL: {EVIL: [EVIL]}}
@@ -125,12 +125,12 @@ def test_on_lists_and_desks_and_in_bulk(agent, evil):
 
 
 def look(page: Page, path: str) -> None:
-    """Open a page, and everything that is folded away there."""
+    """Open a page and all its collapsed parts, and check them."""
     page.goto(path)
     page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
     assert_inert(page)
 
 
 def assert_inert(page: Page) -> None:
-    """Nothing of what was written has become part of the page."""
+    """Assert that no hostile text has become an element of the page."""
     assert page.evaluate(ALIVE) == []

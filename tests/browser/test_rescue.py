@@ -1,4 +1,4 @@
-"""Each act from the case to its end, on the real sagas, with a mouse and without: foretold, given a reason, told."""
+"""Each operation on real sagas, from the preview to its end, with a mouse and with a keyboard."""
 
 import re
 from collections.abc import Callable
@@ -41,10 +41,11 @@ CHARGE_ANEW = [
 
 @dataclass(frozen=True)
 class Rescue:
-    """An act: who does it to what, what is foretold, typed and chosen, and what comes of it.
+    """An operation: the user's role, the execution, the preview, the user's input, and the expected results.
 
-    `greeting` is said at once, `ends` once the workers have done their part; `kept` is what the case tells of the act;
-    `effects` are what the provider of `port` has done by then.
+    `greeting` is the message after the confirmation; `ends` is the headline after the workers have finished.
+    `kept` is what the execution's page records about the operation.
+    `effects` are the final effects of the provider of `port`.
     """
 
     operation: str
@@ -223,7 +224,7 @@ def test_an_act_from_the_case_to_its_end(agent, rescue, hand):
 
 
 def correct(page: Page, hand: Mouse | Keyboard, rescue: Rescue) -> None:
-    """Put into the input's form what is to be other than it was, where the act is about that."""
+    """Enter the corrected values into the form of the input, if the operation has any."""
     for label, text in rescue.corrected.items():
         hand.write(page.get_by_label(label), text)
         hand.press(page.get_by_role("button", name="Show what changes"))
@@ -231,7 +232,7 @@ def correct(page: Page, hand: Mouse | Keyboard, rescue: Rescue) -> None:
 
 
 def give_a_reason(page: Page, hand: Mouse | Keyboard, rescue: Rescue) -> None:
-    """Confirm the preview: first without a reason, then with an empty one, then as it should be."""
+    """Confirm the preview without a reason, then with an empty reason, then with a valid one."""
     reason, confirm = page.get_by_label(REASON), page.get_by_role("button", name=rescue.button, exact=True)
     if rescue.chosen:
         hand.choose(page.get_by_label(rescue.chosen))

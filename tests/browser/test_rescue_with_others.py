@@ -1,4 +1,4 @@
-"""A case that moves while somebody decides, two who decide at once, and questions that providers answer."""
+"""An execution that changes while a user decides, two users who act at once, and checks with providers."""
 
 import re
 
@@ -85,7 +85,7 @@ def test_what_has_moved_is_shown_anew_and_nothing_happens_twice(agent):
     page.get_by_label("Reason").fill(REASON)
 
     let_wait_pass(execution)
-    drain()  # she is charged while somebody reads that nothing would have to be undone
+    drain()  # the customer is charged after the user has read that nothing would be undone
     confirm(page)
 
     expect(page.get_by_role("alert")).to_have_text(MOVED)
@@ -123,5 +123,5 @@ def test_of_two_who_press_at_once_one_wins_and_the_other_is_told(agent):
 
 
 def confirm(page: Page) -> None:
-    """Press the button of the page's act."""
+    """Press the button that confirms the operation."""
     page.locator(".saga-operation-form button.default").click()

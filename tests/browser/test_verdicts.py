@@ -1,4 +1,4 @@
-"""The case file in a browser, on the real sagas: its verdict, and each step in the group where it belongs."""
+"""The page of an execution in a browser, on real sagas: its headline, and the group of each step."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from .rescues import begun, ended, groups, headline
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# When it does, or, once that time has come, that it does.
+# Matches the sentence before the check and the sentence during the check.
 FINDS_OUT = re.compile("The provider (will be asked at .+|is being asked)\\.")
 LOST, REFUSED = FaultMode.EFFECT_THEN_LOSE_REPLY, FaultMode.REFUSE
 ALWAYS = 99
@@ -101,7 +101,7 @@ def test_what_is_in_doubt_is_told_as_that(agent, saga, call, step, doubt, done):
 
 @dataclass(frozen=True)
 class Situation:
-    """A case, what is said of it, and each sentence by its group; a group that is not named is not there, or empty."""
+    """An execution and the expected page: badge, headline, tone, and the sentences of each group that is not empty."""
 
     named: str
     make: Callable[[], SagaExecution]
@@ -112,18 +112,18 @@ class Situation:
 
 
 def held() -> SagaExecution:
-    """A booking that somebody holds before it has begun."""
+    """Return a booking that a user put on hold before it began."""
     execution = get_saga_orchestrator().start(new_id(), "create_booking", context=BOOKING)
     return get_saga_orchestrator().hold(execution.saga_id, reason="she called", by=ANA)
 
 
 def undone_on_request() -> SagaExecution:
-    """A payment that was made, and taken back because somebody asked for it."""
+    """Return a payment that was made, and then compensated on request."""
     return get_saga_orchestrator().compensate(begun("collect_payment").saga_id, reason="the wrong day", by=ANA)
 
 
 def unbegun(names: list[str]) -> list[str]:
-    """What is said of steps that are to come."""
+    """Return the sentences for steps that have not started."""
     return [f"{name} has not started yet." for name in names]
 
 
