@@ -52,7 +52,7 @@ def _options() -> argparse.Namespace:
 
 
 def _end_at(deadline: float) -> None:
-    """End the run with an alarm, through all its `finally` blocks."""
+    """End the run at the deadline with an exception, so that all `finally` blocks run."""
 
     def end(number: int, _: object) -> None:
         raise SystemExit(f"Ended by {signal.Signals(number).name}; the deadline is {deadline:g} s.")

@@ -45,7 +45,7 @@ class Paused:
 
 @dataclass
 class Monkey:
-    """Causes faults and counts them by kind."""
+    """A source of faults that counts them by kind."""
 
     clusters: Sequence[RestartedCluster]
     provider: Provider

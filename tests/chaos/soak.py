@@ -51,7 +51,7 @@ class Options:
 
 @dataclass
 class Result:
-    """The figures of the report."""
+    """The numbers in the report of the soak."""
 
     options: Options
     states: Counter[str] = field(default_factory=Counter)
@@ -136,7 +136,7 @@ class Run:
             self._tick()
 
     def _cause_due(self, faults: list[Fault], now: float) -> list[Fault]:
-        """Cause one due fault and return the other faults; if it is impossible now, return it too, for a later time."""
+        """Cause one due fault and return the remaining faults; postpone the fault if it is impossible now."""
         due = next((fault for fault in faults if fault.at <= now), None)
         if due is None:
             return faults

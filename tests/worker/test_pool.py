@@ -22,7 +22,7 @@ TOO_MUCH = 2**46
 
 @pytest.fixture
 def no_more_threads():
-    """Yield a function; after its call, this process cannot start threads."""
+    """Yield a function that makes this process unable to start threads."""
     before = threading.stack_size()
     yield lambda: threading.stack_size(TOO_MUCH)
     threading.stack_size(before)
@@ -99,7 +99,7 @@ def test_a_stuck_thread_that_lost_its_lease_is_replaced(strange, stage, register
     let_go, unusable = threading.Event(), []
 
     def lose_the_row_and_hang(context):
-        """Lose the lease: the process was paused for longer than the lease, and its connections were cut."""
+        """Lose the lease, as if the process had been paused past its lease and its connections had been cut."""
         SagaExecution.objects.filter(saga_id=context.saga_id).update(version=F("version") + 1)
         let_go.wait(30)
 

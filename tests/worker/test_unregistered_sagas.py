@@ -1,4 +1,4 @@
-"""An execution is held if no worker has its saga registered; a restart of the saga's workers is not enough."""
+"""An execution is held if no worker has its saga registered for a minute; a restart of the workers is shorter."""
 
 import datetime as dt
 

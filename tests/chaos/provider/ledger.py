@@ -143,7 +143,7 @@ class Ledger:
             self.object_to(request, "the step has an effect already")
 
     def object_to(self, request: Request, reason: str) -> Reply:
-        """Record an objection, which promises.py reads."""
+        """Record an objection; promises.py reports it as a violation."""
         sentence = f"{request.asks} for {request.step} under {request.key}: {reason}"
         self._file.execute("INSERT INTO objections VALUES (?, ?)", (request.saga, sentence))
         return 409, {"error": sentence}

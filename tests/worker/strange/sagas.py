@@ -126,7 +126,7 @@ if "STRANGE_BEAT" in os.environ:
     beat.connect(failing_receiver)
 
 if mutant := os.environ.get("MUTANT"):
-    # Set by tests/mutation/plugin.py: a worker process must lack what the test process lacks.
+    # tests/mutation/plugin.py sets MUTANT, so that worker processes run with the same mutation as the test process.
     from tests.mutation.mutants import MUTANTS
 
     MUTANTS[mutant].apply()
