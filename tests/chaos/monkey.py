@@ -21,7 +21,7 @@ PROVIDER = "provider"
 KILLS = {"worker": 50, "pusher": 8, "monitor": 8, "sentinel": 10, "parent": 10, "supervisor": 10, PROVIDER: 4}
 PAUSES = {"worker": 80, "pusher": 5, "monitor": 5, "sentinel": 5, "supervisor": 5}
 PAUSE_LASTS = (1.2 * LEASE, 3 * LEASE)
-# The first and last fault, as parts of the soak's duration: outside them, clusters may have no work.
+# Faults happen only between these fractions of the soak's duration, while the clusters have work.
 FAULTS_BETWEEN = (0.03, 0.97)
 
 

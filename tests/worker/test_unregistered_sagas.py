@@ -1,4 +1,4 @@
-"""An execution is held if no worker has its saga registered for a minute; a restart of the workers is shorter."""
+"""An execution is held when no running worker has had its saga registered for a minute."""
 
 import datetime as dt
 

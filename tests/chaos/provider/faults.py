@@ -38,7 +38,7 @@ class Fate:
 
 
 class Dice:
-    """Chooses a fault for a part (`rate`) of the calls."""
+    """Chooses random faults; `rate` is the fraction of the calls that get one."""
 
     def __init__(self, seed: str, rate: float) -> None:
         self.seed, self.rate = seed, rate

@@ -36,7 +36,7 @@ def call(context: StepContext, asks: str, *, key: str | None = None, **asked: An
 
 def _identity(context: StepContext, key: str) -> Answer:
     place = get_saga(context["saga"]).names.index(context.step)
-    # Only actions are refused. The compensation that sends an apology is not.
+    # Only actions are refused. The compensation that sends an apology is never refused.
     refuse = context["refused"] == context.step and not key.endswith(":undo")
     who = {"saga": context.saga_id, "step": context.step, "place": place}
     return who | {"deadline": context.deadline.timestamp(), "refuse": refuse}

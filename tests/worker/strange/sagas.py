@@ -97,7 +97,7 @@ REVEAL = register(Saga("reveal", [SagaStep("reveal", reveal, nothing)]))
 SIGNAL = register(Saga("signal", [SagaStep("take", take_the_signal, nothing), SagaStep("nap", nap, nothing)]))
 DELEGATE = register(Saga("delegate", [SagaStep("delegate", delegate, nothing), SagaStep("rest", nothing)]))
 COMPUTE = register(Saga("compute", [SagaStep("compute", compute, nothing, timeout=0.5, retry_delay=0.1)]))
-# This compensation is deferred as soon as its provider is unavailable.
+# A saga with a compensation that is deferred as soon as its provider is unavailable.
 AWAY = register(
     Saga(
         "away",
