@@ -1,4 +1,4 @@
-"""What operators may do to an execution: guards, previews and handlers. Every surface uses them."""
+"""Operations of operators on an execution: guards, previews and handlers. Admin, API, commands and Python use them."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ TRIES = 20
 
 
 def allowed(saga_id: str) -> tuple[Operation, ...]:
-    """Return the operations that are possible now; raise UnknownExecution."""
+    """Return the operations that are possible now. Raise UnknownExecution if there is no such execution."""
     return guards.allowed(load_view(saga_id))
 
 
 def resolutions(saga_id: str) -> tuple[tuple[str, Resolution], ...]:
-    """Return each step with each resolution that is possible now; raise UnknownExecution."""
+    """Return each pair of step and resolution that is possible now. Raise UnknownExecution if there is no execution."""
     return guards.resolutions(load_view(saga_id))
 
 
 def plan(operation: Operation, saga_id: str, **parameters: Any) -> Preview:
-    """Return what the operation would do now; raise ActRefused if it is not possible. Writes nothing."""
+    """Return a preview of the operation, without writing. Raise ActRefused if the operation is not possible now."""
     command = Command(Operation(operation), PYTHON)
     return preview_of(command.operation, _checked(command, saga_id, parameters))
 
@@ -67,10 +67,11 @@ def perform(
     version: int | None = None,
     **parameters: Any,
 ) -> SagaExecution:
-    """Perform the operation once, with a SagaEvent, and queue what follows for the workers.
+    """Perform the operation and record it as a SagaEvent. Workers make the calls that follow from it.
 
-    If `version` is given, the execution must still have it. `resolve` takes step, outcome, output and evidence;
-    `correct` takes context. Raise ActRefused (VersionMoved if the version differs), UnknownExecution or InvalidInput.
+    If `version` is given, the execution must still have this version. The `parameters` of `resolve` are step, outcome,
+    output and evidence; `correct` has context. Raise ActRefused (VersionMoved if the version differs),
+    UnknownExecution or InvalidInput.
     """
     command = Command(Operation(operation), by, json_values.clean_text(reason), version)
     for _ in range(TRIES):
@@ -94,7 +95,7 @@ def _try(command: Command, saga_id: str, parameters: Mapping[str, Any]) -> SagaE
 
 
 def _checked(command: Command, saga_id: str, parameters: Mapping[str, Any]) -> ExecutionView:
-    """Load the execution and check that it has the version and allows the operation."""
+    """Load the execution. Check that it has the expected version and allows the operation."""
     operation, view = command.operation, load_view(saga_id)
     if command.version not in (None, view.execution.version):
         sentence = gettext("it has changed since you looked at it. Look again, then decide.")

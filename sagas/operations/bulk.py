@@ -1,7 +1,7 @@
-"""One operation on many executions: confirmed once, then carried out item by item by the workers.
+"""Bulk operations: a user confirms one operation on many executions, and the workers carry out item after item.
 
-An item's operation and its result commit together, so after a crash each item is either done or still waiting. The user
-who confirmed must still have the permission when an item is carried out.
+The operation on an item and its result commit together. After a crash, each item is therefore either done or still
+waiting. The user who confirmed must still have the permission when a worker carries out an item.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 MAX_ITEMS = 1000
-ITEMS_PER_TURN = 50  # then another bulk operation has its turn
+ITEMS_PER_TURN = 50  # the limit gives other bulk operations a turn
 WITHOUT_PROVIDER_CALLS = frozenset({Operation.HOLD, Operation.ACKNOWLEDGE})
 
 Status = BulkItem.Status
@@ -65,7 +65,7 @@ PROGRESS = {
 def confirm(
     token: UUID, operation: Operation, rows: Sequence[tuple[int, int]], *, reason: str, by: Actor
 ) -> BulkOperation:
-    """Get or create the bulk operation with this token; `rows` are primary keys of executions and their versions."""
+    """Get or create the bulk operation with this token. `rows` are pairs of an execution's primary key and version."""
     columns = {
         "operation": operation.value,
         "reason": clean_text(reason),
@@ -89,12 +89,12 @@ def confirm(
 
 
 def find(token: UUID) -> BulkOperation | None:
-    """Return the bulk operation with this token, if it was confirmed."""
+    """Return the bulk operation with this token, or None if it was never confirmed."""
     return _bulk_operations().filter(token=token).first()
 
 
 def counts(bulk_operation: BulkOperation) -> dict[str, int]:
-    """Count the items, by PROGRESS."""
+    """Return the number of items for each name in PROGRESS."""
     found: dict[str, int] = _items(bulk_operation).aggregate(
         **{name: Count("pk", filter=condition) for name, condition in PROGRESS.items()}
     )
@@ -102,21 +102,21 @@ def counts(bulk_operation: BulkOperation) -> dict[str, int]:
 
 
 def advance_all(**_: Any) -> bool:
-    """Advance each unfinished bulk operation; return whether anything was done. A receiver of the signal `beat`."""
+    """Advance each unfinished bulk operation, and return whether any item was carried out. Receives `beat`."""
     advanced = False
     for bulk_operation in _bulk_operations().filter(finished_at=None).order_by("pk"):
         try:
             advanced |= advance(bulk_operation)
-        except DatabaseError as error:  # the others go on; the next beat repeats what did not commit
+        except DatabaseError as error:  # continue with the others; the next beat repeats what did not commit
             names = {"bulk_operation": bulk_operation.pk, "error_type": type(error).__name__}
             log(logging.WARNING, "bulk_operation.interrupted", **names)
     return advanced
 
 
 def advance(bulk_operation: BulkOperation) -> bool:
-    """Carry out up to ITEMS_PER_TURN items while there is room; return whether there were any.
+    """Carry out items until ITEMS_PER_TURN or BULK_AT_ONCE is reached. Return whether any item was carried out.
 
-    Several processes may do so at once.
+    Several processes may call this at the same time.
     """
     done = 0
     while done < ITEMS_PER_TURN and _has_room(bulk_operation) and _carry_out_next(bulk_operation):
@@ -127,16 +127,17 @@ def advance(bulk_operation: BulkOperation) -> bool:
 
 
 def _has_room(bulk_operation: BulkOperation) -> bool:
-    """Whether fewer than BULK_AT_ONCE items are running; operations that call no provider have no limit."""
+    """Return whether fewer than BULK_AT_ONCE items are running. Operations without provider calls have no limit."""
     if bulk_operation.operation in WITHOUT_PROVIDER_CALLS:
         return True
     return _items(bulk_operation).filter(PROGRESS["running"]).count() < get_settings().BULK_AT_ONCE
 
 
 def _carry_out_next(bulk_operation: BulkOperation) -> bool:
-    """Carry out one item and write its result; return False if none waits or another process holds the lock.
+    """Carry out one item and write its result. Return False if no item waits or another process holds the lock.
 
-    The lock on the bulk operation's row keeps the count right. SQLite has one writer at a time anyway.
+    The lock on the row of the bulk operation keeps the number of running items right. SQLite needs no lock, because it
+    allows only one writer at a time.
     """
     with database.one_commit():
         unfinished = _bulk_operations().filter(pk=bulk_operation.pk, finished_at=None)
@@ -153,7 +154,7 @@ def _carry_out_next(bulk_operation: BulkOperation) -> bool:
 
 
 def _carry_out(bulk_operation: BulkOperation, item: BulkItem) -> None:
-    """Perform the operation; a refusal is written in the language of the user who confirmed."""
+    """Perform the operation. Write a refusal in the language of the user who confirmed."""
     operation = Operation(bulk_operation.operation)
     by = Actor(bulk_operation.actor, bulk_operation.actor_name, bulk_operation.source)
     with translation.override(bulk_operation.language or None):
@@ -163,13 +164,13 @@ def _carry_out(bulk_operation: BulkOperation, item: BulkItem) -> None:
 
 
 def _perform(operation: Operation, item: BulkItem, by: Actor, reason: str) -> str:
-    """Perform the operation in a savepoint; return why it was refused, "" if it was not."""
+    """Perform the operation in a savepoint. Return "", or the reason of a refusal."""
     saga_id = item.execution.saga_id
     try:
         with database.one_commit():
             perform(operation, saga_id, reason=reason, by=by, version=item.version)
     except (OperationalError, InterfaceError):
-        raise  # the database failed, not this item: the whole turn is repeated
+        raise  # the database failed, not this item: repeat the whole turn
     except ActRefused as refused:
         return refused.sentence
     except SagaError as error:

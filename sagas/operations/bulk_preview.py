@@ -1,4 +1,4 @@
-"""What one operation on many executions would do: the calls, counted, and the money, summed up."""
+"""Preview a bulk operation: count the calls that it would make, and sum up the money that it would move."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ CHUNK = 100
 
 @dataclass
 class BulkPreview:
-    """What the operation would do: `rows` are the executions that allow it, as primary key and version.
+    """A preview of a bulk operation.
 
-    `refused` maps each reason to the executions that it blocks, as primary key and id. `calls` and `money` are upper
-    limits: a step that fails leaves out those after it. `unreadable` executions are counted nowhere else.
+    `rows` are the executions that allow the operation, each as primary key and version. `refused` maps each reason to
+    the executions that do not allow it, each as primary key and id. `calls` and `money` are upper limits, because the
+    steps after a failed step are not called. `unreadable` executions are not in the other counts.
     """
 
     operation: Operation
@@ -40,11 +41,11 @@ class BulkPreview:
 
     @property
     def moves_money(self) -> bool:
-        """Whether a customer may be charged or refunded."""
+        """Whether the operation may charge or refund a customer."""
         return bool(self.money) or self.unknown_amounts > 0
 
     def add(self, view: ExecutionView) -> None:
-        """Add one execution."""
+        """Add one execution to the preview."""
         execution = view.execution
         if reason := why_not(self.operation, view):
             self.refused[reason].append((execution.pk, execution.saga_id))
@@ -71,7 +72,7 @@ class BulkPreview:
 
 
 def plan(operation: Operation, pks: Sequence[int], *, personal: bool = False) -> BulkPreview:
-    """Preview the operation on these executions, in three queries per CHUNK of them. Writes nothing.
+    """Preview the operation on these executions, without writing. Each CHUNK of executions costs three queries.
 
     Without `personal`, amounts under personal keys count as unknown.
     """

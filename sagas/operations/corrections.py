@@ -1,4 +1,4 @@
-"""Correcting the input and going on with it: the preview of both, and both."""
+"""Correct the input of an execution, and then retry or release it; and the preview of this."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .operation import PYTHON, Actor, Operation, Preview
 
 @dataclass(frozen=True)
 class Correction:
-    """What a correction would change: the input `before`, the corrected view, and the preview of what follows."""
+    """A preview of a correction: the old input, the view after the correction, and the preview of the follow-up."""
 
     before: Mapping[str, Any]
     view: ExecutionView
@@ -33,18 +33,18 @@ class Correction:
 
     @property
     def changed(self) -> list[str]:
-        """The keys that have a new value or none."""
+        """The keys that the correction changes, adds or removes."""
         changes = json_values.changes_between(self.before, self.view.execution.input)
         return [*changes.get("set", ()), *changes.get("deleted", ())]
 
 
 def follow_up(execution: SagaExecution) -> Operation:
-    """Return the operation that goes on with the corrected input."""
+    """Return the operation that continues with the corrected input: retry or release."""
     return Operation.RETRY if execution.state is SagaState.FAILED else Operation.RELEASE
 
 
 def plan_correction(saga_id: str, context: Mapping[str, Any]) -> Correction:
-    """Preview `correct_and_go_on`, and raise as it does. Writes nothing."""
+    """Return a preview of `correct_and_go_on`, without writing. Raise the same exceptions."""
     operations.plan(Operation.CORRECT, saga_id)
     view = load_view(saga_id)
     before, corrected = view.execution.input, copy.copy(view.execution)
@@ -59,9 +59,10 @@ def plan_correction(saga_id: str, context: Mapping[str, Any]) -> Correction:
 def correct_and_go_on(
     saga_id: str, context: Mapping[str, Any], *, reason: str, by: Actor = PYTHON, version: int | None = None
 ) -> SagaExecution:
-    """Replace the input, then retry a failed execution or release a held one; each operation has its own event.
+    """Replace the input, then retry a failed execution or release a held one. Each operation writes its own event.
 
-    Raise as `perform` does, and CorrectionOnly if the input was replaced and the second operation was refused.
+    Raise the same exceptions as `perform`, or CorrectionOnly if the input was replaced but the second operation was
+    refused.
     """
     corrected = operations.perform(Operation.CORRECT, saga_id, reason=reason, by=by, version=version, context=context)
     operation = follow_up(corrected)

@@ -1,7 +1,7 @@
-"""Whether an operation is allowed now, and why not.
+"""Decide whether an operation is allowed now, and give the reason if not.
 
-The states that allow an operation are those in which one of its events may happen, by `ARROWS`. GUARDS adds
-the further conditions of each operation.
+A state allows an operation if `ARROWS` has an arrow from this state for one of the operation's events. GUARDS adds
+further conditions for each operation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BY_WORKERS = FORWARD | {StateEvent.ROLL_BACK, StateEvent.FAIL, StateEvent.ALL_CO
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on an execution, and the reason why not."""
+    """A condition on an execution, and the reason that is shown if the condition is not met."""
 
     met: Callable[[ExecutionView], bool]
     reason: str | Promise
@@ -33,7 +33,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Guard:
-    """What an operation needs: a state in which one of `events` may happen (none: any state), and the conditions."""
+    """The requirements of an operation: a state that allows one of `events`, and all conditions.
+
+    If `events` is empty, every state is allowed.
+    """
 
     conditions: tuple[Condition, ...]
     events: Collection[StateEvent] = ()
@@ -41,7 +44,7 @@ class Guard:
 
 
 def why_not(operation: Operation, view: ExecutionView) -> str:
-    """Return the reason why the operation is not possible now, "" if it is."""
+    """Return the reason why the operation is not possible now, or "" if it is possible."""
     guard = GUARDS[operation]
     if guard.events and not _may_happen(view, guard.events):
         reason = guard.wrong_state
@@ -56,12 +59,12 @@ def allowed(view: ExecutionView) -> tuple[Operation, ...]:
 
 
 def blocked_reasons(view: ExecutionView) -> dict[Operation, str]:
-    """Return each operation with the reason why it is not possible now, "" if it is."""
+    """Map each operation to the reason why it is not possible now, or to "" if it is possible."""
     return {operation: why_not(operation, view) for operation in GUARDS}
 
 
 def resolutions(view: ExecutionView) -> tuple[tuple[str, Resolution], ...]:
-    """Return each step with each resolution that is possible now; none says that a done step was not done."""
+    """Return each pair of step and resolution that is possible now. A done step cannot be resolved as not done."""
     if why_not(Operation.RESOLVE, view):
         return ()
     pairs = [(step, resolution) for step in view.history.plan for resolution in Resolution]
@@ -70,7 +73,7 @@ def resolutions(view: ExecutionView) -> tuple[tuple[str, Resolution], ...]:
 
 
 def why_not_resolve(view: ExecutionView, step: str, outcome: Resolution | str) -> str:
-    """Return the reason why the step cannot be resolved with this outcome, "" if it can."""
+    """Return the reason why the step cannot be resolved with this outcome, or "" if it can."""
     if outcome not in list(Resolution):
         known = {"known": ", ".join(Resolution), "outcome": outcome}
         return gettext("outcome must be one of %(known)s, not '%(outcome)s'.") % known
@@ -97,7 +100,10 @@ def _may_happen(view: ExecutionView, events: Collection[StateEvent]) -> bool:
 
 
 def _is_correctable(view: ExecutionView) -> bool:
-    """Whether no attempt of this run can have used the input: it failed, or is held before a first attempt."""
+    """Return whether the input can be replaced.
+
+    The execution must have failed, or be held before the first attempt of the action that is next.
+    """
     if _may_happen(view, {StateEvent.RETRY}):
         return True
     if not view.execution.held or not _may_happen(view, FORWARD):

@@ -1,4 +1,7 @@
-"""One handler per operation: the columns that it writes. Each is one guarded UPDATE; Stale means to look again."""
+"""One handler for each operation. A handler computes the new columns and writes them with one guarded UPDATE.
+
+A handler raises Stale if the row has changed; the caller then loads the execution again.
+"""
 
 from __future__ import annotations
 
@@ -109,13 +112,13 @@ def _resolve(
 
 
 def _as_stored(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the value as the database returns it; raise InvalidInput if it is not JSON or too large."""
+    """Return the value as the database would return it. Raise InvalidInput if it is not JSON or too large."""
     stored: dict[str, Any] = json.loads(json_values.to_json(value, limit=get_settings().MAX_CONTEXT_BYTES))
     return stored
 
 
 def _after_resolution(view: ExecutionView, history: History) -> dict[str, Any]:
-    """Return the columns that follow from the resolution: it ended, goes on, or still needs an operator."""
+    """Return the columns after a resolution: the execution ends, continues, or still needs an operator."""
     saga = definition_of(view)
     if view.state is SagaState.PARTIALLY_COMPENSATED:
         settled = {"state": state_after(view.state, StateEvent.RESOLVE), **ended()}
@@ -147,7 +150,7 @@ def _correct(view: ExecutionView, command: Command, *, context: Mapping[str, Any
 
 
 def definition_of(view: ExecutionView) -> Saga:
-    """Return the saga's definition; raise UnknownSaga if it is not registered here."""
+    """Return the definition of the execution's saga. Raise UnknownSaga if this process has not registered it."""
     if view.saga is None:
         raise UnknownSaga(view.execution.saga_name, all_sagas())
     return view.saga

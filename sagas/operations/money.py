@@ -1,4 +1,4 @@
-"""The amount that an operation moves, and whether somebody typed that amount to confirm it."""
+"""The amount that an operation moves, and the check of the amount that a user types as confirmation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sagas.presentation import templates
 
 @dataclass(frozen=True)
 class Amount:
-    """An amount in a currency; its text is what people read."""
+    """An amount in a currency. `str()` returns the localized text."""
 
     amount: Decimal
     currency: str
@@ -24,7 +24,7 @@ class Amount:
         return templates.money(self.amount, self.currency)
 
     def matches(self, typed: str) -> bool:
-        """Whether this amount was typed, as any language of the site writes it, with or without the currency."""
+        """Return whether `typed` is this amount, in the format of any site language, with or without the currency."""
         bare = "".join(typed.split()).upper()
         for sign in (templates.currency_symbol(self.currency), self.currency):
             bare = bare.removeprefix(sign.upper()).removesuffix(sign.upper())
@@ -38,7 +38,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class HiddenAmount:
-    """An amount that is unreadable or hidden from this reader, who confirms it with the id of the execution."""
+    """An amount that is unreadable or hidden from the reader. The reader types the execution's id as confirmation."""
 
     saga_id: str
 
@@ -46,12 +46,12 @@ class HiddenAmount:
         return self.saga_id
 
     def matches(self, typed: str) -> bool:
-        """Whether the id was typed."""
+        """Return whether `typed` is the id of the execution."""
         return typed.strip() == self.saga_id
 
 
 def total_of(steps: Sequence[SagaStep], contexts: templates.Contexts, hidden: Sequence[str] = ()) -> Amount | None:
-    """Return what these steps move together; None if that is nothing, unreadable, or under a hidden key."""
+    """Return the total amount of the steps. Return None if no step has money, or an amount is unreadable or hidden."""
     keys = [step.money for step in steps if step.money]
     if not keys or set(keys) & set(hidden):
         return None

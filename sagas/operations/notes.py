@@ -1,4 +1,4 @@
-"""Entries that operators add to a history without changing the execution: notes, and looks at personal data."""
+"""History entries that do not change the execution: notes of operators, and records of access to personal data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .operation import PYTHON, Actor
 
 
 def note(saga_id: str, text: str, by: Actor = PYTHON) -> SagaEvent:
-    """Add a note for others to read; raise UnknownExecution."""
+    """Add a note to the history. Raise UnknownExecution if there is no such execution."""
     return _record(SagaEvent.Kind.NOTE, saga_id, text, by)
 
 
 def reveal(saga_id: str, reason: str, by: Actor = PYTHON) -> SagaEvent:
-    """Record that somebody looked at personal data, and why; raise UnknownExecution."""
+    """Record that a user looked at personal data, and the reason. Raise UnknownExecution if there is no execution."""
     return _record(SagaEvent.Kind.REVEAL, saga_id, reason, by)
 
 

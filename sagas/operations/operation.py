@@ -1,4 +1,4 @@
-"""The types of an operation: its name, who performs it, and its preview."""
+"""The types around an operation: its name, its actor, its command, and its preview."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sagas.definition.states import Direction
 
 
 class Operation(StrEnum):
-    """What an operator can do to an execution; the API and the commands use the values."""
+    """The operations of operators on an execution. The values are those of the API and the commands."""
 
     RETRY = "retry"
     CANCEL = "cancel"
@@ -25,7 +25,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True)
 class Actor:
-    """Who performs an operation, and its source: admin, api, cli or python."""
+    """The user or program that performs an operation, and the source: admin, api, cli or python."""
 
     user: Any = None
     name: str = ""
@@ -33,7 +33,7 @@ class Actor:
 
     @property
     def display_name(self) -> str:
-        """The name that is stored with the event, so that it outlives the user's account."""
+        """The name of the actor. The event stores this name, so that it stays after the user's account is deleted."""
         return (self.name or (self.user.get_username() if self.user else ""))[:150]
 
 
@@ -42,7 +42,7 @@ PYTHON = Actor()
 
 @dataclass(frozen=True)
 class Command:
-    """One request to perform an operation; `version`, if given, must still be the version of the execution."""
+    """A request to perform an operation. If `version` is given, the execution must still have this version."""
 
     operation: Operation
     actor: Actor
@@ -52,7 +52,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a step that an operation would cause, with its idempotency key."""
+    """A call of a step function that an operation would cause, with its idempotency key."""
 
     step: str
     direction: Direction
@@ -61,7 +61,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Preview:
-    """What an operation would do to the execution as it is at `version`."""
+    """The effects that an operation would have on the execution at `version`."""
 
     operation: Operation
     saga_id: str

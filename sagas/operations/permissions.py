@@ -26,12 +26,15 @@ NEEDS = {
 
 
 def may_note(user: Any) -> bool:
-    """Whether the user may write notes: everybody who may perform any operation."""
+    """Return whether the user may write notes. Every user who may perform an operation may write notes."""
     return any(map(user.has_perm, NEEDS.values()))
 
 
 def why_not_permitted(operation: Operation, by: Actor) -> str:
-    """Return the reason why the user who confirmed may not do this any more, "" if they may or it was no user."""
+    """Return the reason why the actor may not perform the operation now, or "".
+
+    Only users need a permission; commands and programs do not.
+    """
     if by.source not in USER_SOURCES:
         return ""
     if by.user is None:

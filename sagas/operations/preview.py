@@ -1,4 +1,4 @@
-"""What an operation would do: a sentence, the calls that it causes, and those that may follow. Writes nothing."""
+"""Preview an operation: a sentence, the calls of the operation, and the calls that follow. Nothing is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sagas.presentation.execution_view import ExecutionView
 
 from .operation import Call, Operation, Preview
 
-# What an operation does in most states; `_sentence` has the others.
+# The sentence of each operation. `_sentence` has the exceptions for certain states.
 SENTENCES = {
     Operation.RETRY: _("Retries what could not be undone."),
     Operation.CANCEL: _("Stops it and undoes what was done."),
@@ -34,14 +34,17 @@ SENTENCES = {
 
 @dataclass(frozen=True)
 class Consequences:
-    """Calls that follow those of an operation: `certain` if all goes well, `possible` depending on an answer."""
+    """Calls that follow the calls of an operation.
+
+    `certain` calls follow if no call fails. `possible` calls depend on the answer of a provider.
+    """
 
     certain: Sequence[Call] = ()
     possible: Sequence[Call] = ()
 
 
 def preview_of(operation: Operation, view: ExecutionView) -> Preview:
-    """Return what the operation would do now."""
+    """Return the preview of the operation."""
     calls = _calls(operation, view)
     kept = () if starts_over(operation, view) else view.execution.steps_completed
     not_repeated = tuple(name for name in kept if name not in {call.step for call in calls})
@@ -57,7 +60,7 @@ def preview_of(operation: Operation, view: ExecutionView) -> Preview:
 
 
 def consequences(operation: Operation, calls: Sequence[Call], view: ExecutionView) -> Consequences:
-    """Return what follows these calls of the operation: a release and a check do not stop at the first call."""
+    """Return the calls that follow `calls`. Only a release and a verify have further calls."""
     if view.saga is None or not calls:
         return Consequences()
     if operation is Operation.RELEASE:
@@ -69,18 +72,18 @@ def consequences(operation: Operation, calls: Sequence[Call], view: ExecutionVie
 
 
 def starts_over(operation: Operation, view: ExecutionView) -> bool:
-    """Whether the operation starts a new run, which knows only the input."""
+    """Return whether the operation starts a new run. A new run has only the input, no outputs of steps."""
     return operation is Operation.RETRY and view.state is SagaState.FAILED
 
 
 def next_run(view: ExecutionView) -> History:
-    """Return the empty history of a new run, with the steps of the current definition."""
+    """Return the empty history of the next run. Its plan has the steps of the current definition."""
     plan = view.saga.names if view.saga else view.history.plan
     return History(view.history.saga_id, view.history.run + 1, SagaState.PENDING, plan)
 
 
 def released(view: ExecutionView) -> History:
-    """Return the history after a release: with a fresh retry budget, unless `on_change` was the cause of the hold."""
+    """Return the history after a release. The retry budget starts again, unless `on_change` caused the hold."""
     if view.hold_cause == "on_change":
         return view.history
     return dataclasses.replace(view.history, budget_since=view.execution.version + 1)
@@ -98,7 +101,7 @@ def _sentence(operation: Operation, view: ExecutionView) -> str:
 
 
 def _calls(operation: Operation, view: ExecutionView) -> list[Call]:
-    """Return the calls of the operation itself, in their order."""
+    """Return the calls of the operation itself, in order."""
     calls: list[Call] = []
     match operation:
         case Operation.RETRY if view.state is SagaState.PARTIALLY_COMPENSATED:
@@ -120,7 +123,10 @@ def _calls(operation: Operation, view: ExecutionView) -> list[Call]:
 
 
 def _calls_of_cancel(view: ExecutionView) -> list[Call]:
-    """Return the compensations, with that of an action that a worker is calling: it may be done before the cancel."""
+    """Return the compensations that a cancel would call.
+
+    If a worker is calling an action now, include its compensation, because the action may succeed before the cancel.
+    """
     calls = _compensations(view.as_rolling_back())
     attempt = view.next_attempt if view.execution.leased else None
     if attempt and attempt.direction is Direction.ACTION and attempt.step.compensation is not None:
@@ -131,7 +137,10 @@ def _calls_of_cancel(view: ExecutionView) -> list[Call]:
 
 
 def _after_answers(view: ExecutionView, asked: Collection[str]) -> Consequences:
-    """Return what follows if the providers confirm the steps, deny them, or cannot tell."""
+    """Return the calls that follow a verify of the steps in `asked`.
+
+    The providers may confirm the effects, deny them, or not know. A call is certain if it follows in all three cases.
+    """
     answered = [_answered(view.history, asked, outcome) for outcome in (Outcome.SUCCEEDED, Outcome.FAILED)]
     ways = [_way_on(view.with_history(history)) for history in (view.history, *answered)]
     calls = list(dict.fromkeys(call for way in ways for call in way))
@@ -140,7 +149,7 @@ def _after_answers(view: ExecutionView, asked: Collection[str]) -> Consequences:
 
 
 def _answered(history: History, asked: Collection[str], outcome: Outcome) -> History:
-    """Return the history with this answer for each of the steps."""
+    """Return the history with one more verify attempt for each step in `asked`, which had this outcome."""
     sequence = 1 + max(history.budget_since, *(past.sequence for past in history.attempts))
     ending = Ending.SPENT if outcome is Outcome.FAILED else Ending.NONE
     now = CLOCK.by_host()
@@ -151,7 +160,7 @@ def _answered(history: History, asked: Collection[str], outcome: Outcome) -> His
 
 
 def _way_on(view: ExecutionView) -> list[Call]:
-    """Return all calls from here on if all goes well, without a repeated verify."""
+    """Return all remaining calls if no call fails. Leave out a repeated verify."""
     saga, history = view.saga, view.history
     move = planner.next_move(saga, history, planner.FOREVER) if saga else None
     if isinstance(move, RollBack):
@@ -164,7 +173,7 @@ def _way_on(view: ExecutionView) -> list[Call]:
 
 
 def _after(first: Call, view: ExecutionView) -> list[Call]:
-    """Return what follows this call if all goes well; after a verify, what follows any answer."""
+    """Return the calls after `first` if no call fails. After a verify, include the calls of both possible answers."""
     if first.direction is Direction.COMPENSATION:
         return [call for call in _compensations(view) if call.step != first.step]
     history, step = view.history, view.step(first.step)
@@ -178,7 +187,7 @@ def _after(first: Call, view: ExecutionView) -> list[Call]:
 
 
 def _compensations(view: ExecutionView) -> list[Call]:
-    """Return the calls of the open compensations, in their order."""
+    """Return the calls of the open compensations, in order."""
     return [_call(view.history, name, Direction.COMPENSATION) for name in view.remaining]
 
 

@@ -1,4 +1,4 @@
-"""The text of a preview: the calls, the steps that stay, the money that moves, and what can't be reversed."""
+"""The text of a preview: the calls, the money that they move, and the steps that cannot be reversed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ AFTER_ANSWER = {
         "If it is undone, what was charged will be refunded to the customer: at most %(amount)s."
     ),
 }
-# Per direction: the key of the step's own wording, and the sentence of a step without it.
+# For each direction: the key of the step's wording, and the sentence for a step that does not define that wording.
 SENTENCES = {
     Direction.ACTION: ("to_do", WILL_BE_DONE),
     Direction.COMPENSATION: ("to_compensate", WILL_BE_UNDONE),
@@ -43,7 +43,7 @@ SENTENCES = {
 
 @dataclass(frozen=True)
 class CallText:
-    """A call, and the sentence that says what it does."""
+    """A call, and a sentence that describes it."""
 
     call: Call
     sentence: str
@@ -51,9 +51,10 @@ class CallText:
 
 @dataclass(frozen=True)
 class PreviewText:
-    """What people read before they confirm; `possible` are the calls that depend on a provider's answer.
+    """The text that people read before they confirm an operation.
 
-    `refund` is what will be refunded to the customer, None if nothing certainly is.
+    `possible` are the calls that depend on a provider's answer. `refund` is the amount that will be refunded to the
+    customer, or None if a refund is not certain.
     """
 
     sentence: str
@@ -70,7 +71,7 @@ def describe(preview: Preview, view: ExecutionView, redactor: Redactor) -> Previ
     """Return the text of the preview in the active language."""
     follow = consequences(preview.operation, preview.calls, view)
     seen_by_calls = view
-    if starts_over(preview.operation, view):  # a new run knows only the input
+    if starts_over(preview.operation, view):  # a new run has only the input
         execution = copy.copy(view.execution)
         execution.context = execution.input
         seen_by_calls = dataclasses.replace(view, execution=execution)
@@ -103,11 +104,11 @@ class _Writer:
 
     @property
     def calls(self) -> list[Call]:
-        """The calls of the preview, and those that certainly follow."""
+        """The calls of the preview, and the calls that certainly follow."""
         return [*self.preview.calls, *self.follow.certain]
 
     def lead(self) -> str:
-        """What the operation does, without the technical terms of the preview's own sentence."""
+        """Describe the operation without the technical terms of `Preview.sentence`."""
         operation = self.preview.operation
         if self.follow.possible:
             return gettext("The provider is asked first. Depending on the answer, it goes on or is undone.")
@@ -120,16 +121,16 @@ class _Writer:
         return self.preview.sentence
 
     def texts(self, calls: Sequence[Call]) -> tuple[CallText, ...]:
-        """Each call with its sentence."""
+        """Return each call with its sentence."""
         return tuple(CallText(call, self.sentence(call)) for call in calls)
 
     def sentence(self, call: Call) -> str:
-        """What the call does."""
+        """Return a sentence that describes the call."""
         key, default = SENTENCES[call.direction]
         return messages.sentence_of(self.view, call.step, key, default, self.redactor)
 
     def money(self) -> Iterator[str]:
-        """What will be charged and refunded."""
+        """Yield sentences about the amounts that will be charged and refunded."""
         if steps := self._with_money(self.calls, Direction.ACTION):
             yield CHARGED % {"amount": self._shown(steps)}
         if steps := self._with_money(self.calls, Direction.COMPENSATION):
@@ -141,7 +142,7 @@ class _Writer:
                 yield sentence % {"amount": self._shown(steps)}
 
     def irreversible(self) -> Iterator[str]:
-        """What nothing can reverse once it is done."""
+        """Yield sentences about the steps that cannot be reversed."""
         calls = [*self.calls, *self.follow.possible]
         for call in calls:
             step = self.view.step(call.step)
@@ -155,7 +156,7 @@ class _Writer:
             yield gettext("What is undone can't be restored.")
 
     def refund(self) -> Amount | HiddenAmount | None:
-        """What will be refunded, also if the amount is unknown or hidden."""
+        """Return the refund: an amount, a HiddenAmount if it is unknown or hidden, or None without a refund."""
         steps = self._with_money(self.calls, Direction.COMPENSATION)
         return (self._total(steps) or HiddenAmount(self.view.execution.saga_id)) if steps else None
 

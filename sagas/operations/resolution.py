@@ -1,4 +1,4 @@
-"""What an operator's resolution of a step means: its step run, and the move that follows from it."""
+"""The effect of an operator's resolution of a step: its step run, and the next move of the execution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resolution_run(
     output: Mapping[str, Any] | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> StepRun:
-    """Build the step run of a resolution; `context` is the one that `output` leads to."""
+    """Build the step run of a resolution. `context` is the execution's context with `output` merged in."""
     execution, now = view.execution, CLOCK.by_host()
     direction = Direction.COMPENSATION if resolution is Resolution.UNDONE else Direction.ACTION
     earlier = sum(past.step == step and past.direction is Direction.RESOLVED for past in view.history.attempts)
@@ -48,12 +48,15 @@ def resolution_run(
 
 
 def with_resolution(view: ExecutionView, step: str, resolution: Resolution) -> History:
-    """Return the history as the resolution would leave it."""
+    """Return the history as it would be after the resolution."""
     return view.history.with_attempt(past_attempt(resolution_run(view, step, resolution)))
 
 
 def move_after_resolution(view: ExecutionView, history: History) -> Move | None:
-    """Return the next move after a resolution that led to this history; None if the hold or the end stays."""
+    """Return the next move after a resolution. `history` includes the resolution.
+
+    Return None if the execution stays held or has ended.
+    """
     if view.saga is None or view.state in TERMINAL or view.hold_cause != "engine":
         return None
     return planner.next_move(view.saga, history, CLOCK.by_host())

@@ -1,4 +1,4 @@
-"""The commit of an operation: the row, its event, and what belongs to them."""
+"""Write an operation in one commit: the execution's row, the event, and the step run if there is one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sagas.storage import database
 
 from .operation import Command, Operation
 
-# The new values of these columns are in the event too, so that the history can be replayed.
+# The event also stores the new values of these columns, because a replay of the history needs them.
 REPLAYED = ("run", "plan", "failed_step", "held")
 
 
@@ -35,9 +35,9 @@ def update(
     data: Mapping[str, Any] | None = None,
     run: StepRun | None = None,
 ) -> SagaExecution:
-    """Write the columns to a row that no worker owns, with the event and the step run; raise Stale if it changed."""
+    """Write the columns to a row without an owner, with the event and the step run. Raise Stale if it has changed."""
     execution, old = view.execution, view.state
-    # The owner of a held row that is still leased has crashed.
+    # A held row may still be leased. Its owner has crashed, so the row counts as unowned.
     unowned = SagaExecution.objects.using(database.alias()).filter(Q(leased=False) | ~Q(held=""))
     with database.one_commit():
         unchanged: Any = unowned.filter(pk=execution.pk, version=execution.version)
@@ -59,9 +59,9 @@ def update(
 
 
 def request(view: ExecutionView, command: Command, unless: Q) -> SagaExecution:
-    """Set the pending request that the owner of a leased row obeys at its next checkpoint.
+    """Set the pending request of a leased row. The row's owner obeys it at the next checkpoint.
 
-    The version stays, so that the owner keeps its lease. Raise Stale if the row does not match `unless` any more.
+    Keep the version, so that the owner keeps its lease. Raise Stale if the row does not match `unless`.
     """
     execution, operation = view.execution, command.operation
     rows = SagaExecution.objects.using(database.alias()).filter(unless, pk=execution.pk, leased=True)
@@ -80,19 +80,19 @@ def request(view: ExecutionView, command: Command, unless: Q) -> SagaExecution:
 
 
 def due_now(execution: SagaExecution) -> dict[str, Any]:
-    """Columns of an execution that is due now, with the rank of its priority."""
+    """Return the columns that make the execution due now, with the rank of its priority."""
     ageing = dt.timedelta(seconds=get_settings().AGEING * execution.priority)
     return {"due_at": CLOCK.now(), "rank_at": CLOCK.now() - ageing}
 
 
 def resumed(execution: SagaExecution) -> dict[str, Any]:
-    """Columns of an execution that goes on now."""
+    """Return the columns of an execution that continues now."""
     cleared = {"held": "", "needs_attention": False, "finished_at": None, "recoveries": 0, "pending_request": None}
     return cleared | due_now(execution)
 
 
 def ended() -> dict[str, Any]:
-    """Columns of an execution that an operation ended; the operator knows, so it needs no attention."""
+    """Return the columns of an execution that an operation ended. It needs no attention, because the operator knows."""
     cleared = {"held": "", "needs_attention": False, "pending_request": None}
     return cleared | {"due_at": None, "rank_at": None, "finished_at": CLOCK.now()}
 

@@ -1,6 +1,6 @@
 """Test tools for authors of sagas: a strict fake provider, a fake clock, workers on demand, crash tests and proofs.
 
-For development only: parts of it fork processes, kill them and expire leases. The pytest fixtures are in
+Use them in development only, because they fork and kill processes and expire leases. The pytest fixtures are in
 `sagas.testing.fixtures`.
 """
 

@@ -1,4 +1,4 @@
-"""A trace of each step function's calls: what it called, under which key, and how it ended."""
+"""Trace the calls of step functions: the provider calls of each, their keys, and how the function ended."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ BEGUN, CALLED, RETURNED, RAISED = "begun", "called", "returned", "raised"
 
 @dataclass(frozen=True)
 class TraceEvent:
-    """Something that happened in a call of a step's function.
+    """An event during a call of a step function.
 
-    `what` is begun, called (a provider), returned or raised. `own_key` says whether a call to a provider used the
-    step's idempotency key or one derived from it. `counts_as_failed` says whether the exception means "no effect".
+    `what` is BEGUN, CALLED (the function called a provider), RETURNED or RAISED. `own_key` is True if the provider call
+    used the step's idempotency key or a key derived from it. `counts_as_failed` is True if the exception means that
+    the attempt had no effect.
     """
 
     saga_id: str
@@ -43,12 +44,12 @@ class TraceEvent:
 
     @property
     def function(self) -> str:
-        """The function in words: "action of charge"."""
+        """A readable name of the function, such as "action of charge"."""
         return f"{self.direction} of {self.step}"
 
 
 class CallTrace:
-    """Writes its events to a file, one line each, so that they survive a killed process."""
+    """Writes each event as one line of a file, so that the events survive a killed process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -57,7 +58,7 @@ class CallTrace:
         self._direction = Direction.ACTION
 
     def traced(self, saga: Saga) -> Saga:
-        """Return the saga with each of its functions traced."""
+        """Return a copy of the saga in which every action, compensation and verify function is traced."""
         steps = []
         for step in saga:
             functions = {"action": step.action, "compensation": step.compensation, "verify": step.verify}
@@ -68,7 +69,7 @@ class CallTrace:
         return saga.with_steps(steps)
 
     def add_call(self, call: Call) -> None:
-        """Add a provider's call to the function that runs now."""
+        """Record a provider call of the function that runs now."""
         if self._context is None:
             return
         names = ("idempotency_key", "idempotency_uuid", "action_key", "action_uuid")
@@ -107,7 +108,7 @@ class CallTrace:
         if self._context is None:
             return
         event = TraceEvent(self._context.saga_id, self._context.step, self._direction.value, what, **details)
-        # One write, so that a killed process leaves no half line.
+        # Write with one system call, so that a killed process leaves no incomplete line.
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND)
         try:
             os.write(handle, (json.dumps(asdict(event)) + "\n").encode())

@@ -1,4 +1,4 @@
-"""Run functions in forked child processes that may be killed, each with its own database connections."""
+"""Run a function in a forked child process, which has its own database connections and may be killed."""
 
 from __future__ import annotations
 
@@ -21,27 +21,31 @@ NAP = 0.002
 
 
 class ChildFailed(AssertionError):
-    """A child raised, hung, or exited in an unexpected way."""
+    """The child process raised an exception, hung, or exited with an unexpected code."""
 
 
 @dataclass(frozen=True)
 class ChildResult:
-    """The exit code of a child (minus the signal number if it was killed) and what its function returned."""
+    """The exit code of a child process and the return value of its function.
+
+    The exit code of a killed child is the negative signal number.
+    """
 
     code: int
     returned: Any = None
 
 
 def run_in_child(function: Callable[[], Any], *, expected_exit: int, patience: float) -> ChildResult:
-    """Fork and call `function`, which must return JSON.
+    """Fork a child process, call `function` there, and return its result. `function` must return a JSON value.
 
-    The child may also exit with `expected_exit`. Raises ChildFailed, with the child's traceback, if it ends otherwise
-    or runs for more than `patience` seconds. No other thread of this process may use a database meanwhile.
+    The child may also exit with the code `expected_exit`. Raise ChildFailed, with the child's traceback, if the child
+    ends in another way or runs for more than `patience` seconds. Other threads of this process must not use a database
+    during the call.
     """
-    connections.close_all()  # a connection cannot be shared by both sides of a fork
+    connections.close_all()  # parent and child cannot share a connection
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        # Python 3.12 and later warn about other threads, such as the test runner's. The child does not need them.
+        # Python 3.12 and later warn if other threads exist, such as those of the test runner. The child needs none.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
@@ -49,7 +53,7 @@ def run_in_child(function: Callable[[], Any], *, expected_exit: int, patience: f
         _run_child(function, writer)
     os.close(writer)
     with os.fdopen(reader) as report, _reaped(child):
-        # The child's exit also closes its end of the pipe.
+        # `select` returns when the child has written its result or has exited, because the exit closes the pipe.
         if not select.select([report], [], [], patience)[0]:
             raise ChildFailed(f"A child was still running after {patience} s.")
         text = report.read()
@@ -62,12 +66,12 @@ def run_in_child(function: Callable[[], Any], *, expected_exit: int, patience: f
 
 
 def _run_child(function: Callable[[], Any], writer: int) -> None:
-    """Call the function and exit. Never returns: the child must not continue as a second test runner."""
+    """Call the function and exit. This never returns, so that the child does not continue as a second test runner."""
     code, text = RAISED, ""
     try:
         text = json.dumps(function())
         code = 0
-    except BaseException:  # noqa: BLE001  (KeyboardInterrupt, too, must not leave this function)
+    except BaseException:  # noqa: BLE001  (no exception may leave this function, not even KeyboardInterrupt)
         text = traceback.format_exc()
     finally:
         with os.fdopen(writer, "w") as report:
@@ -77,7 +81,7 @@ def _run_child(function: Callable[[], Any], writer: int) -> None:
 
 @contextmanager
 def _reaped(child: int) -> Iterator[None]:
-    """Kill and reap the child if the block raises."""
+    """Kill and reap the child if the block raises an exception."""
     try:
         yield
     except BaseException:

@@ -1,7 +1,7 @@
-"""Crash tests: run a saga once for each crash point, kill its process there, recover it and check the result.
+"""Crash tests: for each crash point of a saga, run the saga, end its process there, recover it and check the result.
 
-Crash points are the moments before and after each commit to the executions' database, and before and after each call
-that the providers report.
+The crash points are the moments before and after each commit to the executions' database, and before and after each
+provider call that the providers report.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Context = Mapping[str, Any] | Callable[[str], Mapping[str, Any]]
 
 @dataclass
 class CrashPointCounter:
-    """Counts the crash points that this process reaches, and exits at number `fatal`, from 1."""
+    """Counts the crash points that this process reaches, from 1, and exits at number `fatal`."""
 
     fatal: int | None = None
     passed: list[str] = field(default_factory=list)
 
     def reach(self, point: Call | str) -> None:
-        """Count a crash point; exit there if it is the fatal one."""
+        """Count a crash point, and exit if its number is `fatal`."""
         self.passed.append(str(point))
         if len(self.passed) == self.fatal:
             os._exit(CRASHED)
@@ -51,7 +51,7 @@ class CrashPointCounter:
 
 @dataclass(frozen=True)
 class Trial:
-    """An execution that crashed at the numbered points, one for each process, and then ran to its end."""
+    """The result of one execution. It crashed at `crashes`, each time in a new process, and then ran to its end."""
 
     saga_id: str
     crashes: tuple[int, ...]
@@ -68,9 +68,9 @@ class Trial:
 class CrashTest:
     """Crashes a saga at its crash points.
 
-    `context` is the input of each execution, or a function that makes it from the execution's id. `patience` is the
-    seconds that a child process may take; the saga's own waits are skipped. `listener` hears each call to a provider.
-    Use it with no transaction open, and with no other thread of this process using a database.
+    `context` is the input of each execution, or a function that returns the input for an execution's id. A child
+    process may run for `patience` seconds; the waits of the saga are skipped. `listener` is called at each provider
+    call. During a test, no transaction may be open and no other thread of this process may use a database.
     """
 
     saga: Saga
@@ -80,38 +80,41 @@ class CrashTest:
     listener: CallListener | None = None
 
     def crash_points(self) -> list[str]:
-        """Return the crash points of an undisturbed run, in order; AssertionError if that run breaks an invariant."""
+        """Return the crash points of a run without a crash, in order.
+
+        Raise AssertionError if that run breaks an invariant.
+        """
         trial, passed = self.undisturbed()
         if trial.violations:
             raise AssertionError(str(trial))
         return passed
 
     def undisturbed(self) -> tuple[Trial, list[str]]:
-        """Run without a crash; return the trial and the crash points that it passed, in order."""
+        """Run without a crash. Return the trial and the crash points that it reached, in order."""
         saga_id = _new_id()
-        # Validate here: an error is raised in this process, and children inherit what validation loads and caches.
+        # Validate the input in this process: an error is then raised here, and children inherit the loaded caches.
         new_execution.new_execution(self.saga, saga_id, self._input(saga_id), None)
         passed: list[str] = self._run(saga_id).returned
         return self._trial(saga_id, (), ""), passed
 
     def trials(self) -> Iterator[Trial]:
-        """Crash once at each point, and recover."""
+        """Yield one trial for each crash point: crash there, then recover."""
         for crash, where in enumerate(self.crash_points(), start=1):
             yield self.trial(crash, where=where)
 
     def pairs(self, crashes: Iterable[int], *, every: int = 1) -> Iterator[Trial]:
-        """Crash at each of these points and at every n-th point of the recovery, and recover from both."""
+        """Yield trials with two crashes: at each of `crashes`, then at every `every`-th point of its recovery."""
         for first in crashes:
             for second in itertools.count(1, every):
                 saga_id = _new_id()
                 self._crash(saga_id, first, "")
                 if self._run(saga_id, second).code != CRASHED:
-                    break  # The recovery ended before it reached the second point.
+                    break  # The recovery has ended before the second crash point.
                 self._run(saga_id)
                 yield self._trial(saga_id, (first, second), "the second in the recovery")
 
     def trial(self, *crashes: int, where: str = "") -> Trial:
-        """Crash at these points, each in its own process; then run to the end."""
+        """Crash at each of these points, each time in a new process. Then run the execution to its end."""
         saga_id = _new_id()
         for crash in crashes:
             self._crash(saga_id, crash, where)
@@ -123,7 +126,7 @@ class CrashTest:
             raise AssertionError(f"{saga_id} ended before it reached crash point {crash} {where}")
 
     def _run(self, saga_id: str, crash: int | None = None) -> ChildResult:
-        """Start or resume the execution in a child, which returns the crash points that it passed."""
+        """Start or resume the execution in a child process. The child returns the crash points that it reached."""
 
         def execute() -> list[str]:
             counter = CrashPointCounter(crash)
@@ -154,10 +157,10 @@ def _new_id() -> str:
 
 
 def assert_survives_crashes(saga: Saga, context: Context, providers: Providers) -> list[Trial]:
-    """Crash the saga once at each crash point; return the trials.
+    """Crash the saga once at each crash point, and return the trials.
 
-    `context` is the input of each execution, or a function that makes it from the execution's id. AssertionError
-    lists the trials that broke an invariant.
+    `context` is the input of each execution, or a function that returns the input for an execution's id. Raise
+    AssertionError, with a list of these trials, if any trial broke an invariant.
     """
     trials = list(CrashTest(saga, context, providers).trials())
     broken = [str(trial) for trial in trials if trial.violations]
@@ -167,15 +170,15 @@ def assert_survives_crashes(saga: Saga, context: Context, providers: Providers) 
 
 
 def expire_lease(saga_id: str) -> None:
-    """End the execution's lease now, without turning the clock for anything else."""
+    """End the lease of the execution now, without moving the clock."""
     SagaExecution.objects.using(database.alias()).filter(saga_id=saga_id, leased=True).update(due_at=CLOCK.now())
 
 
 def watch_commits(reach: Callable[[str], None]) -> None:
-    """Call `reach` before and after each commit that this thread makes on the executions' database.
+    """Call `reach` before and after each commit of this thread to the executions' database.
 
-    Django has no hook for COMMIT, so this wraps the connection's own methods, for good: call it only in a process
-    that is about to end.
+    Django has no hook for COMMIT, so this function replaces methods of the connection. It does not restore them: call
+    it only in a process that ends soon.
     """
     here = database.connection()
     commit = here._commit  # type: ignore[attr-defined]  # noqa: SLF001  (there is no public method)
@@ -192,9 +195,9 @@ def watch_commits(reach: Callable[[str], None]) -> None:
 
 
 class _WatchedCursor(CursorWrapper):
-    """A cursor that reports statements outside a transaction, which commit by themselves.
+    """A cursor that reports the statements outside a transaction, because each of them commits by itself.
 
-    SQLite commits such a statement when its rows are read, at the latest when the cursor is closed.
+    SQLite commits such a statement when its rows have been read or the cursor is closed.
     """
 
     def __init__(self, cursor: Any, here: BaseDatabaseWrapper, reach: Callable[[str], None]) -> None:
@@ -202,7 +205,7 @@ class _WatchedCursor(CursorWrapper):
         self._reach, self._commits = reach, False
 
     def execute(self, sql: Any, params: Any = None) -> Any:
-        """Run the statement; report it first if it commits."""
+        """Run the statement. If it commits by itself, report the crash point before it."""
         writes = str(sql).lstrip().upper().startswith(WRITES)
         if writes and not self.db.in_atomic_block and self.db.get_autocommit():
             self._reach("before statement")
@@ -210,7 +213,7 @@ class _WatchedCursor(CursorWrapper):
         return super().execute(sql, params)
 
     def close(self) -> None:
-        """Close the cursor, which ends the statement."""
+        """Close the cursor. This ends the statement, so report the crash point after it."""
         self.cursor.close()
         if self._commits:
             self._commits = False

@@ -1,4 +1,4 @@
-"""Temporary databases for a proof, created beside the real ones."""
+"""Create temporary databases for a proof, next to the real databases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.test.utils import setup_databases, teardown_databases
 
 @contextmanager
 def temporary_databases() -> Iterator[Path]:
-    """Point every alias to an empty, migrated database of this process; yield a folder that is deleted with them."""
+    """Create an empty, migrated database for every alias, and yield a temporary folder. Delete all at the end."""
     with tempfile.TemporaryDirectory(prefix="saga-prove-") as folder:
         for alias in connections:
             _set_test_name(connections[alias].settings_dict, alias, Path(folder))
@@ -29,9 +29,9 @@ def temporary_databases() -> Iterator[Path]:
 
 
 def _set_test_name(settings: dict[str, Any], alias: str, folder: Path) -> None:
-    """Name the test database so that aliases of one database still share one.
+    """Name the test database of an alias. Two aliases of the same database get the same test database.
 
-    SQLite's default test database is in memory, which does not survive a fork, so it becomes a file.
+    The test database of SQLite becomes a file: by default it is in memory, and does not survive a fork.
     """
     if settings["TEST"].get("MIRROR"):
         return

@@ -1,4 +1,4 @@
-"""A clock that tests turn forward, and workers that run on demand."""
+"""A clock that tests move forward, and a function that does the work of the workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ A_YEAR = 366 * 86400.0
 
 
 class FakeClock:
-    """A context manager in which the sagas of this process do not wait: `execute` and `wait` turn the clock forward.
+    """A context manager that replaces the waits of sagas in this process: `execute` and `wait` move the clock forward.
 
     Use it in a process without workers. Timeouts of attempts, and the times that Django itself stores, stay real.
     """
@@ -35,18 +35,18 @@ class FakeClock:
 
     @property
     def now(self) -> dt.datetime:
-        """The time that it shows, aware, in UTC."""
+        """Return the time of this clock, aware, in UTC."""
         return CLOCK.by_host()
 
     def advance(self, seconds: float = 0.0, **more: float) -> None:
-        """Turn it forward; takes seconds and the arguments of timedelta: advance(hours=25)."""
+        """Move the clock forward by seconds or by arguments of timedelta, for example `advance(hours=25)`."""
         CLOCK.ahead += dt.timedelta(seconds=seconds, **more).total_seconds()
 
 
 def drain(clock: FakeClock | None = None) -> int:
-    """Run all due executions in this process, as workers would; with a clock, also those that wait.
+    """Run all due executions in this process, as workers do, and return the number of claims.
 
-    Returns the number of claims. It also works inside a test's transaction.
+    With a clock, move it forward and run the waiting executions as well. This also works inside a test's transaction.
     """
     claims, sagas = 0, all_sagas()
     while True:
@@ -54,7 +54,7 @@ def drain(clock: FakeClock | None = None) -> int:
         claimed = storage.claim_due(1, list(sagas), worker=worker_name(), lease=get_settings().LEASE)
         if claimed:
             claims, execution = claims + 1, claimed[0]
-            with suppress(LeaseLost):  # another worker goes on with it
+            with suppress(LeaseLost):  # another worker continues the execution
                 saga = sagas[execution.saga_name]
                 runner.run(LeasedExecution(execution, saga, sent=sent, moment=execution.claimed_at))
             continue

@@ -1,4 +1,4 @@
-"""A strict fake provider: it rejects doubled effects, calls without their key and reversals in the wrong order."""
+"""A strict fake provider. It rejects doubled effects, calls without a step's key, and reversals in the wrong order."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ NAP = 0.02
 
 
 class InvalidCall(AssertionError):
-    """A step called the fake provider in a way that no saga may."""
+    """A step called the fake provider in a way that is wrong in every saga."""
 
 
 class FakeProvider:
-    """A provider for tests. It keeps its effects in a file, which survives a killed process.
+    """A provider for tests. It stores its effects in a file, so that they survive a killed process.
 
-    Steps call `do` and `reverse` with their idempotency keys. InvalidCall is raised for a key that belongs to no step,
-    a second request under the same key, a reversal out of order, and any call inside an open transaction. A saga
-    takes the exception for a failed attempt, so the sentences are also kept in `violations`.
+    Steps call `do` and `reverse` with their idempotency keys. The provider raises InvalidCall for a key that belongs to
+    no step, for a different request under a used key, for a reversal in the wrong order, and for a call inside an open
+    transaction. A saga treats this exception as a failed attempt, so `violations` also keeps the messages.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
@@ -44,10 +44,10 @@ class FakeProvider:
         self._listeners: list[CallListener] = []
 
     def do(self, operation: str, key: Any, *, repeats: bool = False, **request: Any) -> dict[str, Any]:
-        """Carry out the operation and return the reply, which holds its `id`.
+        """Carry out the operation and return the reply. The reply contains the `id` of the effect.
 
-        The same key again returns the same reply without a second effect. With `repeats`, as for mails and messages,
-        each call has its effect.
+        A second call with the same key returns the same reply and has no second effect. With `repeats`, every call has
+        an effect, as with e-mails and messages.
         """
         fault = self._fault_before(operation, str(key))
         reply = self._carry_out(operation, str(key), request, repeats=repeats)
@@ -55,10 +55,10 @@ class FakeProvider:
         return dict(reply)
 
     def reverse(self, operation: str, action_key: Any, *, key: Any) -> dict[str, Any] | None:
-        """Reverse what `do` did under `action_key`; return its reply, or None if there was no effect.
+        """Reverse the effect of `do` under `action_key`. Return the reply of `do`, or None if there was no effect.
 
-        Later calls of `do` under that key are refused. Reversing twice is allowed. In faults, the reversal is the
-        operation "<name>.reverse".
+        Later calls of `do` under that key are refused. A second reversal is allowed. To plan a fault for a reversal,
+        use the operation name "<name>.reverse".
         """
         fault = self._fault_before(f"{operation}.reverse", str(key))
         reply = self._reverse(operation, str(action_key), str(key))
@@ -66,33 +66,33 @@ class FakeProvider:
         return dict(reply) if reply else None
 
     def find(self, operation: str, key: Any) -> dict[str, Any] | None:
-        """Return the reply of the active effect under the key, or None. A step's `verify` calls this."""
+        """Return the reply of the active effect under the key, or None. Call this in the `verify` of a step."""
         active = [entry for entry in self.effects_of(operation) if entry.key == str(key) and entry.state == ACTIVE]
         return dict(active[-1].reply) if active else None
 
     def refuse(self, operation: str, *, times: int = 1, error: BaseException | None = None) -> None:
-        """Refuse the next calls for good, with StepFailed or `error`."""
+        """Make the next `times` calls raise StepFailed or `error`, without an effect."""
         self._plan_fault(operation, "refuse", times, error or StepFailed(f"{operation} is refused"))
 
     def fail(self, operation: str, *, times: int = 1, error: BaseException | None = None) -> None:
-        """Be unreachable for the next calls, with ConnectionRefusedError or `error`: nothing happens."""
+        """Make the next `times` calls raise ConnectionRefusedError or `error`, without an effect."""
         self._plan_fault(operation, "fail", times, error or ConnectionRefusedError(f"{operation} is unreachable"))
 
     def lose_reply(self, operation: str, *, times: int = 1, error: BaseException | None = None) -> None:
-        """Carry out the next calls and lose their replies, with ConnectionResetError or `error`."""
+        """Make the next `times` calls take effect and then raise ConnectionResetError or `error`."""
         self._plan_fault(operation, "lose", times, error or ConnectionResetError(f"the reply to {operation} was lost"))
 
     def hang(self, operation: str, *, times: int = 1) -> None:
-        """Carry out the next calls and never reply: the step's timeout ends them."""
+        """Make the next `times` calls take effect and then hang until the step's timeout."""
         self._plan_fault(operation, "hang", times)
 
     def kill(self, operation: str, *, times: int = 1, after_effect: bool = False) -> None:
-        """Kill the calling process, which must be a forked child, before or after the effect."""
+        """Make the next `times` calls kill their process, before or after the effect. It must be a forked child."""
         self._plan_fault(operation, "kill after" if after_effect else "kill", times)
 
     @property
     def violations(self) -> list[str]:
-        """What steps did that no saga may do, one sentence each."""
+        """The message of each InvalidCall so far."""
         return self._ledger.violations()
 
     def effects_of(self, operation: str) -> list[LedgerEntry]:
@@ -100,11 +100,11 @@ class FakeProvider:
         return [entry for entry in self._ledger.entries() if entry.operation == operation]
 
     def watch(self, listener: CallListener) -> None:
-        """Call `listener` before and after the effect of each later call in this process."""
+        """Register `listener`. It is called before and after the effect of each later call in this process."""
         self._listeners.append(listener)
 
     def effects(self, execution: SagaExecution) -> Mapping[str, Effect]:
-        """Return the effects of the execution's current run, by step; a step that never called has none due."""
+        """Return the effects of the execution's current run, by step. `due` is False for steps that made no call."""
         entries = self._ledger.entries()
         known = {match["step"] for entry in entries if (match := SAGA_KEY.fullmatch(entry.key))}
         known |= {name for name in execution.plan if _entries_of(execution, name, entries)}
@@ -177,12 +177,12 @@ class FakeProvider:
 
 
 def _is_saga_key(key: str) -> bool:
-    """Return whether it can be a step's idempotency key, or the UUID of one."""
+    """Return whether the key looks like a step's idempotency key, or like the UUID of such a key."""
     return bool(SAGA_KEY.fullmatch(key) or SAGA_UUID.fullmatch(key))
 
 
 def _effect(execution: SagaExecution, step: str, entries: Sequence[LedgerEntry], *, due: bool) -> Effect:
-    """Summarize a step's entries; with several operations, the most frequent one counts."""
+    """Summarize the ledger entries of a step. If they have several operations, count the most frequent one."""
     done = [entry for entry in _entries_of(execution, step, entries) if entry.state != CANCELLED]
     operations = [entry.operation for entry in done]
     times = max((operations.count(operation) for operation in operations), default=0)

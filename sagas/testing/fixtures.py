@@ -14,7 +14,7 @@ from .fake_provider import FakeProvider
 
 @pytest.fixture
 def fake_provider(tmp_path: Path) -> Iterator[FakeProvider]:
-    """A strict fake provider; the test fails if a step called it in a way that no saga may."""
+    """Yield a strict fake provider. After the test, fail if the provider has recorded a violation."""
     provider = FakeProvider(tmp_path / "fake_provider.sqlite3")
     yield provider
     assert provider.violations == []  # noqa: S101  (a fixture asserts like a test)
@@ -22,12 +22,12 @@ def fake_provider(tmp_path: Path) -> Iterator[FakeProvider]:
 
 @pytest.fixture
 def saga_clock() -> Iterator[FakeClock]:
-    """A clock that skips the waits of sagas."""
+    """Yield a clock that replaces the waits of sagas."""
     with FakeClock() as clock:
         yield clock
 
 
 @pytest.fixture
 def drain_sagas(saga_clock: FakeClock) -> Callable[[], int]:
-    """A function that runs all due and waiting executions as workers would, and returns how many it claimed."""
+    """Return a function that runs all due and waiting executions, as workers do, and returns the number of claims."""
     return partial(drain, saga_clock)

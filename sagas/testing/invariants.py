@@ -1,4 +1,4 @@
-"""The invariants of an execution, checked against its tables and its providers' effects."""
+"""Check the invariants of an execution, from its tables and from the effects at its providers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .providers import Effect
 
 @dataclass(frozen=True)
 class Evidence:
-    """An execution, its saga and the providers' effects of its steps."""
+    """An execution, its saga, and the effects of its steps at the providers."""
 
     saga: Saga
     view: ExecutionView
@@ -33,15 +33,15 @@ class Evidence:
 
     @property
     def by_hand(self) -> set[str]:
-        """The steps that a person resolved: their effects cannot be checked."""
+        """The steps that a person resolved. Their effects cannot be checked."""
         return {run.step for run in self.view.current_step_runs if run.direction == Direction.RESOLVED}
 
 
 def violations_of(saga: Saga, saga_id: str, effects: Mapping[str, Effect] | None = None) -> list[str]:
-    """Return what is wrong with the execution, one sentence each.
+    """Return one sentence for each violation of an invariant by the execution.
 
-    `effects`, by step name, is what the providers know; without it only the tables of `sagas` are checked. The
-    execution must not be running meanwhile.
+    `effects` maps step names to the effects at the providers. Without it, only the tables of `sagas` are checked. The
+    execution must not run during the check.
     """
     key = SagaExecution.objects.using(database.alias()).values_list("pk", flat=True).get(saga_id=saga_id)
     [view] = audit.load_whole([key])
@@ -55,7 +55,7 @@ def violations_of(saga: Saga, saga_id: str, effects: Mapping[str, Effect] | None
 
 
 def _succeeded(evidence: Evidence) -> Iterator[str]:
-    """I1: each effect exactly once, that of an optional step at most once, and no compensation."""
+    """I1: every effect exists exactly once, the effect of an optional step at most once, and nothing is compensated."""
     for name in evidence.view.execution.plan:
         effect, step = evidence.effects.get(name, Effect()), evidence.saga.step(name)
         least = 1 if effect.due and not (step and step.optional) else 0
@@ -67,7 +67,7 @@ def _succeeded(evidence: Evidence) -> Iterator[str]:
 
 
 def _failed(evidence: Evidence) -> Iterator[str]:
-    """I2: no effect of a compensated step remains, and no apology was sent for what never happened."""
+    """I2: no effect of a compensated step remains, and no compensation was sent for a message that was never sent."""
     for step in evidence.saga:
         effect = evidence.effects.get(step.name, Effect())
         if not step.compensation or step.name in evidence.by_hand:
@@ -84,7 +84,7 @@ def _failed(evidence: Evidence) -> Iterator[str]:
 
 
 def _partially_compensated(evidence: Evidence) -> Iterator[str]:
-    """I3: exactly the effects that are reported as remaining remain."""
+    """I3: the effects that remain are the same as those that are reported as remaining."""
     view = evidence.view
     replayed = replay(evidence.saga, view.execution, view.current_step_runs, view.current_events)
     reported = set(planner.remaining(evidence.saga, replayed.history))
@@ -111,7 +111,7 @@ CHECKS = {
 
 
 def _compensated_once(evidence: Evidence) -> Iterator[str]:
-    """I5: each compensation takes effect at most once; a message once more for each attempt in doubt."""
+    """I5: each compensation takes effect at most once; a message once more for each of its attempts in doubt."""
     for name, effect in evidence.effects.items():
         most = 1 + (evidence.attempts_in_doubt(name, Direction.COMPENSATION) if effect.repeats else 0)
         if effect.compensated > most:

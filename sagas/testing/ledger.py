@@ -1,4 +1,4 @@
-"""The fake provider's database: an SQLite file that survives a killed process and its rollbacks."""
+"""The database of the fake provider: a separate SQLite file, so that it survives killed processes and rollbacks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ACTIVE, REVERSED, CANCELLED = "active", "reversed", "cancelled"
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One effect. `state` is "active", "reversed", or "cancelled" (reversed before it happened)."""
+    """One effect. `state` is "active", "reversed", or "cancelled" (the reversal came before the effect)."""
 
     id: int
     operation: str
@@ -35,7 +35,7 @@ class LedgerEntry:
 
 
 class Ledger:
-    """Access to the file. Each transaction opens its own connection, because a connection does not survive a fork."""
+    """Reads and writes the file. Each transaction opens a new connection, because connections do not survive a fork."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,7 +66,7 @@ class Ledger:
     def add(
         self, rows: sqlite3.Connection, operation: str, key: str, request: str, state: str, *, repeats: bool
     ) -> Mapping[str, Any]:
-        """Add an effect and return the provider's reply to it."""
+        """Add an effect and return the provider's reply."""
         number = rows.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM effect").fetchone()[0]
         reply = {"id": f"{operation}-{number}"}
         values = [number, operation, key, request, json.dumps(reply), state, repeats]
@@ -74,9 +74,10 @@ class Ledger:
         return reply
 
     def reverse(self, rows: sqlite3.Connection, effect: LedgerEntry, key: str, run: str) -> str:
-        """Reverse an effect.
+        """Reverse an effect and check the order.
 
-        Returns the operation of an earlier effect of the run that was reversed first, "" if the order is right.
+        Return "" if the order is right. Otherwise return the operation of an earlier effect of the same run that was
+        reversed before this one.
         """
         again = rows.execute("SELECT 1 FROM reversal WHERE effect = ?", [effect.id]).fetchone()
         overtaken = rows.execute(
@@ -89,7 +90,7 @@ class Ledger:
         return overtaken[0] if overtaken and not again else ""
 
     def plan_fault(self, operation: str, mode: str, times: int) -> int:
-        """Make the next calls of the operation go wrong and return the fault's number."""
+        """Plan a fault for the next `times` calls of the operation, and return the number of the fault."""
         with self.open() as rows:
             values = [operation, mode, times]
             rows.execute("INSERT INTO fault (operation, mode, remaining) VALUES (?, ?, ?)", values)
@@ -97,7 +98,7 @@ class Ledger:
         return number
 
     def next_fault(self, operation: str) -> tuple[int, str]:
-        """Use up the oldest fault planned for the operation; return its number and mode, or 0 and ""."""
+        """Consume one call of the oldest planned fault of the operation. Return its number and mode, or 0 and ""."""
         with self.open() as rows:
             found: tuple[int, str] | None = rows.execute(
                 "SELECT id, mode FROM fault WHERE operation = ? AND remaining > 0 ORDER BY id", [operation]

@@ -1,4 +1,4 @@
-"""Prove a saga: run it into each of its outcomes, crash it at each point on the way, and check the results."""
+"""Prove a saga: run it to each possible end, crash it at each crash point of these runs, and check the results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = re.compile(r"'[^']*'")
 
 @dataclass(frozen=True)
 class Scenario:
-    """A way for the saga to go; with `crashes`, its process is killed at each crash point."""
+    """A variant of the saga that leads to a certain end. With `crashes`, crash it once at each crash point."""
 
     name: str
     saga: Saga
@@ -34,7 +34,7 @@ class Scenario:
 
 @dataclass
 class ScenarioResult:
-    """The number of crash points of a scenario, how its executions ended, and what is wrong."""
+    """The result of a scenario: the number of crash points, the end states of its executions, and the problems."""
 
     scenario: str
     points: int = 0
@@ -43,7 +43,11 @@ class ScenarioResult:
 
 
 def scenarios(saga: Saga) -> Iterator[Scenario]:
-    """Yield success, each action refused, each compensation refused, and each reply lost once and for good."""
+    """Yield the scenarios of a saga.
+
+    They are: success; for each action, a refusal; for each compensation, a refusal; and for each action, a reply that
+    is lost once, and replies that are always lost.
+    """
     yield Scenario("success", saga)
     for step in saga:
         yield Scenario(f"{step.name} is refused", _changed(saga, step, action=_refuse))
@@ -59,7 +63,7 @@ def scenarios(saga: Saga) -> Iterator[Scenario]:
 
 
 def prove(saga: Saga, context: Context, providers: Providers, trace_file: Path) -> Iterator[ScenarioResult]:
-    """Run each scenario and yield its result; `trace_file` receives the trace of the steps' calls."""
+    """Run each scenario and yield its result. The trace of the steps' calls is written to `trace_file`."""
     trace = CallTrace(trace_file)
     for scenario in scenarios(saga):
         yield _run(scenario, context, providers, trace)
@@ -75,13 +79,13 @@ def _run(scenario: Scenario, context: Context, providers: Providers, trace: Call
         result.violations.append(str(failure))
         return result
     result.points = len(trials)
-    # Without keys: two executions may be rejected for the same reason.
+    # Remove the keys, so that the same reason has the same sentence for every execution.
     rejected = [KEY.sub("…", sentence) for sentence in list(getattr(providers, "violations", ()))[before:]]
     result.violations += [f"The fake provider rejected a call: {sentence}." for sentence in dict.fromkeys(rejected)]
     for trial in (undisturbed, *trials):
         result.outcomes[trial.state.value] += 1
         for sentence in _sentences(trial, undisturbed, trace):
-            # One sentence is enough for all places of the crash.
+            # Report a function only once, not for each crash point.
             without_place = sentence.partition(" called again after a crash ")[0]
             if not any(
                 known.partition(" called again after a crash ")[0] == without_place for known in result.violations
@@ -91,7 +95,7 @@ def _run(scenario: Scenario, context: Context, providers: Providers, trace: Call
 
 
 def _sentences(trial: Trial, undisturbed: Trial, trace: CallTrace) -> Iterator[str]:
-    """Yield what is wrong with the trial: flaws of its functions by name, then the invariants it broke."""
+    """Yield one sentence for each problem of the trial: first flaws of functions, then violated invariants."""
     events = trace.events(trial.saga_id)
     yield from _flaws(events)
     if trial.state is not undisturbed.state:
@@ -99,14 +103,14 @@ def _sentences(trial: Trial, undisturbed: Trial, trace: CallTrace) -> Iterator[s
     else:
         harm = "; ".join(violation for violation in trial.violations if violation not in undisturbed.violations)
     if harm:
-        place = " ".join(trial.where.split()[:2])  # without the execution's own key
+        place = " ".join(trial.where.split()[:2])  # leave out the idempotency key
         for function in _not_idempotent(events, trace.events(undisturbed.saga_id)):
             yield f"The {function} is not idempotent: called again after a crash ({place}), the saga {harm}."
     yield from trial.violations
 
 
 def _flaws(events: Sequence[TraceEvent]) -> Iterator[str]:
-    """Yield what no step may do, whether or not it did harm this time."""
+    """Yield the calls that are wrong in every step, even if they did no harm in this trial."""
     for event in events:
         if event.in_transaction:
             yield (
@@ -137,7 +141,7 @@ def _raised_after_effect(events: Sequence[TraceEvent]) -> Iterator[tuple[TraceEv
 
 
 def _not_idempotent(events: Sequence[TraceEvent], usual: Sequence[TraceEvent]) -> Iterator[str]:
-    """Yield the functions that were called more often than without the crash and have no other flaw."""
+    """Yield the functions without another flaw that were called more often than in the run without a crash."""
     calls, usually = (Counter(event.function for event in some if event.what == BEGUN) for some in (events, usual))
     flawed = {event.function for event in events if event.in_transaction or not event.own_key}
     flawed |= {event.function for event, _ in _raised_after_effect(events)}
@@ -151,7 +155,10 @@ def _changed(saga: Saga, changed: SagaStep, **changes: StepCall) -> Saga:
 
 
 def _compensation_refused(saga: Saga, refusing: SagaStep) -> Saga:
-    """Let a later step fail, so that this one is compensated; without a later step, leave this one in doubt."""
+    """Make the compensation of the step fail, and make the saga need this compensation.
+
+    Refuse the action of a later step; if there is none, lose all replies of this step's action.
+    """
     refused = _changed(saga, refusing, compensation=_refuse)
     place = saga.names.index(refusing.name)
     later = [step for step in refused[place + 1 :] if not step.optional]
@@ -165,7 +172,7 @@ def _refuse(_: StepContext) -> Any:
 
 
 def _lose_reply(action: StepCall, attempts: int | None, context: StepContext) -> Any:
-    """Call the action and lose its reply, in its first attempts or (None) in all of them."""
+    """Call the action and raise OutcomeUnknown in the first `attempts` attempts, or always if `attempts` is None."""
     returned = action(context)
     if attempts is not None and context.attempt > attempts:
         return returned

@@ -1,4 +1,4 @@
-"""What crash tests and proofs need to know about the providers that a saga calls."""
+"""The interface through which crash tests and proofs observe the providers that a saga calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sagas.models import SagaExecution
 
 
 class Call(NamedTuple):
-    """A call to a provider; `moment` is "before" or "after" its effect."""
+    """A moment of a provider call: "before" or "after" its effect."""
 
     moment: str
     operation: str
@@ -25,10 +25,10 @@ CallListener = Callable[[Call], None]
 
 @dataclass(frozen=True)
 class Effect:
-    """What the providers know of one step in the current run.
+    """The effect of one step at the providers, in the current run.
 
-    `done` and `compensated` count how often the action and the compensation took effect. `remains` says whether the
-    effect exists now. `repeats` marks mails and messages: they cannot be taken back or told apart, and their
+    `done` and `compensated` count how often the action and the compensation took effect. `remains` is True if the
+    effect exists now. `repeats` is True for e-mails and messages: each call sends one, none can be revoked, and the
     compensation is another message. `due` is False for a step that had nothing to do at a provider.
     """
 
@@ -43,18 +43,18 @@ class Providers(Protocol):
     """Providers that report their calls and effects. `FakeProvider` is one."""
 
     def watch(self, listener: CallListener) -> None:
-        """Call `listener` before and after the effect of each later call in this process."""
+        """Register `listener`. It is called before and after the effect of each later call in this process."""
 
     def effects(self, execution: SagaExecution) -> Mapping[str, Effect]:
         """Return the effects of the execution's current run, by step name."""
 
 
 class NoProviders:
-    """Providers that report nothing, so that only the tables of `sagas` are checked."""
+    """Providers that report nothing. Only the tables of `sagas` are checked."""
 
     def watch(self, listener: CallListener) -> None:
-        """Ignore the listener: no call is reported."""
+        """Ignore the listener, because no call is reported."""
 
     def effects(self, execution: SagaExecution) -> Mapping[str, Effect]:
-        """Return an effect that is not due for every step."""
+        """Return for every step an Effect with `due=False`."""
         return {name: Effect(due=False) for name in execution.plan}
