@@ -79,8 +79,8 @@ def run(command: list[str], url: str) -> int:
     def pass_on(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
 
-    # Outlive the command, or the server would keep running: pass SIGTERM on, and ignore Ctrl-C, which the command gets
-    # itself.
+    # Stay alive until the command ends, or the server would keep running. SIGTERM is passed on to the command. Ctrl-C
+    # reaches the command directly, so this process ignores it.
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     code = process.wait()

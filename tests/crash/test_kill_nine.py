@@ -25,7 +25,7 @@ LEASE = 2
 
 
 class Runs:
-    """Run one execution, again after each crash of its process."""
+    """Run one execution, and start it again after each crash of its process."""
 
     def __init__(self, saga, given, saga_id):
         self.saga, self.context, self.saga_id = saga, given(saga_id), saga_id

@@ -116,7 +116,7 @@ def asks(race, operation, saga_id, side="operator"):
     return begins(race, side, perform, operation, saga_id, reason=side)
 
 
-# Cancel.
+# An operator cancels while the worker works.
 
 
 def obeyed(saga_id):
@@ -190,7 +190,7 @@ def test_cancel_as_a_pivot_that_is_the_first_step_begins(track):
     race.run(play)
 
 
-# Retry and compensate.
+# An operator retries or compensates against a worker or another operator.
 
 
 def wrong_state(condition: str, *states: str) -> tuple[str, ...]:
@@ -253,7 +253,7 @@ def test_compensate_against_success(track):
     race.run(play)
 
 
-# Claims and starts.
+# Two workers claim one execution, or two clients start it.
 
 
 def by_id(saga_id, worker):

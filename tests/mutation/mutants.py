@@ -1,4 +1,4 @@
-"""Mutants: each one removes the code that keeps a promise. Each one names the test that must then fail."""
+"""Mutants of the engine. Each mutant breaks one promise and names the test that must then fail."""
 
 from __future__ import annotations
 

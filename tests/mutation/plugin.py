@@ -17,4 +17,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     name = session.config.getoption("--mutant")
     if name:
         MUTANTS[name].apply()
-        os.environ["MUTANT"] = name  # For the worker processes that the test starts.
+        os.environ["MUTANT"] = name  # The worker processes of the test read it.

@@ -92,7 +92,7 @@ class Reference:
         self.run = 0
         self.new_run()
 
-    # Results.
+    # Results that the tests read.
 
     @property
     def completed(self) -> list[str]:
@@ -116,7 +116,7 @@ class Reference:
             return [("compensate", "")]
         return []
 
-    # Operations.
+    # Operations of an operator, and the main loop.
 
     def new_run(self) -> None:
         """Start a new run, without any state of the previous run."""
@@ -173,7 +173,7 @@ class Reference:
         except Held as held:
             self.held, self.attention = str(held), True
 
-    # Forward.
+    # Moves while the saga goes forward.
 
     def forward(self) -> None:
         """Run the steps in order."""
@@ -281,7 +281,7 @@ class Reference:
         pivots = [self.facts[s.name] for s in self.plan.steps if s.pivot]
         return not any(facts.done or facts.in_doubt for facts in pivots)
 
-    # Backward.
+    # Moves while the saga rolls back.
 
     def backward(self) -> None:
         """Compensate in reverse order, then retry the deferred compensations."""
@@ -346,7 +346,7 @@ class Reference:
         else:
             self.state = "failed"
 
-    # In both directions.
+    # Helpers for both directions.
 
     def call(self, step: StepPlan, way: Direction) -> tuple[float, str]:
         """Make one call at its due time; return its start time and the meaning of its result."""

@@ -24,7 +24,7 @@ IN_DOUBT = (
     "It is not known whether step {!r}, the point of no return, took effect. "
     "Check with the provider, then mark the step as resolved."
 )
-# One database transaction, the test's, contains all examples.
+# All examples run inside the test's database transaction.
 pytestmark = [pytest.mark.untraced, pytest.mark.django_db]
 
 

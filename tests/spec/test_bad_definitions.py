@@ -1,4 +1,4 @@
-"""Bad values of steps and sagas are refused with a message that says what is allowed."""
+"""A bad value in a step or saga raises a DefinitionError that says which values are allowed."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""settings.SAGAS and the system checks."""
+"""Bad values in `settings.SAGAS`, and the system checks that report them."""
 
 import os
 import sqlite3
@@ -115,7 +115,7 @@ def test_settings_are_read_late(settings, stage):
     assert stage.told == ["a", "a.undo"]
 
 
-# System checks.
+# Tests of the system checks.
 
 
 def test_the_project_passes_its_checks():
@@ -152,7 +152,7 @@ def test_the_suggested_timeout_of_a_transactional_step_passes(settings, stage, r
     assert not [check for check in run_checks(tags=["sagas"]) if "'trip'" in check.msg]
 
 
-# A cluster that runs sagas.
+# Checks of the django-q cluster that runs the sagas.
 
 NO_CLUSTER = (
     "sagas.W005",

@@ -1,4 +1,4 @@
-"""Bulk operations: previewed, confirmed once, carried out a few at a time."""
+"""Bulk operations are previewed, confirmed once, and carried out in small groups."""
 
 import threading
 import uuid

@@ -195,7 +195,7 @@ def test_cancel_overrides_a_hold_that_was_asked_for(stage, run):
     assert stage.told == ["a", "a.undo"]
 
 
-# Hold and release.
+# Tests of hold and release.
 
 
 def holds(context):

@@ -59,7 +59,7 @@ def book_and_pay(name: str, *, queue: bool) -> list[SagaExecution]:
 
 
 def work(worker: int) -> list[SagaExecution]:
-    """Handle the sales of this worker only, and the sales that all workers share."""
+    """Book and pay the sales of this worker only, and the sales that all workers share."""
     names = [*SHARED, *(f"{worker}-{number}" for number in range(EACH))]
     return [execution for name in names for execution in book_and_pay(name, queue=worker % 2 == 0)]
 

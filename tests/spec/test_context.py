@@ -1,4 +1,4 @@
-"""Which values a context may hold, and what is loaded after a restart."""
+"""Test which values a context accepts, and that they are the same after a restart."""
 
 import datetime as dt
 import enum

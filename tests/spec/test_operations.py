@@ -178,7 +178,7 @@ def test_an_unregistered_waiting_saga_can_only_be_held(stage, execute, registere
     assert_allowed(saga_id, sentences("In progress", cancel=UNKNOWN, hold="", verify=UNKNOWN))
 
 
-# Resolutions.
+# An operator resolves a step.
 
 
 @pytest.mark.parametrize(

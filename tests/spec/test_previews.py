@@ -79,7 +79,7 @@ def enqueue(registered, orchestrator):
     return start
 
 
-# Retry.
+# Previews of a retry.
 
 
 def test_a_retry_of_a_failed_saga_makes_a_new_run_of_all_steps(stage, execute, preview, calls_of):
@@ -141,7 +141,7 @@ def test_a_retry_of_a_rollback_calls_only_open_compensations(stage, execute, pre
     assert previewed.calls == calls_of(Operation.RETRY)
 
 
-# Cancel, compensate.
+# Previews of cancel and compensate.
 
 
 def test_a_cancel_compensates_done_steps_and_those_in_doubt(stage, execute, preview, calls_of):
@@ -191,7 +191,7 @@ def test_compensating_a_saga_begins_with_its_last_step(stage, execute, preview, 
     assert previewed.calls == calls_of(Operation.COMPENSATE)
 
 
-# Hold, release.
+# Previews of hold and release.
 
 HOLD = "Stops it {}. Nothing is undone; nothing goes on until it is released."
 
@@ -266,7 +266,7 @@ def test_a_release_of_an_unregistered_saga_lists_no_calls(stage, execute, regist
     assert preview(Operation.RELEASE).calls == ()
 
 
-# Verify, resolve.
+# Previews of verify and resolve.
 
 
 def test_a_verify_asks_about_the_verifiable_steps_in_doubt(stage, execute, preview, calls_of):
@@ -315,7 +315,7 @@ def test_an_impossible_resolution_has_no_preview(stage, execute, preview):
     )
 
 
-# Acknowledge, correct.
+# Previews of acknowledge and correct.
 
 
 def test_an_acknowledgement_changes_nothing_else(stage, execute, preview, calls_of):
@@ -348,7 +348,7 @@ def test_a_correction_of_a_held_saga_is_used_after_its_release(stage, execute, p
     assert calls_of(Operation.CORRECT, context={"n": 1}) == ()
 
 
-# All operations.
+# Previews of every operation.
 
 
 def test_an_operation_can_be_bound_to_the_version_of_its_preview(stage, execute, preview):

@@ -1,4 +1,4 @@
-"""Rows as text, in fixtures and in queries."""
+"""Rows of the sagas' tables as text, in fixtures and in queries."""
 
 import pytest
 from django.core import serializers

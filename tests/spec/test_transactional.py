@@ -63,7 +63,7 @@ def test_a_transactional_compensation_that_raises_is_tried_again(stage):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_transactional_step_and_its_checkpoint_commit_together(stage):
-    """Another connection sees both or neither."""
+    """Another connection sees the step's write and its checkpoint together, or neither."""
     seen = []
 
     def look():

@@ -1,4 +1,4 @@
-"""Promise 5: which steps are compensated, in which order, and what follows a failed compensation."""
+"""Promise 5: which steps are compensated, in which order, and what happens after a failed compensation."""
 
 import datetime as dt
 
@@ -222,7 +222,7 @@ def test_in_an_action_there_is_nothing_to_know_of_an_action_before(stage):
     ]
 
 
-# What needs attention.
+# Which executions need attention.
 
 
 @pytest.mark.parametrize(
