@@ -1,12 +1,12 @@
 ------------------------------------- MODULE Engine --------------------------------------
-\* One execution, and several workers that claim it, carry it on, lose it and take it over.
+\* One execution, and several workers that claim it, advance it, lose it and take it over.
 \*
-\* What goes wrong: a worker dies, or is paused beyond the end of its lease and goes on later, at any point; a reply
-\* is lost; a request for which nobody waits any more arrives later, also after the end, or never; a provider
-\* refuses; an operator cancels. No worker looks at its own clock before it acts, so that nothing can depend on it.
+\* Faults: a worker crashes at any point. A worker pauses until its lease has expired, and continues later. A reply
+\* is lost. A late request, for which no worker waits, arrives at any time, also after the end, or never. A provider
+\* refuses. An operator cancels. Workers do not read their own clock, so no promise depends on it.
 \*
-\* Bounds: the number of workers; `Faults`, how many deaths, pauses, lost replies and refused undos there may be
-\* altogether; one cancel. Not bounded: refused actions, late arrivals, and when and in which order anything happens.
+\* Bounded: the number of workers; the total number of crashes, pauses, lost replies and refused compensations
+\* (`Faults`); one cancel. Not bounded: refused actions, late arrivals, and the order of events.
 
 EXTENDS Planner
 
@@ -14,19 +14,19 @@ CONSTANTS Workers, Faults
 
 VARIABLES
     row,        \* the execution in the database
-    hands,      \* for each worker: the execution as it knows it, and what it is doing
-    late,       \* requests that are under way and for which nobody waits any more
+    hands,      \* for each worker: its copy of the execution, and what it is doing
+    late,       \* requests that are sent and for which no worker waits
     ledger,     \* what the providers have, for each step and key
-    faults,     \* how many more faults there may be
+    faults,     \* the number of faults that may still happen
     cancelled   \* whether a cancel was accepted
 
 vars == <<row, hands, late, ledger, faults, cancelled>>
 
-\* What has no key is another request each time. Two keys suffice to see that something has happened twice.
+\* A step without a key makes a new request at each attempt. Two keys are enough to see a doubled effect.
 Keys == {1, 2}
 
-\* `known` and `version` are the row's position and version as this worker last saw them; `call`, the number of the
-\* call it is making; `missed`, that its lease has run out since it last renewed it.
+\* `known` and `version`: the row's position and version when this worker last read them. `call`: the number of the
+\* worker's current call. `missed`: whether the worker's lease has expired since the last renewal.
 Idle == [doing |-> "nothing", known |-> Start, version |-> 0, call |-> 0, key |-> 0, outcome |-> "", missed |-> FALSE]
 
 Init ==
@@ -39,7 +39,7 @@ Init ==
     /\ cancelled = FALSE
 
 ------------------------------------------------------------------------------------------
-\* What a worker does next with the row in hand.
+\* The next action of a worker that owns the row.
 
 Calling(w) == hands[w].doing = "calling"
 
@@ -50,7 +50,7 @@ UsedKeys(step) ==
         \cup {r.key : r \in {q \in late : q.step = step}}
         \cup {hands[w].key : w \in {v \in Workers : Calling(v) /\ StepAtHand(hands[v].known) = step}}
 
-\* Promise 7: the same key for all attempts of a step, where the provider takes one.
+\* Promise 7: all attempts of a step have the same key, if the provider accepts keys.
 KeyOf(step) ==
     IF step \in HasKey /\ Without # "the key" THEN 1
     ELSE IF Keys \subseteq UsedKeys(step) THEN 2
@@ -71,22 +71,23 @@ Knowing(hand, new) ==
     [hand EXCEPT !.version = new.version, !.known = [state |-> new.state, marks |-> new.marks, over |-> new.over]]
 
 ------------------------------------------------------------------------------------------
-\* The database. Each of these actions is one commit, named as in sagas/storage/.
+\* The database. Each action is one commit and has the name of the statement in sagas/storage/.
 
-\* Promise 8: no row has this id and this version = the lease is lost, and what we know is void.
+\* Promise 8: if the row has another version, the lease is lost and the worker's copy is out of date.
 Lost(w) == hands[w].version # row.version /\ Without # "the version check"
 
 Drop(w) == hands' = [hands EXCEPT ![w] = Idle]
 
-\* Promise 2: where a mark would have been made first and is not there, nothing was called.
+\* Promise 2: a step that needs a mark and has none was not called.
 NeverCalled(r) == NeedsMark(r) /\ (~r.begun \/ Without = "the mark")
 
-\* Promise 8: the database's clock says when a lease has run out.
+\* Promise 8: only the database's clock decides whether a lease has expired.
 MayClaim ==
     \/ row.due /\ UNCHANGED faults
     \/ Without = "the database's clock" /\ row.leased /\ ~row.due /\ faults > 0 /\ faults' = faults - 1
 
-\* CLAIM. Promise 2: a row that is still leased had an owner that crashed or lost its lease; its attempt is in doubt.
+\* CLAIM. Promise 2: the owner of a row that is still leased crashed or lost its lease. That owner's attempt is in
+\* doubt.
 Claim(w) ==
     /\ hands[w].doing = "nothing" /\ row.state \notin Terminal /\ MayClaim
     /\ LET new == [row EXCEPT !.version = @ + 1, !.leased = TRUE, !.due = FALSE,
@@ -98,7 +99,8 @@ Claim(w) ==
                                             ELSE GoingOn(hand, new.requested)]
     /\ UNCHANGED <<late, ledger, cancelled>>
 
-\* MARK. Promise 2: an action that must not be repeated is about to be called. Promise 9: not over a request.
+\* MARK. Promise 2: record that an action that must not be repeated is about to be called. Promise 9: a pending
+\* request prevents the mark.
 Mark(w) ==
     /\ hands[w].doing = "marking"
     /\ IF Lost(w) THEN Drop(w) /\ UNCHANGED row
@@ -106,14 +108,15 @@ Mark(w) ==
        ELSE row' = [row EXCEPT !.begun = TRUE] /\ hands' = [hands EXCEPT ![w] = BeginningToCall(@)]
     /\ UNCHANGED <<late, ledger, faults, cancelled>>
 
-\* RENEW. Promise 8: a heartbeat moves the end of the lease and raises nothing.
+\* RENEW. Promise 8: a heartbeat extends the lease and does not change the version.
 Renew(w) ==
     /\ hands[w].missed /\ hands[w].version = row.version
     /\ row' = [row EXCEPT !.due = FALSE]
     /\ hands' = [hands EXCEPT ![w].missed = FALSE]
     /\ UNCHANGED <<late, ledger, faults, cancelled>>
 
-\* POSITION. Promise 1: the attempt and where it leads are one write. Who leaves gives the row back, due unless ended.
+\* POSITION. Promise 1: one write contains the attempt and the new position. A worker that leaves gives the row back;
+\* the row is then due, unless the execution has ended.
 Written(p, leaves) ==
     [row EXCEPT !.version = @ + 1, !.state = p.state, !.marks = p.marks, !.over = p.over, !.begun = FALSE,
                 !.leased = ~leaves, !.due = IF leaves THEN p.state \notin Terminal ELSE @]
@@ -122,7 +125,7 @@ Write(w, new) ==
     /\ row' = new
     /\ hands' = [hands EXCEPT ![w] = IF new.leased THEN GoingOn(Knowing(@, new), new.requested) ELSE Idle]
 
-\* Promise 9: nothing is settled or parked over a request: the attempt is filed alone, then the request obeyed.
+\* Promise 9: with a pending request, the worker records only the attempt, keeps the row, and then obeys the request.
 Checkpoint(w) ==
     /\ hands[w].doing = "filing"
     /\ IF Lost(w) THEN Drop(w) /\ UNCHANGED row
@@ -138,7 +141,7 @@ Checkpoint(w) ==
                    ELSE Write(w, Written(moved, leaves))
     /\ UNCHANGED <<late, ledger, faults, cancelled>>
 
-\* Promise 9: the owner does what was asked for; while compensating there is nothing more to do.
+\* Promise 9: the owner obeys the request. If the execution already compensates, a cancel changes nothing.
 Obey(w) ==
     /\ hands[w].doing = "obeying"
     /\ IF Lost(w) THEN Drop(w) /\ UNCHANGED row
@@ -146,7 +149,7 @@ Obey(w) ==
             IN  Write(w, [Written(moved, moved.state \in Terminal) EXCEPT !.requested = FALSE])
     /\ UNCHANGED <<late, ledger, faults, cancelled>>
 
-\* An operation. Promise 8: on a leased row it sets a request and leaves the version alone.
+\* An operation. Promise 8: on a leased row, it sets a request and does not change the version.
 Cancel ==
     /\ ~cancelled /\ row.state \in {"pending", "in_progress"}
     /\ cancelled' = TRUE
@@ -156,11 +159,12 @@ Cancel ==
     /\ UNCHANGED <<hands, late, ledger, faults>>
 
 ------------------------------------------------------------------------------------------
-\* The providers. Who is "calling" is about to send its request, has sent it, or waits for the reply.
+\* The providers. A worker that is "calling" is about to send its request, has sent it, or waits for the reply.
 
 Reach(request) == ledger' = [ledger EXCEPT ![request.step][request.key] = After(request.call, @)]
 
-\* The provider does what it is asked and is heard. An action that finds its key dead is refused (promise 6).
+\* The provider carries out the request, and the reply arrives. An action whose key was used up by a compensation is
+\* refused (promise 6).
 Answer(w) ==
     /\ Calling(w)
     /\ LET hand == hands[w]
@@ -173,14 +177,14 @@ Answer(w) ==
                 ELSE [@ EXCEPT !.call = @ + 1]]
     /\ UNCHANGED <<row, late, faults, cancelled>>
 
-\* The provider refuses, and is heard: this request has certainly had no effect.
+\* The provider refuses, and the reply arrives: this request had certainly no effect.
 Refuse(w) ==
     /\ Calling(w)
     /\ IF Compensating(hands[w].known) THEN faults > 0 /\ faults' = faults - 1 ELSE UNCHANGED faults
     /\ hands' = [hands EXCEPT ![w] = Ending(@, "refused")]
     /\ UNCHANGED <<row, late, ledger, cancelled>>
 
-\* Promise 3: nobody knows whether the request has arrived, will arrive, or never does.
+\* Promise 3: the worker cannot know whether the request has arrived, will arrive later, or never arrives.
 LoseReply(w) ==
     /\ Calling(w) /\ faults > 0
     /\ faults' = faults - 1
@@ -188,15 +192,15 @@ LoseReply(w) ==
     /\ hands' = [hands EXCEPT ![w] = Ending(@, "uncertain")]
     /\ UNCHANGED <<row, ledger, cancelled>>
 
-\* A request arrives for which nobody waits: at once, after its undo, or after the end.
+\* A late request arrives: at once, after its compensation, or after the end.
 Arrive ==
     /\ \E request \in late : Reach(request) /\ ledger' # ledger /\ late' = late \ {request}
     /\ UNCHANGED <<row, hands, faults, cancelled>>
 
 ------------------------------------------------------------------------------------------
-\* Deaths and leases.
+\* Crashes and leases.
 
-\* A process dies and forgets; another takes its place. What it has sent may still arrive.
+\* A process crashes and loses its memory; a new process replaces it. A request that was sent may still arrive.
 Crash(w) ==
     /\ hands[w].doing # "nothing" /\ faults > 0
     /\ faults' = faults - 1
@@ -206,13 +210,13 @@ Crash(w) ==
 
 Owners == {w \in Workers : hands[w].doing # "nothing" /\ hands[w].version = row.version}
 
-\* The lease of a dead owner runs out.
+\* The lease of a crashed owner expires.
 RunOut ==
     /\ row.leased /\ ~row.due /\ Owners = {} /\ Without # "the end of leases"
     /\ row' = [row EXCEPT !.due = TRUE]
     /\ UNCHANGED <<hands, late, ledger, faults, cancelled>>
 
-\* An owner is paused, or cut off from the database, for so long that its lease runs out. It may go on at any time.
+\* An owner is paused, or cut off from the database, until its lease expires. It may continue at any time.
 Pause(w) ==
     /\ w \in Owners /\ ~row.due /\ faults > 0
     /\ faults' = faults - 1
@@ -220,7 +224,7 @@ Pause(w) ==
     /\ hands' = [hands EXCEPT ![w].missed = TRUE]
     /\ UNCHANGED <<late, ledger, cancelled>>
 
-\* It has ended. TLC takes every other state in which nothing can happen for a deadlock.
+\* The execution has ended. TLC reports every other state without a next action as a deadlock.
 Rest == row.state \in Terminal /\ UNCHANGED vars
 
 Work(w) == Claim(w) \/ Mark(w) \/ Answer(w) \/ Checkpoint(w) \/ Obey(w)
@@ -231,7 +235,7 @@ Next ==
 
 Spec == Init /\ [][Next]_vars
 
-\* What it takes to come to an end: leases run out, and somebody works who is not paused. Nothing else need ever
-\* happen: no paused worker need go on, and no late request arrive.
+\* The conditions of an end: leases expire, and a worker that is not paused keeps working. Paused workers need not
+\* continue, and late requests need not arrive.
 FairSpec == Spec /\ WF_vars(RunOut \/ \E w \in Workers : ~hands[w].missed /\ Work(w))
 ==========================================================================================

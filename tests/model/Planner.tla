@@ -1,17 +1,17 @@
 ------------------------------------- MODULE Planner -------------------------------------
-\* What the steps are, and what follows from where an execution stands. No time, no database, no worker: what
-\* sagas/planner.py and sagas/states.py are for the engine.
+\* The steps, and the next move from each position of an execution. This module knows no time, database or worker.
+\* It models sagas/engine/planner.py and sagas/definition/states.py.
 \*
-\*   Book  an event in a calendar, by one call under an id that we choose. Undo: remove the event; its id is
-\*         used up, also where no event had been added.
-\*   Pay   a card is charged, by two calls under one key: create, then confirm. Only the second moves money.
-\*         Undo: cancel what is not confirmed, refund what is.
-\*   Tell  the customer is written to. There is no key, so the call must not be repeated in doubt
-\*         (idempotent=False), and there is no undo.
+\*   Book  Add an event to a calendar, by one call under an id that the saga chooses. Compensation: remove the event.
+\*         The id is then used up, also if no event had been added.
+\*   Pay   Charge a card, by two calls under one key: create, then confirm. Only the second call moves money.
+\*         Compensation: cancel an unconfirmed charge, refund a confirmed one.
+\*   Tell  Write to the customer. There is no key, so the call must not be repeated in doubt (idempotent=False).
+\*         There is no compensation.
 
 EXTENDS Integers, Sequences, FiniteSets
 
-\* The rule that is left out, to show that it is needed and that its loss is noticed; "nothing" is the engine.
+\* The rule to leave out, which must break a promise; "nothing" is the complete engine.
 CONSTANT Without
 
 Book == 1
@@ -25,14 +25,14 @@ Idempotent == {Book, Pay}
 Terminal == {"succeeded", "failed", "partially_compensated"}
 
 ------------------------------------------------------------------------------------------
-\* A position is what the history says. `marks`, for each step: todo, done, doubt (nobody knows), undone, or stuck
-\* (its undo was refused for good). `over`: the attempts of the step at hand have ended for good, unsuccessfully.
+\* A position summarizes the history. `marks`, for each step: todo, done, doubt (in doubt), undone (compensated), or
+\* stuck (the compensation was refused). `over`: the current step has failed and has no attempts left.
 
 Start == [state |-> "in_progress", marks |-> [s \in Steps |-> "todo"], over |-> FALSE]
 
 Compensating(p) == p.state = "compensating"
 
-\* Promise 5: what succeeded is undone, and what is in doubt.
+\* Promise 5: compensate the steps that succeeded or are in doubt.
 ToUndo(p) == {s \in HasUndo : p.marks[s] \in {"done", "doubt"}}
 
 ToDo(p) == {s \in Steps : p.marks[s] # "done"}
@@ -40,13 +40,13 @@ ToDo(p) == {s \in Steps : p.marks[s] # "done"}
 First(steps) == CHOOSE s \in steps : \A other \in steps : s <= other
 Last(steps) == CHOOSE s \in steps : \A other \in steps : s >= other
 
-\* Promise 5: in strict reverse order.
+\* Promise 5: compensate in reverse order.
 StepAtHand(p) ==
     IF ~Compensating(p) THEN First(ToDo(p))
     ELSE IF Without = "the reverse order" THEN First(ToUndo(p))
     ELSE Last(ToUndo(p))
 
-\* Whether the next move is an attempt; if not, the position leads to another state.
+\* Whether the next move is an attempt. If not, the execution changes its state.
 AttemptNext(p) == IF Compensating(p) THEN ToUndo(p) # {} ELSE ToDo(p) # {} /\ ~p.over
 
 StateAfter(p) ==
@@ -60,21 +60,21 @@ Moved(p) == [p EXCEPT !.state = StateAfter(p)]
 
 RolledBack(p) == Moved([p EXCEPT !.over = TRUE])
 
-\* Promise 2: the beginning of an action that must not be repeated in doubt is put down first.
+\* Promise 2: before an action that must not be repeated in doubt, its start is recorded.
 NeedsMark(p) == ~Compensating(p) /\ StepAtHand(p) \notin Idempotent
 
 ------------------------------------------------------------------------------------------
-\* The position once the attempt at hand has ended with this outcome; `again` = there may be another attempt.
+\* The position after the current attempt has ended with this outcome. `again`: another attempt may follow.
 
-\* How often a step is tried is left open; what is in doubt and not idempotent is not tried again (promise 4).
+\* The number of retries is open. A step that is in doubt and not idempotent is not retried (promise 4).
 MayTryAgain(p) == Compensating(p) \/ StepAtHand(p) \in Idempotent
 
 ActionFiled(p, outcome, again) ==
     LET Marked(mark) == [p EXCEPT !.marks[StepAtHand(p)] = mark]
     IN  CASE outcome = "succeeded" -> Marked("done")
-             \* Promise 3: a refusal does not clear an earlier doubt.
+             \* Promise 3: a refusal does not clear the doubt about an earlier attempt.
           [] outcome = "refused"   -> [IF Without = "lasting doubt" THEN Marked("todo") ELSE p EXCEPT !.over = TRUE]
-             \* Promise 3: what may have happened is not what did not happen.
+             \* Promise 3: in doubt is not the same as failed.
           [] outcome = "uncertain" -> [IF Without = "doubt" THEN p ELSE Marked("doubt") EXCEPT !.over = ~again]
 
 UndoFiled(p, outcome) ==
@@ -87,7 +87,7 @@ Filed(p, outcome, again) ==
     IF Compensating(p) THEN UndoFiled(p, outcome) ELSE ActionFiled(p, outcome, again)
 
 ------------------------------------------------------------------------------------------
-\* The calls of an attempt, one after the other, and what each makes of what the provider has under its key.
+\* The calls of an attempt in order, and how each call changes the provider's entry for its key.
 
 Calls(p) ==
     LET step == StepAtHand(p)
@@ -95,19 +95,19 @@ Calls(p) ==
           [] step = Pay  /\ ~Compensating(p) -> <<"create", "confirm">>
           [] step = Tell                     -> <<"send">>
           [] step = Book /\ Compensating(p)  -> <<"remove">>
-             \* Promise 6: in doubt the harmless create is replayed, so that there is something to cancel, and
-             \* a late confirm finds it cancelled.
+             \* Promise 6: in doubt, the compensation repeats the harmless create and cancels it. A late confirm then
+             \* finds a cancelled charge.
           [] step = Pay  /\ Compensating(p)  -> IF p.marks[Pay] = "doubt" /\ Without # "the dead key"
                                                 THEN <<"create", "cancel">> ELSE <<"cancel">>
 
-\* none -> created -> stands -> gone, never back: under one key nothing begins anew.
+\* An entry goes forward only: none -> created -> stands -> gone. A used key starts no new effect.
 After(call, found) ==
     CASE call \in {"add", "send"} /\ found = "none"            -> "stands"
       [] call = "create" /\ found = "none"                     -> "created"
       [] call = "confirm" /\ found = "created"                 -> "stands"
       [] call = "cancel" /\ found \in {"created", "stands"}    -> "gone"
       [] call = "remove" /\ found = "stands"                   -> "gone"
-         \* Promise 6: the id of an event that has not been added yet is used up.
+         \* Promise 6: the removal uses up the id of an event that has not been added yet.
       [] call = "remove" /\ found = "none"                     -> IF Without = "the dead key" THEN "none" ELSE "gone"
       [] OTHER                                                 -> found
 ==========================================================================================

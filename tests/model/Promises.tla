@@ -1,6 +1,6 @@
 ------------------------------------ MODULE Promises -------------------------------------
-\* What must hold in every state that the engine can reach. "The end" is never the last state: late requests, and
-\* workers that were paused, go on after it.
+\* What must hold in every state that the engine can reach. States continue after the end of the execution, because
+\* late requests still arrive and paused workers continue.
 
 EXTENDS Engine, TLC
 
@@ -8,59 +8,59 @@ Standing(step) == {k \in Keys : ledger[step][k] = "stands"}
 Gone(step) == {k \in Keys : ledger[step][k] = "gone"}
 At(w) == hands[w].doing # "nothing"
 
-\* A saga that has succeeded: each effect exactly once, and nothing was undone.
+\* If the saga succeeded, each effect took place exactly once and no step was compensated.
 SuccessIsWhole ==
     row.state = "succeeded" => \A s \in Steps : Cardinality(Standing(s)) = 1 /\ Gone(s) = {}
 
-\* Whatever becomes of the saga: no effect twice.
+\* In every state, no effect took place twice.
 NothingHappensTwice == \A s \in Steps : Cardinality(Standing(s)) <= 1
 
-\* A saga that has failed: nothing that can be undone stands, whatever arrives later.
+\* If the saga failed, no effect of a step with a compensation remains, also after late requests.
 NothingIsLeftBehind == row.state = "failed" => \A s \in HasUndo : Standing(s) = {}
 
-\* A saga that could not be undone altogether: what stands is what it says, whatever arrives later.
+\* If the saga is partially compensated, it reports every effect that remains, also after late requests.
 WhatIsLeftIsReported ==
     row.state = "partially_compensated" => \A s \in HasUndo : Standing(s) # {} => row.marks[s] = "stuck"
 
-\* By the providers' ledger: once a step is undone, none after it stands, unless its undo was refused.
+\* In the providers' ledger: when a step is compensated, no later effect remains, unless its compensation was refused.
 UndoneInReverse ==
     \A s, after \in HasUndo :
         s < after /\ Gone(s) # {} => Standing(after) = {} \/ row.marks[after] = "stuck"
 
-\* A cancel that was accepted is kept.
+\* After an accepted cancel, the saga does not succeed.
 CancelIsKept == cancelled => row.state # "succeeded"
 
-\* Of two workers that are at the execution, at least one has let its lease run out.
+\* If two workers work on the execution, the lease of at least one has expired.
 OneOwner == \A v, w \in Workers : At(v) /\ At(w) /\ v # w => hands[v].missed \/ hands[w].missed
 
-\* An owner that renews in time keeps the row, whatever an operator asks for meanwhile.
+\* An owner that renews its lease in time keeps the row, also when an operator makes a request.
 OwnerKeepsItsRow == \A w \in Workers : At(w) /\ ~hands[w].missed => hands[w].version = row.version
 
 \* A saga ends once.
 OneEnd == [][row.state \in Terminal => row'.state = row.state]_vars
 
-\* A worker that writes has seen what it writes over.
+\* A worker writes only over the version that it has read.
 NoStaleWrite ==
     [][\A w \in Workers : At(w) /\ hands'[w] # hands[w] /\ row' # row => hands[w].version = row.version]_vars
 
-\* Once the faults are over, it ends. (With FairSpec.)
+\* After the last fault, the execution ends. (With FairSpec.)
 ItEnds == <>(row.state \in Terminal)
 
 ------------------------------------------------------------------------------------------
-\* What lets TLC look at one of many states that cannot be told apart by what follows from them.
+\* Reductions: TLC checks only one of several states that have the same future.
 
-\* Any worker could be any other.
+\* The workers are interchangeable.
 Symmetry == Permutations(Workers)
 
-\* A late request that finds its work done, or its key dead, changes nothing any more: the ledger only goes forward.
+\* A late request with an existing effect or a used key changes nothing, because the ledger goes forward only.
 Spent(request) ==
     LET found == ledger[request.step][request.key]
     IN  \/ found = "gone"
         \/ found = "stands" /\ request.call \in {"add", "create", "confirm", "send"}
         \/ found = "created" /\ request.call = "create"
 
-\* Of a version all that matters is whether it is the row's; and of a worker whose version is not, what it may
-\* still call, for it writes nothing. (Not so without the version check: there this view is not used.)
+\* Of a version, only its equality with the row's version matters. A worker with another version writes nothing, so
+\* only its remaining calls matter. (Without the version check this is false, and TLC does not use this view.)
 Matters(w) ==
     LET hand == hands[w]
     IN  IF hand.version = row.version THEN <<"owner", [hand EXCEPT !.version = 0]>>
