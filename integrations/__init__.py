@@ -1,7 +1,7 @@
-"""Six ports to external providers, each with a sandbox, with one family of results and errors.
+"""Six ports to external providers. Each port has a sandbox. All ports share the same results and errors.
 
-The results are below, the errors in `integrations.exceptions`. `integrations.registry` returns the provider that
-settings.INTEGRATIONS names for a port.
+This module defines the results. `integrations.exceptions` defines the errors. `integrations.registry` returns the
+provider that settings.INTEGRATIONS names for a port.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """The call took effect. `replayed`: an earlier call under the same key had already done it."""
+    """The call took effect. `replayed` is true if an earlier call with the same key had already taken effect."""
 
     value: T
     replayed: bool = False
@@ -20,7 +20,7 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True)
 class Pending:
-    """The provider has accepted the request and not finished it. Ask again in `poll_after` seconds."""
+    """The provider has accepted the request but has not finished it. Ask again in `poll_after` seconds."""
 
     external_id: str
     poll_after: float
@@ -28,10 +28,10 @@ class Pending:
 
 @dataclass(frozen=True)
 class Undone:
-    """The action has no effect any more.
+    """The action no longer has an effect.
 
-    `already`: an earlier call had compensated it. `nothing_to_undo`: the action had never taken effect.
-    `external_id`: the provider's id of the compensated effect, empty if the provider has none.
+    `already` is true if an earlier call compensated the action. `nothing_to_undo` is true if the action never took
+    effect. `external_id` is the provider's id of the compensated effect, or "" if there is none.
     """
 
     already: bool = False

@@ -1,4 +1,4 @@
-"""The sandbox in the admin: its effects, read-only, and the faults to inject."""
+"""Show the sandboxes in the admin: their effects (read-only), and the faults to inject."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class SandboxEffectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic
 
 @admin.register(SandboxFault)
 class SandboxFaultAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    """The faults that the next sandbox calls take."""
+    """The faults to inject into the next sandbox calls."""
 
     list_display = ["__str__", "port", "operation", "match", "mode", "remaining", "latency_ms"]
     list_filter = ["port", "mode"]

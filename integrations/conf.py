@@ -1,4 +1,7 @@
-"""settings.INTEGRATIONS, read when it is used and verified by system checks and before a provider is created."""
+"""Read and verify settings.INTEGRATIONS.
+
+System checks verify the setting, and `choose` verifies it again before a provider is created.
+"""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -21,14 +24,14 @@ from integrations.whatsapp import Messenger
 
 @dataclass(frozen=True)
 class Port:
-    """The protocol of a port, and the sandbox that is used while no provider is configured."""
+    """The protocol of a port, and its sandbox. Without a configured provider, the sandbox is used."""
 
     protocol: type[Any]
     sandbox: str
 
     @property
     def methods(self) -> list[str]:
-        """The methods that a provider must have."""
+        """The names of the methods that a provider must have."""
         return [name for name in vars(self.protocol) if not name.startswith("_")]
 
 
@@ -46,7 +49,7 @@ NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem with a setting and its cure. `id` is the id of the system check."""
+    """A problem with the setting, and its cure. `id` is the id of the system check message, without its prefix."""
 
     id: str
     port: str
@@ -58,7 +61,7 @@ class Problem:
 
 
 class IntegrationsError(ImproperlyConfigured):
-    """settings.INTEGRATIONS is not valid. The text names the field and the cure."""
+    """Raised if settings.INTEGRATIONS is not valid. The message names the problem and the cure."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -74,7 +77,7 @@ class Choice:
 
 
 def choose(port: str) -> Choice:
-    """Return the provider chosen for the port. Raises IntegrationsError with the first problem found."""
+    """Return the provider that the settings name for the port. Raise IntegrationsError for the first problem."""
     for problem in find_problems():
         if problem.port in ("", port):
             raise IntegrationsError(problem)
@@ -104,7 +107,7 @@ def check_integrations(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def check_deployed_integrations(**_: Any) -> list[CheckMessage]:
-    """Warn of sandboxes in a deployment: they reach no real provider."""
+    """Warn about sandboxes in a deployment, because they reach no real provider."""
     if settings.DEBUG or any(find_problems()):
         return []
     sandboxes = [port for port in PORTS if issubclass(import_string(choose(port).backend), Sandbox)]

@@ -1,9 +1,9 @@
 """The errors of all providers.
 
-ProviderError               `kind` says whether the effect can have taken place
+ProviderError               a call failed; `kind` says whether it may have taken effect
 ├── IdempotencyConflict     refused: the key was used with another request
 ├── RetiredKey              refused: the effect of the key was compensated
-└── CompensationRefused     refused: the provider does not compensate; says what a person can do
+└── CompensationRefused     refused: the provider cannot compensate; a person can
 """
 
 from datetime import datetime
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """The four kinds of errors. Only after UNKNOWN the effect may have taken place."""
+    """The kind of an error. Only a call that ended with UNKNOWN may have taken effect."""
 
     REFUSED = "refused"
     UNAVAILABLE = "unavailable"
@@ -20,7 +20,10 @@ class Kind(StrEnum):
 
 
 class ProviderError(Exception):
-    """A call to a provider failed. `code` is the provider's own code, `retry_after` its advice in seconds."""
+    """A call to a provider failed.
+
+    `code` is the provider's own error code. `retry_after` is the delay in seconds that the provider asked for.
+    """
 
     def __init__(self, kind: Kind, code: str, detail: str, *, retry_after: float | None = None) -> None:
         super().__init__(f"{detail} ({code})")
@@ -31,7 +34,7 @@ class ProviderError(Exception):
 
 
 class IdempotencyConflict(ProviderError):
-    """The key belongs to an earlier request with other content. This request was not carried out."""
+    """The key was used before with a different request. This request had no effect."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -42,16 +45,17 @@ class IdempotencyConflict(ProviderError):
 
 
 class RetiredKey(ProviderError):
-    """The effect of the key was compensated, or prevented in advance. The key cannot be used again."""
+    """The effect under this key was compensated or prevented. The key cannot be used again."""
 
     def __init__(self, code: str, what: str) -> None:
         super().__init__(Kind.REFUSED, code, f"{what} was undone; the same request is not carried out again")
 
 
 class CompensationRefused(ProviderError):
-    """The provider refuses the compensation for good. `manual_action`, `url` and `until` tell a person what to do.
+    """The provider refuses the compensation permanently.
 
-    The text leaves `until` out, because its format depends on the reader's language.
+    `manual_action`, `url` and `until` tell a person what to do, where, and before when. The message omits `until`,
+    because its format depends on the reader's language.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Make sandbox calls fail as the rows of SandboxFault say."""
+"""Make sandbox calls fail. The rows of SandboxFault say which calls fail and how."""
 
 import json
 import os
@@ -23,7 +23,7 @@ EXIT_CODE = 137
 
 @dataclass(frozen=True)
 class Call:
-    """One call to a provider. `refused_with` makes the error that a `refuse` fault raises."""
+    """One call to a sandbox. `refused_with` creates the error for a `refuse` fault."""
 
     port: str
     operation: str
@@ -34,12 +34,15 @@ class Call:
 
     @property
     def text(self) -> str:
-        """The text that a fault's `match` is searched in."""
+        """The text in which a fault's `match` must occur."""
         return f"{self.key}\n{json.dumps(ledger.as_json(self.request), ensure_ascii=False)}"
 
 
 def take_fault(call: Call) -> SandboxFault | None:
-    """Take one use of the oldest matching fault. A conditional update gives the last use to one process only."""
+    """Use the oldest matching fault once and return it, or return None.
+
+    The update is conditional, because only one process may take the last use.
+    """
     faults = SandboxFault.objects.using(ledger.alias())
     operations = ("", call.operation, SYNONYMS.get((call.port, call.operation), call.operation))
     matching = faults.filter(port__in=("", call.port), operation__in=operations, remaining__gt=0)
@@ -52,13 +55,13 @@ def take_fault(call: Call) -> SandboxFault | None:
 
 
 def before_effect(call: Call, fault: SandboxFault | None) -> None:
-    """Wait for the fault's latency, and fail if its mode prevents the effect."""
+    """Wait for the fault's latency. Then fail if the fault's mode prevents the effect."""
     if datetime.now(UTC) >= call.deadline:
         raise ProviderError(Kind.UNAVAILABLE, "no_time_left", "The deadline passed before anything was sent")
     if fault is None:
         return
     if fault.mode == FaultMode.THROTTLE:
-        # A throttled call fails at once: the fault's latency is the `retry_after`.
+        # A throttled call does not wait. The fault's latency is the `retry_after` of the error.
         seconds = fault.latency_ms / 1000 or THROTTLED_FOR
         raise ProviderError(Kind.THROTTLED, "rate_limit", "The provider asks for fewer requests", retry_after=seconds)
     wait(fault.latency_ms / 1000, call.deadline)
@@ -72,7 +75,7 @@ def before_effect(call: Call, fault: SandboxFault | None) -> None:
 
 
 def after_effect(call: Call, fault: SandboxFault | None) -> None:
-    """Fail if the fault's mode loses the reply of a committed effect."""
+    """Fail after the effect was committed, if the fault's mode says so."""
     match fault.mode if fault else None:
         case FaultMode.EFFECT_THEN_LOSE_REPLY:
             raise ProviderError(Kind.UNKNOWN, "reply_lost", "The connection broke before the provider's answer came")
@@ -85,7 +88,10 @@ def after_effect(call: Call, fault: SandboxFault | None) -> None:
 
 
 def wait(seconds: float, deadline: datetime) -> None:
-    """Wait, and raise at the deadline. Short sleeps let an asynchronous StepTimeout reach this thread."""
+    """Wait. Raise ProviderError at the deadline.
+
+    The sleeps are short, because an asynchronous StepTimeout cannot interrupt a sleep.
+    """
     end = datetime.now(UTC) + timedelta(seconds=seconds)
     while datetime.now(UTC) < end:
         if datetime.now(UTC) >= deadline:

@@ -1,7 +1,7 @@
-"""The effects of the sandboxes, safe for concurrent writers.
+"""Store the effects of the sandboxes. All functions are safe for concurrent writers.
 
-The router should send SandboxEffect to a connection of its own, so that a rollback of the caller's transaction does
-not erase what a provider did.
+The database router should give SandboxEffect a separate connection. Otherwise a rollback of the caller's transaction
+erases effects, which cannot happen at a real provider.
 """
 
 import hashlib
@@ -33,26 +33,26 @@ def effects() -> QuerySet[SandboxEffect]:
 
 
 def atomic() -> transaction.Atomic:
-    """Return a transaction on the sandbox's connection."""
+    """Return a context manager for a transaction on the sandbox's connection."""
     return transaction.atomic(using=alias())
 
 
 def as_json(request: Any) -> Json:
-    """Return a request dataclass or mapping in the form that is stored and compared."""
+    """Convert a request (a dataclass or a mapping) to JSON, for storage and comparison."""
     plain = asdict(request) if is_dataclass(request) and not isinstance(request, type) else dict(request)
     stored: Json = json.loads(json.dumps(plain, cls=DjangoJSONEncoder))
     return stored
 
 
 def short_id(key: str) -> str:
-    """Derive a provider's id from an idempotency key: letters and digits."""
+    """Derive a provider's id, made of letters and digits, from an idempotency key."""
     return uuid.uuid5(uuid.NAMESPACE_URL, key).hex
 
 
 def ensure(
     port: str, operation: str, key: str, request: Any, *, state: str, external_id: str
 ) -> tuple[SandboxEffect, bool]:
-    """Return the row of `key`, and whether this call created it."""
+    """Return the row of `key`, and whether this call created it. Create the row if it is missing."""
     values = _values(request, state, external_id)
     return effects().get_or_create(port=port, operation=operation, idempotency_key=key, defaults=values)
 
@@ -60,7 +60,7 @@ def ensure(
 def record(
     port: str, operation: str, key: str, request: Any, *, state: str, external_id: str
 ) -> tuple[SandboxEffect, bool]:
-    """Return the row of `key`, and whether it existed. Raises IdempotencyConflict for another request."""
+    """Return the row of `key`, and whether it existed. Raise IdempotencyConflict if its request differs."""
     effect, created = ensure(port, operation, key, request, state=state, external_id=external_id)
     if not created:
         check_replay(effect, request)
@@ -68,26 +68,26 @@ def record(
 
 
 def check_replay(effect: SandboxEffect, request: Any) -> None:
-    """Count another call under the effect's key. Raises IdempotencyConflict for another request."""
+    """Count a repeated call for this effect. Raise IdempotencyConflict if its request differs."""
     effects().filter(pk=effect.pk).update(calls=F("calls") + 1, updated_at=timezone.now())
     if effect.request_hash != _hash_of(as_json(request)):
         raise IdempotencyConflict
 
 
 def append(port: str, operation: str, key: str, request: Any, *, state: str, external_id: str) -> SandboxEffect:
-    """Create a row, for ports where each call is an effect of its own."""
+    """Create a row. For ports that do not deduplicate: each call is a new effect."""
     values = _values(request, state, external_id)
     return effects().create(port=port, operation=operation, idempotency_key=key, **values)
 
 
 def find(port: str, operation: str, key: str, external_id: str | None = None) -> SandboxEffect | None:
-    """Return the effect with this external id or, without one, the effect of this key."""
+    """Return the effect with this `external_id`, if given, or else the effect of this `key`; None if there is none."""
     named = {"external_id": external_id} if external_id else {"idempotency_key": key}
     return effects().filter(port=port, operation=operation, **named).first()
 
 
 def move(effect: SandboxEffect, to: str, *, of: Iterable[str], response: Mapping[str, Any] | None = None) -> bool:
-    """Move the effect from one of the states `of` to `to`, and refresh it. Returns False if it is in another state."""
+    """Change the state to `to` if the current state is in `of`. Return whether it changed. Refresh `effect` either way."""
     changes: Json = {"state": to, "updated_at": timezone.now()}
     if response is not None:
         changes["response"] = as_json(response)

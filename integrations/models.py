@@ -1,4 +1,4 @@
-"""The sandboxes' effects, and the faults to inject into their calls."""
+"""The effects of the sandboxes, and the faults to inject into sandbox calls."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-# The operations of each port's sandbox. A charge makes two calls, create and confirm. In a fault, "charge" is a
-# synonym of "confirm".
+# The operations of each port's sandbox. `charge` makes two calls: "create" and "confirm". A fault with the
+# operation "charge" applies to "confirm".
 OPERATIONS = {
     "invoices": ("issue", "fetch", "cancel"),
     "email": ("send",),
@@ -37,7 +37,7 @@ class EffectState(models.TextChoices):
 
 
 class FaultMode(models.TextChoices):
-    """How a sandbox call fails, and whether its effect takes place."""
+    """How a sandbox call fails, and whether the call takes effect."""
 
     FAIL_BEFORE = "fail_before", _("unavailable; no effect")
     REFUSE = "refuse", _("refused for good; no effect")
@@ -51,11 +51,11 @@ class FaultMode(models.TextChoices):
 
 
 class SandboxEffect(models.Model):
-    """An effect of a sandbox, or the compensation of an effect, under the key of its call."""
+    """An effect of a sandbox call, or a compensation of an effect, with the idempotency key of the call."""
 
     port = models.CharField(max_length=16)
     operation = models.CharField(max_length=32)
-    # SQLite does not use the partial index of the constraint for lookups by key.
+    # The column has its own index, because SQLite does not use the constraint's partial index for lookups by key.
     idempotency_key = models.CharField(max_length=255, db_index=True)
     request_hash = models.CharField(max_length=64)
     request = models.JSONField(default=dict)
@@ -84,9 +84,9 @@ class SandboxEffect(models.Model):
 class SandboxFault(models.Model):
     """A fault for the next `remaining` matching calls.
 
-    An empty `port`, `operation` or `match` matches everything; `match` is a part of the idempotency key or of the
-    request. A call takes the oldest matching fault and first waits `latency_ms`. A throttled call does not wait:
-    its `latency_ms` is the provider's `retry_after`, where 0 means one second.
+    An empty `port`, `operation` or `match` matches every call. `match` must occur in the idempotency key or in the
+    request. A call uses the oldest matching fault and waits `latency_ms` before it fails. A throttled call does not
+    wait: its `latency_ms` is the provider's `retry_after`, and 0 means one second.
     """
 
     port = models.CharField(max_length=16, blank=True, choices=[(port, port) for port in OPERATIONS])
@@ -104,7 +104,7 @@ class SandboxFault(models.Model):
         return f"{self.port or '*'} {self.operation or '*'}: {self.mode} x {self.remaining}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Validate, then save: a fault with a misspelt operation would match no call."""
+        """Validate before saving, because a fault with a misspelt operation would match no call."""
         self.full_clean()
         super().save(*args, **kwargs)
 

@@ -1,7 +1,7 @@
-"""Give tests that use the database access to the sandbox's database, too.
+"""Give tests that use the database access to the sandbox's database as well.
 
-A test that names no databases gets the default one and the sandbox's. As for every database, the rollback or flush
-of the test's own fixture empties the sandbox after the test.
+A test that names no databases gets the default database and the sandbox's database. After the test, its database
+fixture rolls back or flushes both.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ DATABASE_FIXTURES = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark with both aliases the tests that use the database and name no databases."""
+    """Allow both databases for each test that uses the database but names no databases."""
     for item in items:
         marker = item.get_closest_marker("django_db")
         uses_database = marker or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))

@@ -1,6 +1,6 @@
-"""Return the provider of each port: the one that settings.INTEGRATIONS names, or the sandbox.
+"""Return the provider of each port: the provider that settings.INTEGRATIONS names, or the sandbox.
 
-A provider is created at its first use and kept until the setting changes.
+The first use of a port creates its provider. The provider is kept until the setting changes.
 """
 
 from functools import cache
@@ -50,7 +50,7 @@ def analytics() -> Analytics:
 
 @cache
 def get_port(port: str) -> object:
-    """Return the provider of the port. Raises LookupError, which lists the ports, for another name."""
+    """Return the provider of the port. Raise LookupError if there is no port with this name."""
     if port not in PORTS:
         raise LookupError(f"There is no port {port!r}. Choose from {', '.join(PORTS)}.")
     choice = choose(port)
@@ -58,7 +58,7 @@ def get_port(port: str) -> object:
 
 
 def forget_providers(*, setting: str, **_: Any) -> None:
-    """Discard the providers after a change of INTEGRATIONS."""
+    """Discard the providers if settings.INTEGRATIONS changed."""
     if setting == "INTEGRATIONS":
         get_port.cache_clear()
 

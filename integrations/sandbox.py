@@ -1,4 +1,4 @@
-"""The base of all sandboxes: faults, and probes with which tests observe calls."""
+"""The base class of all sandboxes. It injects faults and calls the probes with which tests observe calls."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,18 +14,18 @@ from integrations.models import FaultMode
 
 Probe = Callable[[str, str, str, str], None]
 
-# Tests observe provider calls here. Each probe is called with (moment, port, operation, key), at the moments
-# "before", just before the effect, and "after", just after its commit.
+# Tests add probes to observe provider calls. Each probe is called with (moment, port, operation, key). The moment is
+# "before" (just before the effect) or "after" (just after the commit of the effect).
 probes: list[Probe] = []
 
 
 def refused() -> ProviderError:
-    """Return the error of a provider that refuses without a reason."""
+    """Return the error for a provider that refuses a request and gives no reason."""
     return ProviderError(Kind.REFUSED, "refused", "The provider refuses the request")
 
 
 class Sandbox:
-    """A provider in our database. A subclass names its port and wraps each call in `call`."""
+    """A provider that stores its effects in a database. A subclass sets `port` and wraps each operation in `call`."""
 
     port: ClassVar[str]
 
@@ -39,7 +39,7 @@ class Sandbox:
         request: Any,
         refused_with: Callable[[], ProviderError] = refused,
     ) -> Iterator[FaultMode | None]:
-        """Wrap a provider call. The block has the effect and commits it; it receives the fault's mode."""
+        """Wrap a provider call. The block makes the effect and commits it. Yield the mode of the fault, or None."""
         call = Call(self.port, operation, key, deadline, request, refused_with)
         with database_errors_are(Kind.UNAVAILABLE):
             fault = take_fault(call)
@@ -55,7 +55,7 @@ class Sandbox:
 
 @contextmanager
 def database_errors_are(kind: Kind) -> Iterator[None]:
-    """Report errors of the sandbox's own database as provider errors, and close a broken connection."""
+    """Convert errors of the sandbox's database to ProviderError of this kind. Close a broken connection."""
     try:
         yield
     except (InterfaceError, OperationalError) as error:

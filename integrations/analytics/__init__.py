@@ -1,4 +1,4 @@
-"""Port: analytics."""
+"""The analytics port."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from integrations import Done
 
 @dataclass(frozen=True)
 class AnalyticsEvent:
-    """An event to count. `subject` identifies whom it is about; `properties` are JSON."""
+    """An event to count. `subject` identifies the person or the sale. `properties` are JSON."""
 
     name: str
     subject: str
@@ -26,8 +26,8 @@ class TrackedEvent:
 
 @runtime_checkable
 class Analytics(Protocol):
-    """Record events, one per key."""
+    """A provider that records one event per key."""
 
     def track(self, event: AnalyticsEvent, *, key: str, deadline: datetime) -> Done[TrackedEvent]:
-        """Record the event under `key`. Repeated calls record it once."""
+        """Record the event under `key`. Repeated calls with this key record nothing more."""
         ...

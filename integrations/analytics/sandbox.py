@@ -1,4 +1,4 @@
-"""The analytics sandbox: one row per key."""
+"""The analytics sandbox. It stores one row per key."""
 
 from datetime import datetime
 
@@ -9,12 +9,12 @@ from integrations.sandbox import Sandbox
 
 
 class SandboxAnalytics(Sandbox):
-    """Keep events in our database."""
+    """An analytics provider that stores events in the sandbox database."""
 
     port = "analytics"
 
     def track(self, event: AnalyticsEvent, *, key: str, deadline: datetime) -> Done[TrackedEvent]:
-        """Record the event under `key`. Repeated calls record it once."""
+        """Record the event under `key`. Repeated calls with this key record nothing more."""
         with self.call("track", key=key, deadline=deadline, request=event):
             tracked, replayed = ledger.record(
                 self.port, "track", key, event, state=EffectState.DONE, external_id=ledger.short_id(key)

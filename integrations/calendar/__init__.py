@@ -1,4 +1,4 @@
-"""Port: the calendar of the bookings."""
+"""The calendar port: the calendar that contains the bookings."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from integrations import Done, Undone
 
 @dataclass(frozen=True)
 class EventRequest:
-    """An appointment. Its times are aware."""
+    """An event to add. Its times must have a time zone."""
 
     summary: str
     starts_at: datetime
@@ -20,7 +20,7 @@ class EventRequest:
 
 @dataclass(frozen=True)
 class Event:
-    """An event in the calendar. Its id is derived from the key of its `add`."""
+    """An event in the calendar. Its id is derived from the key that `add` received."""
 
     id: str
     url: str
@@ -28,10 +28,10 @@ class Event:
 
 @runtime_checkable
 class Calendar(Protocol):
-    """Keep events under ids that we choose. The id of a removed event cannot be added again."""
+    """A calendar in which we choose the event ids. The id of a removed event cannot be used again."""
 
     def add(self, event: EventRequest, *, key: str, deadline: datetime) -> Done[Event]:
-        """Add the event under `key` once. Raises RetiredKey if it was removed."""
+        """Add the event under `key`, once. Raise RetiredKey if it was removed."""
         ...
 
     def get(self, *, key: str, deadline: datetime) -> Done[Event] | None:
@@ -39,5 +39,5 @@ class Calendar(Protocol):
         ...
 
     def remove(self, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime) -> Undone:
-        """Remove the event of `action_key`, and prevent that a delayed request adds it later."""
+        """Remove the event added under `action_key`, and prevent a delayed request from adding it later."""
         ...

@@ -1,4 +1,4 @@
-"""The calendar sandbox. Removing an id retires it, even if no event was added under it."""
+"""The calendar sandbox. `remove` makes an id unusable, even if no event with this id was ever added."""
 
 from datetime import datetime
 
@@ -13,12 +13,12 @@ NEVER_ADDED: dict[str, str] = {}
 
 
 class SandboxCalendar(Sandbox):
-    """Keep events in our database."""
+    """A calendar that stores events in the sandbox database."""
 
     port = "calendar"
 
     def add(self, event: EventRequest, *, key: str, deadline: datetime) -> Done[Event]:
-        """Add the event under `key`, unless it was removed."""
+        """Add the event under `key`, once. Raise RetiredKey if it was removed."""
         with self.call("add", key=key, deadline=deadline, request=event):
             added, created = ledger.ensure(
                 self.port, "add", key, event, state=EffectState.CONFIRMED, external_id=event_id(key)
@@ -37,7 +37,7 @@ class SandboxCalendar(Sandbox):
         return Done(_event(added), replayed=True) if added and confirmed else None
 
     def remove(self, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime) -> Undone:
-        """Remove the event. If it was never added, retire its id."""
+        """Remove the event. If it was never added, make its id unusable."""
         identity = event_id(action_key)
         with (
             self.call(
@@ -62,7 +62,7 @@ class SandboxCalendar(Sandbox):
 
 
 def event_id(key: str) -> str:
-    """Return the id of the event added under `key`. Calendars accept the letters a to v and digits."""
+    """Return the id of the event added under `key`. It has only the letters a to v and digits, as calendars require."""
     return ledger.short_id(key)
 
 

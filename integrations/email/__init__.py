@@ -1,4 +1,4 @@
-"""Port: e-mail."""
+"""The e-mail port."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,8 +38,8 @@ class SentMail:
 
 @runtime_checkable
 class Mailer(Protocol):
-    """Send mail. There is no deduplication: each call that reaches the provider sends another mail."""
+    """A provider that sends mail. It does not deduplicate: each call that reaches it sends another mail."""
 
     def send(self, mail: Mail, *, key: str, deadline: datetime) -> Done[SentMail]:
-        """Send the mail. `key` becomes its Message-ID, for tracing; it does not deduplicate."""
+        """Send the mail. Its Message-ID is derived from `key`, for tracing only."""
         ...

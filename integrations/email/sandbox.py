@@ -1,7 +1,7 @@
-"""The e-mail sandbox: each send is a row.
+"""The e-mail sandbox. It stores one row per send.
 
-Mail to `refuse@…` is refused. To `flaky@…` the first send under a key fails as unavailable. To `slow@…` a send takes
-`slow_seconds`.
+It refuses mail to `refuse@…`. For `flaky@…`, the first send under a key fails because the provider is unavailable.
+For `slow@…`, a send takes `slow_seconds`.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from integrations.sandbox import Sandbox
 
 
 class SandboxMailer(Sandbox):
-    """Keep mail in our database. Option `slow_seconds`: the duration of a send to `slow@…`."""
+    """A mailer that stores mail in the sandbox database. A send to `slow@…` takes `slow_seconds`."""
 
     port = "email"
 
@@ -23,7 +23,7 @@ class SandboxMailer(Sandbox):
         self.slow_seconds = slow_seconds
 
     def send(self, mail: Mail, *, key: str, deadline: datetime) -> Done[SentMail]:
-        """Send the mail. Each call sends another one."""
+        """Send the mail. Each call sends another mail."""
         recipient = mail.to.partition("@")[0]
         with self.call("send", key=key, deadline=deadline, request=mail):
             if recipient == "refuse":

@@ -1,6 +1,6 @@
-"""Port: fiscal documents. A booking is a service, so the document is an NFS-e.
+"""The invoices port: fiscal documents. A booking is a service, so the document is an NFS-e.
 
-Tax numbers are normalized here.
+This module also normalizes tax numbers.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ CPF_LENGTH = 11
 
 @dataclass(frozen=True)
 class InvoiceRequest:
-    """What to invoice, and to whom. `customer_document` is a CPF or CNPJ without punctuation."""
+    """The data of the invoice to issue. `customer_document` is a CPF or CNPJ without punctuation."""
 
     customer_name: str
     customer_email: str
@@ -31,7 +31,7 @@ class InvoiceRequest:
 
 @dataclass(frozen=True)
 class Invoice:
-    """An authorised invoice. `ref` is the provider's reference for our key."""
+    """An authorised invoice. `ref` is the reference that the provider derives from our key."""
 
     ref: str
     number: str
@@ -40,10 +40,10 @@ class Invoice:
 
 @runtime_checkable
 class InvoiceIssuer(Protocol):
-    """Issue and cancel fiscal documents. Both may stay pending; a cancellation may be too late."""
+    """A provider that issues and cancels invoices. Either may be pending. A cancellation may come too late."""
 
     def issue(self, request: InvoiceRequest, *, key: str, deadline: datetime) -> Done[Invoice] | Pending:
-        """Issue the invoice under `key`. Repeated calls issue it once."""
+        """Issue the invoice under `key`. Repeated calls with this key issue nothing more."""
         ...
 
     def fetch(self, *, key: str, deadline: datetime) -> Done[Invoice] | Pending | None:
@@ -53,18 +53,18 @@ class InvoiceIssuer(Protocol):
     def cancel(
         self, reason: str, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime
     ) -> Undone | Pending:
-        """Cancel the invoice issued under `action_key`. Raises CompensationRefused where only a person can."""
+        """Cancel the invoice issued under `action_key`. Raise CompensationRefused if only a person can cancel it."""
         ...
 
 
 def parse_tax_id(document: str) -> str:
-    """Return the CPF or CNPJ without punctuation. A CNPJ may have letters. Raises ValueError if it is not valid."""
+    """Return the CPF or CNPJ without punctuation. A CNPJ may have letters. Raise ValueError if it is not valid."""
     kind = cpf if len(cpf.compact(document)) == CPF_LENGTH else cnpj
     try:
         number = str(kind.validate(document))
     except ValidationError as error:
         raise ValueError(_("Enter a valid CPF or CNPJ.")) from error
-    # A repeated digit passes the check digits, but such numbers are never issued.
+    # Numbers such as 111.111.111-11 have correct check digits but are never issued.
     if len(set(number)) == 1:
         raise ValueError(_("Enter a valid CPF or CNPJ."))
     return number

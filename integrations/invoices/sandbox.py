@@ -1,7 +1,7 @@
 """The invoice sandbox.
 
-A CPF ending in 99 is refused with `erro_autorizacao`. An invoice whose description contains "past-window"
-cannot be cancelled. With a `pending_n` fault an invoice stays in processing for that many calls.
+It refuses a CPF that ends in 99, with the code `erro_autorizacao`. It does not cancel an invoice if the description
+contains "past-window". With a `pending_n` fault, an invoice stays in processing for that many calls.
 """
 
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ TAX_OFFICE_WINDOW = timedelta(days=5)
 
 
 class SandboxInvoices(Sandbox):
-    """Keep invoices in our database. Option `poll_after`: seconds until a pending invoice is polled."""
+    """An issuer that stores invoices in the sandbox database. Pending results have its `poll_after`, in seconds."""
 
     port = "invoices"
 
@@ -27,7 +27,7 @@ class SandboxInvoices(Sandbox):
         self.poll_after = poll_after
 
     def issue(self, request: InvoiceRequest, *, key: str, deadline: datetime) -> Done[Invoice] | Pending:
-        """Issue the invoice under `key`. Raises RetiredKey once it was cancelled."""
+        """Issue the invoice under `key`. Raise RetiredKey if it was cancelled."""
         try:
             parse_tax_id(request.customer_document)
         except ValueError as error:
@@ -55,7 +55,7 @@ class SandboxInvoices(Sandbox):
     def cancel(
         self, reason: str, *, key: str, action_key: str, external_id: str | None = None, deadline: datetime
     ) -> Undone | Pending:
-        """Cancel the invoice of `action_key`. Its description may say that it is past the window."""
+        """Cancel the invoice issued under `action_key`. Refuse if its description contains "past-window"."""
         request = {"action_key": action_key, "reason": reason}
 
         def refused_with() -> CompensationRefused:
@@ -96,7 +96,7 @@ class SandboxInvoices(Sandbox):
 
 
 def _finish(invoice: SandboxEffect, mode: FaultMode | None) -> None:
-    """Authorise or reject an invoice in processing, unless a `pending_n` fault keeps it there."""
+    """Authorise or reject an invoice in processing. With a `pending_n` fault, leave it in processing."""
     if mode is FaultMode.PENDING_N or invoice.state != EffectState.PROCESSING:
         return
     document = invoice.request["customer_document"]

@@ -1,4 +1,4 @@
-"""Port: payments by card."""
+"""The payments port: payments by card."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from integrations import Done, Undone
 
 @dataclass(frozen=True)
 class ChargeRequest:
-    """What to charge, and to which stored payment method: a token, never a card number."""
+    """The charge to make. `payment_method` is a token, never a card number."""
 
     amount: Decimal
     currency: str
@@ -22,7 +22,7 @@ class ChargeRequest:
 
 @dataclass(frozen=True)
 class Payment:
-    """A payment at the provider. `charged` is true from the charge until a refund."""
+    """A payment at the provider. `charged` is true if the customer was charged and not refunded."""
 
     id: str
     status: str
@@ -33,10 +33,10 @@ class Payment:
 
 @runtime_checkable
 class PaymentGateway(Protocol):
-    """Charge in two calls, create and confirm, so that a charge in doubt can be cancelled without risk."""
+    """A payment gateway. A charge makes two calls, create and confirm, because a created payment can still be cancelled."""
 
     def charge(self, request: ChargeRequest, *, key: str, deadline: datetime) -> Done[Payment]:
-        """Charge once under `key`. Raises RetiredKey if the payment was cancelled or refunded."""
+        """Charge once under `key`. Raise RetiredKey if the payment was cancelled or refunded."""
         ...
 
     def find(self, *, key: str, deadline: datetime) -> Done[Payment] | None:
@@ -52,8 +52,8 @@ class PaymentGateway(Protocol):
         external_id: str | None = None,
         deadline: datetime,
     ) -> Undone:
-        """Refund the payment, or cancel it if it was not charged, so that a late confirm is refused.
+        """Refund the payment if it was charged. Otherwise cancel it, so the provider refuses a late confirm.
 
-        Without `external_id`, repeating the create of `request` under `action_key` finds the payment.
+        Without `external_id`, find the payment: create `request` under `action_key` again, which has no new effect.
         """
         ...

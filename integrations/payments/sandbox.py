@@ -1,7 +1,7 @@
-"""The payment sandbox: payments are created, confirmed by id, cancelled and refunded.
+"""The payment sandbox. It creates, confirms, cancels and refunds payments.
 
-Payment methods have the names of Stripe's test cards: APPROVED are charged, DECLINED are refused with a reason, all
-others are refused as not existing.
+Payment methods have the names of Stripe's test cards. The sandbox charges those in APPROVED. It refuses those in
+DECLINED with a reason, and all others because they do not exist.
 """
 
 from datetime import datetime
@@ -34,12 +34,15 @@ DASHBOARD = "https://dashboard.payments.example/payments"
 
 
 class SandboxGateway(Sandbox):
-    """Keep payments in our database: a row of operation `charge` each, and one of `refund` for its refund."""
+    """A payment gateway that stores payments in the sandbox database.
+
+    Each payment is a row with the operation `charge`, and each refund a row with the operation `refund`.
+    """
 
     port = "payments"
 
     def charge(self, request: ChargeRequest, *, key: str, deadline: datetime) -> Done[Payment]:
-        """Create the payment under `key` and confirm it."""
+        """Create the payment under `key` and confirm it. Repeated calls charge once."""
         payment = self._create(request, key, deadline)
         method = payment.request["payment_method"]
         outcome = EffectState.SUCCEEDED if method in APPROVED else EffectState.REQUIRES_PAYMENT_METHOD
@@ -67,7 +70,7 @@ class SandboxGateway(Sandbox):
         external_id: str | None = None,
         deadline: datetime,
     ) -> Undone:
-        """Refund the payment if it was charged. Otherwise cancel it, so that a late confirm is refused."""
+        """Refund the payment if it was charged. Otherwise cancel it, so a late confirm is refused."""
         identity = external_id or self._create(request, action_key, deadline).external_id
         compensation = {"action_key": action_key}
         with (
@@ -77,7 +80,7 @@ class SandboxGateway(Sandbox):
             payment = ledger.find(self.port, "charge", action_key, identity)
             if payment is None:
                 raise ProviderError(Kind.REFUSED, "resource_missing", f"There is no payment {identity}")
-            # If a confirm charges the payment before it is cancelled, the refund follows.
+            # Try to cancel first. If a confirm charges the payment at the same time, the refund below succeeds instead.
             changed = ledger.move(payment, EffectState.CANCELED, of=NOT_CHARGED) or ledger.move(
                 payment, EffectState.REFUNDED, of=[EffectState.SUCCEEDED]
             )

@@ -1,4 +1,4 @@
-"""Port: WhatsApp. Telephone numbers are normalized here."""
+"""The WhatsApp port. This module also normalizes telephone numbers."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from integrations import Done
 
 @dataclass(frozen=True)
 class TemplateMessage:
-    """A message of an approved template. `to` is a telephone number, in E.164 or as dialled in Brazil."""
+    """A message from an approved template. `to` is a telephone number in E.164 or in Brazilian national format."""
 
     to: str
     template: str
@@ -22,22 +22,22 @@ class TemplateMessage:
 
 @dataclass(frozen=True)
 class SentMessage:
-    """A message that the provider has accepted. It may not be delivered yet."""
+    """A message that the provider has accepted but may not have delivered yet."""
 
     message_id: str
 
 
 @runtime_checkable
 class Messenger(Protocol):
-    """Send messages. There is no deduplication: each call that reaches the provider sends another message."""
+    """A provider that sends messages. It does not deduplicate: each call that reaches it sends another message."""
 
     def send_template(self, message: TemplateMessage, *, key: str, deadline: datetime) -> Done[SentMessage]:
-        """Send the message. `key` accompanies it, for tracing."""
+        """Send the message, together with `key` for tracing."""
         ...
 
 
 def parse_phone(number: str, region: str = "BR") -> str:
-    """Return the number in E.164, such as +5511987654321. Raises ValueError if it is not valid."""
+    """Return the number in E.164, such as +5511987654321. Raise ValueError if it is not valid."""
     try:
         parsed = phonenumbers.parse(number, region)
     except phonenumbers.NumberParseException as error:

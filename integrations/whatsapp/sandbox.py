@@ -1,4 +1,4 @@
-"""The WhatsApp sandbox: each message is a row. Numbers that are not valid are refused."""
+"""The WhatsApp sandbox. It stores one row per message and refuses invalid telephone numbers."""
 
 from datetime import datetime
 
@@ -10,12 +10,12 @@ from integrations.whatsapp import SentMessage, TemplateMessage, parse_phone
 
 
 class SandboxMessenger(Sandbox):
-    """Keep messages in our database."""
+    """A messenger that stores messages in the sandbox database."""
 
     port = "whatsapp"
 
     def send_template(self, message: TemplateMessage, *, key: str, deadline: datetime) -> Done[SentMessage]:
-        """Send the message. Each call sends another one."""
+        """Send the message. Each call sends another message."""
         try:
             parse_phone(message.to)
         except ValueError as error:
