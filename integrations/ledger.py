@@ -87,7 +87,7 @@ def find(port: str, operation: str, key: str, external_id: str | None = None) ->
 
 
 def move(effect: SandboxEffect, to: str, *, of: Iterable[str], response: Mapping[str, Any] | None = None) -> bool:
-    """Change the state to `to` if the current state is in `of`. Return whether it changed. Refresh `effect` either way."""
+    """Change the state to `to` if the current state is in `of`. Return whether it changed. Always refresh `effect`."""
     changes: Json = {"state": to, "updated_at": timezone.now()}
     if response is not None:
         changes["response"] = as_json(response)

@@ -1,1 +1,1 @@
-"""The composition root: the one package that knows both `sagas` and `integrations`."""
+"""The demo project. It is the only package that imports both `sagas` and `integrations`."""

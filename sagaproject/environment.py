@@ -15,7 +15,7 @@ OFF = {"0", "false", "no", "off"}
 
 
 def read_flag(variable: str, *, default: bool) -> bool:
-    """Return the variable as a bool. Another value is an error, because a guess could switch DEBUG on."""
+    """Return the variable as a bool. Reject unknown values, because a wrong guess could switch DEBUG on."""
     word = os.environ.get(variable, "").strip().lower()
     if word and word not in ON | OFF:
         raise ImproperlyConfigured(f"{variable} is {word!r}; set it to 1 or 0.")
@@ -28,7 +28,7 @@ def read_list(variable: str) -> list[str]:
 
 
 def read_object(variable: str, *, example: str) -> dict[str, Any]:
-    """Return the variable as a JSON object like the example; empty if it is not set."""
+    """Return the variable, a JSON object such as `example`. Return {} if it is not set."""
     try:
         found = json.loads(os.environ.get(variable) or "{}")
     except ValueError as error:
@@ -39,10 +39,10 @@ def read_object(variable: str, *, example: str) -> dict[str, Any]:
 
 
 def kept_secret_key(path: Path) -> str:
-    """Return the secret key of a development machine, created at first use. Only the owner can read the file."""
+    """Return the secret key of a development machine. The first call creates the file; only its owner can read it."""
     if not path.exists():
-        # Two processes may create it at once. os.link makes the complete file appear, and the first one wins. mkstemp
-        # makes it readable by its owner only.
+        # Two processes may create the key at the same time. os.link publishes a complete file, and the first process
+        # wins. mkstemp creates a file that only its owner can read.
         descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
         with os.fdopen(descriptor, "w") as file:
             file.write(get_random_secret_key() + "\n")

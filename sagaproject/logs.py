@@ -5,18 +5,18 @@ from typing import Any
 
 from sagas.engine.logs import where
 
-# Characters that end a line or move the cursor are escaped, so that no value can forge a log line.
+# Escape characters that end a line or move the cursor. Otherwise a value could forge a log line.
 CONTROL = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
 LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 ESCAPES = CONTROL | LINE_ENDS
 
 
 class OneLineFormatter(logging.Formatter):
-    """Put each event on one line, with the place of an exception but not its text, which may have personal data."""
+    """Format each event on one line. Omit the text of exceptions, because it may contain personal data."""
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).translate(ESCAPES)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  (logging's own name)
-        """Return the class and the calls that led to it, from the outermost to the innermost."""
+        """Return the exception's class and its call stack, outermost call first."""
         return f"{ei[0].__name__} at {where(ei[1])}"

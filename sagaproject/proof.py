@@ -1,4 +1,4 @@
-"""Report to `saga_prove` which effects the sandboxes really have."""
+"""Tell `saga_prove` which effects exist in the sandboxes."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -18,13 +18,13 @@ from sagas.models import SagaExecution
 from sagas.testing import Call, CallListener, Effect
 
 EFFECTIVE = {"authorized", "processing", "confirmed", "succeeded", "done"}
-# A cancelled payment was never charged; a cancelled invoice or event did exist.
+# A cancelled payment does not count, because it was never charged. Cancelled invoices and events did exist.
 COMPENSATED = {"invoices": {"canceled"}, "calendar": {"canceled"}, "payments": {"refunded"}}
 INPUTS = {"create_booking": BOOKING, "collect_payment": PAYMENT}
 
 
 class SandboxProviders:
-    """The effects of an execution, in the sandboxes and in the project's own books."""
+    """Find the effects of an execution in the sandboxes and in the project's own invoices."""
 
     def __init__(self) -> None:
         real = [port for port in PORTS if not isinstance(get_port(port), Sandbox)]
@@ -35,20 +35,20 @@ class SandboxProviders:
             )
 
     def watch(self, listener: CallListener) -> None:
-        """Report each call to a sandbox, before it and after its effect's commit."""
+        """Call `listener` before each sandbox call, and again after the call has committed its effect."""
         probes.append(lambda moment, port, operation, key: listener(Call(moment, f"{port}.{operation}", key)))
 
     def input_for(self, saga_name: str, saga_id: str) -> Mapping[str, Any]:
-        """Return the input for an execution of this saga, with a sale of its own."""
+        """Return the input for an execution of this saga. Each execution gets its own sale id."""
         sale = hashlib.sha256(saga_id.encode()).hexdigest()[:12].upper()
         return {"sale_id": f"SALE-{sale}", **INPUTS[saga_name]} if saga_name in INPUTS else {}
 
     def effects(self, execution: SagaExecution) -> Mapping[str, Effect]:
-        """Return the effect of each step of the current run, found by its idempotency key."""
+        """Return the effect of each step of the current run, by step name."""
         return {name: self.effect(execution, name) for name in execution.plan}
 
     def effect(self, execution: SagaExecution, step: str) -> Effect:
-        """Return the effect of one step. A step that never called a sandbox has none."""
+        """Return the effect of one step. Find it by the step's idempotency key."""
         key = f"{execution.saga_id}:{execution.run}:{step}"
         rows = list(ledger.effects().filter(idempotency_key__in=[key, str(uuid_of(key))]))
         entries = list(Invoice.objects.filter(idempotency_key=key))
@@ -56,7 +56,7 @@ class SandboxProviders:
             voided = sum(entry.status == InvoiceStatus.VOIDED for entry in entries)
             return Effect(len(entries), voided, remains=voided < len(entries))
         if any(row.port in NEVER_DEDUPLICATED for row in rows):
-            # The cancellation message, under the compensation's key, compensates the message.
+            # The compensation of a message is another message. It has the compensation's key.
             undo_key = f"{key}:undo"
             undone = ledger.effects().filter(idempotency_key__in=[undo_key, str(uuid_of(undo_key))]).count()
             return Effect(len(rows), undone, remains=not undone, repeats=True)
@@ -64,9 +64,9 @@ class SandboxProviders:
 
 
 def _effect_of_key(rows: Iterable[SandboxEffect], step: str) -> Effect:
-    """Return the effect of a key's one row, from its state. A retired event id without request was never an event.
+    """Return the effect that the rows of one key show. Ignore retired event ids: they have no request and no event.
 
-    Once the step has an effect in any execution, it is due in each one where it succeeded.
+    `due`: if the step had an effect in any execution, it must have one in every execution where it succeeded.
     """
     undone = [row for row in rows if row.request and row.state in COMPENSATED.get(row.port, ())]
     effective = [row for row in rows if row.state in EFFECTIVE]

@@ -1,4 +1,4 @@
-"""Map the errors of providers to the outcomes of steps."""
+"""Convert the errors of providers to outcomes of steps."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -15,7 +15,7 @@ LONGEST_RETRY_DELAY = 60.0
 
 
 def reports_outcome(step: Callable[[StepContext], Output]) -> Callable[[StepContext], Output]:
-    """Decorate a step's function: a ProviderError becomes the outcome of the step."""
+    """Decorate a step's function. Convert a ProviderError to the exception that reports the step's outcome."""
 
     @wraps(step)
     def reporting(context: StepContext) -> Output:
@@ -28,14 +28,14 @@ def reports_outcome(step: Callable[[StepContext], Output]) -> Callable[[StepCont
 
 
 def finished(result: Result | Pending) -> Result:
-    """Return the provider's result. Raises StillPending, with the provider's id, while it is pending."""
+    """Return the provider's result. Raise StillPending, with the provider's id, if the result is pending."""
     if isinstance(result, Pending):
         raise StillPending(result.poll_after, output={"external_id": result.external_id})
     return result
 
 
 def _outcome(error: ProviderError, context: StepContext) -> Exception:
-    """Return the outcome of the step. Without the provider's own delay, retries wait 1, 2, 4, … seconds."""
+    """Return the exception for the outcome. If the provider names no delay, retries wait 1, 2, 4, … seconds."""
     match error.kind:
         case Kind.REFUSED:
             until = error.until if isinstance(error, CompensationRefused) else None

@@ -11,9 +11,9 @@ SANDBOX_APP = "integrations"
 
 
 class SandboxRouter:
-    """Give the sandboxes a connection of their own, as a real provider has its own database.
+    """Route the sandboxes to a separate connection, because a real provider has its own database.
 
-    A sandbox must keep its effects when the caller's transaction rolls back or its process is killed.
+    A sandbox must keep its effects if the caller's transaction rolls back or the caller's process is killed.
     """
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
@@ -25,9 +25,9 @@ class SandboxRouter:
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         if db not in (DEFAULT_DB_ALIAS, SANDBOX_ALIAS):
             return None
-        # Two aliases of one database share the table of applied migrations: a migration skipped under one alias
-        # would count as applied under the other. So both aliases migrate everything, and the second finds
-        # nothing to do.
+        # If both aliases name one database, they share the table of applied migrations. A migration that one alias
+        # skips counts as applied for the other alias too. So each alias applies every migration, and the second
+        # alias finds nothing to do.
         if settings.SANDBOX_SHARES_DEFAULT:
             return True
         return (db == SANDBOX_ALIAS) == (app_label == SANDBOX_APP)

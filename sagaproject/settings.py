@@ -1,7 +1,7 @@
 """Settings of the demo project. docs/REFERENCE.md lists the environment variables that they read.
 
-With none set this is a development machine: DEBUG on, loopback only, SQLite files beside manage.py and a
-secret key made once. Setting SECRET_KEY makes it a deployment.
+If none is set, the settings suit a development machine: DEBUG is on, only loopback addresses are allowed, SQLite files
+are beside manage.py, and the secret key is generated once. If SECRET_KEY is set, the settings suit a deployment.
 """
 
 import os
@@ -27,24 +27,24 @@ if not SECRET_KEY and DEBUG:
     SECRET_KEY = kept_secret_key(BASE_DIR / ".secret_key")
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY must be set in the environment when DEBUG is off.")
-# With DEBUG on, Django adds the loopback names.
+# If DEBUG is on, Django also allows the loopback names.
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
-# A deployment uses HTTPS. Set BEHIND_TLS_PROXY if a proxy terminates TLS, or the redirects never end.
+# A deployment uses HTTPS. If a proxy terminates TLS, set BEHIND_TLS_PROXY; otherwise the redirects never end.
 SECURE_SSL_REDIRECT = read_flag("SSL_REDIRECT", default=not DEBUG)
-# Probes come from the local network, without TLS.
+# Health probes and metrics come from the local network, without TLS.
 SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]
 if read_flag("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = int(os.environ.get("HSTS_SECONDS", "0" if DEBUG else "2592000"))
-# HSTS for subdomains and preloading is a decision of the owner of the domain.
+# The owner of the domain decides about HSTS for subdomains and about preloading.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-# The address of a booking is secret, so no other site receives it as a referrer.
+# The URL of a booking is secret, so other sites must not receive it as a referrer.
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# No content from other sites and none inline, so injected scripts do not run.
+# Forbid content from other sites and inline content, so injected scripts do not run.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -58,7 +58,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# What runs
+# Apps and middleware
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -121,11 +121,11 @@ AUTH_PASSWORD_VALIDATORS = [
 # Databases
 
 POSTGRESQL_OPTIONS = {
-    # Plan each statement once per connection instead of once per checkpoint. Use None with a pooler in transaction
-    # mode that does not support prepared statements.
+    # Prepare a statement after five uses, so PostgreSQL does not plan it at each checkpoint. Use None with a pooler in
+    # transaction mode that does not support prepared statements.
     "prepare_threshold": 5,
-    # Without these, the operating system waits more than 15 minutes for a server that vanished with its host or
-    # network. Half a minute is less than a lease.
+    # Detect a lost server host or network within half a minute, which is less than a lease. Without these options, the
+    # operating system waits more than 15 minutes.
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -134,19 +134,19 @@ POSTGRESQL_OPTIONS = {
 }
 SQLITE_OPTIONS = {
     "timeout": 20,
-    # A transaction that has already read fails with "database is locked" instead of waiting for the write lock.
-    # IMMEDIATE takes the lock at BEGIN, where waiting works.
+    # IMMEDIATE takes the write lock at BEGIN, where SQLite waits for the lock. If a transaction reads first and takes
+    # the lock later, SQLite does not wait and fails with "database is locked".
     "transaction_mode": "IMMEDIATE",
-    # WAL allows readers beside one writer. With synchronous=NORMAL a power cut can lose an acknowledged commit;
-    # a checkpoint must not be lost.
+    # WAL allows reads during a write. synchronous=FULL keeps every commit after a power cut; synchronous=NORMAL can
+    # lose the last commits, but a checkpoint must not be lost.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
 }
 
 
 def read_database(variable: str, alias: str, default: str) -> dict[str, Any]:
-    """Return the database of the variable's URL, with the options that sagas need."""
-    # Connections stay open: opening one for each saga doubles a saga's cost. Health checks are off because they add
-    # a query to each use; the storage repeats a checkpoint on a new connection if the connection broke.
+    """Return the database settings for the URL in this variable, with the options that sagas need."""
+    # Connections stay open, because a new connection for each saga doubles the cost of a saga. Health checks are off,
+    # because they add a query to each use. If a connection breaks, the storage repeats the checkpoint on a new one.
     database: dict[str, Any] = dict(
         dj_database_url.parse(os.environ.get(variable) or default, conn_max_age=None, conn_health_checks=False)
     )
@@ -154,21 +154,21 @@ def read_database(variable: str, alias: str, default: str) -> dict[str, Any]:
         database["OPTIONS"] = POSTGRESQL_OPTIONS | database.get("OPTIONS", {})
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = SQLITE_OPTIONS | database.get("OPTIONS", {})
-        # Connections to Django's usual in-memory test database share a cache and ignore the timeout, so threads get
-        # "table is locked". The process id separates concurrent runs.
+        # Tests use a file. Connections to Django's usual in-memory test database share a cache and ignore the timeout,
+        # so threads get "table is locked". The process id in the name separates concurrent test runs.
         file = f"sagas-test-{alias}-{os.getpid()}.sqlite3"
         database["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / file)}
     return database
 
 
 def sqlite_url(name: str) -> str:
-    """Return the URL of a file beside manage.py, with special characters quoted."""
+    """Return the URL of a SQLite file beside manage.py, with special characters quoted."""
     return f"sqlite:///{quote(str(BASE_DIR / name))}"
 
 
 DATABASES = {"default": read_database("DATABASE_URL", "default", sqlite_url("db.sqlite3"))}
-# The sandboxes write on their own connection, as a real provider would. SQLite allows one writer per file, so they
-# have their own file; on PostgreSQL they share the database.
+# The sandboxes write on a separate connection, like a real provider. On SQLite they also have a separate file,
+# because SQLite allows one writer per file. On PostgreSQL they share the default database.
 DATABASES["sandbox"] = read_database(
     "SANDBOX_DATABASE_URL",
     "sandbox",
@@ -176,7 +176,7 @@ DATABASES["sandbox"] = read_database(
     if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
     else os.environ["DATABASE_URL"],
 )
-# Computed once, because a test run renames its databases one after the other.
+# Compute this before tests start, because a test run renames the databases one after the other.
 SANDBOX_SHARES_DEFAULT = all(
     DATABASES["default"][part] == DATABASES["sandbox"][part] for part in ("ENGINE", "NAME", "HOST", "PORT")
 )
@@ -185,17 +185,17 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Sagas and their providers
 
-# Every key has a default; docs/REFERENCE.md lists them. SAGAS_SETTINGS is for tests and drills, for example with a
-# lease of two seconds. What a deployment needs belongs here.
+# Every key has a default; docs/REFERENCE.md lists the keys. Put the settings of a deployment here. The variable
+# SAGAS_SETTINGS is for tests and drills, for example to set a lease of two seconds.
 SAGAS: dict[str, Any] = {
     "CURRENCY": "BRL",
     "PROOF_PROVIDERS": "sagaproject.proof.SandboxProviders",
     **read_object("SAGAS_SETTINGS", example='{"LEASE": 2}'),
 }
-# Ports without an entry use their sandbox.
+# A port without an entry uses its sandbox.
 INTEGRATIONS: dict[str, Any] = {}
 
-# The cluster runs only sagas. Its tasks are wake-ups, so their results are not stored.
+# The cluster runs only sagas. Its tasks are wake-ups, so django-q2 does not store their results.
 Q_CLUSTER = {
     "name": "sagas",
     "broker_class": "sagas.worker.SagaBroker",
@@ -210,7 +210,7 @@ Q_CLUSTER = {
 }
 
 REST_FRAMEWORK = {
-    # A 401 response names the first one.
+    # A 401 response names the first class in WWW-Authenticate, so the first class must be TokenAuthentication.
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "rest_framework.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -220,7 +220,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["sagas.api.parsers.LimitedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "sagas.api.problems.exception_handler",
-    # The number of trusted proxies that set X-Forwarded-For.
+    # The number of trusted proxies that extend X-Forwarded-For.
     "NUM_PROXIES": int(os.environ.get("PROXIES", "0")),
     "DEFAULT_THROTTLE_RATES": {
         "booking_page": "20/min",
@@ -243,7 +243,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-# Language and place
+# Languages and time zone
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("pt-br", _("Brazilian Portuguese"))]
@@ -253,7 +253,7 @@ USE_I18N = True
 TIME_ZONE = "America/Sao_Paulo"
 USE_TZ = True
 
-# Files
+# Static files
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -261,7 +261,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
-# Serve files without collectstatic. With DEBUG on, files are found at each request.
+# Serve files without collectstatic. If DEBUG is on, search for the file at each request.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
@@ -280,7 +280,7 @@ LOGGING = {
     "filters": {"production": {"()": "django.utils.log.RequireDebugFalse"}},
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
-        # Errors of pages. With DEBUG on, Django prints them.
+        # Errors in views. If DEBUG is on, Django prints them, so this handler is for deployments only.
         "errors": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["production"], "level": "ERROR"},
     },
     "loggers": {

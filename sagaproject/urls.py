@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from sagas.api.views import Nowhere
 
-# Swagger's styles embed their images as data URLs.
+# Allow data URLs, because the styles of Swagger embed their images in them.
 docs = csp_update({"img-src": "data:"})(SpectacularSwaggerSplitView.as_view(url_name="schema"))
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -23,6 +23,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", docs, name="docs"),
     path("", include("sagas.api.probes")),
-    # Browsers request it for pages without an icon of their own, such as the admin.
+    # Browsers request /favicon.ico for pages that declare no icon, such as the admin.
     path("favicon.ico", RedirectView.as_view(url=static("bookings/favicon.svg"))),
 ]

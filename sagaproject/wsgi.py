@@ -6,8 +6,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sagaproject.settings")
-# A WSGI server is a deployment, so the defaults for development do not apply. runserver has already loaded its
-# settings.
+# A WSGI server is a deployment, so DEBUG is off by default. `runserver` has already loaded its settings.
 if not settings.configured:
     os.environ.setdefault("DEBUG", "0")
 

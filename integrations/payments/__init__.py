@@ -33,7 +33,7 @@ class Payment:
 
 @runtime_checkable
 class PaymentGateway(Protocol):
-    """A payment gateway. A charge makes two calls, create and confirm, because a created payment can still be cancelled."""
+    """A payment gateway. A charge makes two calls, create and confirm, so a charge in doubt can be cancelled safely."""
 
     def charge(self, request: ChargeRequest, *, key: str, deadline: datetime) -> Done[Payment]:
         """Charge once under `key`. Raise RetiredKey if the payment was cancelled or refunded."""

@@ -1,1 +1,1 @@
-"""The booking business: its bookings, its payments and the two sagas behind them."""
+"""The demo business: its bookings, its payments, and a saga for each."""

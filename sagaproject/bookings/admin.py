@@ -1,4 +1,4 @@
-"""The business's records in the admin, read-only: sagas write them."""
+"""Show the records of the business in the admin, read-only, because only sagas write them."""
 
 from django.contrib import admin
 from django_q.models import Failure, OrmQ, Schedule, Success
@@ -6,7 +6,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from sagaproject.bookings.models import AnalyticsEvent, Booking, Invoice
 from sagas.admin.base import ReadOnly
 
-# django-q2's admin runs any function by its dotted path, and unpickles results to show them.
+# Remove django-q2's admin: it can run any function by its dotted path, and it unpickles results to show them.
 for model in (Failure, OrmQ, Schedule, Success):
     if admin.site.is_registered(model):
         admin.site.unregister(model)
@@ -14,7 +14,7 @@ for model in (Failure, OrmQ, Schedule, Success):
 
 @admin.register(Booking)
 class BookingAdmin(ReadOnly, admin.ModelAdmin):
-    """Bookings and their statuses."""
+    """The bookings with their statuses."""
 
     list_display = ["sale_id", "status", "payment_status", "amount", "currency", "starts_at"]
     list_filter = ["status", "payment_status"]
@@ -24,7 +24,7 @@ class BookingAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnly, admin.ModelAdmin):
-    """Financial records."""
+    """The financial records of payments."""
 
     list_display = ["number", "sale_id", "amount", "currency", "status", "issued_at", "voided_at"]
     list_filter = ["status"]
@@ -34,7 +34,7 @@ class InvoiceAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(AnalyticsEvent)
 class AnalyticsEventAdmin(ReadOnly, admin.ModelAdmin):
-    """Events that were reported to analytics."""
+    """The events that were reported to analytics."""
 
     list_display = ["name", "sale_id", "amount", "currency", "recorded_at"]
     search_fields = ["sale_id", "saga_id"]

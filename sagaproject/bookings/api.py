@@ -1,4 +1,4 @@
-"""The API of bookings: book, pay and cancel, for clients with a token or a session."""
+"""The API for bookings: book, pay and cancel. Clients need a token or a session."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -99,21 +99,21 @@ CANCEL = openapi.document(
 
 
 class BookingView(SagaView):
-    """The base of the booking views."""
+    """The base class of the booking views."""
 
     def booking(self, sale_id: str) -> Booking:
-        """Return the booking. Raises Http404 for another client's, unless the reader sees all."""
+        """Return the booking. Raise Http404 if it belongs to another client, unless the reader may see all bookings."""
         found = Booking.objects.filter(sale_id=sale_id).first() if services.SALE_ID.fullmatch(sale_id) else None
         if found is None or not (self.reader.sees_all or self.owns(found)):
             raise Http404
         return found
 
     def owns(self, booking: Booking) -> bool:
-        """Whether this client made the booking."""
+        """Return whether this client made the booking."""
         return booking.owner_id == self.request.user.pk
 
     def represent(self, booking: Booking) -> dict[str, Any]:
-        """Return the booking as this client may see it."""
+        """Return the fields of the booking that this client may see."""
         shown: dict[str, Any] = {
             **{fact: getattr(booking, fact) for fact in FACTS},
             "booking": self._saga(booking.booking_saga_id),
@@ -125,12 +125,12 @@ class BookingView(SagaView):
         return BookingAnswer(shown).data
 
     def accepted(self, booking: Booking, status: int = 202) -> Response:
-        """Return the response to a started operation, with the address to poll."""
+        """Return the response for a started operation, with the URL to poll in Location."""
         where = reverse("bookings-api:booking", args=[booking.sale_id], request=self.request)
         return Response(self.represent(booking), status, headers={"Location": where, "Retry-After": RETRY_AFTER})
 
     def once(self, request: Any, begin: Callable[[], start.Started]) -> start.Started:
-        """Begin the operation, or return what the same Idempotency-Key began."""
+        """Call `begin`, or return the execution that an earlier request with the same Idempotency-Key started."""
         key = self.request.headers.get("Idempotency-Key")
         return start.start_once(self.request.user, key, request, begin, self.reader.execution)
 
@@ -156,7 +156,8 @@ class Bookings(BookingView):
 
     def _book(self, sale: Mapping[str, Any]) -> start.Started:
         if found := json_schema.schema_errors(NewBooking, sale):
-            NewBooking(data=sale).is_valid(raise_exception=True)  # has the better messages
+            # The serializer has better messages than the schema.
+            NewBooking(data=sale).is_valid(raise_exception=True)
             raise ValidationError(found)
         numbered = {"sale_id": services.new_sale_id(), **sale}
         try:

@@ -1,4 +1,4 @@
-"""The business's own records."""
+"""The records of the demo business."""
 
 import uuid
 
@@ -9,7 +9,7 @@ from django.utils.translation import pgettext_lazy
 
 
 class BookingStatus(models.TextChoices):
-    """The status of a booking, as its customer reads it."""
+    """The status of a booking. Its labels are for customers."""
 
     PENDING = "pending", _("pending")
     CONFIRMED = "confirmed", _("confirmed")
@@ -30,9 +30,9 @@ class PaymentStatus(models.TextChoices):
 
 
 class Booking(models.Model):
-    """One sale. Its two statuses follow its sagas. Only a new attempt to pay sets the payment status back to pending.
+    """One sale. Its sagas set its two statuses. A new payment attempt sets the payment status back to pending.
 
-    The token is the secret of the customer's link: it allows to see, pay and cancel the booking.
+    The customer's link contains the secret token. Anyone with the token can see, pay and cancel the booking.
     """
 
     sale_id = models.CharField(max_length=64, unique=True)
@@ -54,7 +54,7 @@ class Booking(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    # True on the object that the call which started its saga returned.
+    # True if the call that returned this object started the saga of the booking. Not stored.
     just_created = False
 
     class Meta:
@@ -66,14 +66,14 @@ class Booking(models.Model):
 
 
 class InvoiceStatus(models.TextChoices):
-    """Whether a financial record is valid."""
+    """The status of a financial record: valid or void."""
 
     ISSUED = "issued", _("issued")
     VOIDED = "voided", _("voided")
 
 
 class Invoice(models.Model):
-    """The financial record of one payment. It can be voided, and is never deleted."""
+    """The financial record of one payment. It can be voided but is never deleted."""
 
     idempotency_key = models.CharField(max_length=255, unique=True)
     saga_id = models.CharField(max_length=150, db_index=True)
@@ -101,7 +101,7 @@ class Invoice(models.Model):
 
 
 class AnalyticsEvent(models.Model):
-    """An event that was reported to analytics: one per step of a saga, over all its runs."""
+    """An event that was reported to analytics. There is one per step of an execution, even after several runs."""
 
     saga_id = models.CharField(max_length=150)
     step = models.CharField(max_length=64)

@@ -17,10 +17,10 @@ from sagas.models.querysets import normalize_reference
 from sagas.operations import Operation
 from sagas.orchestrator import get_saga_orchestrator
 
-# A sale id is part of saga ids and of API paths, in which . and .. have a meaning of their own.
+# A sale id is part of saga ids and API paths. It cannot be . or .., because these have a meaning in paths.
 SALE_ID = re.compile(r"\A(?!\.{1,2}\Z)[A-Za-z0-9._:~-]+\Z")
 SALE_ID_RULE = _("Use only letters, digits and . _ : ~ -. The values . and .. are not allowed.")
-# Without characters that are easily confused, such as 0 and O.
+# Omit characters that look alike, such as 0 and O.
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 PAYING = _("A payment of this booking is in progress.")
@@ -41,7 +41,7 @@ CANCEL_OPERATIONS = {
 
 
 class NotPossible(ActRefused):
-    """The booking's status does not allow the operation. `sentence` tells the customer why, in the active language."""
+    """The status of the booking does not allow the operation. `sentence` tells the customer why."""
 
     def __init__(self, operation: str, sale_id: str, sentence: Any) -> None:
         super().__init__(operation, sale_id, str(sentence))
@@ -50,10 +50,10 @@ class NotPossible(ActRefused):
 def book(sale: Mapping[str, Any], *, owner: Any = None, saga_id: str | None = None) -> Booking:
     """Create the booking and start its create_booking saga, in one transaction.
 
-    A repeated call with the same content returns the same booking. Raises InvalidInput, and SagaConflict if the
-    sale id belongs to other content or another client.
+    A repeated call with the same content returns the same booking. Raise InvalidInput for an invalid sale. Raise
+    SagaConflict if the sale id was used with other content or by another client.
     """
-    # As the saga's schema strips it.
+    # Strip the sale id, because the saga's schema does it too.
     sale_id = str(sale.get("sale_id", "")).strip()
     if sale_id and not SALE_ID.fullmatch(sale_id):
         raise InvalidInput({"sale_id": str(SALE_ID_RULE)})
@@ -69,22 +69,22 @@ def book(sale: Mapping[str, Any], *, owner: Any = None, saga_id: str | None = No
 
 
 def new_sale_id() -> str:
-    """Return a new random sale id, short enough to be read aloud."""
+    """Return a new random sale id. It is short, because people read it aloud."""
     return "SALE-" + "".join(secrets.choice(ALPHABET) for _ in range(8))
 
 
 def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
-    """Start a collect_payment saga for a confirmed booking that is neither paid nor being paid.
+    """Start a collect_payment saga for a confirmed booking that is not paid and has no payment in progress.
 
-    Each attempt is a saga of its own: a retry of a declined card would be declined again. Raises NotPossible,
-    InvalidInput and Booking.DoesNotExist.
+    Each payment attempt is a new execution, because a retry would charge the same declined card again. Raise
+    NotPossible, InvalidInput or Booking.DoesNotExist.
     """
     with _locked(sale_id) as booking:
-        # A payment that an operator retries at the same time locks this row after its own: see update_payment.
+        # Also lock the booking, because an operator may retry an earlier payment at the same time: see update_payment.
         Booking.objects.select_for_update().get(pk=booking.pk)
         payments = _payments(booking)
         _check_payable(booking, payments)
-        # Clients can choose such ids, too.
+        # Skip ids in use, because clients of the API can choose any id.
         number = len(payments) + 1
         while SagaExecution.objects.with_id(f"payment-{sale_id}-{number}").exists():
             number += 1
@@ -98,10 +98,10 @@ def pay(sale_id: str, payment_method: str, *, owner: Any = None) -> Booking:
 
 
 def cancel(sale_id: str, *, reason: str, by: operations.Actor) -> Booking:
-    """Cancel or compensate the payment and the booking. A repeated call changes nothing.
+    """Cancel or compensate the booking and its payments. A repeated call changes nothing.
 
-    Workers do it, so the returned booking may still be unchanged. Payment and booking do not wait for each other: a
-    slow refund does not delay the cancellation of the booking. Raises NotPossible and Booking.DoesNotExist.
+    Workers do the work later, so the returned booking may be unchanged. The sagas run independently: a slow refund does
+    not delay the cancellation of the booking. Raise NotPossible or Booking.DoesNotExist.
     """
     with _locked(sale_id) as booking:
         execution = SagaExecution.objects.with_id(booking.booking_saga_id).first()
@@ -114,7 +114,7 @@ def cancel(sale_id: str, *, reason: str, by: operations.Actor) -> Booking:
 
 
 def needs_staff(booking: Booking, execution: SagaExecution | None, payments: Iterable[SagaExecution]) -> bool:
-    """Whether only staff can cancel: the saga was deleted, or an operator decided to keep a charge."""
+    """Return whether only staff can cancel, because the saga was deleted or an operator decided to keep a charge."""
     active = booking.booking_saga_id and booking.status not in (BookingStatus.NOT_BOOKED, BookingStatus.CANCELLED)
     paid = booking.payment_status == PaymentStatus.PAID
     refundable = any(payment.state is SagaState.SUCCEEDED for payment in payments)
@@ -122,7 +122,7 @@ def needs_staff(booking: Booking, execution: SagaExecution | None, payments: Ite
 
 
 def _booking_of(execution: SagaExecution, owner: Any) -> Booking:
-    """Return the sale's booking, created from the saga's input. One that this client's payment created is reused."""
+    """Return the booking of the sale. Create it from the saga's input, unless a payment has already created it."""
     defaults = {**fields_from(execution), "owner": owner, "booking_saga_id": execution.saga_id}
     booking, made = Booking.objects.get_or_create(sale_id=execution.input["sale_id"], defaults=defaults)
     if not made and not booking.booking_saga_id and booking.owner in (None, owner):
@@ -133,10 +133,10 @@ def _booking_of(execution: SagaExecution, owner: Any) -> Booking:
 
 @contextmanager
 def _locked(sale_id: str) -> Iterator[Booking]:
-    """Yield the booking in a transaction that excludes other payments and cancellations of it.
+    """Yield the booking in a transaction. The same booking cannot be paid or cancelled elsewhere at the same time.
 
-    The lock is on the row of its saga. Workers lock a saga's row before the booking's; locking the booking first
-    could deadlock with them.
+    Lock the row of its saga, not the booking. Workers lock the saga first and the booking second; another order could
+    cause a deadlock.
     """
     with transaction.atomic():
         saga_id = Booking.objects.values_list("booking_saga_id", flat=True).get(sale_id=sale_id)
@@ -145,7 +145,7 @@ def _locked(sale_id: str) -> Iterator[Booking]:
 
 
 def _payments(booking: Booking) -> list[SagaExecution]:
-    """Return every payment attempt by the booking's own client. Payments of other clients charge nothing."""
+    """Return every payment execution of the booking. Omit those of other clients, because they charge nothing."""
     payments = SagaExecution.objects.of_sagas(["collect_payment"])
     referring = payments.filter(
         references__key="sale_id", references__value=normalize_reference(booking.sale_id)
@@ -157,7 +157,7 @@ def _payments(booking: Booking) -> list[SagaExecution]:
 def _check_payable(booking: Booking, payments: list[SagaExecution]) -> None:
     if booking.status != BookingStatus.CONFIRMED:
         raise NotPossible("pay", booking.sale_id, _("Only a confirmed booking can be paid."))
-    # Its saga may have been deleted by the retention of finished executions.
+    # Check the booking itself, because the payment's execution may have been deleted after its retention time.
     if booking.payment_status == PaymentStatus.PAID:
         raise NotPossible("pay", booking.sale_id, WHY_NOT_PAY[SagaState.SUCCEEDED])
     for payment in payments:
@@ -178,7 +178,7 @@ def _payment_input(booking: Booking, payment_method: str) -> dict[str, str]:
 
 
 def _check_cancellable(booking: Booking, execution: SagaExecution | None, payments: list[SagaExecution]) -> None:
-    """Raise NotPossible if there is nothing to cancel, or if only a part could be cancelled."""
+    """Raise NotPossible if there is nothing to cancel, or if only staff can cancel everything."""
     if needs_staff(booking, execution, payments):
         raise NotPossible("cancel", booking.sale_id, WRITE_TO_US)
     booked = booking.booking_saga_id and booking.status != BookingStatus.NOT_BOOKED

@@ -1,9 +1,9 @@
-"""Update a booking's statuses from its sagas, in the transaction that changes a saga's state.
+"""Update the statuses of a booking when the state of one of its sagas changes, in the same transaction.
 
-Once a saga has confirmed or paid a booking, other sagas of the same sale do not change it: a second attempt that
-fails must not hide the success of the first. Sagas of other clients never change it.
+After one saga has confirmed or paid a booking, other sagas of the same sale do not change the booking, because a second
+attempt that fails must not hide the first success. Sagas of other clients never change a booking.
 
-A saga that FAILED without a failed step was compensated on request, and its booking is cancelled, not failed.
+If a saga is FAILED but has no failed step, it was compensated on request. Its booking is then cancelled, not failed.
 """
 
 from typing import Any
@@ -32,9 +32,9 @@ PAYMENT_STATUS = {
     SagaState.FAILED: PaymentStatus.PAYMENT_FAILED,
     SagaState.PARTIALLY_COMPENSATED: PaymentStatus.CHECKING,
 }
-# In these statuses the booking's payment has charged the customer, or may have, so no other payment may charge.
+# In these statuses, the payment has charged the customer or may have, so no other payment is allowed to charge.
 TAKEN = (PaymentStatus.PENDING, PaymentStatus.PAID, PaymentStatus.CHECKING)
-# The fields of a booking that a saga's input has. A payment's input has only some of them.
+# The fields that a booking copies from a saga's input. The input of a payment has only some of these fields.
 FIELDS = (
     "customer_name",
     "customer_email",
@@ -49,7 +49,7 @@ FIELDS = (
 
 
 def update_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
-    """Update the sale's booking from its create_booking saga. Creates the booking for a saga started elsewhere."""
+    """Update the booking from a create_booking saga. Create the booking if it is missing."""
     booking = _get_or_create(execution)
     confirmed = booking.status == BookingStatus.CONFIRMED and booking.booking_saga_id != execution.saga_id
     if confirmed or is_another_clients(booking, execution):
@@ -62,7 +62,7 @@ def update_booking(execution: Any, _old: SagaState, new: SagaState) -> None:
 
 
 def update_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
-    """Update the sale's payment from its collect_payment saga. Creates the booking for a saga started elsewhere."""
+    """Update the payment status from a collect_payment saga. Create the booking if it is missing."""
     booking = _get_or_create(execution)
     if _is_anothers_to_pay(booking, execution.saga_id) or is_another_clients(booking, execution):
         return
@@ -74,9 +74,9 @@ def update_payment(execution: Any, _old: SagaState, new: SagaState) -> None:
 
 
 def why_not_charge(saga_id: str) -> str:
-    """Return why this payment may not charge, as a clause, or "" and reserve the sale for it.
+    """Return why this payment is not allowed to charge. If it is allowed, reserve the sale for it and return "".
 
-    A sale is paid once: its booking names the payment that may charge. The booking is created if there is none.
+    A sale is charged once: its booking names the one payment that is allowed to charge. Create the booking if missing.
     """
     execution = SagaExecution.objects.get(saga_id=saga_id)
     with transaction.atomic():
@@ -96,12 +96,12 @@ def why_not_charge(saga_id: str) -> str:
 
 
 def is_another_clients(booking: Booking, execution: Any) -> bool:
-    """Whether the saga was started by a client other than the booking's. Sagas without a client are ours."""
+    """Return whether another client than the owner of the booking started the saga. Without an owner, we started it."""
     return execution.owner_id not in (None, booking.owner_id)
 
 
 def _get_or_create(execution: Any) -> Booking:
-    """Return the sale's booking, locked: two sagas of a sale may end at the same time."""
+    """Return the booking of the sale. Lock it, because two sagas of a sale may end at the same time."""
     bookings = Booking.objects.select_for_update()
     defaults = {**fields_from(execution), "owner_id": execution.owner_id}
     booking, _ = bookings.get_or_create(sale_id=execution.input["sale_id"], defaults=defaults)
@@ -117,12 +117,12 @@ def _has_paid(booking: Booking, saga_id: str) -> bool:
 
 
 def fields_from(execution: Any) -> dict[str, Any]:
-    """Return the fields of a booking that the saga's input has."""
+    """Return the values for a booking's fields from the saga's input."""
     return {field: execution.input[field] for field in FIELDS if execution.input.get(field) is not None}
 
 
 def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
-    """Return the payment status. An operator may have resolved the charge by hand."""
+    """Return the payment status for the saga's new state. Consider that an operator may have resolved the charge."""
     if new is not SagaState.FAILED:
         return PAYMENT_STATUS[new]
     charge = describe_step(view_of(execution), "process_payment").status
@@ -135,5 +135,5 @@ def _payment_status(execution: Any, new: SagaState) -> PaymentStatus:
 
 
 def _was_requested(execution: Any, new: SagaState) -> bool:
-    """Whether the execution was compensated on request and not because of a failed step."""
+    """Return whether the execution was compensated on request, not because of a failed step."""
     return new is SagaState.FAILED and not execution.failed_step

@@ -1,1 +1,1 @@
-"""Date formats that differ from those of Django."""
+"""Date formats that differ from Django's formats."""

@@ -1,4 +1,4 @@
-"""The scenes of the demo: each saga with each outcome, run here or by workers."""
+"""The scenes of the demo. A scene is a saga that reaches one outcome, in this process or in workers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from sagas.orchestrator import get_saga_orchestrator
 OPERATOR = "demo"
 A_MOMENT, AN_HOUR = 100, 3_600_000
 ALWAYS = 1_000_000
-# The booking page's sagas have ids that begin so. No scene's does.
+# The ids of sagas from the booking page begin with these prefixes. The ids of scenes do not.
 VISITORS = ("booking-SALE-", "payment-SALE-")
 VISITORS_LATENCY_MS = 900
 
@@ -48,7 +48,7 @@ Play = Callable[[str, str, dict[str, Any]], SagaExecution]
 
 
 class Fault(NamedTuple):
-    """A fault for a scene's saga; see SandboxFault."""
+    """A fault to inject into the provider calls of a scene; see SandboxFault."""
 
     port: str
     operation: str
@@ -62,7 +62,7 @@ def _run(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
 
 
 def _run_until_it_waits(saga_id: str, saga: str, context: dict[str, Any]) -> SagaExecution:
-    """Run until the fault of the first step makes the saga wait for an hour."""
+    """Run the saga until a fault in its first step makes it wait, and return without waiting."""
     return get_saga_orchestrator().execute(saga_id, saga, context=context, max_seconds=0)
 
 
@@ -80,9 +80,10 @@ ANSWER_LOST = "The invoice issuer did not answer. Check in its portal whether th
 
 @dataclass(frozen=True)
 class Scene:
-    """A saga that reaches one outcome, by an unusual input or by faults of the sandbox.
+    """A saga that reaches one outcome because of an unusual input or of injected faults.
 
-    `description` says how; `{worker}` in it is the process that ended it.
+    `description` describes the outcome. Its placeholder `{worker}` is the process that made the last attempt. `there`
+    says whether an execution has reached the outcome. `differs` are the unusual values in the input.
     """
 
     saga: str
@@ -95,12 +96,12 @@ class Scene:
 
     @property
     def saga_id(self) -> str:
-        """The id, the same in each run, so that a second run finds the executions of the first."""
+        """The id of the execution. It never changes, so a second run of the demo finds the executions of the first."""
         return f"demo-{self.saga.replace('_', '-')}-{self.outcome}"
 
     @property
     def input(self) -> dict[str, Any]:
-        """The input, with one sale per outcome. A booking and its payment share it."""
+        """The input. There is one sale per outcome, which the booking and the payment with that outcome share."""
         usual = BOOKING if self.saga == "create_booking" else PAYMENT
         return {"sale_id": f"DEMO-{self.outcome.upper()}", **usual, **self.differs}
 
@@ -245,7 +246,7 @@ RESCUED = Scene(
 
 
 def played(scene: Scene) -> str:
-    """Run the scene to its outcome, unless an earlier run did. Returns a line about it."""
+    """Run the scene, unless an earlier run of the demo did. Return a line about its outcome."""
     existing = get_saga_orchestrator().get_status(scene.saga_id)
     if outcome := _existing_outcome(scene, existing):
         return outcome
@@ -255,7 +256,7 @@ def played(scene: Scene) -> str:
 
 
 def played_by_workers(scenes: Sequence[Scene], workers: Workers) -> Iterator[str]:
-    """Queue the new scenes, then yield a line about each one."""
+    """Queue the new scenes. Then yield a line about the outcome of each scene."""
     before = {scene.saga_id: get_saga_orchestrator().get_status(scene.saga_id) for scene in scenes}
     for scene in scenes:
         if before[scene.saga_id] is None:
@@ -267,7 +268,7 @@ def played_by_workers(scenes: Sequence[Scene], workers: Workers) -> Iterator[str
 
 
 def slow_down_for_visitors() -> None:
-    """Slow every provider call of sagas that visitors start, so that they can watch the progress."""
+    """Slow down the provider calls of visitors' sagas, because visitors want to watch the progress."""
     for match in VISITORS:
         SandboxFault.objects.get_or_create(
             mode=FaultMode.LATENCY, match=match, defaults={"latency_ms": VISITORS_LATENCY_MS, "remaining": ALWAYS}
@@ -275,12 +276,12 @@ def slow_down_for_visitors() -> None:
 
 
 def is_new(scene: Scene) -> bool:
-    """Whether no earlier run of the demo started the scene."""
+    """Return whether no earlier run of the demo started the scene."""
     return get_saga_orchestrator().get_status(scene.saga_id) is None
 
 
 def _existing_outcome(scene: Scene, existing: SagaExecution | None) -> str:
-    """Return the line about a scene of an earlier run, or "" if it has to be run."""
+    """Return the line about a scene that an earlier run of the demo played, or "" if the scene must run now."""
     if existing and scene.there(existing):
         return f"{_described(scene, existing)} (it existed)"
     if existing and existing.state in TERMINAL:
@@ -290,7 +291,7 @@ def _existing_outcome(scene: Scene, existing: SagaExecution | None) -> str:
 
 def _order_faults(scene: Scene) -> None:
     for fault in scene.faults:
-        # Keys begin with the saga id, so the fault affects no other saga.
+        # Idempotency keys begin with the saga id, so the fault affects no other saga.
         SandboxFault.objects.get_or_create(**fault._asdict(), match=f"{scene.saga_id}:")
 
 

@@ -1,4 +1,4 @@
-"""The demo's workers: `manage.py saga_workers` in a child process that ends with the demo."""
+"""Run `manage.py saga_workers` in a child process for the demo."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from django.core.management.base import CommandError
 from sagas.models import SagaExecution
 from sagas.orchestrator import get_saga_orchestrator
 
-# Short, so that the recovery of a saga whose worker was killed does not take a minute.
+# The times are short, because the demo waits until a saga is recovered after its worker was killed.
 SETTINGS = {"LEASE": 5, "DRAIN_SECONDS": 5}
 LOOK_EVERY = 0.5
 PATIENCE = 90.0
@@ -25,13 +25,13 @@ LAST_LINES = 5
 
 
 class Workers:
-    """A running `saga_workers`. Its output goes to a file, whose last lines are shown if it fails."""
+    """A running `saga_workers` process. Its output goes to a file. If it fails, its last lines are shown."""
 
     def __init__(self, log: IO[bytes]) -> None:
         self._log = log
         given = json.loads(os.environ.get("SAGAS_SETTINGS") or "{}")
         changed = {"SAGAS_SETTINGS": json.dumps(SETTINGS | given), "SAGAS_LOG_LEVEL": "WARNING"}
-        self._child = subprocess.Popen(  # noqa: S603  (our own interpreter and command)
+        self._child = subprocess.Popen(  # noqa: S603  (runs only our own interpreter and command)
             [sys.executable, settings.BASE_DIR / "manage.py", "saga_workers"],
             env=os.environ | changed,
             stdin=subprocess.DEVNULL,
@@ -40,7 +40,7 @@ class Workers:
         )
 
     def wait(self, saga_id: str) -> SagaExecution:
-        """Wait until workers have ended or held the execution. Raises CommandError if they do not."""
+        """Wait until the execution has ended or is on hold. Raise CommandError after PATIENCE seconds."""
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up:
             execution = get_saga_orchestrator().wait(saga_id, LOOK_EVERY)
@@ -53,12 +53,12 @@ class Workers:
         raise CommandError(f"{saga_id} did not end within {PATIENCE:g} s. {self._last_output()}")
 
     def end(self) -> None:
-        """Stop the workers. Running attempts end first."""
+        """Stop the workers after their current attempts."""
         self._child.terminate()
         try:
             self._child.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self._child.kill()  # its cluster notices, and ends
+            self._child.kill()  # the cluster notices this and ends too
             self._child.wait()
 
     def _last_output(self) -> str:
@@ -84,7 +84,7 @@ def running_workers() -> Iterator[Workers]:
 
 @contextmanager
 def _delayed_signals() -> Iterator[list[int]]:
-    """Delay Ctrl-C and SIGTERM, so that they find no child or one that the block will stop."""
+    """Delay Ctrl-C and SIGTERM until the block ends, because a signal during the start would leave a child running."""
     received: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     previous = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}

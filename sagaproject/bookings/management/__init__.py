@@ -1,1 +1,1 @@
-"""What the demo project adds to manage.py."""
+"""The management commands of the demo project."""

@@ -1,1 +1,1 @@
-"""The booking page for customers, without an account."""
+"""The booking page. Customers use it without an account."""

@@ -1,4 +1,4 @@
-"""The forms of the booking page. The sagas' own schemas validate the answers."""
+"""The forms of the booking page. The schemas of the sagas validate the values."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ TEST_CARDS = {
 
 
 def answer(kind: str, label: Any, help_text: Any = "", **attrs: Any) -> forms.CharField:
-    """Return a field with an input of this type. The schema decides whether it is required."""
+    """Return a field with an HTML input of type `kind`. The saga's schema decides whether the field is required."""
     widget = forms.TextInput({"required": True, **attrs})
     widget.input_type = kind
     return forms.CharField(label=label, help_text=help_text, required=False, widget=widget)
 
 
 class BookingForm(forms.Form):
-    """The input of create_booking, without the sale id."""
+    """The input of create_booking, except the sale id."""
 
     description = answer("text", _("What would you like to book?"), maxlength=500, autocomplete="off")
     starts_at = answer("datetime-local", _("From"), _("São Paulo time."), autocomplete="off")
@@ -58,11 +58,11 @@ class BookingForm(forms.Form):
 
     @property
     def signed_sale_id(self) -> str:
-        """The signed sale id in the page, so that a form sent twice books once."""
+        """The signed sale id in the page. It makes sure that a form sent twice books once."""
         return SALES.sign(self.sale_id)
 
     def book(self) -> Booking | None:
-        """Return the booking, or None with an error at each field that needs another answer."""
+        """Make the booking and return it. If values are invalid, add an error to each field and return None."""
         if not self.is_valid():
             return None
         given = {key: text for key, text in self.cleaned_data.items() if text}
@@ -82,7 +82,7 @@ class BookingForm(forms.Form):
 
 
 class PaymentForm(forms.Form):
-    """The card to charge."""
+    """The choice of the card to charge."""
 
     payment_method = forms.ChoiceField(
         label=_("Test card"),
@@ -102,6 +102,6 @@ class CancelForm(forms.Form):
 
 
 def plain_number(text: str) -> str:
-    """Return the number in the schema's format, from the format of the active language."""
+    """Convert a number from the format of the active language to the format of the schema."""
     decimal, thousands = get_format("DECIMAL_SEPARATOR"), get_format("THOUSAND_SEPARATOR")
     return text.replace(thousands, "").replace(decimal, ".") if decimal in text else text

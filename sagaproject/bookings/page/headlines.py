@@ -1,4 +1,4 @@
-"""The states of the booking page, and their headlines."""
+"""The states that the booking page shows, and their headlines."""
 
 import re
 from enum import StrEnum
@@ -10,7 +10,7 @@ from sagas.presentation.step_status import StepStatus
 
 
 class PageState(StrEnum):
-    """The state of a booking or a payment: a customer's state, or being cancelled on request."""
+    """The state of a booking or a payment on the page: CustomerState, plus cancellation on request."""
 
     PROCESSING = "processing"
     CONFIRMED = "confirmed"
@@ -40,7 +40,7 @@ REFUNDED = _("You have been refunded")
 CHARGED = _("You have been charged")
 CHARGE_KEPT = _("Your card was charged and was not refunded. If you do not know why, please write to us.")
 CHECKING_REFUND = _("We are looking into your refund")
-# The states of bookings whose sagas were deleted.
+# The page state if the saga of the booking was deleted.
 BOOKING_STATES = {
     BookingStatus.PENDING: PageState.PROCESSING,
     BookingStatus.CONFIRMED: PageState.CONFIRMED,
@@ -66,9 +66,9 @@ STATUS_LABELS = {
     StepStatus.COMPENSATED: _("Undone"),
     StepStatus.NOT_COMPENSATED: _("Could not be undone"),
 }
-# Steps in these statuses show their label instead of a sentence.
+# For these statuses, the page shows the label of the step instead of a sentence.
 LABEL_ONLY = (StepStatus.WAITING, StepStatus.COMPENSATING, StepStatus.NOT_COMPENSATED)
-# The gateway's codes for declined cards. Other refusals show the saga's own message.
+# The gateway's codes for declined cards. After another refusal, the page shows only the saga's message.
 DECLINES = {
     "card_declined": _("Your card was declined."),
     "insufficient_funds": _("Your card has insufficient funds."),

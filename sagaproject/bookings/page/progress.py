@@ -1,4 +1,4 @@
-"""What the page shows of a booking and its payment."""
+"""The content of the booking page: the progress of a booking and its payment."""
 
 import hashlib
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ ON_REQUEST = {SagaState.COMPENSATING: PageState.CANCELLING, SagaState.FAILED: Pa
 
 @dataclass(frozen=True)
 class Line:
-    """A step in the list: its icon, its status label and its sentence."""
+    """A step in the list: its status (for the icon), the label of the status, and a sentence."""
 
     status: str
     word: str
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True)
 class SagaProgress:
-    """One of the two sagas as the page shows it. `not_compensated` are the steps that need staff."""
+    """The progress of one of the two sagas. `not_compensated` has the names of the steps that need staff."""
 
     state: PageState
     headline: str
@@ -49,7 +49,7 @@ class SagaProgress:
 
 
 class Progress:
-    """A booking at one moment: the content of the page and of its updates."""
+    """The progress of a booking at one moment. The page and its updates show this."""
 
     def __init__(self, booking: Booking) -> None:
         self.token = booking.token
@@ -59,24 +59,24 @@ class Progress:
         }
         self._booking_saga, self._payment_saga = (found.get(saga_id) for saga_id in ids)
         self._sagas = [saga for saga in (self._booking_saga, self._payment_saga) if saga]
-        # Read after the executions, which are written in the same transactions, so it is never older than they are.
+        # Read the booking after its executions. One transaction writes both, so the booking is never the older one.
         self.sale = Booking.objects.get(pk=booking.pk)
 
     @property
     def etag(self) -> str:
-        """A tag that changes whenever the page would."""
+        """The ETag. It changes whenever the content of the page changes."""
         seen: list[Any] = [get_language(), self.sale.status, self.sale.payment_status]
         seen += [(saga.saga_id, saga.version, saga.pending_request, saga.held, saga.leased) for saga in self._sagas]
         return f'"{hashlib.sha256(repr(seen).encode()).hexdigest()[:32]}"'
 
     @property
     def running(self) -> bool:
-        """Whether the page can still change."""
+        """Whether a saga is still running, so the page can change."""
         return any(saga.state not in TERMINAL for saga in self._sagas)
 
     @cached_property
     def booking(self) -> SagaProgress | None:
-        """The booking, or None if only a payment created it."""
+        """The progress of the booking, or None if a payment created the booking and no saga books it."""
         if self._booking_saga:
             return _saga_progress(self._booking_saga, headlines.BOOKING_HEADLINES)
         state = headlines.BOOKING_STATES[BookingStatus(self.sale.status)]
@@ -84,14 +84,14 @@ class Progress:
 
     @cached_property
     def payment(self) -> SagaProgress | None:
-        """The last payment, or None before the first. Its money decides the headline."""
+        """The progress of the last payment, or None if there is none. The headline says where the money is."""
         state = headlines.PAYMENT_STATES[PaymentStatus(self.sale.payment_status)]
         shown = SagaProgress(state, str(headlines.PAYMENT_HEADLINES[state])) if self.sale.payment_saga_id else None
         if self._payment_saga:
             shown = _saga_progress(self._payment_saga, headlines.PAYMENT_HEADLINES)
         if shown is None:
             return None
-        # The payment failed, and an operator decided to keep its charge.
+        # If the payment failed but is paid, an operator decided to keep the charge.
         failed = self._payment_saga is not None and self._payment_saga.state is SagaState.FAILED
         if failed and self.sale.payment_status == PaymentStatus.PAID:
             return replace(shown, headline=str(headlines.CHARGED), sentence=str(headlines.CHARGE_KEPT), reason="")
@@ -102,14 +102,14 @@ class Progress:
 
     @property
     def may_pay(self) -> bool:
-        """Whether to offer the payment. The payment itself checks again."""
+        """Whether the page offers to pay. `services.pay` checks again."""
         in_progress = self._payment_saga and self._payment_saga.state in WHY_NOT_PAY
         paid = self.sale.payment_status == PaymentStatus.PAID
         return self.sale.status == BookingStatus.CONFIRMED and not in_progress and not paid
 
     @property
     def may_cancel(self) -> bool:
-        """Whether to offer the cancellation, also for a failed booking that was not refunded."""
+        """Whether the page offers to cancel. This includes failed bookings that are still paid."""
         if self.booking is None or self.must_write_to_us:
             return False
         paid = self.payment is not None and self.payment.state is PageState.CONFIRMED
@@ -117,14 +117,14 @@ class Progress:
 
     @property
     def must_write_to_us(self) -> bool:
-        """Whether only staff can cancel it."""
+        """Whether only staff can cancel the booking."""
         active = self.booking is not None and self.booking.state in ACTIVE
         payments = [self._payment_saga] if self._payment_saga else []
         return active and needs_staff(self.sale, self._booking_saga, payments)
 
     @property
     def announcement(self) -> str:
-        """The text for screen readers: the running step, else the headlines."""
+        """The text for screen readers: the sentence of the running step, or else the headlines."""
         shown = [part for part in (self.payment, self.booking) if part]
         running = [line.sentence for part in shown for line in part.lines if line.status == StepStatus.RUNNING]
         return running[0] if running else " ".join(f"{part.headline}. {part.reason}".strip() for part in shown)
@@ -150,7 +150,7 @@ def _saga_progress(execution: SagaExecution, texts: Mapping[PageState, Any]) -> 
 
 
 def _relevant_steps(steps: list[StepText], execution: SagaExecution) -> list[StepText]:
-    """Return the steps that matter to the customer: those that began, without messages to no telephone."""
+    """Return the steps to show. Omit the WhatsApp message if there is no number, and steps that will not start."""
     if not execution.input.get("customer_phone"):
         steps = [step for step in steps if step.name != "send_whatsapp"]
     if execution.state not in TERMINAL:
@@ -170,7 +170,7 @@ def _page_state(execution: SagaExecution) -> PageState:
 
 
 def _why_declined(execution: SagaExecution) -> str:
-    """Return the reason of a declined card, translated, or ""."""
+    """Return why the card was declined, in the active language, or ""."""
     refused = execution.step_executions.filter(
         step="process_payment", direction=Direction.ACTION, ending=Ending.REFUSED
     )

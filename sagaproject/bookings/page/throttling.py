@@ -1,4 +1,4 @@
-"""Throttle the POST requests to the booking page, by client address."""
+"""Limit the POST requests to the booking page per client address."""
 
 import math
 from collections.abc import Callable
@@ -14,21 +14,21 @@ View = Callable[..., HttpResponse]
 
 
 class PagePosts(SimpleRateThrottle):
-    """Allow the `booking_page` rate of the settings, counted in Django's cache."""
+    """A throttle with the rate `booking_page` from the settings. Django's cache stores the counts."""
 
     scope = "booking_page"
 
     def get_rate(self) -> str:
-        """Read the rate late; the base class reads it at import."""
+        """Read the rate at each request. The base class reads it at import."""
         return api_settings.DEFAULT_THROTTLE_RATES[self.scope]
 
     def get_cache_key(self, request: HttpRequest, view: Any) -> str:
-        """Count by address, whoever is logged in."""
+        """Return a key made from the address only, even if a user is logged in."""
         return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
 
 
 def throttled(view: View) -> View:
-    """Answer 429 with a page to an address that sent too many requests."""
+    """Decorate a view. Answer 429 with a page if the address sent too many requests."""
 
     @wraps(view)
     def counting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The views of the booking page. A booking is found by its secret token."""
+"""The views of the booking page. The URL contains the secret token of the booking."""
 
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ CUSTOMER = Actor(name="customer", source="page")
 @require_http_methods(["GET", "HEAD", "POST"])
 @throttled
 def book(request: HttpRequest) -> HttpResponse:
-    """Show the booking form, and book."""
+    """Show the booking form. On POST, make the booking."""
     form = BookingForm(request.POST) if request.method == "POST" else BookingForm()
     booking = form.book() if form.is_bound else None
     if booking:
@@ -37,14 +37,14 @@ def book(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def show(request: HttpRequest, token: UUID) -> HttpResponse:
-    """Show the booking and its actions."""
+    """Show the booking, and the buttons to pay and to cancel."""
     return render(request, "bookings/booking.html", _context(get_object_or_404(Booking, token=token)))
 
 
 @never_cache
 @require_safe
 def progress(request: HttpRequest, token: UUID) -> HttpResponse:
-    """Return the changing part of that page, or 304 while it is unchanged."""
+    """Return the part of the booking's page that changes, or 304 if it has not changed."""
     context = _context(get_object_or_404(Booking, token=token))
     etag = context["progress"].etag
     unchanged = get_conditional_response(request, etag=etag)
@@ -74,7 +74,7 @@ def pay(request: HttpRequest, token: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @throttled
 def cancel(request: HttpRequest, token: UUID) -> HttpResponse:
-    """Ask for confirmation, then cancel. Without anything to cancel, show the booking."""
+    """Ask for confirmation. On POST, cancel. If there is nothing to cancel, show the booking."""
     booking = get_object_or_404(Booking, token=token)
     form = CancelForm(request.POST if request.method == "POST" else None)
     if not form.is_bound and not Progress(booking).may_cancel:

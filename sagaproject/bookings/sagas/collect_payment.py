@@ -1,4 +1,4 @@
-"""collect_payment: charge the customer and record the charge in our books, both or neither."""
+"""The saga collect_payment: charge the customer and record the charge in our books, or do neither."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -22,7 +22,7 @@ Output = Mapping[str, Any]
 
 @reports_outcome
 def charge(context: StepContext) -> Output:
-    """Charge the customer. Fails if another payment may have charged the sale, or if its booking failed."""
+    """Charge the customer. Fail if another payment may have charged the sale, or if the booking failed."""
     if why_not := why_not_charge(context.saga_id):
         raise StepFailed(f"{context['sale_id']} is not charged: {why_not}")
     charged = payments().charge(_charge_request(context), key=context.idempotency_key, deadline=context.deadline)
@@ -31,7 +31,7 @@ def charge(context: StepContext) -> Output:
 
 @reports_outcome
 def refund(context: StepContext) -> Output:
-    """Refund the charge, or prevent that a charge in doubt still takes place."""
+    """Refund the charge. After a charge in doubt, also prevent a late charge."""
     undone = payments().refund(
         _charge_request(context),
         key=context.idempotency_key,
@@ -44,10 +44,10 @@ def refund(context: StepContext) -> Output:
 
 @reports_outcome
 def find_charge(context: StepContext) -> Output:
-    """Return the charge if it took place: keeping it spares the customer a charge and a refund.
+    """Return the charge if it took place. The saga then keeps the charge instead of refunding it.
 
-    It never reports that a charge did not take place, because a delayed request could still charge. The compensation
-    that follows an outcome in doubt prevents that.
+    If the charge is not found, the step stays in doubt, because a delayed request could still charge. The compensation
+    prevents that charge.
     """
     found = payments().find(key=context.idempotency_key, deadline=context.deadline)
     if found is None or not found.value.charged:
@@ -71,7 +71,7 @@ def record_invoice(context: StepContext) -> Output:
 
 
 def void_invoice(context: StepContext) -> Output:
-    """Void the invoice. It stays in our books as voided."""
+    """Void the invoice. It stays in our books with the status voided."""
     issued = Invoice.objects.filter(idempotency_key=context.action_key, status=InvoiceStatus.ISSUED)
     voided = issued.update(status=InvoiceStatus.VOIDED, voided_at=timezone.now())
     return {"invoice_voided": bool(voided)}

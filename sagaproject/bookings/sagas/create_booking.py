@@ -1,4 +1,4 @@
-"""create_booking: an invoice, two messages to the customer and a calendar entry, all or none."""
+"""The saga create_booking: make an invoice, two messages to the customer and a calendar entry, or none of them."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -23,7 +23,7 @@ SKIPPED = {"skipped": "the customer gave no telephone number"}
 
 @reports_outcome
 def issue_nf(context: StepContext) -> Output:
-    """Issue the invoice, or fetch the one that is in processing."""
+    """Issue the invoice. If an earlier attempt left it in processing, fetch it."""
     request = InvoiceRequest(
         customer_name=context["customer_name"],
         customer_email=context["customer_email"],
@@ -39,7 +39,7 @@ def issue_nf(context: StepContext) -> Output:
 
 @reports_outcome
 def cancel_nf(context: StepContext) -> Output:
-    """Cancel the invoice. One in doubt is looked for twice, a timeout apart, because it may appear late."""
+    """Cancel the invoice. If it is in doubt and missing, look again one timeout later, because it may appear late."""
     result = invoices().cancel(
         f"Booking {context['sale_id']} was cancelled",
         key=context.idempotency_key,
@@ -63,7 +63,7 @@ def send_confirmation(context: StepContext) -> Output:
 
 @reports_outcome
 def send_cancellation(context: StepContext) -> Output:
-    """E-mail the cancellation to the customer: the confirmation was sent, or may have been."""
+    """E-mail the cancellation to the customer, because the confirmation was sent or may have been sent."""
     mail = letters.booking_cancellation(context, context.action_uuid)
     sent = email().send(mail, key=context.idempotency_key, deadline=context.deadline)
     return {"email_cancellation_id": sent.value.message_id}
@@ -81,7 +81,7 @@ def notify(context: StepContext) -> Output:
 
 @reports_outcome
 def notify_of_cancellation(context: StepContext) -> Output:
-    """Send the cancellation by WhatsApp: the confirmation was sent, or may have been."""
+    """Send the cancellation by WhatsApp, because the confirmation was sent or may have been sent."""
     if not context.get("customer_phone"):
         return SKIPPED
     message = letters.booking_message(context, "booking_canceled")
@@ -104,7 +104,7 @@ def add_event(context: StepContext) -> Output:
 
 @reports_outcome
 def remove_event(context: StepContext) -> Output:
-    """Remove the booking from the calendar, and prevent that a delayed request adds it."""
+    """Remove the booking from the calendar, and prevent a delayed request from adding it later."""
     undone = calendar().remove(
         key=context.idempotency_key,
         action_key=context.action_key,

@@ -1,4 +1,4 @@
-"""The messages to customers, by e-mail and by WhatsApp."""
+"""Write the messages to customers, for e-mail and WhatsApp."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ Sale = Mapping[str, Any]
 
 
 def booking_confirmation(sale: Sale, uid: UUID) -> Mail:
-    """Return the confirmation. The cancellation repeats the `uid` of its calendar part."""
+    """Return the confirmation of a booking. The cancellation must have the same `uid` for the calendar entry."""
     return Mail(
         to=sale["customer_email"],
         subject=_("Your booking %(sale)s is confirmed") % {"sale": sale["sale_id"]},
@@ -26,7 +26,7 @@ def booking_confirmation(sale: Sale, uid: UUID) -> Mail:
 
 
 def booking_cancellation(sale: Sale, uid: UUID) -> Mail:
-    """Return the cancellation of an earlier confirmation, whoever wanted it."""
+    """Return the cancellation of a booking. Its text does not say who cancelled the booking."""
     return Mail(
         to=sale["customer_email"],
         subject=_("Your booking %(sale)s is cancelled") % {"sale": sale["sale_id"]},
@@ -46,7 +46,7 @@ def receipt(sale: Sale) -> Mail:
 
 
 def booking_message(sale: Sale, template: str) -> TemplateMessage:
-    """Return the WhatsApp template of this name with its parameters."""
+    """Return a message with the WhatsApp template of this name and its parameters."""
     values = _values(sale)
     return TemplateMessage(sale["customer_phone"], template, (values["name"], values["description"], values["start"]))
 
@@ -57,7 +57,7 @@ def _invitation(sale: Sale, uid: UUID, **changes: Any) -> Invitation:
 
 
 def moment(text: str) -> datetime:
-    """Parse a time of the context, which is text."""
+    """Parse a time from the context, where times are text."""
     return datetime.fromisoformat(text)
 
 

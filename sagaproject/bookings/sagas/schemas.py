@@ -1,4 +1,4 @@
-"""The input of the sagas. Validation returns one form of each value."""
+"""The schemas for the input of the sagas. Validation normalizes each value."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -23,7 +23,7 @@ class Moment(serializers.DateTimeField):
     default_error_messages = {"overflow": gettext_lazy("This date is out of range.")}
 
     def to_internal_value(self, value: Any) -> datetime:
-        """Return the time, in the current time zone."""
+        """Parse the time and return it in the current time zone."""
         try:
             moment: datetime = super().to_internal_value(value)
         except OverflowError:

@@ -1,12 +1,13 @@
-"""Templates for what support staff and customers read about the sagas and their steps.
+"""The templates of the sagas: sentences for support staff and customers.
 
-`refused` is shown only for an action that certainly had no effect, `compensated` also for one that may have had none.
+A step shows `refused` only if its action certainly had no effect. A step also shows `compensated` if its action was in
+doubt and was then compensated, so this sentence must be true even if the action had no effect.
 """
 
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-# The labels of the sagas and of their references, which are derived from their names.
+# The labels of the sagas and references. The labels are derived from the names in code.
 NAMES = (
     gettext_noop("Create booking"),
     gettext_noop("Collect payment"),
@@ -109,7 +110,7 @@ PROCESS_PAYMENT = {
     "to_do": _("{amount:money} will be charged to the customer."),
     "to_compensate": _("{amount:money} will be refunded to the customer."),
 }
-# It shares a transaction with its checkpoint, so it is never in doubt.
+# This step has no `in_doubt`, because it shares a transaction with its checkpoint.
 CREATE_INVOICE = {
     "name": _("Entry in the books"),
     "doing": _("The payment of {amount:money} is being entered into the books."),
@@ -121,7 +122,7 @@ CREATE_INVOICE = {
     "to_do": _("The payment of {amount:money} will be entered into the books."),
     "to_compensate": _("The entry of {amount:money} in the books will be voided."),
 }
-# Steps without a compensation have no templates for it.
+# The steps below have no templates for a compensation, because they have no compensation.
 SEND_RECEIPT = {
     "name": _("Receipt by e-mail"),
     "doing": _("The receipt is being sent to {customer_email}."),
@@ -139,7 +140,7 @@ LOG_ANALYTICS = {
     "to_do": _("The payment will be reported to analytics."),
 }
 
-# The other labels: the providers, and the rest of the input.
+# The labels of the providers and of the other input fields.
 PROVIDERS = (
     gettext_noop("Invoices"),
     gettext_noop("Email"),

@@ -1,1 +1,1 @@
-"""Template tags of the booking page."""
+"""Template filters of the booking page."""

@@ -1,4 +1,4 @@
-"""Filters of the booking page's templates."""
+"""The template filter `money`."""
 
 from django import template
 

@@ -1,1 +1,1 @@
-"""Brazilian Portuguese."""
+"""Date formats for Brazilian Portuguese."""

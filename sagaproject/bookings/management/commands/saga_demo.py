@@ -1,4 +1,4 @@
-"""manage.py saga_demo: sagas in every outcome, workers, logins and the web server."""
+"""manage.py saga_demo: show sagas with every outcome, workers, logins and the web server."""
 
 import logging
 import secrets
@@ -39,7 +39,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the options of the server."""
+        """Add the options for the server."""
         parser.add_argument(
             "--port",
             type=port_number,
@@ -51,10 +51,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Create the data and the logins, and serve. Only for development with sandboxes."""
+        """Run the scenes, create the logins and serve. Refuse outside development or with real providers."""
         _refuse_outside_a_sandbox()
         port = None if options["no_server"] else _free_port(options["port"])
-        # SIGTERM, from a supervisor, ends everything as Ctrl-C does.
+        # Treat SIGTERM from a supervisor like Ctrl-C, so the workers stop too.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             self._make_and_serve(port)
@@ -91,10 +91,10 @@ class Command(BaseCommand):
 
 
 class FreePortServer(WSGIServer):
-    """Raise CommandError for a port in use. Django's own command would exit and leave the workers running."""
+    """Raise CommandError if the port is in use. Django's own command would exit and leave the workers running."""
 
     def server_bind(self) -> None:
-        """Bind the port. Raises CommandError if it is in use."""
+        """Bind the port. Raise CommandError if it is in use."""
         try:
             super().server_bind()
         except OSError as error:
@@ -102,7 +102,7 @@ class FreePortServer(WSGIServer):
 
 
 class DemoServer(runserver.Command):
-    """Django's development server, which prints its addresses and logins once it listens."""
+    """Django's development server. It prints its addresses and logins as soon as it listens."""
 
     server_cls = FreePortServer
     logins: Sequence[str] = ()
@@ -117,7 +117,7 @@ class DemoServer(runserver.Command):
 
 
 def port_number(text: str) -> int:
-    """Parse a port number; 0 lets the system choose."""
+    """Parse a port number. With 0, the operating system chooses a port."""
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise ArgumentTypeError(f"must be a number from 0 to 65535, not {text!r}")
     return int(text)
@@ -140,7 +140,7 @@ def _free_port(wanted: int | None) -> int:
     ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if wanted is None else [wanted]
     for port in ports:
         with socket.socket() as probe, suppress(OSError):
-            # As the server does: a port whose last connections are closing counts as free.
+            # Like the server, accept a port that still has closing connections.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
             return port
@@ -153,7 +153,7 @@ def _in_use(port: int) -> CommandError:
 
 @contextmanager
 def _quiet_sagas():
-    """Silence the log: the scenes fail on purpose."""
+    """Silence the log, because the scenes fail on purpose."""
     logger = logging.getLogger("sagas")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -164,7 +164,7 @@ def _quiet_sagas():
 
 
 def _make_logins() -> list[str]:
-    """Create the administrator and a user for each role. Returns a line about each."""
+    """Create the administrator and a user for each role. Return a line about each user."""
     call_command("saga_roles", stdout=StringIO(), stderr=StringIO())
     lines = [_make_login(LOGIN, is_superuser=True)]
     for role in ROLES:
@@ -174,7 +174,7 @@ def _make_logins() -> list[str]:
 
 
 def _make_login(name: str, *, is_superuser: bool = False) -> str:
-    """Create or update the user with a new password; passwords are not stored."""
+    """Create or update the user with a new password. Return the line that shows the password, which is not stored."""
     usual = {"is_staff": True, "is_superuser": is_superuser}
     user, _ = get_user_model().objects.get_or_create(username=name, defaults=usual)
     password = secrets.token_urlsafe(12)

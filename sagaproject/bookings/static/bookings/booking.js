@@ -1,4 +1,4 @@
-// Keeps a booking's page up to date, and lets a form be sent once. Without it everything works by reloading.
+// Keeps the page of a booking up to date, and prevents sending a form twice. Without this script, visitors reload.
 
 const SHORTEST = 1000;
 const LONGEST = 10000;
@@ -38,7 +38,7 @@ function lookNow() {
   if (running() && !document.hidden) look();
 }
 
-// Whoever is at a control that is still there stays at it; from one that is gone she comes to the headline.
+// Replaces the progress. Keeps the focus on the same control; if the control is gone, focuses the headline.
 function show(text) {
   const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("progress");
   const old = shown();
@@ -56,7 +56,7 @@ document.addEventListener("submit", (event) => {
   form.setAttribute("data-sent", "");
 });
 
-// A page that comes back from the browser's cache is as old as it was when it was left.
+// When the browser restores the page from its cache, the content is old and its forms are marked as sent.
 addEventListener("pageshow", () => {
   document.querySelectorAll("[data-sent]").forEach((form) => form.removeAttribute("data-sent"));
   if (shown()) lookNow();
