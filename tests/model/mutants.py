@@ -2,7 +2,7 @@
 
 from .tlc import END, Question
 
-# Five faults, and three workers to have them. Engine.tla describes the other bounds.
+# Five faults and three workers. Engine.tla describes the other bounds.
 ENGINE = Question(faults=5, reduced=True)
 TO_THE_END = Question(promises=[END], workers=2, faults=1)
 

@@ -81,7 +81,7 @@ def test_a_line_is_one_line_whatever_is_in_it(caplog):
 
 @pytest.mark.parametrize("sign", ["\n", "\r", "\v", "\f", "\x1b[2K", "\x85", "\u2028", "\u2029"], ids=repr)
 def test_each_event_of_a_saga_is_one_line_whatever_names_the_world_gives(caplog, stage, registered, orchestrator, sign):
-    """The class name of an exception and the operator's name and source come from outside."""
+    """The class name of an exception and the operator's name come from outside and may contain line breaks."""
     forged = f"{sign}2026-12-01 CRITICAL sagas forged"
     strange = type(f"Strange{forged}", (Exception,), {})
     registered(stage.step("a", strange(forged), retry_count=0))
