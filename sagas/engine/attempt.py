@@ -1,4 +1,4 @@
-"""One attempt: call a step's function with its context and its deadline, and say how it ended."""
+"""Make one attempt: call a step's function with its context and its deadline, and determine how it ended."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Abandon = Callable[[LeasedExecution, Attempt, dt.datetime, Deadline], None]
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """How an attempt ended, the context after it, and what it changed there.
+    """How an attempt ended, the context after it, and the changes that it made to the context.
 
-    `interruption` is to be raised once the attempt is written. `text` is the context as canonical JSON, if it has
-    been encoded already. `discarded` is the context as a failed attempt left it. `run_id` is the id that the step run
-    must have, None for a new one.
+    `interruption` is raised once the attempt is written. `text` is the context as canonical JSON if it is encoded
+    already. `discarded` is the context that a failed attempt left. `run_id` is the id for the step run, None = a new
+    one.
     """
 
     classification: Classification
@@ -50,9 +50,13 @@ class AttemptResult:
 
 
 def make_attempt(leased: LeasedExecution, attempt: Attempt, abandon: Abandon) -> AttemptResult:
-    """Call the step's function within its timeout; `abandon` is called if it gets stuck."""
+    """Call the step's function and return how the call ended. No exception of the step is raised here.
+
+    The time limit is the attempt's timeout, for a transactional step at most a third of the lease. `abandon` is called
+    in another thread if the call does not end within the grace after that.
+    """
     started_at = leased.now()
-    # A transaction must end before the lease, which no heartbeat can renew for it.
+    # The transaction must end before the lease does: inside it, the heartbeat cannot renew the lease.
     seconds = min(attempt.timeout, get_settings().LEASE / 3) if attempt.in_transaction else attempt.timeout
     context = _context(leased, attempt, started_at + dt.timedelta(seconds=seconds))
     stuck = partial(abandon, leased, attempt, started_at)
@@ -72,7 +76,7 @@ def make_attempt(leased: LeasedExecution, attempt: Attempt, abandon: Abandon) ->
 
 
 def timed_out(leased: LeasedExecution, attempt: Attempt, started_at: dt.datetime) -> AttemptResult:
-    """Return the result of an attempt that does not come back."""
+    """Return the result of an attempt whose call does not return: a timeout."""
     return AttemptResult(_by_direction(attempt, classify(StepTimeout())), started_at, leased.context)
 
 
@@ -83,7 +87,10 @@ def new_step_run(
     decision: RetryDecision,
     finished_at: dt.datetime,
 ) -> StepRun:
-    """Return the row of an attempt that ended so, for the next version of the execution."""
+    """Return the unsaved row of this attempt, for the next version of the execution.
+
+    Its error message is redacted.
+    """
     error = result.classification.error
     contexts = leased.execution.input, leased.context, result.discarded
     return StepRun(
@@ -125,7 +132,7 @@ def _context(leased: LeasedExecution, attempt: Attempt, deadline: dt.datetime) -
     history, name = leased.history, attempt.step.name
     facts = facts_of(history)[name]
     after_action = attempt.direction is not Direction.ACTION
-    # The step's last output; a pending compensation gets its own.
+    # A pending compensation gets its own last output, any other attempt the output of the action.
     last = facts.last.get(Direction.COMPENSATION)
     pending = attempt.direction is Direction.COMPENSATION and last and last.outcome is Outcome.PENDING
     output = last.output if last and pending else facts.output
@@ -166,7 +173,7 @@ def _result_of_error(
 ) -> AttemptResult:
     """Classify the error, with the output of StillPending or StepFailed.
 
-    If the output cannot be stored, a refusal stays a refusal, and a pending step is in doubt.
+    If that output cannot be stored, a refusal stays a refusal, and a pending step becomes uncertain.
     """
     classification = _by_direction(attempt, classify(error, get_settings().UNCERTAIN_EXCEPTIONS))
     reports = classification.refused or classification.outcome is Outcome.PENDING
@@ -182,7 +189,7 @@ def _result_of_error(
 
 
 def _without_open_transaction(leased: LeasedExecution, attempt: Attempt, result: AttemptResult) -> AttemptResult:
-    """Roll back a transaction that the step left open on our connection; its success is then in doubt."""
+    """Roll back a transaction that the step left open on our connection. A success becomes uncertain then."""
     if attempt.in_transaction or not leased.shared or not database.drop_open_transaction():
         return result
     if result.classification.outcome is not Outcome.SUCCEEDED:
@@ -192,7 +199,7 @@ def _without_open_transaction(leased: LeasedExecution, attempt: Attempt, result:
 
 
 def _stored_output(returned: Any) -> dict[str, Any] | None:
-    """Return the function's result as it will be loaded again."""
+    """Return the function's result as the database will return it. Raise InvalidInput if it cannot be stored."""
     if returned is None:
         return None
     if not isinstance(returned, Mapping):
@@ -202,7 +209,11 @@ def _stored_output(returned: Any) -> dict[str, Any] | None:
 
 
 def _by_direction(attempt: Attempt, classification: Classification) -> Classification:
-    """Apply two rules: an error of `verify` leaves the step in doubt, a rolled back transaction had no effect."""
+    """Adjust the outcome.
+
+    An error of `verify` leaves the step in doubt. A failed transactional step had no effect, because its transaction is
+    rolled back.
+    """
     if attempt.direction is Direction.VERIFY:
         return replace(classification, outcome=Outcome.UNCERTAIN)
     if attempt.step.transactional and classification.outcome in IN_DOUBT:

@@ -1,4 +1,4 @@
-"""The checkpoint: one commit that writes an attempt and the new position, with all that belongs to them."""
+"""The checkpoint: one commit that writes an attempt and the new position of its execution (promise 1)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ from .planner import Attempt, Hold, Move, Obey, Rest, RollBack, Settle, Wait
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The history after an attempt or a decision, and the move that follows from it.
+    """The history after an attempt or a decision, and the move that follows.
 
-    `leave` gives the row back although the move could go on at once. `stay` keeps it although the move would park,
-    because `then` comes first, or a request. `obeyed` is the request that this checkpoint carries out.
+    `leave` gives the row back although the move could continue at once. `stay` keeps the row although the move would
+    give it back, because the move `then` or a request comes first. `obeyed` is the request that this checkpoint carries
+    out.
     """
 
     history: History
@@ -49,29 +50,30 @@ class Checkpoint:
 
     @property
     def parks(self) -> bool:
-        """Whether the row is given back."""
+        """Whether this checkpoint gives the row back."""
         return not self.stay and (self.leave or not isinstance(self.move, Attempt))
 
     @property
     def before_pivot(self) -> bool:
-        """Whether the pivot's action follows at once."""
+        """Whether the next move is the pivot's action, made by this owner."""
         move = self.move
         pivots = isinstance(move, Attempt) and move.step.pivot and move.direction is Direction.ACTION
         return pivots and not self.parks and not self.stay
 
     @cached_property
     def settled(self) -> History:
-        """The history in the state that the row gets."""
+        """The history in the state that this checkpoint writes."""
         if isinstance(self.move, Settle) and self.parks:
             return self.history.in_state(state_after(self.history.state, self.move.event), self.move.failed_step)
         return self.history
 
 
 def write(leased: LeasedExecution, checkpoint: Checkpoint) -> Move:
-    """Write the checkpoint and adopt it; return the move that follows.
+    """Write the checkpoint and update `leased` with it; return the move that follows.
 
-    A pending request comes before any other move. Where it came before a checkpoint that settles or leads to the
-    pivot, the attempt is written all the same, and the request is obeyed. Where on_change raises, the row is held.
+    A pending request comes before any other move (promise 9). If a request arrives before a checkpoint that would
+    settle the run or lead to the pivot, the attempt is still written, and the request is obeyed next. If `on_change`
+    raises, the row is held instead. Raises LeaseLost if another owner has the row (promise 8).
     """
     wanted = _with_rollback(leased, checkpoint)
     writing, written = wanted, None
@@ -95,7 +97,10 @@ def write(leased: LeasedExecution, checkpoint: Checkpoint) -> Move:
 
 
 def request_that_came_first(leased: LeasedExecution) -> Obey:
-    """Read the request because of which a write found no row; LeaseLost if there is none."""
+    """Return the move that obeys the request because of which a write found no row.
+
+    Raises LeaseLost if there is no such request: then another owner has the row.
+    """
     request = database.persist(partial(storage.pending_request_of, leased.execution))
     if not request:
         raise LeaseLost(leased.execution.saga_id)
@@ -104,14 +109,14 @@ def request_that_came_first(leased: LeasedExecution) -> Obey:
 
 
 def pending_move(leased: LeasedExecution) -> Obey:
-    """Return the move that obeys the pending request."""
+    """Return the move that obeys the pending request of the leased execution, and log the request."""
     request = leased.execution.pending_request or ""
     log(logging.INFO, "request.obeyed", saga_id=leased.history.saga_id, request=request)
     return planner.obey(leased.saga, leased.history, request)
 
 
 def _with_rollback(leased: LeasedExecution, checkpoint: Checkpoint) -> Checkpoint:
-    """Start the rollback in the same checkpoint, if that is its move, and find the first compensation."""
+    """Replace a RollBack move: start the rollback in this checkpoint, with the first compensation as its move."""
     if not isinstance(checkpoint.move, RollBack):
         return checkpoint
     history = roll_back(checkpoint.history, checkpoint.move.failed_step)
@@ -140,7 +145,7 @@ def _update(leased: LeasedExecution, checkpoint: Checkpoint) -> Update:
 
 
 def _columns(leased: LeasedExecution, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Map the checkpoint to the row's columns, apart from the context. The update and the row in memory use it."""
+    """Return the new values of the row's columns, apart from the context."""
     history, move = checkpoint.history, checkpoint.move
     if isinstance(move, Attempt):
         marked = move.direction is Direction.ACTION and planner.needs_start_mark(move.step)
@@ -173,7 +178,7 @@ def _needs_attention(leased: LeasedExecution, checkpoint: Checkpoint) -> bool:
 
 
 def _attached(leased: LeasedExecution, checkpoint: Checkpoint, update: Update) -> Attached:
-    """Return what commits together with the row."""
+    """Return the step run, events, references and callback that commit together with the row."""
     result, events = checkpoint.result, checkpoint.events
     if update.columns.get("held"):
         held = {"held": update.columns["held"], "cause": checkpoint.cause}
@@ -187,19 +192,19 @@ def _attached(leased: LeasedExecution, checkpoint: Checkpoint, update: Update) -
 
 
 def new_event(leased: LeasedExecution, kind: SagaEvent.Kind, **data: Any) -> SagaEvent:
-    """Return an event of the current run, which gets its version when it is written."""
+    """Return an event of the current run with these `data`. It gets its version when it is written."""
     return SagaEvent(execution_id=leased.execution.pk, kind=kind, run=leased.history.run, data=data)
 
 
 def _call_on_change(leased: LeasedExecution, checkpoint: Checkpoint, update: Update, written: Written) -> None:
-    """Call the saga's on_change with the execution as the row is now."""
+    """Call the saga's `on_change` with a copy of the execution that has the values just written."""
     execution = copy.copy(leased.execution)
     _adopt(execution, checkpoint, update, written)
     call_on_change(leased.saga, execution, leased.execution.state)
 
 
 def _held_instead(leased: LeasedExecution, checkpoint: Checkpoint, failure: OnChangeFailed) -> Checkpoint:
-    """Return a checkpoint that writes the attempt all the same, and holds what would have been settled."""
+    """Return a checkpoint that writes the same attempt, but holds the row instead of settling the run."""
     reason = json_values.clean_text(
         f"The saga's on_change failed, so its new state was not written: {failure}. Fix the cause, then release."
     )

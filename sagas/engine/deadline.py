@@ -1,6 +1,6 @@
-"""An attempt's deadline: an interval timer in the main thread, the watchdog in any other.
+"""The deadline of one attempt. In the main thread an interval timer enforces it, in other threads the watchdog.
 
-The watchdog is a thread (see lease_renewal). It calls `expire` at the deadline and `give_up` after the grace.
+The watchdog is a thread (see lease_renewal). It calls `expire` at the deadline, and `give_up` after the grace.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ SOONEST = 1e-6
 
 
 class Deadline:
-    """The time limit of one attempt, in one thread. Times are of the monotonic clock, in seconds."""
+    """The time limit of one attempt, in the thread that creates it.
+
+    `seconds` is the limit and `grace` the extra seconds before `on_stuck` is called. `ends` and `stuck_at` are times of
+    the monotonic clock.
+    """
 
     def __init__(self, seconds: float, grace: float, on_stuck: Callable[[Deadline], None]) -> None:
         self._thread = threading.get_ident()
@@ -39,13 +43,14 @@ class Deadline:
         self.given_up = False
 
     def is_running(self) -> bool:
-        """Return whether the call has not come back yet, so that nothing after it has run."""
+        """Return whether the call still runs."""
         return self._armed
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call `function` and return its result; StepTimeout if it took too long, even if it swallowed that.
+        """Call `function` and return its result.
 
-        A StepTimeout with another `deadline` belongs to an outer step, in which this call is made.
+        Raises StepTimeout if the call took too long, even if `function` caught it. A StepTimeout with another
+        `deadline` belongs to an outer step that made this call.
         """
         result = self._call_on_timer(function) if self._in_main_thread else self._call_watched(function)
         if self.expired or self.given_up:
@@ -53,7 +58,7 @@ class Deadline:
         return result
 
     def expire(self) -> None:
-        """Raise StepTimeout in the attempt's thread. In the main thread the timer does this."""
+        """Raise StepTimeout in the attempt's thread. Does nothing in the main thread, where the timer raises."""
         self._expiring = True
         try:
             if self._armed and not self._in_main_thread:
@@ -63,7 +68,7 @@ class Deadline:
             self._expiring = False
 
     def give_up(self) -> None:
-        """Have the attempt written in its name, once, because the call did not come back within the grace."""
+        """Call `on_stuck` once if the call still runs, so that another thread can write the attempt."""
         if self._armed and not self.given_up:
             self.given_up = True
             self._on_stuck(self)
@@ -76,10 +81,10 @@ class Deadline:
             finally:
                 self._disarm()
         finally:
-            self._disarm()  # Again: StepTimeout may have interrupted the first one.
+            self._disarm()  # Again, because StepTimeout may have interrupted the first call.
 
     def _disarm(self) -> None:
-        """Stop watching. Without a lock, which a StepTimeout right after its acquisition would leave locked."""
+        """Stop watching. Uses no lock: a StepTimeout right after its acquisition would leave it locked."""
         self._armed = False
         while self._expiring:
             time.sleep(0)
@@ -87,7 +92,10 @@ class Deadline:
             _absorb(StepTimeout)
 
     def _call_on_timer(self, function: Callable[[], T]) -> T:
-        """Call with the interval timer set to our end or to the end of its previous user, whichever comes first."""
+        """Call `function` with an interval timer.
+
+        The timer ends at our deadline, or at the alarm of its previous user if that is earlier.
+        """
         started, remaining, interval = time.monotonic(), 0.0, 0.0
         previous = signal.signal(signal.SIGALRM, self._on_alarm)
         self._previous = previous if callable(previous) else None
@@ -121,10 +129,10 @@ def _raise_in(thread: int, error: type[BaseException]) -> bool:
 
 
 def _absorb(error: type[BaseException]) -> None:
-    """Let an error that is still to be raised in this thread be raised here, where it does no harm.
+    """Raise a pending asynchronous error here, where it is suppressed.
 
-    Clearing it with NULL is no alternative: up to Python 3.12 that leaves a flag set, which slows every thread and
-    blocks those that are traced.
+    Clearing the error with NULL is no alternative: up to Python 3.12 a flag stays set, which slows every thread and
+    blocks threads that are traced.
     """
     with suppress(error):
         while _raise_in(threading.get_ident(), error):

@@ -1,4 +1,4 @@
-"""Classify exceptions: from what a step raised to the outcome of its attempt (promise 3)."""
+"""Classify what a step raised: which outcome the attempt has (promise 3)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ IN_DOUBT_BY_NAME = (
 
 @dataclass(frozen=True)
 class Classification:
-    """How an attempt ended. `after` is the delay in seconds, None where the step's own backoff decides."""
+    """How an attempt ended.
+
+    `refused` means that no retry follows. `after` is the delay in seconds that the step asked for, None = the step's
+    backoff decides. A FAILED verify without `error` means that the provider does not know the request.
+    """
 
     outcome: Outcome
     error: BaseException | None = None
@@ -51,12 +55,17 @@ class Classification:
 
     @property
     def unavailable(self) -> bool:
-        """Whether the provider is unavailable for now: RetryLater."""
+        """Whether the provider is unavailable for now, because the step raised RetryLater."""
         return isinstance(self.error, RetryLater)
 
 
 def classify(error: BaseException, uncertain_names: Sequence[str] = ()) -> Classification:
-    """Classify the error that an attempt raised; `uncertain_names` are the dotted class names in the settings."""
+    """Return the outcome that follows from the exception of an attempt (promise 3).
+
+    StepFailed is FAILED and refused; RetryLater is FAILED; StillPending is PENDING. OutcomeUnknown, timeouts and broken
+    connections are UNCERTAIN, also as the cause of another exception. All others, including a connection that was never
+    made, are FAILED. `uncertain_names` are dotted class names that the project adds to the UNCERTAIN ones.
+    """
     if isinstance(error, StepFailed):
         return Classification(Outcome.FAILED, error, refused=True)
     if isinstance(error, RetryLater):
@@ -69,7 +78,10 @@ def classify(error: BaseException, uncertain_names: Sequence[str] = ()) -> Class
 
 
 def redacted_message(error: BaseException, saga: Saga, *contexts: Mapping[str, Any]) -> str:
-    """Return the error's text without personal values: providers quote what they were sent."""
+    """Return the text of the error without the personal values that `contexts` contain.
+
+    Providers quote what they received. Returns a placeholder if the error's own `__str__` raises.
+    """
     try:
         return json_values.clean_text(redaction.redact(str(error), saga.personal, *contexts))
     except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
@@ -89,7 +101,10 @@ def _leaves_in_doubt(error: BaseException, uncertain_names: Sequence[str]) -> bo
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and its causes; the causes of a call that was never sent say nothing about the call."""
+    """Yield the error and its causes.
+
+    Skip the causes of an error that says that the request was never sent: they say nothing about its effect.
+    """
     waiting, seen = [error], set()
     while waiting:
         link = waiting.pop()
@@ -103,7 +118,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_named(error: BaseException, names: Sequence[str]) -> bool:
-    """Return whether a class of the error has one of these dotted names, in its module or in a parent package."""
+    """Return whether a class of the error has one of these dotted names.
+
+    The class may be defined in a submodule of the named module.
+    """
     for dotted in names:
         module, _, name = dotted.rpartition(".")
         for cls in type(error).__mro__:

@@ -1,4 +1,7 @@
-"""What has happened in the current run, and what that says about each step. Pure: no clock, no database, no Django."""
+"""The attempts of the current run, and the facts about each step that follow from them.
+
+Pure: no clock, no database, no Django.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ IN_DOUBT = frozenset({Outcome.UNCERTAIN, Outcome.PENDING})
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """One attempt of this run; `lost` if its worker died during it."""
+    """One attempt of the current run.
+
+    `sequence` is the version of the execution that its checkpoint wrote. `lost` means that its worker lost the lease.
+    """
 
     sequence: int
     step: str
@@ -36,7 +42,7 @@ class PastAttempt:
 
     @property
     def spends_retry(self) -> bool:
-        """Whether it counts against the retries."""
+        """Whether the attempt counts against the retries of its step."""
         return not self.lost and self.outcome in (Outcome.FAILED, Outcome.UNCERTAIN)
 
 
@@ -58,11 +64,15 @@ class StepRow(Protocol):
 
     @property
     def lost(self) -> bool:
-        """Whether the worker died during the attempt."""
+        """Whether the worker lost its lease during the attempt."""
 
 
 def past_attempt(row: StepRow) -> PastAttempt:
-    """Convert a step run's row; UnreadableRow where newer code wrote a value that this code does not know."""
+    """Convert the row of a step run.
+
+    Raises UnreadableRow if the row has a direction, outcome, ending or resolution that this version of the code does
+    not know.
+    """
     return PastAttempt(
         sequence=row.sequence,
         step=row.step,
@@ -89,10 +99,10 @@ def _member(column: str, value: str, enum: Callable[[str], T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The attempts of the current run, in order, and the columns that the rules need.
+    """The attempts of the current run, in order, and the columns of the execution that the rules need.
 
-    Retries are counted from the attempts after version `budget_since`. A compensation gets a new key only if an
-    operator's retry, at version `keys_since`, came after its last attempt.
+    Only attempts after version `budget_since` count against the retries. `keys_since` is the version of the last
+    operator's retry: a compensation gets a new key only if that retry came after its last attempt.
     """
 
     saga_id: str
@@ -107,7 +117,7 @@ class History:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The columns of an execution that follow from its history: for its insert, a new run and the audit."""
+        """The values of all columns of an execution that follow from its history."""
         return {
             **self.progress,
             "run": self.run,
@@ -118,7 +128,7 @@ class History:
 
     @property
     def progress(self) -> dict[str, Any]:
-        """The columns that change while a run goes on: every checkpoint writes them."""
+        """The values of the columns that change while a run goes on. Every checkpoint writes them."""
         return {
             "state": self.state,
             "steps_completed": steps_completed(self),
@@ -127,11 +137,14 @@ class History:
         }
 
     def with_attempt(self, past: PastAttempt) -> History:
-        """Return the history with one more attempt."""
+        """Return a new history that ends with this attempt."""
         return replace(self, attempts=(*self.attempts, past))
 
     def in_state(self, state: SagaState, failed_step: str) -> History:
-        """Return the history in that state; the same object, which keeps its facts, if it is in that state already."""
+        """Return the history with this state and failed step.
+
+        Returns the same object, with its computed facts, if neither changes.
+        """
         if (state, failed_step) == (self.state, self.failed_step):
             return self
         return replace(self, state=state, failed_step=failed_step)
@@ -139,7 +152,12 @@ class History:
 
 @dataclass(slots=True)
 class StepFacts:
-    """What the attempts say about one step: about its action, and about its compensation."""
+    """The facts about one step that follow from its attempts.
+
+    `done`, `in_doubt` and `over` are about the action; `compensated` and the `compensation_…` fields are about the
+    compensation. `over` means that the action is not tried again. `counts`, `spent` (retries) and `last` are by
+    direction.
+    """
 
     done: bool = False
     in_doubt: bool = False
@@ -163,7 +181,7 @@ class StepFacts:
 
     @property
     def to_compensate(self) -> bool:
-        """Whether it took effect, or may have, and has not been compensated."""
+        """Whether the step took effect, or may have taken effect, and is not compensated."""
         return (self.done or self.in_doubt) and not self.compensated
 
     def retry_at(self, direction: Direction) -> dt.datetime | None:
@@ -172,7 +190,7 @@ class StepFacts:
         return last.retry_at if last else None
 
     def add(self, past: PastAttempt, *, fresh: bool) -> None:
-        """Take one more attempt into account; `fresh` if it counts against the current budget."""
+        """Update the facts with one more attempt. `fresh` means that it counts against the current retry budget."""
         if past.direction is Direction.RESOLVED:
             self._add_resolution(past, fresh=fresh)
             return
@@ -213,8 +231,11 @@ class StepFacts:
             self.compensation_failures.append(past.finished_at)
 
     def _add_resolution(self, past: PastAttempt, *, fresh: bool) -> None:
-        """Apply what a person found out. `done` before any compensation means that the step took effect, after one
-        that its effect may stay. `not_done` ends the attempts of the action until a release."""
+        """Apply what an operator found out about the step.
+
+        DONE before any compensation means that the step took effect; after a compensation, that its effect stays.
+        NOT_DONE ends the attempts of the action until a release.
+        """
         self.in_doubt, self.uncertain, self.resolved = False, False, True
         self.over = self.over or (fresh and past.resolution is Resolution.NOT_DONE)
         self.done = past.resolution is Resolution.DONE or (self.done and past.resolution is Resolution.UNDONE)
@@ -224,7 +245,10 @@ class StepFacts:
 
 
 def facts_of(history: History) -> dict[str, StepFacts]:
-    """Return the facts of each planned step. Read only: they are computed once for each history."""
+    """Return the facts of each planned step, by name.
+
+    The result is computed once for each history and shared: do not change it.
+    """
     if history.facts is None:
         facts = {name: StepFacts() for name in history.plan}
         for past in history.attempts:
@@ -236,23 +260,26 @@ def facts_of(history: History) -> dict[str, StepFacts]:
 
 
 def roll_back(history: History, failed_step: str) -> History:
-    """Return the history once the rollback has started."""
+    """Return the history in state COMPENSATING, with `failed_step` as the cause of the rollback ("" = a cancel)."""
     return replace(history, state=SagaState.COMPENSATING, failed_step=failed_step)
 
 
 def retried(history: History, version: int) -> History:
-    """Return the history of a rollback that an operator's retry, at this version, continues."""
+    """Return the history after an operator's retry of a rollback, at this version of the execution.
+
+    The steps get a fresh retry budget, and compensations that certainly failed get new keys.
+    """
     return replace(history, state=SagaState.COMPENSATING, budget_since=version, keys_since=version)
 
 
 def steps_completed(history: History) -> list[str]:
-    """Return the planned steps that succeeded or were resolved as done, in order."""
+    """Return the names of the planned steps that succeeded or were resolved as done, in order."""
     facts = facts_of(history)
     return [name for name in history.plan if facts[name].done]
 
 
 def outputs(history: History) -> dict[str, Mapping[str, Any]]:
-    """Return what the actions of this run's completed steps returned, by step name."""
+    """Return the output of each completed step of this run, by name; {} for a step without output."""
     facts = facts_of(history)
     return {name: dict(facts[name].output or {}) for name in history.plan if facts[name].done}
 
@@ -265,32 +292,39 @@ def compensation_performed(history: History) -> bool:
 
 
 def in_doubt(history: History) -> list[str]:
-    """Return the steps that may have taken effect and are not compensated."""
+    """Return the names of the steps that may have taken effect and are not compensated, in order."""
     facts = facts_of(history)
     return [name for name in history.plan if facts[name].in_doubt and not facts[name].compensated]
 
 
 def past_pivot(saga: Saga, history: History) -> bool:
-    """Return whether the pivot has succeeded."""
+    """Return whether the pivot has succeeded: from then on nothing is compensated (promise 13)."""
     facts = facts_of(history)
     return any(step.pivot and step.name in facts and facts[step.name].done for step in saga)
 
 
 def pivot_reached(saga: Saga, history: History) -> bool:
-    """Return whether the pivot has succeeded or is in doubt: then nothing can be cancelled any more."""
+    """Return whether the pivot has succeeded or is in doubt: a cancel is refused then (promise 9)."""
     facts = facts_of(history)
     pivots = [facts[step.name] for step in saga if step.pivot and step.name in facts]
     return any(pivot.done or pivot.in_doubt for pivot in pivots)
 
 
 def deserves_attention(history: History) -> bool:
-    """Return whether a run that ended FAILED did so for a reason that a person should look at."""
+    """Return whether an operator should look at a run that ended FAILED.
+
+    False after a refusal by the provider, after a cancel, and if an operator resolved the failed step.
+    """
     facts = facts_of(history).get(history.failed_step)
     return facts is not None and facts.ending is not Ending.REFUSED and not facts.resolved
 
 
 def key_of(history: History, step: str, direction: Direction) -> str:
-    """Return the idempotency key of the next attempt of that direction."""
+    """Return the idempotency key of the step's next attempt in that direction (promise 7).
+
+    Action and verify share one key for each run: "id:run:step". Compensations use "id:run:step:undo". After an
+    operator's retry they get a number at the end, if every earlier compensation certainly failed.
+    """
     key = f"{history.saga_id}:{history.run}:{step}"
     if direction is not Direction.COMPENSATION:
         return key
@@ -307,12 +341,15 @@ def key_of(history: History, step: str, direction: Direction) -> str:
 
 
 def settled_at(step: SagaStep, uncertain: PastAttempt) -> dt.datetime:
-    """Return from when on a provider that does not know this attempt will not receive it any more."""
+    """Return the time after which the request of the attempt `uncertain` cannot reach the provider any more.
+
+    If the provider does not know the request after this time, the attempt had no effect (promise 6).
+    """
     timeout = dt.timedelta(seconds=step.timeout)
     return max(uncertain.started_at + 2 * timeout, uncertain.finished_at + timeout)
 
 
 def deferred_since(step: SagaStep, facts: StepFacts) -> dt.datetime | None:
-    """Return when the compensation spent its last retry; None while one is left."""
+    """Return when the compensation spent its last retry; None while a retry is left."""
     failures, retries = facts.compensation_failures, step.effective_compensation_retry_count
     return failures[retries] if len(failures) > retries else None

@@ -1,6 +1,6 @@
-"""Two threads in each process: the heartbeat renews leases, the watchdog enforces deadlines.
+"""Two threads in each process: the heartbeat renews leases, and the watchdog enforces deadlines.
 
-A stuck attempt is written in a third thread: waiting for the database must not delay renewals or deadlines.
+A third thread writes a stuck attempt, because waiting for the database must not delay renewals or deadlines.
 """
 
 from __future__ import annotations
@@ -27,33 +27,36 @@ PAUSE_AFTER_ERROR = 1.0
 
 
 class Leased(Protocol):
-    """What the heartbeat needs of a leased execution; `renewed` is when its last renewal was sent."""
+    """What the heartbeat needs of a leased execution. `renewed` is the monotonic time of its last renewal."""
 
     renewed: float
 
     @property
     def fence(self) -> tuple[int, int]:
-        """The row's id and the version at which it is held."""
+        """The row's id, and the version at which its owner holds it."""
 
 
 class Watch(Generic[T]):
-    """A set of items that its own thread checks every TICK; the thread sleeps while the set is empty."""
+    """A set of items that a thread checks every TICK seconds. The thread sleeps while the set is empty.
+
+    `check` gets all items of the set.
+    """
 
     def __init__(self, name: str, check: Callable[[list[T]], None]) -> None:
         self._name, self._check = name, check
         self.reset()
 
     def reset(self) -> None:
-        """Empty the set, as in a forked child, in which the thread does not exist."""
+        """Empty the set and forget the thread. A forked child calls this, because the thread does not exist there."""
         self._items: set[T] = set()
         self._lock = threading.Lock()
         self._busy = threading.Event()
         self._thread: threading.Thread | None = None
 
     def add(self, item: T) -> None:
-        """Check this item from now on."""
+        """Start to check this item. Starts the thread if it does not run."""
         with self._lock:
-            # The thread first: if the system cannot start one, the item must not stay in the set.
+            # Start the thread first: if the system cannot start one, the item must not stay in the set.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
@@ -62,7 +65,7 @@ class Watch(Generic[T]):
             self._busy.set()
 
     def discard(self, item: T) -> None:
-        """Stop checking this item."""
+        """Stop checking this item. Does nothing if the item is not in the set."""
         with self._lock:
             self._items.discard(item)
 
@@ -82,13 +85,13 @@ class Watch(Generic[T]):
                     log(logging.ERROR, "watch.failed", watch=self._name, error_type=type(error).__name__)
                     connections.close_all()
                     time.sleep(min(PAUSE_AFTER_ERROR, get_settings().beat))
-            # Also while the set is empty: most steps end at once, and each would wake this thread in vain.
+            # Sleep even if the set was empty: most steps end quickly, and each would wake this thread needlessly.
             time.sleep(TICK)
 
 
 def _renew(leases: list[Leased]) -> None:
     now, beat = time.monotonic(), get_settings().beat
-    # By the version too: this process may still hold an execution whose lease it lost and claimed again.
+    # The key has the version, because this process may have lost a lease, claimed the row again and hold both.
     by_fence = {lease.fence: lease for lease in leases if now >= lease.renewed + beat}
     if not by_fence:
         return

@@ -1,4 +1,4 @@
-"""An execution as its current owner holds it in memory: its row, history, context, lease and clock."""
+"""An execution while a worker owns it: its row, history, context, lease and clock."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ HOST = socket.gethostname()[:60]
 
 
 class LeaseLost(SagaError):
-    """The row is not ours any more: its new owner goes on, and what we hold in memory is void."""
+    """Another owner has the row. What the previous owner holds in memory is no longer valid."""
 
     def __init__(self, saga_id: str) -> None:
         super().__init__(f"the lease of {saga_id!r} is lost")
 
 
 def copy_json(value: Any) -> Any:
-    """Return a deep copy of a JSON value; faster than encoding and decoding it."""
+    """Return a deep copy of a JSON value. Faster than to encode and decode the value."""
     if isinstance(value, dict):
         return {key: copy_json(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -43,12 +43,16 @@ def copy_json(value: Any) -> Any:
 
 
 def worker_name() -> str:
-    """Return host, process and six random digits, which tell the rows of one claim from those of another thread."""
+    """Return "host:process:six random digits". The digits make the name unique for each claim."""
     return f"{HOST}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 def load_history(execution: SagaExecution, attempts: tuple[PastAttempt, ...] | None = None) -> History:
-    """Return the history of the execution's current run; its attempts are loaded unless they are given."""
+    """Return the history of the execution's current run.
+
+    Loads the attempts unless `attempts` has them. Raises UnreadableRow if newer code wrote a step run that this code
+    does not know.
+    """
     if attempts is None:
         runs = execution.step_executions.using(database.alias())
         attempts = database.persist(lambda: tuple(past_attempt(run) for run in runs.all()))
@@ -65,14 +69,14 @@ def load_history(execution: SagaExecution, attempts: tuple[PastAttempt, ...] | N
 
 
 class LeasedExecution:
-    """One execution from the claim to the checkpoint that gives it back.
+    """One execution, from the claim to the checkpoint that gives it back.
 
-    `renewed` is the monotonic time at which the last renewal was sent. After `stop_at`, a time of CLOCK, the next
-    attempt's checkpoint gives the row back; `leaving` says that this has been decided. `interruption` is what the
-    engine raises then. `when_stuck` is called if an attempt's thread is given up as stuck.
+    `sent` and `renewed` are monotonic times: when the claim and the last renewal were sent. After `stop_at`, a time of
+    CLOCK, the next attempt's checkpoint gives the row back; `leaving` means that this is decided. `interruption` is the
+    exception that `run` raises then. `when_stuck` is called if the attempt's thread is given up as stuck.
 
-    The clock is the database's, carried on by the monotonic one, so that hosts whose clocks differ agree on what is
-    due.
+    `moment` is the database's time of the claim. The monotonic clock continues it, so that hosts with different clocks
+    agree on what is due.
     """
 
     def __init__(self, execution: SagaExecution, saga: Saga, *, sent: float, moment: dt.datetime) -> None:
@@ -94,12 +98,12 @@ class LeasedExecution:
 
     @property
     def fence(self) -> tuple[int, int]:
-        """The row's id and the version at which we hold it."""
+        """The row's id, and the version at which this owner holds it."""
         return self.execution.pk, self.execution.version
 
     @property
     def log_fields(self) -> dict[str, Any]:
-        """The fields that every log line about it has."""
+        """The fields of every log line about this execution."""
         return {"saga_id": self.execution.saga_id, "saga": self.execution.saga_name}
 
     def now(self) -> dt.datetime:
@@ -107,7 +111,7 @@ class LeasedExecution:
         return self._moment + dt.timedelta(seconds=CLOCK.elapsed() - self._received)
 
     def reload(self) -> None:
-        """Read the row and its history again; LeaseLost if another owner has them."""
+        """Read the row and its history again. Raise LeaseLost if another owner has the row."""
         worker = self.execution.worker
         database.persist(lambda: self.execution.refresh_from_db(using=database.alias()))
         if self.execution.worker != worker:
@@ -115,11 +119,14 @@ class LeasedExecution:
         self.history, self.context = load_history(self.execution), self.execution.context
 
     def next_move(self) -> planner.Move:
-        """Return the planner's next move at this time."""
+        """Return what `planner.next_move` decides now."""
         return planner.next_move(self.saga, self.history, self.now())
 
     def ensure_lease(self) -> None:
-        """Renew in the second half of the lease, in which no action may start (promise 8); LeaseLost if that fails."""
+        """Renew the lease if its second half has begun, because no action may start there (promise 8).
+
+        Raises LeaseLost if another owner has the row, or if the renewal took more than half a lease.
+        """
         half = get_settings().LEASE / 2
         if time.monotonic() < self.renewed + half:
             return
@@ -130,16 +137,16 @@ class LeasedExecution:
         self.renewed = sent
 
     def interrupt(self, interruption: BaseException | None) -> None:
-        """Decide whether the next checkpoint gives the row back: after an interruption, and after `stop_at`."""
+        """Set `leaving` after an interruption or after `stop_at`, so that the next checkpoint gives the row back."""
         self.interruption = self.interruption or interruption
         self.leaving = self.leaving or interruption is not None or CLOCK.elapsed() >= self.stop_at
 
     def give_up_thread(self) -> None:
-        """Stop the renewals for a stuck thread, and report it."""
+        """Stop the renewals because the thread is stuck, and call `when_stuck`."""
         self.stop_renewals()
         if self.when_stuck:
             self.when_stuck()
 
     def stop_renewals(self) -> None:
-        """Take the lease off the heartbeat: the row was given back, or is not ours any more."""
+        """Stop the heartbeat for this lease, because the row was given back or has another owner."""
         HEARTBEAT.discard(self)

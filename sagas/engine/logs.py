@@ -1,4 +1,4 @@
-"""Log named events with fields, one line each. Fields carry no personal data."""
+"""Log named events with fields, one line for each event. Fields contain no personal data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ logger = logging.getLogger("sagas")
 
 
 def log(level: int, event: str, **fields: Any) -> None:
-    """Log the event, with its fields in the text and in the record's attribute `fields`."""
+    """Log the event. The text has its fields as `name=value`; the record has them in the attribute `fields`.
+
+    `level` is a level of `logging`. Empty fields are left out of the text.
+    """
     if not logger.isEnabledFor(level):
         return
     pairs = []
@@ -24,6 +27,9 @@ def log(level: int, event: str, **fields: Any) -> None:
 
 
 def where(error: BaseException) -> str:
-    """Return where it was raised, outermost call first, without its text, which may be personal."""
+    """Return where the error was raised, as "file:line:function", outermost call first.
+
+    The text of the error is left out, because it may be personal.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     return ", ".join(f"{Path(frame.filename).name}:{frame.lineno}:{frame.name}" for frame in frames)

@@ -1,4 +1,4 @@
-"""Validate what a caller starts: saga, id, input and priority. Make the execution, and insert it."""
+"""Validate what a caller starts (saga, id, input, priority), create the execution and insert it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ from .leased_execution import worker_name
 
 
 def saga_for(saga_name: str, steps: Sequence[SagaStep] | None) -> Saga:
-    """Return the saga to run: the registered one, or one of these steps with its schema and other properties."""
+    """Return the saga to run: the registered one, or one made of `steps`.
+
+    Steps without a saga of their own get the schema and other properties of the registered saga, if there is one.
+    Raises UnknownSaga without steps if the name is not registered, and DefinitionError if `steps` is a saga of another
+    name.
+    """
     if steps is None:
         return get_saga(saga_name)
     if isinstance(steps, Saga):
@@ -37,7 +42,10 @@ def saga_for(saga_name: str, steps: Sequence[SagaStep] | None) -> Saga:
 
 
 def check_workers_know(saga: Saga) -> None:
-    """Raise UnknownSaga or DefinitionError if the registered definition, which workers use, cannot run this saga."""
+    """Check that workers can run this saga by its registered definition.
+
+    Raises UnknownSaga if the name is not registered, and DefinitionError if the registered saga lacks one of its steps.
+    """
     registered = get_saga(saga.name)
     unknown = [name for name in saga.names if registered.step(name) is None]
     if unknown:
@@ -51,7 +59,11 @@ def new_execution(
     priority: Priority | int | None,
     owner: Any = None,
 ) -> SagaExecution:
-    """Return an execution that is not stored yet; InvalidInput if its id, input or priority is not valid."""
+    """Return an execution that is not stored yet.
+
+    `saga_id` None = a random UUID; `priority` None = the saga's own. Raises InvalidInput if id, input or priority is
+    not valid.
+    """
     given = given_text(context)
     text = _validated_text(saga, given)
     history = History(checked_id(saga_id), 1, SagaState.PENDING, tuple(saga.names))
@@ -75,14 +87,17 @@ def new_execution(
 
 
 def insert(saga: Saga, execution: SagaExecution, *, lease: float | None) -> bool:
-    """Insert the execution with its references, leased to us for `lease` seconds or due; False if its id is taken."""
+    """Insert the execution with its references. Return False if its id is taken (promise 17).
+
+    `lease` is in seconds: the caller owns the row for that time. None = a worker claims it at once.
+    """
     references = {key: execution.input[key] for key in saga.references if key in execution.input}
     write = partial(storage.insert_execution, execution, references, lease=lease)
     return database.persist(write, partial(storage.find_inserted, execution))
 
 
 def checked_id(saga_id: str | None) -> str:
-    """Return the caller's id, or a random UUID for None."""
+    """Return the caller's id, or a random UUID for None. Raise InvalidInput if the id is not valid."""
     if saga_id is None:
         return str(uuid.uuid4())
     if not json_values.is_id(saga_id):
@@ -91,14 +106,18 @@ def checked_id(saga_id: str | None) -> str:
 
 
 def input_text(saga: Saga, context: Mapping[str, Any] | None) -> str:
-    """Return the validated input as canonical JSON text."""
+    """Return the validated input as canonical JSON text.
+
+    Raises InvalidInput if the schema rejects `context`, or as `given_text` does.
+    """
     return _validated_text(saga, given_text(context))
 
 
 def given_text(context: Mapping[str, Any] | None) -> str:
     """Return the input as the caller gave it, as canonical JSON text.
 
-    Its hash tells whether two starts are the same; the validated input may depend on the day.
+    The hash of this text tells whether two starts are the same. The validated input cannot: it may depend on the day.
+    Raises InvalidInput if `context` is no mapping, is too large or contains a card number.
     """
     given: Any = {} if context is None else context
     if not isinstance(given, Mapping):

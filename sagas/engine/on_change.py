@@ -1,4 +1,4 @@
-"""Call a saga's on_change in the transaction of the change that it follows."""
+"""Call a saga's `on_change` in the transaction that changes the state."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from .error_classification import redacted_message
 
 
 class OnChangeFailed(Exception):
-    """A saga's on_change raised, so that the change that it follows must not be committed."""
+    """A saga's `on_change` raised, so the change of state must not be committed."""
 
 
 def call_on_change(saga: Saga, execution: SagaExecution, old: SagaState) -> None:
-    """Call the saga's on_change; OnChangeFailed if it raises.
+    """Call the saga's `on_change`, if it has one, with the execution and its old and new state.
 
-    An error on a broken connection is raised as it is, because the whole transaction is repeated then. The call has
-    its own savepoint: on PostgreSQL an error of the database would otherwise end the transaction around it.
+    Call this inside the transaction of the change. Raises OnChangeFailed, with a redacted text, if `on_change` raises.
+    An error on a broken connection is raised unchanged, because the caller repeats the whole transaction. The call has
+    its own savepoint: on PostgreSQL a database error would otherwise abort the surrounding transaction.
     """
     if saga.on_change is None:
         return
@@ -32,8 +33,8 @@ def call_on_change(saga: Saga, execution: SagaExecution, old: SagaState) -> None
     except Exception as error:
         if not database.connection().is_usable():
             raise
-        # Only the first line: databases put the values of a row, which may be personal, on the lines after it.
+        # Keep only the first line: databases quote the values of a row, which may be personal, on later lines.
         lines = redacted_message(error, saga, execution.input, execution.context).splitlines()
         first_line = lines[0] if lines else ""
-        # Without its cause: a traceback would print its text, which is not redacted.
+        # Drop the cause: a traceback would print its text, which is not redacted.
         raise OnChangeFailed(f"{type(error).__name__}: {first_line}") from None

@@ -1,7 +1,7 @@
-"""Decide what to do next. Pure: reads the saga, its history and the time, and touches nothing.
+"""Decide what an execution does next. Pure: the rules read the saga, its history and the time, and change nothing.
 
-Time enters in one way only, as a wait for a moment that the history names. So with all waits over (`in_flight`) the
-history alone tells which attempt the worker that lost the lease was making.
+Time only decides whether a wait is over; the history names the end of each wait. Therefore `in_flight`, which treats
+every wait as over, finds the attempt that a worker was making when it lost its lease.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEFERRED_WITHOUT_ATTENTION = dt.timedelta(hours=1)
 
 
 class Request(StrEnum):
-    """What an operator may ask of a leased execution; the values of `pending_request`."""
+    """The requests that an operator can make for a leased execution; the values of `pending_request`."""
 
     CANCEL = "cancel"
     HOLD = "hold"
@@ -31,7 +31,10 @@ class Request(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Call the step's action, compensation or verify now."""
+    """Call the step's action, compensation or verify function now.
+
+    `number` counts the attempts of this step and direction in the current run, from 1. `key` is the idempotency key.
+    """
 
     step: SagaStep
     direction: Direction
@@ -40,20 +43,24 @@ class Attempt:
 
     @property
     def timeout(self) -> float:
-        """Seconds that it may take."""
+        """The time limit of the call, in seconds."""
         if self.direction is Direction.COMPENSATION:
             return self.step.effective_compensation_timeout
         return self.step.timeout
 
     @property
     def in_transaction(self) -> bool:
-        """Whether it commits together with its checkpoint (promise 12)."""
+        """Whether the attempt commits together with its checkpoint (promise 12)."""
         return self.step.transactional and self.direction is not Direction.VERIFY
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Do nothing before `until`; `deferred` if only deferred compensations are left."""
+    """Do nothing before `until`.
+
+    `deferred` means that only deferred compensations remain. `attention` means that one of them has been deferred for
+    at least DEFERRED_WITHOUT_ATTENTION.
+    """
 
     until: dt.datetime
     deferred: bool = False
@@ -62,14 +69,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """Compensate what was done: the saga cannot succeed any more."""
+    """Start to compensate, because the saga can no longer succeed. `failed_step` is "" after a cancel."""
 
     failed_step: str
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """End the run, by this event."""
+    """End the run. `event` leads to the final state; `failed_step` is "" if no step failed."""
 
     event: StateEvent
     failed_step: str
@@ -77,19 +84,19 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Wait for a person's decision; `reason` is a sentence."""
+    """Wait until an operator decides. `reason` is a sentence for the operator."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Do nothing: the run has ended already."""
+    """Do nothing, because the run has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obey:
-    """Carry out an operator's request; first ask the providers of the steps `to_verify`."""
+    """Carry out an operator's request. Before that, call the verify function of each step in `to_verify`."""
 
     request: str
     to_verify: tuple[SagaStep, ...] = ()
@@ -99,7 +106,11 @@ Move = Attempt | Wait | RollBack | Settle | Hold | Rest | Obey
 
 
 def next_move(saga: Saga, history: History, now: dt.datetime) -> Move:
-    """Return the one thing to do next."""
+    """Return the move that follows from the history at the time `now`, which is aware.
+
+    `Hold` if the saga no longer defines a planned step of an unfinished execution (promise 14), or if a step failed for
+    good after the pivot (promise 13). Compensations follow in reverse order of the plan (promise 5).
+    """
     if history.state in TERMINAL:
         if history.state is SagaState.PARTIALLY_COMPENSATED and not _open_compensations(saga, history):
             return Settle(StateEvent.RESOLVE, history.failed_step)
@@ -114,7 +125,10 @@ def next_move(saga: Saga, history: History, now: dt.datetime) -> Move:
 
 
 def in_flight(saga: Saga, history: History) -> Attempt | None:
-    """Return the attempt that the owner of the row was making or was about to make, whatever the time."""
+    """Return the attempt that the owner of the row was making or was about to make, or None if there is none.
+
+    Waits count as over, so the time does not matter. Recovery uses this after a lost lease (promise 2).
+    """
     if history.state in TERMINAL:
         return None
     move = _next_when_unfinished(saga, history, FOREVER)
@@ -122,7 +136,10 @@ def in_flight(saga: Saga, history: History) -> Attempt | None:
 
 
 def obey(saga: Saga, history: History, request: str) -> Obey:
-    """Return the move that carries out an operator's request."""
+    """Return the move that carries out `request`, a value of `Request`.
+
+    A request to verify names the steps in doubt that have a verify function, in the order of the plan.
+    """
     if request != Request.VERIFY:
         return Obey(request)
     steps = [saga.step(name) for name in in_doubt(history)]
@@ -130,7 +147,11 @@ def obey(saga: Saga, history: History, request: str) -> Obey:
 
 
 def move_on_request(saga: Saga, history: History, request: str, now: dt.datetime) -> Move:
-    """Return what follows from a request. A cancel rolls back, and names no failed step because none failed."""
+    """Return the move that follows once `request` is carried out, at the time `now`.
+
+    A cancel of a run in progress starts the rollback, or ends the run as FAILED if nothing is to be compensated. It
+    names no failed step, because none failed. Any other case is `next_move`.
+    """
     if request != Request.CANCEL or history.state is not SagaState.IN_PROGRESS:
         return next_move(saga, history, now)
     to_compensate = remaining(saga, roll_back(history, ""))
@@ -138,25 +159,28 @@ def move_on_request(saga: Saga, history: History, request: str, now: dt.datetime
 
 
 def verify_attempt(history: History, step: SagaStep) -> Attempt:
-    """Return an attempt to verify a step, whatever its turn."""
+    """Return an attempt of `step.verify` that an operator requested, even if it is not the next move."""
     number = facts_of(history)[step.name].counts.get(Direction.VERIFY, 0) + 1
     return Attempt(step, Direction.VERIFY, number, key_of(history, step.name, Direction.VERIFY))
 
 
 def remaining(saga: Saga, history: History) -> list[str]:
-    """Return the steps that remain to be compensated, last step first."""
+    """Return the names of the steps that a rollback still has to compensate, last step first."""
     return [step.name for step, _ in _open_compensations(saga, history)]
 
 
 def needs_start_mark(step: SagaStep) -> bool:
-    """Return whether the start of the step's action is recorded first: in doubt it must not be called again."""
+    """Return whether the start of the step's action must be recorded before the call.
+
+    True if the step is neither idempotent nor transactional: after a crash it must not be called twice (promise 2).
+    """
     return not step.idempotent and not step.transactional
 
 
 def start_mark(saga: Saga, history: History) -> bool | None:
-    """Return the value of `action_started` before the next attempt.
+    """Return the value of the column `action_started` before the next attempt.
 
-    False if the next attempt is an action whose start will be marked, None if there will be no mark.
+    False if the next attempt is an action whose start must be recorded. None if nothing will be recorded.
     """
     attempt = in_flight(saga, history)
     marked = attempt is not None and attempt.direction is Direction.ACTION and needs_start_mark(attempt.step)
@@ -164,7 +188,7 @@ def start_mark(saga: Saga, history: History) -> bool | None:
 
 
 def current_step(saga: Saga, history: History) -> str:
-    """Return the planned step that runs, comes next or blocks the others; "" if all are over."""
+    """Return the name of the planned step that runs, comes next or blocks the others; "" if all are over."""
     facts = facts_of(history)
     for place, name in enumerate(history.plan):
         if not facts[name].done and not _passed_by(saga, facts, history.plan, place):
@@ -173,7 +197,7 @@ def current_step(saga: Saga, history: History) -> str:
 
 
 def is_deferred(history: History, step: SagaStep) -> bool:
-    """Return whether the step's compensation is deferred."""
+    """Return whether the step's compensation has spent its retries and is retried only until its patience ends."""
     return deferred_since(step, facts_of(history)[step.name]) is not None
 
 
@@ -199,13 +223,19 @@ def _next_step(saga: Saga, history: History, now: dt.datetime) -> Move:
 
 
 def _passed_by(saga: Saga, facts: Mapping[str, StepFacts], plan: Sequence[str], place: int) -> bool:
-    """Return whether a later step was tried after this optional one: a fresh budget does not come back to it."""
+    """Return whether a later step was tried after this optional step.
+
+    If so, a fresh retry budget does not make the saga return to the optional step.
+    """
     later_tried = (Direction.ACTION in facts[name].last for name in plan[place + 1 :])
     return _step(saga, plan[place]).optional and any(later_tried)
 
 
 def _verify_at(step: SagaStep, facts: StepFacts) -> dt.datetime | None:
-    """Return when to ask: the attempt's own request may be on its way until one timeout after its deadline."""
+    """Return when the provider may be asked; None = at once.
+
+    The request of the attempt in doubt can still arrive until one timeout after that attempt's deadline.
+    """
     asked = facts.last.get(Direction.VERIFY)
     if facts.last_in_doubt is None:
         return None
@@ -261,7 +291,10 @@ def _next_compensation(saga: Saga, history: History, now: dt.datetime) -> Move:
 
 
 def _next_deferred(history: History, deferred: Sequence[tuple[SagaStep, StepFacts]], now: dt.datetime) -> Move:
-    """Return the move for the one that is due first, by retry times, so that `in_flight` gets the same answer."""
+    """Return the move for the deferred compensation with the earliest retry time.
+
+    The order depends on the history only, so `in_flight` chooses the same compensation.
+    """
     step, facts = min(
         deferred,
         key=lambda pair: pair[1].retry_at(Direction.COMPENSATION) or dt.datetime.min.replace(tzinfo=dt.UTC),
@@ -290,7 +323,10 @@ def _attempt_or_wait(
 
 
 def _step(saga: Saga, name: str) -> SagaStep:
-    """Return today's step of that name. A missing one gets a placeholder, which only `in_flight` uses."""
+    """Return the step as it is defined today.
+
+    A step that is no longer defined gets a placeholder, which only `in_flight` uses.
+    """
     return saga.step(name) or SagaStep(name, action=_missing, compensation=_missing)
 
 

@@ -1,4 +1,4 @@
-"""Crash recovery: take over from an owner that lost its lease (promises 2 and 11)."""
+"""Recover an execution from an owner that lost its lease (promises 2 and 11)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from .retry_policy import RetryDecision
 
 
 def recover(leased: LeasedExecution) -> Move | None:
-    """Write what the owner before us could not; return the move that follows, or None if there is nothing to write.
+    """Write what the previous owner could not write, and return the move that follows.
 
-    An attempt that it was making may have taken effect. After MAX_RECOVERIES the attempt is a poison step.
+    Returns None if the previous owner gave the row back, or made no attempt. An attempt that it was making is written
+    as uncertain, because it may have taken effect; a transactional one as failed. After MAX_RECOVERIES the attempt ends
+    as poison; without an attempt, the row is held (promise 11). Raises LeaseLost if another owner has the row.
     """
     execution = leased.execution
     if not execution.lost:
@@ -34,7 +36,7 @@ def recover(leased: LeasedExecution) -> Move | None:
     lost = new_event(leased, SagaEvent.Kind.LOST_LEASE, recoveries=execution.recoveries)
     verifying = execution.pending_request == Request.VERIFY
     attempt = None if verifying else planner.in_flight(leased.saga, leased.history)
-    # Nothing was called if the start of this action was to be marked and is not (see storage.mark_started).
+    # action_started is False: the start had to be recorded before the call and was not, so nothing was called.
     unmarked = attempt is not None and attempt.direction is Direction.ACTION and execution.action_started is False
     if attempt is not None and not unmarked:
         return write(leased, _lost_attempt(leased, attempt, lost, poisoned=poisoned))
@@ -49,7 +51,7 @@ def recover(leased: LeasedExecution) -> Move | None:
 
 
 def _lost_attempt(leased: LeasedExecution, attempt: Attempt, lost: SagaEvent, *, poisoned: bool) -> Checkpoint:
-    """Return the checkpoint of the attempt in flight: in doubt, unless its writes were rolled back with the crash."""
+    """Return the checkpoint of the attempt in flight: FAILED if its step is transactional, otherwise UNCERTAIN."""
     now = leased.now()
     outcome = Outcome.FAILED if attempt.step.transactional else Outcome.UNCERTAIN
     decision = RetryDecision(outcome, Ending.POISON if poisoned else Ending.NONE)
@@ -62,7 +64,10 @@ def _lost_attempt(leased: LeasedExecution, attempt: Attempt, lost: SagaEvent, *,
 
 
 def _save_event(lost: SagaEvent, saga_id: str) -> None:
-    """Save the event once for this version, also if the answer to a first try was lost. Fenced as any other write."""
+    """Save the event at this version, once: a repeated call after a lost answer finds it.
+
+    Raises LeaseLost if the row is not at our version any more.
+    """
     rows = SagaEvent.objects.using(database.alias()).filter(execution_id=lost.execution_id, version=lost.version)
     ours = SagaExecution.objects.using(database.alias()).filter(pk=lost.execution_id, version=lost.version)
     with database.one_commit():

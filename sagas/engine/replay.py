@@ -1,6 +1,6 @@
-"""Replay a run's step runs and events, to get the row that they must have led to (promise 15).
+"""Replay the step runs and events of a run, and compute the row that follows from them (promise 15).
 
-Pure: rows come in as objects with the right attributes, so nothing here imports Django.
+Pure: rows come in as objects with the right attributes, so this module does not import Django.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from . import planner
 from .history import History, StepRow, past_attempt, roll_back
 from .planner import RollBack, Settle
 
-# A person's note or look at personal data; neither changes the execution.
+# Notes and views of personal data do not change the execution.
 NOTES = frozenset({EventKind.NOTE, EventKind.REVEAL})
 ENGINE_EVENTS = frozenset({EventKind.HELD, EventKind.LOST_LEASE, EventKind.CANCELLED})
 FRESH_BUDGET = frozenset({EventKind.RETRY, EventKind.RELEASE, EventKind.COMPENSATE})
@@ -49,7 +49,7 @@ class EventRow(Protocol):
 
 @dataclass
 class Replay:
-    """The state that the history leads to; `objections` are sentences about entries that contradict it."""
+    """The position that follows from the history. `objections` are sentences about entries that contradict it."""
 
     saga: Saga
     history: History
@@ -60,11 +60,11 @@ class Replay:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The values that the row's columns must have, apart from the context."""
+        """The values that the columns of the row must have, apart from the context."""
         return self.history.columns | {"state": comparable_state(self.history.state), "held": self.held}
 
     def add_version(self, version: int, runs: Sequence[StepRunRow], events: Sequence[EventRow]) -> None:
-        """Apply what one version of the row brought: its step run first, then its events."""
+        """Apply the entries of one version of the row: the step runs first, then the events."""
         if not {event.kind for event in events} & {EventKind.HELD, EventKind.CANCELLED}:
             self.settle()
         for run in runs:
@@ -78,7 +78,7 @@ class Replay:
                 self._add_operation(version, event)
 
     def settle(self) -> None:
-        """End the run if its last step is over: the checkpoint of that step, or a later one, has ended it."""
+        """End the run if its last step is over, because a checkpoint ended it without an entry of its own."""
         move = self._next_move()
         if isinstance(move, Settle) and not self.held:
             state = state_after(self.history.state, move.event)
@@ -90,13 +90,17 @@ class Replay:
         self.history = self.history.with_attempt(past_attempt(run))
         self.context = json_values.apply_changes(self.context, run.changes)
         if run.direction == Direction.RESOLVED:
-            return  # The event of the same operation has what the resolution led to.
+            return  # The event of the same operation says what follows from the resolution.
         move = self._next_move()
         if isinstance(move, RollBack):
             self.history = roll_back(self.history, move.failed_step)
 
     def _add_hold(self, event: EventRow) -> None:
-        """Hold. Where on_change kept a run from failing with nothing to compensate, the row is COMPENSATING."""
+        """Apply a hold.
+
+        If `on_change` failed when a run was about to end FAILED with nothing to compensate, the held row is
+        COMPENSATING.
+        """
         self.held, self.cause = event.data["held"], event.data["cause"]
         move = self._next_move()
         fails = isinstance(move, Settle) and state_after(self.history.state, move.event) is SagaState.FAILED
@@ -127,15 +131,16 @@ class Replay:
 
 
 def replay(saga: Saga, execution: ExecutionRow, runs: Sequence[StepRunRow], events: Sequence[EventRow]) -> Replay:
-    """Replay the step runs and events of the execution's current run.
+    """Replay the step runs and events of the execution's current run, in the order of their versions.
 
-    The row gives the input, and the plan of a first run: both existed before the first entry of the history.
+    `execution` gives only the input and, for a first run, the plan: both are older than the history. Compare the
+    result's `columns` and `context` with the row; `objections` lists contradictions in the history itself.
     """
     events = [event for event in events if event.kind not in NOTES]
     plan = next((event.data["plan"] for event in events if "plan" in event.data), execution.plan)
     run = max((event.data["run"] for event in events if "run" in event.data), default=1)
     history = History(execution.saga_id, run, SagaState.IN_PROGRESS, tuple(plan))
-    # The input as the run found it: the current one without the corrections made since.
+    # The input at the start of the run: undo the corrections that were made since.
     corrections = [event.data["former"] for event in events if event.kind == EventKind.CORRECT]
     context = reduce(json_values.apply_changes, reversed(corrections), dict(execution.input))
     replayed = Replay(saga, history, context)
@@ -146,14 +151,20 @@ def replay(saga: Saga, execution: ExecutionRow, runs: Sequence[StepRunRow], even
 
 
 def comparable_state(state: SagaState) -> SagaState:
-    """Return IN_PROGRESS for PENDING: a claim leaves no entry in the history that would tell them apart."""
+    """Return IN_PROGRESS for PENDING, other states unchanged.
+
+    A claim leaves no entry in the history, so a replay cannot tell the two apart.
+    """
     return SagaState.IN_PROGRESS if state is SagaState.PENDING else state
 
 
 def _by_version(
     runs: Sequence[StepRunRow], events: Sequence[EventRow]
 ) -> Iterator[tuple[int, list[StepRunRow], list[EventRow]]]:
-    """Group the entries by version. A request for a leased row changed nothing when it was made, so it is left out."""
+    """Group the entries by version.
+
+    Leave out requests for a leased row, because they changed nothing when they were made.
+    """
     entries: list[tuple[int, StepRunRow | None, EventRow | None]] = [(run.sequence, run, None) for run in runs]
     entries += [(event.version, None, event) for event in events if not event.data.get("requested")]
     entries.sort(key=lambda entry: entry[0])

@@ -1,4 +1,4 @@
-"""Decide what follows from the end of an attempt: its outcome, whether it is retried, and when."""
+"""Decide what follows an attempt: its outcome, whether a retry follows, and when."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ SHORTEST_DEFERRAL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """The outcome to write, why no retry follows (or NONE), and when the next attempt of its kind may start."""
+    """The outcome to write, and the retry that follows.
+
+    `ending` is the reason why no retry follows, NONE if one does. `retry_at` is when the next attempt of the same
+    direction may start, None = at once.
+    """
 
     outcome: Outcome
     ending: Ending = Ending.NONE
@@ -33,9 +37,11 @@ def decide(
     luck: float,
     patience: float,
 ) -> RetryDecision:
-    """Decide about an attempt that ended so.
+    """Decide the outcome and the retry of an attempt that has just ended (promise 4).
 
-    `luck` (0 to 1) spreads the delay; `patience` is COMPENSATION_PATIENCE, in seconds.
+    `history` does not contain the attempt yet. `end` is its classification. The attempt lasted from `started_at` to
+    `now`. `luck` (0 to 1) spreads the delays of retries. `patience` is COMPENSATION_PATIENCE in seconds: how long a
+    compensation is retried after it has spent its retries.
     """
     facts = facts_of(history)[attempt.step.name]
     if end.outcome is Outcome.SUCCEEDED:
@@ -55,7 +61,7 @@ def _decide_verify(
     facts: StepFacts, attempt: Attempt, end: Classification, now: dt.datetime, luck: float
 ) -> RetryDecision:
     if end.outcome is Outcome.FAILED and end.error is None:
-        # A request that has not arrived yet may still take effect: ask again until it cannot arrive any more.
+        # The request can still be on its way and take effect later: ask again once it cannot arrive any more.
         settled = settled_at(attempt.step, facts.last_in_doubt) if facts.last_in_doubt else now
         if now < settled:
             return RetryDecision(Outcome.UNCERTAIN, retry_at=settled)

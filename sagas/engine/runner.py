@@ -1,4 +1,4 @@
-"""Run one execution: plan, make the attempt, write the checkpoint, until the row is given back (promise 1)."""
+"""Run one execution until its row is given back: plan, make the attempt, write the checkpoint (promise 1)."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ from .recovery import recover
 def run(leased: LeasedExecution) -> Move:
     """Advance the execution until it waits, ends or is held; return its last move.
 
-    Raises LeaseLost if another owner has it. KeyboardInterrupt and SystemExit from a step are raised again once the
-    attempt is written as uncertain and the row is given back.
+    Raises LeaseLost if another owner has the row (promise 8). KeyboardInterrupt and SystemExit from a step are raised
+    again after the attempt is written as uncertain and the row is given back. After any other error the lease expires
+    at once, so that the next owner recovers the execution.
     """
     with _owned(leased):
         move = recover(leased)
@@ -54,11 +55,14 @@ def run(leased: LeasedExecution) -> Move:
 
 
 def abandon(leased: LeasedExecution, attempt: Attempt, started_at: dt.datetime, deadline: Deadline) -> None:
-    """Write a stuck attempt in its thread's name and give the row back; the version fences the thread off."""
+    """Write a stuck attempt as timed out and give the row back. Runs in another thread.
+
+    The stuck thread can write nothing afterwards, because the version has changed (promise 8).
+    """
     own = copy.copy(leased)
     own.execution = copy.copy(leased.execution)
     if not deadline.is_running():
-        return  # It has come back, and our copy may be of what it has written since.
+        return  # The call has ended, and its thread may have changed the objects while we copied them.
     log(logging.WARNING, "attempt.stuck", **_log_fields(own, attempt))
     try:
         own.leaving = True
@@ -66,7 +70,7 @@ def abandon(leased: LeasedExecution, attempt: Attempt, started_at: dt.datetime, 
         while own.execution.leased:
             move = write(own, _carry_out(own, move))
     except LeaseLost:
-        # It came back at the same moment and keeps its lease, or another owner has the row and it is still stuck.
+        # Either the call ended at the same moment and its thread keeps the lease, or another owner has the row.
         log(logging.INFO, "attempt.recorded_already", **_log_fields(own, attempt))
         if deadline.is_running():
             leased.give_up_thread()
@@ -79,7 +83,7 @@ def abandon(leased: LeasedExecution, attempt: Attempt, started_at: dt.datetime, 
 
 @contextmanager
 def _owned(leased: LeasedExecution) -> Iterator[None]:
-    """Stop the renewals at the end. After an error of our own the lease expires, so that the next owner recovers."""
+    """Stop the renewals at the end. After an error of our own, expire the lease so that the next owner recovers."""
     try:
         yield
     except LeaseLost:
@@ -96,7 +100,10 @@ def _owned(leased: LeasedExecution) -> Iterator[None]:
 
 
 def _mark_started(leased: LeasedExecution, move: Move) -> bool:
-    """Record that an action starts, where that must be known afterwards; return False if a request came first."""
+    """Record that an action starts, if recovery or a cancel must know it.
+
+    Return False if a request came first or the lease is lost.
+    """
     if not isinstance(move, Attempt) or move.direction is not Direction.ACTION:
         return True
     execution = leased.execution
@@ -150,7 +157,7 @@ def _attempt_in_transaction(leased: LeasedExecution, attempt: Attempt) -> Move:
 
 
 def _checkpoint_of(leased: LeasedExecution, attempt: Attempt, result: AttemptResult) -> Checkpoint:
-    """Decide what the end of an attempt means, and what follows."""
+    """Return the checkpoint of an attempt that ended: its decision, step run and next move."""
     leased.interrupt(result.interruption)
     now, patience = leased.now(), get_settings().COMPENSATION_PATIENCE
     luck = random.random()  # noqa: S311  (it spreads retries and keeps no secret)
@@ -167,9 +174,9 @@ def _checkpoint_of(leased: LeasedExecution, attempt: Attempt, result: AttemptRes
 
 
 def _is_still_pending(leased: LeasedExecution, run: StepRun) -> bool:
-    """Return whether a provider repeats that it has not finished, in the same words: no step run then (promise 4).
+    """Return whether a pending provider gave the same answer as before. Then no step run is written (promise 4).
 
-    Deferred compensations take turns by their step runs, so each of their attempts has one.
+    Deferred compensations always get a step run, because their retry times come from their step runs.
     """
     step = leased.saga.step(run.step)
     deferred = run.direction == Direction.COMPENSATION and step and planner.is_deferred(leased.history, step)
@@ -180,7 +187,7 @@ def _is_still_pending(leased: LeasedExecution, run: StepRun) -> bool:
 
 
 def _verify(leased: LeasedExecution, move: Obey) -> Checkpoint:
-    """Ask the provider of the first step to verify; the others follow."""
+    """Make the first of the requested verify attempts. The rest follow as the next move."""
     step, *others = move.to_verify
     checkpoint = _make(leased, planner.verify_attempt(leased.history, step))
     if checkpoint.result and checkpoint.result.interruption:
@@ -189,7 +196,7 @@ def _verify(leased: LeasedExecution, move: Obey) -> Checkpoint:
 
 
 def _obey(leased: LeasedExecution, request: str) -> Checkpoint:
-    """Carry out what an operator requested while the row was leased."""
+    """Return the checkpoint that carries out a request which an operator made while the row was leased."""
     history = leased.history
     if request == Request.HOLD:
         events = leased.execution.events.using(database.alias())
@@ -203,7 +210,11 @@ def _obey(leased: LeasedExecution, request: str) -> Checkpoint:
 
 
 def _log_end(leased: LeasedExecution, attempt: Attempt, run: StepRun) -> None:
-    """Log at DEBUG a step, INFO a compensation, WARNING what will be tried again, ERROR what will not."""
+    """Log how an attempt ended.
+
+    The level of a success or pending answer is DEBUG for a step, INFO for a compensation. It is WARNING if a retry
+    follows, otherwise ERROR.
+    """
     if run.outcome in (Outcome.SUCCEEDED, Outcome.PENDING):
         level = logging.INFO if attempt.direction is Direction.COMPENSATION else logging.DEBUG
     else:

@@ -1,6 +1,6 @@
-"""The hot path, in hand-written SQL: insert, claim, renew, checkpoint. Everything else uses the ORM.
+"""The hot path in hand-written SQL: insert, claim, renew, checkpoint. All other code uses the ORM.
 
-Every statement that moves an execution is fenced by its version.
+Every statement that changes an existing execution is fenced by its version (promise 8).
 """
 
 from .checkpoint import (

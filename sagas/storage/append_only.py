@@ -1,9 +1,9 @@
-"""Triggers that keep the history append-only, for migrations.
+"""Triggers that keep the history append-only, for migrations (promise 15).
 
-They reject every UPDATE of a step run or an event and, on PostgreSQL, every DELETE while the execution is unfinished.
-Inserts have no trigger, so the hot path costs nothing. On SQLite deletes have none either, because test suites flush
-tables with DELETE. SQLite drops the triggers of a table when a later migration alters it: such a migration must end
-with `RunPython(guard, unguard)`.
+They reject every UPDATE of a step run or an event. On PostgreSQL they also reject every DELETE while the execution is
+unfinished. On SQLite deletes have no trigger, because test suites flush tables with DELETE. Inserts have no trigger, so
+the hot path costs nothing. SQLite drops the triggers of a table when a later migration alters it: such a migration must
+end with `RunPython(guard, unguard)`.
 """
 
 from typing import Any
@@ -86,7 +86,7 @@ UNGUARD = {"postgresql": NOT_ON_POSTGRESQL, "sqlite": NOT_ON_SQLITE}
 
 
 def guard(apps: Any, schema_editor: Any) -> None:
-    """Create the triggers."""
+    """Create the triggers. For `RunPython`; does nothing on databases other than PostgreSQL and SQLite."""
     fields = apps.get_model("sagas", "SagaEvent")._meta.local_concrete_fields
     columns = ", ".join(field.column for field in fields if field.column != "actor_id")
     for statement in GUARD.get(schema_editor.connection.vendor, []):
@@ -94,6 +94,6 @@ def guard(apps: Any, schema_editor: Any) -> None:
 
 
 def unguard(_: Any, schema_editor: Any) -> None:
-    """Drop the triggers."""
+    """Drop the triggers. The reverse of `guard`, for `RunPython`."""
     for statement in UNGUARD.get(schema_editor.connection.vendor, []):
         schema_editor.execute(statement, params=None)

@@ -1,4 +1,4 @@
-"""Write what the owner of an execution writes: the mark that an action starts, and the checkpoint that ends it."""
+"""Write the owner's progress: the mark that an action starts, and the checkpoint that ends the attempt."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .database import alias, connection, in_turn, persist
 from .insert import save_references
 from .sql import aware_time, column_parameters, due_parameters, execute, first_row, open_cursor, render
 
-# Promise 2: the action of a step that is not idempotent is about to be called. Promise 9: so is the pivot.
-# `action_started` is FALSE while this mark is still to be written, and NULL where none will be: only FALSE proves
-# that nothing was called.
+# Executed before the action of a step that is not idempotent (promise 2), and before the pivot (promise 9).
+# `action_started` is FALSE until this mark is written, and NULL if the step gets no mark: only FALSE proves that
+# nothing was called.
 MARK_STARTED = """
 UPDATE sagas_execution SET action_started = %(action_started)s, pivot_reached = %(pivot_reached)s
 WHERE id = %(id)s AND version = %(version)s AND pending_request IS NULL
@@ -134,8 +134,9 @@ SELECT version, pending_request, recoveries, due_at, finished_at FROM written
 class Update:
     """What a checkpoint changes in the execution's row.
 
-    `columns` are the new values by column, apart from the context, which is JSON text. `parks` gives the row back,
-    due in `due_in` seconds, None = never. `obeyed` is the request that this checkpoint carries out.
+    `columns` has the new values, apart from `context`, which is JSON text. `parks` gives the row back, due in `due_in`
+    seconds, None = never. `finished` means that the new state is final. `obeyed` is the request that this checkpoint
+    carries out. With `unless_requested`, nothing is written if there is another pending request.
     """
 
     columns: Mapping[str, Any]
@@ -150,7 +151,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Written:
-    """What the database returns of a checkpoint; the times only where it parks."""
+    """The values of the row after a checkpoint. The two times are set only if the checkpoint gives the row back."""
 
     version: int
     pending_request: str | None = None
@@ -170,7 +171,10 @@ class Attached:
 
 
 def mark_started(execution: SagaExecution, *, action_started: bool | None, pivot_reached: bool) -> bool:
-    """Record that an action starts; return False if a request came first or the lease is lost."""
+    """Record that an action starts, before the call (promises 2 and 9).
+
+    Returns False, and writes nothing, if a request is pending or the lease is lost.
+    """
     parameters = {
         "id": execution.pk,
         "version": execution.version,
@@ -181,7 +185,11 @@ def mark_started(execution: SagaExecution, *, action_started: bool | None, pivot
 
 
 def write_checkpoint(execution: SagaExecution, update: Update, attached: Attached) -> Written | None:
-    """Write the row and all that is attached in one commit; return None if the row is not ours or is requested."""
+    """Write the row and all that is attached in one commit (promise 1).
+
+    Returns None, and writes nothing, if the row is not at our version (promise 8), or if a request is pending and
+    `update.unless_requested` is set. An exception of `attached.callback` rolls the commit back.
+    """
     here, run = connection(), attached.run
     parameters = _parameters(here, execution, update, run)
     joined = here.vendor == "postgresql" and run is not None
@@ -205,9 +213,10 @@ def write_checkpoint(execution: SagaExecution, update: Update, attached: Attache
 
 
 def find_written(execution: SagaExecution, run: StepRun | None) -> Written | None:
-    """Return what a checkpoint whose answer was lost has returned; None if it was not written.
+    """Return the result of a checkpoint whose answer was lost; None if it was not written (promise 10).
 
-    A step run tells by its id. Without one the version tells, because only its owner raises that of a leased row.
+    `run` is the step run of the checkpoint, found by its id. Without a step run the version tells, because only the
+    owner changes the version of a leased row.
     """
     if run:
         return find_step_run(execution.pk, run.pk)
@@ -218,7 +227,10 @@ def find_written(execution: SagaExecution, run: StepRun | None) -> Written | Non
 
 
 def find_step_run(pk: int, run_id: uuid.UUID) -> Written | None:
-    """Return what the checkpoint that stored this step run has returned; None if none did."""
+    """Return the result of the checkpoint that stored the step run `run_id`; None if none did.
+
+    `pk` is the execution's primary key. If the row has changed since, the result has only the version.
+    """
     sequence = StepRun.objects.using(alias()).filter(pk=run_id).values_list("sequence", flat=True).first()
     if sequence is None:
         return None
@@ -228,7 +240,7 @@ def find_step_run(pk: int, run_id: uuid.UUID) -> Written | None:
 
 
 def pending_request_of(execution: SagaExecution) -> str | None:
-    """Return the pending request of the row, if it is still at our version; "" if it is not ours any more."""
+    """Return the pending request of the row, None if there is none; "" if the row is not at our version any more."""
     rows = SagaExecution.objects.using(alias()).filter(pk=execution.pk, version=execution.version)
     found = rows.values_list("pending_request", flat=True)[:1]
     return next(iter(found), "")
@@ -236,7 +248,7 @@ def pending_request_of(execution: SagaExecution) -> str | None:
 
 def _write_extras(execution: SagaExecution, attached: Attached, written: Written) -> None:
     for original in attached.events:
-        event = copy.copy(original)  # After a broken connection all is repeated, with events that have no id yet.
+        event = copy.copy(original)  # A repeated write needs events without an id.
         event.version = written.version
         event.save(using=alias(), force_insert=True)
     save_references(execution, attached.references or {})
@@ -265,7 +277,7 @@ def _parameters(
 
 
 def _step_run_parameters(here: BaseDatabaseWrapper, run: StepRun) -> dict[str, Any]:
-    """Return the columns as parameters. By hand: the model's fields would cost a tenth of the time of a saga."""
+    """Return the columns as SQL parameters. The model's fields would do this too, but take a tenth of a saga's time."""
     time = here.ops.adapt_datetimefield_value
     return {
         "id": run.id if here.features.has_native_uuid_field else run.id.hex,

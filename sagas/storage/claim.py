@@ -1,8 +1,9 @@
-"""Own an execution: claim what is due, renew and expire leases, and ask when the next execution is due.
+"""Own executions: claim what is due, renew and expire leases, and find when the next execution is due.
 
-A claim takes HIGH before NORMAL before LOW, unless the lower one has waited longer by AGEING: `rank_at` is `due_at`
-less that. Within one priority the order of `rank_at` is that of `due_at`, so each priority is searched by itself
-through the index on (priority, due_at), which then reads no rows that are not due.
+A claim takes HIGH before NORMAL before LOW. A lower priority comes first if it has waited AGEING seconds longer for
+each level: `rank_at` is `due_at` minus priority times AGEING. Within one priority `rank_at` and `due_at` have the same
+order. Therefore each priority is searched separately by the index on (priority, due_at), which reads no rows that are
+not due.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from .sql import aware_time, due_parameters, execute, render
 # More recoveries than any execution has: the largest integer of PostgreSQL.
 UNLIMITED_RECOVERIES = 2**31 - 1
 
-# Promises 2 and 8: one owner. The right-hand sides see the old row, so `lost` tells whether an owner before us has
-# not given it back.
+# Promises 2 and 8: one owner. The right-hand sides read the old row, so `lost` is true if the previous owner did not
+# give the row back.
 CLAIM = """
 UPDATE sagas_execution SET
     version = version + 1, lost = leased, leased = TRUE, worker = %(worker)s,
@@ -111,8 +112,8 @@ RETURNING *, {now} AS claimed_at
 """,
 }
 
-# Promise 11: an execution that has lost a worker before is claimed apart from others. There are few of these, and
-# an index of their own finds them. `leased IN (1)` is how that index is written on SQLite, which compares the text.
+# Promise 11: executions that have lost a worker are claimed separately from others. They are few, and have their own
+# index. `leased IN (1)` is how that index is written on SQLite, which compares the text.
 CLAIM_RECOVERED = {
     "postgresql": """
 WITH due AS MATERIALIZED (
@@ -148,7 +149,7 @@ RETURNING *, {now} AS claimed_at
 """,
 }
 
-# Claims nothing. On SQLite the pusher asks this after each commit.
+# Reads only. On SQLite the pusher executes this after each commit.
 NEXT_DUE = {
     "postgresql": """
 SELECT MIN(due_at), {now} FROM (
@@ -194,7 +195,7 @@ SELECT MIN(due_at), {now} FROM (
 """,
 }
 
-# Promise 8: a heartbeat moves due_at and nothing else. A row that is not returned is not ours any more.
+# Promise 8: a heartbeat changes due_at only. A row that is not returned was not renewed.
 RENEW = {
     "postgresql": """
 UPDATE sagas_execution SET due_at = {due_at} FROM (
@@ -224,14 +225,18 @@ RETURNING id
 
 
 def claim(saga_id: str, *, worker: str, lease: float, priority: int) -> SagaExecution | None:
-    """Claim a due execution for `lease` seconds; return None if it is not due or another owner was faster."""
+    """Claim one execution for `lease` seconds and return it (promise 8).
+
+    Returns None if the execution does not exist, is not due or has another owner. `worker` must be a new name, so that
+    `find_claimed` can recognise the claim. `priority` ranks the row again when the lease expires.
+    """
     parameters = {"worker": worker, "saga_id": saga_id, **due_parameters(lease, priority)}
     claimed = _claimed(CLAIM, parameters)
     return claimed[0] if claimed else None
 
 
 def find_claimed(saga_id: str, *, worker: str) -> SagaExecution | None:
-    """Return the execution if a `claim` whose answer was lost did take it."""
+    """Return the execution if a `claim` whose answer was lost took place, otherwise None (promise 10)."""
     rows: Any = SagaExecution.objects.using(alias()).filter(saga_id=saga_id, worker=worker, leased=True)
     found: SagaExecution | None = rows.annotate(claimed_at=CLOCK.now()).first()
     return found
@@ -245,9 +250,11 @@ def claim_due(
     lease: float,
     recoveries: tuple[int, int] = (0, UNLIMITED_RECOVERIES),
 ) -> list[SagaExecution]:
-    """Claim up to `count` due executions of these sagas for `lease` seconds, the most urgent first.
+    """Claim up to `count` due executions of these sagas for `lease` seconds (promise 8).
 
-    `recoveries` are the least and the most recoveries that an execution may have, this claim included.
+    Takes those with the earliest `rank_at`; the list itself has no promised order. `recoveries` is the least and the
+    most recoveries that an execution may have, this claim included (promise 11). `worker` must be a new name, for
+    `find_all_claimed`.
     """
     vendor, (least, most) = connection().vendor, recoveries
     statement = CLAIM_RECOVERED[vendor] if least > 0 else CLAIM_DUE[vendor]
@@ -265,13 +272,19 @@ def claim_due(
 
 
 def find_all_claimed(*, worker: str) -> list[SagaExecution]:
-    """Return the executions that a `claim_due` whose answer was lost did take; no other claim may use the name."""
+    """Return the executions that a `claim_due` whose answer was lost took (promise 10).
+
+    Correct only if no other claim used the name `worker`.
+    """
     rows: Any = SagaExecution.objects.using(alias()).leased_rows().filter(worker=worker)
     return list(rows.annotate(claimed_at=CLOCK.now()))
 
 
 def due_in(within: float, saga_names: Sequence[str]) -> float:
-    """Return the seconds until the next execution of these sagas is due: 0.0 if one is, at most `within`."""
+    """Return the seconds until the next execution of these sagas is due.
+
+    0.0 if one is due now; `within` if none is due in the next `within` seconds. Claims nothing.
+    """
     here = connection()
     parameters = {"due_in": round(within, 3), "saga_names": _name_list(saga_names)}
     due_at, now = execute(here, NEXT_DUE[here.vendor], parameters)
@@ -279,7 +292,10 @@ def due_in(within: float, saga_names: Sequence[str]) -> float:
 
 
 def renew(leases: Sequence[tuple[int, int]], *, lease: float) -> set[tuple[int, int]]:
-    """Renew the leases of these (id, version) pairs for `lease` seconds; return those that were renewed."""
+    """Renew leases for `lease` seconds. Each is a pair of the row's id and the version at which it is held.
+
+    Returns the pairs that were renewed. A missing pair has another owner, or its row was locked at that moment.
+    """
     here = connection()
     parameters: dict[str, Any] = {"due_in": round(lease, 3)}
     if here.vendor == "postgresql":
@@ -292,7 +308,10 @@ def renew(leases: Sequence[tuple[int, int]], *, lease: float) -> set[tuple[int, 
 
 
 def expire(pk: int, version: int) -> None:
-    """Let our lease run out now, so that the next claim recovers the execution."""
+    """End our lease now, so that the next claim recovers the execution (promise 2).
+
+    Does nothing if the row is not leased at this version.
+    """
     persist(lambda: execute(connection(), EXPIRE, {"id": pk, "version": version}))
 
 
@@ -305,5 +324,5 @@ def _claimed(statement: str, parameters: dict[str, Any]) -> list[SagaExecution]:
 
 
 def _name_list(saga_names: Sequence[str]) -> Any:
-    """Return the names as a parameter: an array on PostgreSQL, JSON on SQLite."""
+    """Return the names as an SQL parameter: an array on PostgreSQL, JSON on SQLite."""
     return list(saga_names) if connection().vendor == "postgresql" else dumps(list(saga_names))

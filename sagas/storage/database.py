@@ -1,4 +1,4 @@
-"""The connection to the executions' database: open transactions, and writes that are repeated when it breaks."""
+"""The connection to the executions' database: transactions, and writes that are repeated if the connection breaks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def connection() -> BaseDatabaseWrapper:
 
 
 def in_transaction() -> bool:
-    """Return whether a transaction is open, apart from a test's own."""
+    """Return whether a transaction is open. A test's own transaction does not count."""
     here = connection()
     if here.in_atomic_block:
         return not _opened_by_a_test(here)
@@ -46,13 +46,13 @@ def in_transaction() -> bool:
 
 
 def in_tests_transaction() -> bool:
-    """Return whether a test's transaction is open, in which no other connection sees what we write."""
+    """Return whether the open transaction is a test's. No other connection sees what we write in it."""
     here = connection()
     return here.in_atomic_block and _opened_by_a_test(here)
 
 
 def once_committed(function: Callable[[], None]) -> None:
-    """Call the function now or, inside a transaction, after its commit."""
+    """Call the function after the commit of the open transaction, or now if none is open."""
     if in_transaction():
         transaction.on_commit(function, using=alias())
     else:
@@ -61,17 +61,17 @@ def once_committed(function: Callable[[], None]) -> None:
 
 @contextmanager
 def one_commit() -> Iterator[None]:
-    """Commit everything inside together, or nothing."""
+    """Commit everything inside the block together, or nothing."""
     with transaction.atomic(using=alias()):
         yield
 
 
 @contextmanager
 def in_turn(here: BaseDatabaseWrapper) -> Iterator[None]:
-    """Let the threads of this process write to SQLite one after another.
+    """Let the threads of this process write to SQLite one after another. No effect on PostgreSQL.
 
-    SQLite allows one writer, and a second one sleeps and tries again; our lock wakes the next thread at once. It only
-    saves time: a thread that does not get it within LONGEST_TURN goes on without it.
+    SQLite allows one writer, and a second one sleeps and tries again. Our lock wakes the next thread at once. A thread
+    that waits longer than LONGEST_TURN continues without the lock, because SQLite itself keeps writers apart.
     """
     lock, ours = _TURN, False
     if here.vendor == "sqlite" and not here.in_atomic_block:
@@ -84,10 +84,11 @@ def in_turn(here: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def persist(write: Callable[[], T], find: Callable[[], T | None] | None = None) -> T:
-    """Write; if the connection breaks, write again on a new one, for at most the length of a lease.
+    """Call `write` and return its result. If the connection breaks or a lock fails, repeat it (promise 10).
 
-    `find` looks for the answer that was lost with the connection (promise 10), if the repeated write finds nothing to
-    do.
+    Repeats for at most LEASE seconds, then raises OperationalError or InterfaceError. Inside a transaction it does not
+    repeat. If a repeated `write` returns nothing, `find` looks for the result of the write that took place before the
+    answer was lost. `write` must therefore do nothing if it has taken place already.
     """
     give_up, pause, broke = time.monotonic() + get_settings().LEASE, 0.02, False
     while True:
@@ -108,31 +109,32 @@ def persist(write: Callable[[], T], find: Callable[[], T | None] | None = None) 
 
 
 def inside_blocks() -> frozenset[str]:
-    """Return the databases on which this thread is inside an atomic block."""
+    """Return the aliases of the databases on which this thread is inside an atomic block."""
     return frozenset(here.alias for here in connections.all(initialized_only=True) if here.in_atomic_block)
 
 
 def drop_interrupted_connections(inside: frozenset[str]) -> None:
     """Close the connections that an interrupted call may have left in the middle of a query or a block.
 
-    `inside` are the databases on which a block was open before the call: its opener still needs the connection.
+    `inside` has the aliases of the databases with an open block before the call. Their connections stay, because the
+    code that opened the block still needs them.
     """
     for here in connections.all(initialized_only=True):
         if here.alias not in inside:
             here.close()
             if here.in_atomic_block:
-                del connections[here.alias]  # Inside its block it would not open again.
+                del connections[here.alias]  # A closed connection does not open again inside its block.
 
 
 def drop_open_transaction() -> bool:
-    """Roll back a transaction that a step left open on our connection; return whether there was one.
+    """Roll back a transaction that a step left open on our connection. Return whether there was one.
 
-    Otherwise our next checkpoint would be part of it, and be lost with it.
+    Without this, our next checkpoint would be part of that transaction and be lost with it.
     """
     here = connection()
     if here.connection is None:
         return False
-    # The database may also have a transaction that Django does not know.
+    # The step may also have opened a transaction by SQL, which Django does not know.
     if here.in_atomic_block or not here.get_autocommit():
         is_open = True
     elif here.vendor == "sqlite":
@@ -146,24 +148,24 @@ def drop_open_transaction() -> bool:
 
 
 def _worth_repeating(error: Exception) -> bool:
-    """Return whether the connection or a lock failed, rather than the statement."""
+    """Return whether the connection or a lock failed. An error of the statement itself is not repeated."""
     here = connection()
     if here.in_atomic_block:
         return False
     if here.vendor == "sqlite":
         return "locked" in str(error)
-    # The connection's state now says nothing: Django connects again on its way out of a transaction.
+    # Do not ask the connection whether it works: Django has connected again when it left the transaction.
     code = getattr(error.__cause__, "sqlstate", None)
     return code is None or code in LOCK_ERRORS or code.startswith(("08", "57P"))
 
 
 def _opened_by_a_test(here: BaseDatabaseWrapper) -> bool:
-    """Return whether the innermost block is a test's: Django's own rule for atomic(durable=True)."""
+    """Return whether a test opened the innermost block. Django's atomic(durable=True) uses the same rule."""
     return bool(getattr(here.atomic_blocks[-1], "_from_testcase", False))
 
 
 def _forget_turns() -> None:
-    """Make a new lock in a forked child, where no thread would release the old one."""
+    """Replace the lock in a forked child, because no thread there would release the old one."""
     global _TURN
     _TURN = threading.Lock()
 

@@ -18,7 +18,7 @@ from .sql import aware_time, column_parameters, due_parameters, execute, first_r
 
 CHANNEL = "sagas"
 
-# Promise 17: the id decides. No row returned means that the id is taken, by this start or by another.
+# Promise 17: saga_id is unique. If no row is returned, the id is taken, by this start or by another.
 # On PostgreSQL the notification is sent with the commit, and not at all if no row was inserted.
 INSERT_EXECUTION = {
     "postgresql": """
@@ -59,10 +59,10 @@ NOTIFY = "SELECT pg_notify(%(channel)s, '')"
 
 
 def insert_execution(execution: SagaExecution, references: Mapping[str, Any], *, lease: float | None) -> bool:
-    """Insert the execution with its references; return False if the id is taken.
+    """Insert the execution with its references. Return False if the id is taken (promise 17).
 
-    With a lease, in seconds, it is ours and in progress; without one it is pending and due. Fills in the id and the
-    times, which are the database's.
+    With `lease`, in seconds, the caller owns the execution, which is in progress. With None it is pending and due. Sets
+    the primary key, the state and the times on `execution`; the times are the database's.
     """
     here, owned = connection(), lease is not None
     execution.state = SagaState.IN_PROGRESS if owned else SagaState.PENDING
@@ -83,7 +83,10 @@ def insert_execution(execution: SagaExecution, references: Mapping[str, Any], *,
 
 
 def find_inserted(execution: SagaExecution) -> bool:
-    """Return whether an insert whose answer was lost did take place: only we use this worker name."""
+    """Return whether an insert whose answer was lost took place; if so, set the columns that it wrote on `execution`.
+
+    The worker name tells, because each start uses its own (promise 10).
+    """
     rows = SagaExecution.objects.using(alias()).filter(saga_id=execution.saga_id, worker=execution.worker, version=1)
     stored = rows.first()
     if stored is None:
@@ -94,8 +97,10 @@ def find_inserted(execution: SagaExecution) -> bool:
 
 
 def save_references(execution: SagaExecution, values: Mapping[str, Any]) -> None:
-    """Make the execution findable by these values, by their context keys; values that are no text or integer are not
-    searchable."""
+    """Make the execution findable by these values. `values` maps context keys to values.
+
+    Only texts and integers are stored. Existing references stay.
+    """
     references = [
         SagaReference(execution_id=execution.pk, key=key[:64], value=normalize_reference(value))
         for key, value in values.items()
@@ -106,7 +111,10 @@ def save_references(execution: SagaExecution, values: Mapping[str, Any]) -> None
 
 
 def wake_workers() -> None:
-    """Notify the workers, once the transaction commits, that something is due. On SQLite they see each commit."""
+    """Notify the workers that something is due, once the current transaction commits. PostgreSQL with NOTIFY only.
+
+    On SQLite the workers notice each commit themselves.
+    """
     here = connection()
     if here.vendor == "postgresql" and get_settings().NOTIFY:
         execute(here, NOTIFY, {"channel": CHANNEL})

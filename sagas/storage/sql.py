@@ -1,8 +1,9 @@
-"""Execute a statement: put the database's clock into its text, and let PostgreSQL prepare it.
+"""Execute SQL statements: put the database's clock into their text, and let PostgreSQL prepare them.
 
-The statements use three times, which are the database's clock on PostgreSQL and the host's on SQLite, where both are
-one machine: `{now}`; `{due_at}`, which is `%(due_in)s` seconds from now; `{rank_at}`, `%(rank_in)s` seconds from now.
-A claim of several rows uses `{rank_by_priority}`: each row's own priority, times `%(ageing)s` seconds, before `due_at`.
+The statements use three times. On PostgreSQL they come from the database's clock; on SQLite from the host's, which is
+the same machine. `{now}` is the current time, `{due_at}` is `%(due_in)s` seconds from now, and `{rank_at}` is
+`%(rank_in)s` seconds from now. A claim of several rows uses `{rank_by_priority}`: `{due_at}`, earlier by the row's own
+priority times `%(ageing)s` seconds.
 """
 
 from __future__ import annotations
@@ -56,28 +57,28 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
 
 
 def most_connections() -> int:
-    """Return how many connections PostgreSQL allows to users other than its superusers."""
+    """Return how many connections PostgreSQL allows to users other than its superusers. PostgreSQL only."""
     row = execute(connection(), MOST_CONNECTIONS, {})
     return int(row[0])
 
 
 def render(statement: str, vendor: str) -> str:
-    """Return the statement with the database's clock in its text."""
+    """Replace `{now}` and the other times in the statement by SQL for this vendor, postgresql or sqlite."""
     return _rendered(statement, vendor, CLOCK.ahead)
 
 
 def execute(here: BaseDatabaseWrapper, statement: str, parameters: Mapping[str, Any]) -> Any:
-    """Execute the statement and return its first row, or None."""
+    """Execute the statement on the connection `here` and return its first row, or None."""
     with open_cursor(here) as cursor:
         cursor.execute(render(statement, here.vendor), parameters)
         return first_row(cursor)
 
 
 def open_cursor(here: BaseDatabaseWrapper) -> Any:
-    """Open a cursor whose statements PostgreSQL prepares, where OPTIONS has a `prepare_threshold`.
+    """Open a cursor that lets PostgreSQL prepare its statements, if OPTIONS has a `prepare_threshold`.
 
-    Django's own cursor writes the parameters into the text, so each text is new; to plan a checkpoint costs the
-    server more than to execute it.
+    Django's own cursor writes the parameters into the text, so every text is new. To plan a checkpoint costs the server
+    more than to execute it.
     """
     cursor = here.cursor()
     if here.vendor == "postgresql" and here.connection.prepare_threshold is not None:
@@ -88,13 +89,16 @@ def open_cursor(here: BaseDatabaseWrapper) -> Any:
 
 
 def first_row(cursor: Any) -> Any:
-    """Return the first row, or None. Fetch all rows, because SQLite commits an UPDATE … RETURNING only after that."""
+    """Return the first row, or None. Fetches all rows, because SQLite commits UPDATE … RETURNING only after that."""
     rows = cursor.fetchall()
     return rows[0] if rows else None
 
 
 def due_parameters(seconds: float | None, priority: int) -> dict[str, float | None]:
-    """Return the parameters of `{due_at}` and `{rank_at}`, in seconds from now; None = never."""
+    """Return the parameters of `{due_at}` and `{rank_at}` for an execution that is due in `seconds`; None = never.
+
+    A higher priority ranks an execution earlier by AGEING seconds for each level.
+    """
     if seconds is None:
         return {"due_in": None, "rank_in": None}
     return {
@@ -104,7 +108,7 @@ def due_parameters(seconds: float | None, priority: int) -> dict[str, float | No
 
 
 def column_parameters(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of columns as parameters of the same names: JSON as text, members of enums as their values."""
+    """Return the values as SQL parameters of the same names: JSON as text, enum members as their values."""
     parameters = {}
     for column, value in columns.items():
         if isinstance(value, (dict, list)):
@@ -115,7 +119,7 @@ def column_parameters(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def aware_time(value: Any) -> Any:
-    """Return a time from a raw row as an aware datetime; None stays None."""
+    """Return a time from a raw row (a text on SQLite) as an aware datetime; None stays None."""
     if value is None:
         return None
     if isinstance(value, str):
