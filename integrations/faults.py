@@ -88,9 +88,9 @@ def after_effect(call: Call, fault: SandboxFault | None) -> None:
 
 
 def wait(seconds: float, deadline: datetime) -> None:
-    """Wait. Raise ProviderError at the deadline.
+    """Wait for `seconds`. Raise ProviderError at the deadline.
 
-    The sleeps are short, because an asynchronous StepTimeout cannot interrupt a sleep.
+    Sleep in short intervals, because an asynchronous StepTimeout cannot interrupt a sleep.
     """
     end = datetime.now(UTC) + timedelta(seconds=seconds)
     while datetime.now(UTC) < end:

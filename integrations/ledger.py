@@ -75,7 +75,7 @@ def check_replay(effect: SandboxEffect, request: Any) -> None:
 
 
 def append(port: str, operation: str, key: str, request: Any, *, state: str, external_id: str) -> SandboxEffect:
-    """Create a row. For ports that do not deduplicate: each call is a new effect."""
+    """Create a row. Ports that do not deduplicate use this, because each call is a new effect."""
     values = _values(request, state, external_id)
     return effects().create(port=port, operation=operation, idempotency_key=key, **values)
 

@@ -19,7 +19,7 @@ DATABASE_FIXTURES = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allow both databases for each test that uses the database but names no databases."""
+    """Allow the default and the sandbox's database for each test that uses a database but names none."""
     for item in items:
         marker = item.get_closest_marker("django_db")
         uses_database = marker or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))

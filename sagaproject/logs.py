@@ -12,7 +12,7 @@ ESCAPES = CONTROL | LINE_ENDS
 
 
 class OneLineFormatter(logging.Formatter):
-    """Format each event on one line. Omit the text of exceptions, because it may contain personal data."""
+    """A formatter that puts each event on one line. It omits exception texts, which may contain personal data."""
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).translate(ESCAPES)

@@ -64,9 +64,9 @@ class SandboxProviders:
 
 
 def _effect_of_key(rows: Iterable[SandboxEffect], step: str) -> Effect:
-    """Return the effect that the rows of one key show. Ignore retired event ids: they have no request and no event.
+    """Return the effect that the rows of one key show. Ignore retired event ids, which have no request.
 
-    `due`: if the step had an effect in any execution, it must have one in every execution where it succeeded.
+    `due` is true if the step had an effect in any execution. Then each successful attempt must have one.
     """
     undone = [row for row in rows if row.request and row.state in COMPENSATED.get(row.port, ())]
     effective = [row for row in rows if row.state in EFFECTIVE]

@@ -1,4 +1,4 @@
-"""Settings of the demo project. docs/REFERENCE.md lists the environment variables that they read.
+"""The settings of the demo project. docs/REFERENCE.md lists the environment variables that this file reads.
 
 If none is set, the settings suit a development machine: DEBUG is on, only loopback addresses are allowed, SQLite files
 are beside manage.py, and the secret key is generated once. If SECRET_KEY is set, the settings suit a deployment.

@@ -40,7 +40,7 @@ class Invoice:
 
 @runtime_checkable
 class InvoiceIssuer(Protocol):
-    """A provider that issues and cancels invoices. Either may be pending. A cancellation may come too late."""
+    """A provider that issues and cancels invoices. Both calls can return Pending."""
 
     def issue(self, request: InvoiceRequest, *, key: str, deadline: datetime) -> Done[Invoice] | Pending:
         """Issue the invoice under `key`. Repeated calls with this key issue nothing more."""

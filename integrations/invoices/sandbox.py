@@ -19,7 +19,7 @@ TAX_OFFICE_WINDOW = timedelta(days=5)
 
 
 class SandboxInvoices(Sandbox):
-    """An issuer that stores invoices in the sandbox database. Pending results have its `poll_after`, in seconds."""
+    """An issuer that stores invoices in the sandbox database. Poll pending invoices after `poll_after` seconds."""
 
     port = "invoices"
 

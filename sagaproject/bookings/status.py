@@ -96,7 +96,7 @@ def why_not_charge(saga_id: str) -> str:
 
 
 def is_another_clients(booking: Booking, execution: Any) -> bool:
-    """Return whether another client than the owner of the booking started the saga. Without an owner, we started it."""
+    """Return whether a client other than the booking's owner started the saga. A saga without an owner is ours."""
     return execution.owner_id not in (None, booking.owner_id)
 
 

@@ -26,7 +26,7 @@ ASCII = str.maketrans({"✓": "ok", "✗": "x", "↶": "<-", "…": "...", "\N{R
 
 
 class Console:
-    """Print text for people and one JSON document for programs.
+    """The output of a command: text for people, and one JSON document for programs.
 
     With `as_json`, the document goes to stdout and the text to stderr. Without it, there is no document.
     """
@@ -49,11 +49,13 @@ class Console:
 
 
 class Ended(CommandError):
-    """End a command with an exit code other than 0 after it has printed everything."""
+    """Raised to end a command with an exit code other than 0, after the command has printed everything."""
 
 
 class SagaCommand(BaseCommand, ABC):
-    """Call `run` and turn its result or exception into an exit code. Subclasses override `run` and `add_arguments`.
+    """The base class of commands. It turns the result or exception of `run` into an exit code.
+
+    Subclasses override `run` and `add_arguments`.
 
     In a shell, the process exits with that code. Under `call_command`, CommandError has the text and the `returncode`.
     """

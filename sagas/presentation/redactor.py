@@ -17,7 +17,7 @@ from .superseded_values import Inputs, load_superseded, superseded_in
 
 @dataclass(frozen=True)
 class Redactor:
-    """A callable that returns a text or another JSON value without the parts that one reader may not see.
+    """A callable that hides the parts of a text or another JSON value that one reader may not see.
 
     Personal values are replaced by their keys in brackets, unless `shows_personal`. They come from the input, from the
     context and from inputs that corrections replaced. Card numbers are hidden from every reader.
@@ -42,7 +42,7 @@ class Redactor:
 
     @property
     def shows_nothing(self) -> bool:
-        """Whether everything is hidden, because the personal keys or values are not known and could be anywhere."""
+        """Whether everything is hidden, because the personal keys or values are not known."""
         return not self.shows_personal and (self.saga is None or self._contexts is None)
 
     @cached_property

@@ -19,7 +19,7 @@ from sagas.definition.wording_templates import Part
 from .redactor import Redactor
 
 DATE_FORMATS = {"datetime": "DATETIME_FORMAT", "date": "DATE_FORMAT", "time": "TIME_FORMAT"}
-# Control characters that change the direction of text. Without this, the text after a value could appear backwards.
+# Control characters that change the direction of text. A value with them could show the text after it backwards.
 TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 Contexts = Sequence[Mapping[str, Any]]

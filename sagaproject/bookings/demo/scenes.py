@@ -80,7 +80,7 @@ ANSWER_LOST = "The invoice issuer did not answer. Check in its portal whether th
 
 @dataclass(frozen=True)
 class Scene:
-    """A saga that reaches one outcome because of an unusual input or of injected faults.
+    """A saga that reaches one outcome because of unusual input or injected faults.
 
     `description` describes the outcome. Its placeholder `{worker}` is the process that made the last attempt. `there`
     says whether an execution has reached the outcome. `differs` are the unusual values in the input.

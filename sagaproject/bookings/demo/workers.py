@@ -25,7 +25,7 @@ LAST_LINES = 5
 
 
 class Workers:
-    """A running `saga_workers` process. Its output goes to a file. If it fails, its last lines are shown."""
+    """A running `saga_workers` process. Its output goes to a file. Errors quote the last lines of the file."""
 
     def __init__(self, log: IO[bytes]) -> None:
         self._log = log

@@ -59,7 +59,7 @@ class Progress:
         }
         self._booking_saga, self._payment_saga = (found.get(saga_id) for saga_id in ids)
         self._sagas = [saga for saga in (self._booking_saga, self._payment_saga) if saga]
-        # Read the booking after its executions. One transaction writes both, so the booking is never the older one.
+        # Read the booking last. One transaction writes an execution and its booking, so the booking is never outdated.
         self.sale = Booking.objects.get(pk=booking.pk)
 
     @property
@@ -84,7 +84,7 @@ class Progress:
 
     @cached_property
     def payment(self) -> SagaProgress | None:
-        """The progress of the last payment, or None if there is none. The headline says where the money is."""
+        """The progress of the last payment, or None if there is none. The headline can say that it was refunded."""
         state = headlines.PAYMENT_STATES[PaymentStatus(self.sale.payment_status)]
         shown = SagaProgress(state, str(headlines.PAYMENT_HEADLINES[state])) if self.sale.payment_saga_id else None
         if self._payment_saga:

@@ -18,7 +18,7 @@ ONE_LINE = RegexValidator(r"\A[^\r\n]*\Z", gettext_lazy("Use one line."))
 
 
 class Moment(serializers.DateTimeField):
-    """A time that exists in every time zone. The last hours of the year 9999 do not."""
+    """A field for a time. It rejects the years 1 and 9999, which do not fit into every time zone."""
 
     default_error_messages = {"overflow": gettext_lazy("This date is out of range.")}
 

@@ -1,1 +1,1 @@
-"""One file a command; what they share is in the package above."""
+"""The management commands, one per file. Their shared code is in `sagas.management`."""

@@ -91,7 +91,7 @@ class Command(BaseCommand):
 
 
 class FreePortServer(WSGIServer):
-    """Raise CommandError if the port is in use. Django's own command would exit and leave the workers running."""
+    """A server that raises CommandError if the port is in use. Django's server exits and leaves the workers running."""
 
     def server_bind(self) -> None:
         """Bind the port. Raise CommandError if it is in use."""
