@@ -1,4 +1,4 @@
-"""The registered sagas, with the JSON schema of each one's input."""
+"""Describe the registered sagas for clients, with the JSON schema of each saga's input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def all_definitions() -> list[dict[str, Any]]:
 
 
 def start_serializers() -> list[type[serializers.Serializer[Any]]]:
-    """Return a StartSerializer for each registered saga, with the saga's input as its `context`."""
+    """Return a StartSerializer for each registered saga. The field `context` has the schema of the saga's input."""
     found: list[type[serializers.Serializer[Any]]] = []
     for _, saga in sorted(all_sagas().items()):
         name_field = extend_schema_field({"type": "string", "enum": [saga.name]})(
@@ -61,13 +61,13 @@ START_REQUEST = PolymorphicProxySerializer(
 
 
 class StrictExtension(OpenApiSerializerExtension):
-    """Documents that unknown keys are rejected."""
+    """Adds to the OpenAPI document that a StrictSerializer rejects unknown keys."""
 
     target_class = StrictSerializer
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
-        """Return the usual schema, without additional properties."""
+        """Return the usual schema, but forbid additional properties."""
         schema: dict[str, Any] = auto_schema._map_serializer(  # noqa: SLF001  (as its documentation shows)
             self.target, direction, bypass_extensions=True
         )

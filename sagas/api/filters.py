@@ -20,10 +20,10 @@ OF_PAGES = frozenset({"cursor", "page_size", "ordering", "format"})
 
 
 class DateTimeField(IsoDateTimeField):
-    """An ISO 8601 time. One that a database cannot store in every time zone becomes the nearest that it can."""
+    """An ISO 8601 time. A time outside the range that all databases can store is replaced by the nearest limit."""
 
     def clean(self, value: Any) -> Any:
-        """Return the time in UTC: PostgreSQL rejects offsets of more than 16 hours."""
+        """Return the time in UTC, because PostgreSQL rejects offsets of more than 16 hours."""
         time = super().clean(value)
         if time is None:
             return None
@@ -58,7 +58,7 @@ class ExecutionFilters(filters.FilterSet):
         return executions.referring_to(value)
 
     def is_valid(self) -> bool:
-        """Raise ValidationError for unknown names and empty values, which would otherwise be ignored."""
+        """Raise ValidationError for unknown names and empty values. The base class would ignore them."""
         known = set(self.filters) | OF_PAGES
         unknown = {name: "Unknown filter." for name in self.data or () if name not in known}
         empty = {name: "This field may not be blank." for name, value in (self.data or {}).items() if value == ""}

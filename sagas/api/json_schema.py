@@ -1,7 +1,7 @@
-"""The published JSON schema of a serializer, and validation against it.
+"""Generate the published JSON schema of a serializer, and validate requests against it.
 
-Serializers alone are lenient: they convert numbers to strings, and strings to numbers and booleans. Requests are
-validated against the schema first, so that the API accepts only what its documentation allows.
+A serializer alone is lenient: it converts numbers to strings, and strings to numbers and booleans. The API therefore
+validates each request against the schema first, and accepts only what its documentation allows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .serializers import StrictSerializer
 GENERATING = threading.Lock()  # patched_settings is not thread-safe
 OPENAPI = "3.1.0"  # the first version whose schemas are JSON schemas
 
-# Patterns of a JSON schema follow ECMA-262, where these sets are ASCII; in Python they are Unicode.
+# These character sets are ASCII in ECMA-262, which JSON schema uses, but Unicode in Python.
 ASCII_SETS = {r"\d": "0-9", r"\w": "A-Za-z0-9_"}
 TOKENS = re.compile(r"\\.|[\[\]$]", re.DOTALL)
 
@@ -38,7 +38,7 @@ Serializer = type[serializers.Serializer[Any]]
 
 
 def schema_errors(serializer: Serializer, value: Any) -> dict[str, str]:
-    """Return a message by dotted key for each violation of the schema. Messages do not quote values."""
+    """Map the dotted key of each violation of the schema to a message. Messages do not quote values."""
     messages = {}
     for error in _validator(serializer).iter_errors(value):
         expected = error.validator_value
@@ -52,7 +52,7 @@ def schema_errors(serializer: Serializer, value: Any) -> dict[str, str]:
 
 
 def schema_of(serializer: Serializer) -> dict[str, Any]:
-    """Return the JSON schema of the serializer's input, without references and additional properties."""
+    """Return the JSON schema of the serializer's input. It has no references and forbids additional properties."""
     schema: dict[str, Any] = _validator(serializer).schema
     return schema
 
@@ -64,7 +64,7 @@ def closed(serializer: Serializer) -> Serializer:
 
 @cache
 def _validator(serializer: Serializer) -> Any:
-    """Return a validator for the schema that the OpenAPI document of a view with this input would have."""
+    """Return a validator for the serializer's schema, as the OpenAPI document would show it."""
 
     class View(APIView):
         schema = AutoSchema()
@@ -87,7 +87,7 @@ def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iter
 
 @cache
 def _to_python(pattern: str) -> str:
-    """Translate an ECMA-262 pattern: ASCII sets, and `$` that does not match before a final line feed."""
+    """Translate an ECMA-262 pattern to Python: make sets ASCII, and let `$` match only at the very end."""
     in_set = False
 
     def translate(match: re.Match[str]) -> str:
@@ -104,7 +104,7 @@ def _to_python(pattern: str) -> str:
 
 
 def _inlined(schema: Any, components: dict[str, Any]) -> Any:
-    """Replace references by what they refer to."""
+    """Return the schema with each reference replaced by the component that it names."""
     if isinstance(schema, list):
         return [_inlined(part, components) for part in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""`Prefer: wait=N` (RFC 7240): the response is delayed until the execution has ended."""
+"""Support `Prefer: wait=N` (RFC 7240): delay the response until the execution has ended."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _waiting = 0
 
 
 def requested_seconds(prefer: str) -> float:
-    """Return the seconds in a Prefer header, at most MAX_SECONDS, or 0.0 if it has none."""
+    """Return the seconds of `wait` in a Prefer header, at most MAX_SECONDS, or 0.0 without `wait`."""
     match = WAIT.search(prefer)
     return min(float(match[1]), MAX_SECONDS) if match else 0.0
 
 
 def wait_for_end(execution: SagaExecution, seconds: float) -> SagaExecution | None:
-    """Return the execution when it has ended or the time is over.
+    """Wait until the execution has ended, at most `seconds`, and return it.
 
-    Return None at once if API_WAITERS requests of this process wait already: other requests need its threads.
+    If API_WAITERS requests of this process wait already, return None at once, because other requests need threads.
     """
     global _waiting
     with _lock:
@@ -40,12 +40,12 @@ def wait_for_end(execution: SagaExecution, seconds: float) -> SagaExecution | No
 
 
 def waiting_requests() -> int:
-    """Return how many requests of this process wait."""
+    """Return the number of waiting requests in this process."""
     return _waiting
 
 
 def _reset() -> None:
-    """Start at zero in a forked child."""
+    """Set the count of waiting requests to zero in a forked child."""
     global _waiting, _lock
     _waiting, _lock = 0, threading.Lock()
 

@@ -1,4 +1,4 @@
-"""The OpenAPI documentation of each route, with its errors."""
+"""The OpenAPI documentation of each route: its response and its errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def document(
     media_type: str = "application/json",
     **more: Any,
 ) -> Decorator:
-    """Return a decorator that documents a route: its response, and its errors besides 401 and 429."""
+    """Return a decorator that documents a route: its response, its errors, and the errors 401 and 429 of all routes."""
     documented: dict[Any, Any] = {(status, media_type): OpenApiResponse(response), **(also or {})}
     documented |= {
         (code, CONTENT_TYPE): OpenApiResponse(responses.ProblemSerializer, DESCRIPTIONS[code])

@@ -1,4 +1,4 @@
-"""Pagination by cursor, which stays fast on later pages and stable while rows are added."""
+"""Pagination by cursor. Later pages are as fast as the first, and new rows do not shift the pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ SIZE = re.compile(r"[0-9]{1,9}")
 
 
 class ExecutionPages(CursorPagination):
-    """Newest first, or oldest first with `ordering=created_at`. 50 per page, or `page_size`, at most 200."""
+    """Pages of executions, newest first, or oldest first with `ordering=created_at`.
+
+    A page has 50 executions, or `page_size`, at most 200.
+    """
 
     page_size = 50
     page_size_query_param = "page_size"
@@ -24,22 +27,22 @@ class ExecutionPages(CursorPagination):
     orders = {"-created_at": ("-created_at", "-id"), "created_at": ("created_at", "id")}
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> tuple[str, ...]:
-        """Return the columns of the `ordering` parameter."""
+        """Return the columns to sort by, from the `ordering` parameter."""
         requested = request.query_params.get("ordering", "-created_at")
         if requested not in self.orders:
             raise ParseError(f"ordering must be one of {', '.join(self.orders)}.")
         return self.orders[requested]
 
     def get_page_size(self, request: Any) -> int:
-        """Return `page_size`, or the default."""
+        """Return the requested page size, or the default."""
         requested = request.query_params.get(self.page_size_query_param, str(self.page_size))
         if not SIZE.fullmatch(requested) or not 1 <= int(requested) <= self.max_page_size:
             raise ParseError(f"page_size must be a whole number from 1 to {self.max_page_size}.")
         return int(requested)
 
     def decode_cursor(self, request: Any) -> Any:
-        """Return the cursor. Raises NotFound unless its position is a time."""
-        # The decoder ignores unknown characters, so a cursor of only such characters would mean the first page.
+        """Return the cursor. Raise NotFound unless its position is a time."""
+        # The decoder ignores invalid characters, so it would decode a fully invalid cursor as the first page.
         if not CURSOR.fullmatch(request.query_params.get(self.cursor_query_param, "=")):
             raise NotFound(self.invalid_cursor_message)
         cursor = super().decode_cursor(request)
@@ -49,7 +52,7 @@ class ExecutionPages(CursorPagination):
 
 
 def _parsed(text: str) -> dt.datetime | None:
-    """Return the time in UTC, as our cursors have it, or None if it is not one that a database can store."""
+    """Return the time of a cursor. Return None if the text is not a UTC time or is outside the range of databases."""
     try:
         time = parse_datetime(text)
     except ValueError:

@@ -15,7 +15,7 @@ from .problems import ContentTooLarge
 
 
 class LimitedJSONParser(BaseParser):
-    """Parses JSON of at most MAX_CONTEXT_BYTES bytes. A larger body is 413; invalid JSON is 400."""
+    """Parses JSON of at most MAX_CONTEXT_BYTES bytes. The response to a larger body is 413, to invalid JSON 400."""
 
     media_type = "application/json"
 
@@ -25,7 +25,7 @@ class LimitedJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Return the value of the body."""
+        """Return the JSON value of the body."""
         limit = get_settings().MAX_CONTEXT_BYTES
         body = stream.read(limit + 1)
         if len(body) > limit:

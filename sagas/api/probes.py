@@ -24,7 +24,7 @@ STATUS = inline_serializer("Status", {"status": serializers.CharField()})
 
 
 class Probe(SagaView):
-    """A view without authentication, permissions and throttling."""
+    """The base of probes: a view without authentication, permissions and throttling."""
 
     authentication_classes: Any = ()
     permission_classes: Any = ()
@@ -32,7 +32,7 @@ class Probe(SagaView):
 
 
 class Livez(Probe):
-    """Whether the process responds."""
+    """A probe that shows that the process responds."""
 
     @extend_schema(responses={200: STATUS}, operation_id="livez", tags=["probes"])
     def get(self, request: Request) -> Response:
@@ -41,7 +41,7 @@ class Livez(Probe):
 
 
 class Readyz(Probe):
-    """Whether requests can be served."""
+    """A probe that shows whether the process can serve requests."""
 
     @extend_schema(
         responses={200: STATUS, 503: OpenApiResponse(STATUS, "The database is unavailable.")},
@@ -60,14 +60,14 @@ class Readyz(Probe):
 
 
 class PrometheusRenderer(BaseRenderer):
-    """The text format of Prometheus."""
+    """Sends data in the text format of Prometheus."""
 
     media_type = "text/plain"
     format = "txt"
     charset = None
 
     def render(self, data: bytes, *_: object, **__: object) -> bytes:
-        """Return the data, which is rendered already."""
+        """Return the data unchanged, because it is text already."""
         return data
 
 

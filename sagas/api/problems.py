@@ -28,7 +28,7 @@ NAMES = "urn:sagas:problem:"
 
 
 class LengthRequired(exceptions.APIException):
-    """The body is sent in chunks, which a WSGI server may pass on as an empty body."""
+    """The request has a chunked body. It is refused, because some WSGI servers pass on an empty body instead."""
 
     status_code = status.HTTP_411_LENGTH_REQUIRED
     default_code = "length-required"
@@ -36,7 +36,7 @@ class LengthRequired(exceptions.APIException):
 
 
 class ContentTooLarge(exceptions.APIException):
-    """The body is larger than a context may be."""
+    """The body is larger than the limit of a context."""
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too-large"
@@ -54,7 +54,7 @@ class KeyReused(exceptions.APIException):
 
 
 class InvalidOutput(InvalidInput):
-    """The `output` of a resolve request is invalid; the keys are paths within it."""
+    """The `output` of a resolve request is invalid. The keys of `errors` are paths within `output`."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (KeyReused, Kind(422, "key-reused", "Idempotency key reused")),
     (exceptions.Throttled, Kind(429, "throttled", "Too many requests")),
 )
-# The same in both cases, so that a client cannot find out whether another client uses the id.
+# One text for both cases, so that a client cannot find out whether another client uses the id.
 ID_IN_USE = "This id belongs to a saga that was started by another client or with different input. Use a new id."
 
 
 def exception_handler(error: Exception, _: Mapping[str, Any]) -> Response | None:
-    """Return the problem as a response, or None for any other exception. A DRF exception handler."""
+    """Return the problem response for an exception in KINDS, or None for any other. A DRF exception handler."""
     kind = next((kind for known, kind in KINDS if isinstance(error, known)), None)
     if kind is None:
         return None
@@ -136,7 +136,7 @@ def _extras(error: Exception) -> dict[str, Any]:
         paths = {"" if key == "output" else key: text for key, text in error.errors.items()}
         return {"errors": [_field_error(_pointer_below("#/output", key), text) for key, text in paths.items()]}
     if isinstance(error, InvalidInput):
-        # A key is a field of a start, or a dotted path within its context.
+        # A key of `errors` is a field of the start request, or a dotted path within its context.
         pointers = {
             key: f"#/{key}" if key in ("saga_id", "priority") else _pointer_below("#/context", key)
             for key in error.errors
@@ -173,7 +173,7 @@ def _field_errors(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
 
 
 def _field_error(pointer: str, text: str) -> dict[str, str]:
-    # Both may quote the request, and a lone surrogate cannot be encoded.
+    # Both texts may quote the request, and a lone surrogate in it cannot be encoded.
     return {"pointer": clean_text(pointer), "detail": clean_text(text)}
 
 

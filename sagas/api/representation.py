@@ -1,4 +1,4 @@
-"""The JSON of executions, in the reader's language and without their input."""
+"""Build the JSON of executions, in the reader's language. It does not contain the input."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .access import Reader
 
 
 def summaries(executions: Sequence[SagaExecution], reader: Reader) -> list[dict[str, Any]]:
-    """Return the executions of a list."""
+    """Return the JSON of the executions in a list."""
     by_hand = messages.settled_by_hand(executions)
     redactors = redactors_for(executions, personal=reader.sees_personal_data)
     return [_summary(row, redactors[row.pk], {"by_hand": row.pk in by_hand}) for row in executions]
 
 
 def _summary(execution: SagaExecution, redactor: Redactor, known: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns of an execution. `known` is passed to the message."""
+    """Return the columns of an execution. `known` has keyword arguments for `messages.message`."""
     saga = all_sagas().get(execution.saga_name)
     return {
         "saga_id": execution.saga_id,
@@ -56,7 +56,7 @@ def detail(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
 
 
 def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
-    """Return the execution as it was just after the start, so that repeated requests get the same response."""
+    """Return the execution as it was just after the start. A repeated request therefore gets the same response."""
     saga = all_sagas().get(execution.saga_name)
     fresh = copy.copy(execution)
     fresh.state, fresh.run, fresh.version, fresh.context = SagaState.PENDING, 1, 1, execution.input
@@ -69,7 +69,7 @@ def receipt(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
 
 
 def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
-    """Return all attempts and events; errors, reasons and actors only to readers who see all executions."""
+    """Return all attempts and events. Only readers who may see all executions get errors, reasons and actors."""
     events = execution.events.order_by("id")
     saga = all_sagas().get(execution.saga_name)
     redactor = redactor_for(execution, saga, personal=reader.sees_personal_data, events=events)
@@ -80,7 +80,7 @@ def history(execution: SagaExecution, reader: Reader) -> dict[str, Any]:
 
 
 def preview(found: operations.Preview) -> dict[str, Any]:
-    """Return what an operation would do."""
+    """Return the JSON of a preview."""
     return {
         "action": found.operation.value,
         "saga_id": found.saga_id,

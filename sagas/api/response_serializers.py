@@ -1,4 +1,4 @@
-"""Serializers of responses, for the OpenAPI document; `representation` makes the values."""
+"""Serializers that describe the responses in the OpenAPI document. `representation` builds the responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting a saga over HTTP, once for repeated requests."""
+"""Start a saga over HTTP. A repeated request returns the first execution."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ Started = tuple[SagaExecution, bool]
 
 
 def start(reader: Reader, request: dict[str, Any]) -> Started:
-    """Return the execution of a validated StartSerializer, and whether this call created it.
+    """Start the saga. Return the execution and whether this call created it. `request` is a validated StartSerializer.
 
-    Raises what the orchestrator raises, and SagaConflict for an id of another client's execution, whatever the input.
+    Raise the exceptions of `SagaOrchestrator.start`. Also raise SagaConflict if the id belongs to another client's
+    execution, even if the input is the same.
     """
     saga, context = get_saga(request["saga"]), request["context"]
     if saga.schema and (errors := json_schema.schema_errors(saga.schema, context)):
-        input_text(saga, context)  # raises better messages for most errors
+        input_text(saga, context)  # raises InvalidInput with better messages for most errors
         raise InvalidInput(errors)
     saga_id = request.get("saga_id") or str(uuid.uuid4())
     execution = get_saga_orchestrator().start(
@@ -57,15 +58,15 @@ def start_once(
     begin: Callable[[], Started],
     find: Callable[[str], SagaExecution],
 ) -> Started:
-    """Call `begin`, or find what the same Idempotency-Key has started before.
+    """Call `begin`, or `find` the execution that an earlier request with the same Idempotency-Key has started.
 
-    Raises KeyReused if `request` differs from the first request with this key. A failed request does not use the key.
+    Raise KeyReused if `request` differs from the first request with this key. A failed request does not use up the key.
     """
     if key is None:
         return begin()
     if not IDEMPOTENCY_KEY.fullmatch(key):
         raise ValidationError({"Idempotency-Key": "Use 1 to 255 visible ASCII characters without spaces."})
-    if len(key) > 2 and key[0] == key[-1] == '"':  # a string of RFC 8941
+    if len(key) > 2 and key[0] == key[-1] == '"':  # a quoted string (RFC 8941)
         key = key[1:-1]
     fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     with database.one_commit():

@@ -47,17 +47,17 @@ class SagaView(APIView):
     throttle_scope = access.READ
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
-        """Return our handler, whatever EXCEPTION_HANDLER the project uses."""
+        """Return the handler of `problems`, and ignore the project's EXCEPTION_HANDLER."""
         return problems.exception_handler
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check authentication, permissions and throttles, then that the body is not chunked."""
+        """Check authentication, permissions and throttles. Then refuse a chunked body."""
         super().initial(request, *args, **kwargs)
         if "Transfer-Encoding" in request.headers:
             raise problems.LengthRequired
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        """Forbid shared caches to store the response, also that of an error."""
+        """Forbid shared caches to store the response, including error responses."""
         response = super().finalize_response(request, response, *args, **kwargs)
         response["Cache-Control"] = PRIVATE
         patch_vary_headers(response, ["Accept-Language", "Authorization", "Cookie"])
@@ -65,7 +65,7 @@ class SagaView(APIView):
 
     @property
     def reader(self) -> Reader:
-        """The user of the request."""
+        """The reader for the user of the request."""
         return Reader(self.request.user)
 
 
@@ -138,7 +138,7 @@ class OperationPreview(SagaView):
 
     @openapi.PREVIEW
     def get(self, request: Request, saga_id: str) -> Response:
-        """Return the calls that it would make, those that it would not repeat, and the execution's version."""
+        """Return the calls of the operation, the steps that it would not repeat, and the execution's version."""
         query = PreviewQuerySerializer(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         execution, operation = self.reader.execution(saga_id), Operation(query.validated_data["action"])
@@ -150,13 +150,13 @@ class OperationPreview(SagaView):
 
 
 class OperationView(SagaView):
-    """The base of operations. Workers carry out what follows from them."""
+    """The base of the views that perform an operation. Workers make the calls that follow from it."""
 
     throttle_scope = access.OPERATION
     operation = Operation.RESOLVE
 
     def perform(self, request: Request, saga_id: str, serializer: OperationSerializer, **parameters: Any) -> Response:
-        """Check the permission, then the request; then perform the operation."""
+        """Check the permission, validate the request, and perform the operation."""
         reader = self.reader
         execution = reader.execution(saga_id)
         reader.check_may(self.operation)
@@ -169,11 +169,14 @@ class OperationView(SagaView):
 
 
 class PerformOperation(OperationView):
-    """An operation that needs only a reason; the route says which."""
+    """An operation that needs only a reason. The route determines the operation."""
 
     @openapi.OPERATION
     def post(self, request: Request, saga_id: str) -> Response:
-        """Perform it; 409 if the state does not allow it, 412 if the execution has changed since `version`."""
+        """Perform the operation.
+
+        The response is 409 if the state does not allow it, and 412 if the execution has changed since `version`.
+        """
         return self.perform(request, saga_id, OperationSerializer(data=request.data))
 
 
@@ -201,7 +204,7 @@ class Stats(SagaView):
 
 @openapi.UNDOCUMENTED
 class Nowhere(SagaView):
-    """A view for the last pattern below the API's prefix: it makes unknown addresses a problem document."""
+    """Answers requests for unknown addresses below the API's prefix with a problem document."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check authentication first, then raise NotFound."""
@@ -210,7 +213,10 @@ class Nowhere(SagaView):
 
 
 def started(request: Request, execution: SagaExecution, *, created: bool) -> Response:
-    """Return the response to a start: 202, or 201 if it has ended within `Prefer: wait`; 200 if it existed already."""
+    """Return the response to a start.
+
+    The status is 202 for a new execution, 201 if it has ended within `Prefer: wait`, and 200 if it existed already.
+    """
     reader, seconds = Reader(request.user), long_poll.requested_seconds(request.headers.get("Prefer", ""))
     headers = {"Location": _url(request, execution)}
     waited = long_poll.wait_for_end(execution, seconds) if seconds else None
@@ -223,7 +229,7 @@ def started(request: Request, execution: SagaExecution, *, created: bool) -> Res
 
 
 def conditional(request: Request, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """Return the document with its ETag, or 304 if the request's If-None-Match has that ETag (RFC 9110, section 13)."""
+    """Return the document with its ETag, or 304 if If-None-Match has the same ETag (RFC 9110, section 13)."""
     etag = f'"{hashlib.sha256(JSONRenderer().render(document)).hexdigest()[:32]}"'
     known = {tag.removeprefix("W/") for tag in parse_etags(request.headers.get("If-None-Match", ""))}
     response = Response(status=304) if known & {etag, "*"} else Response(document)

@@ -1,1 +1,1 @@
-"""Health, system checks, statistics, metrics and the audit of histories."""
+"""Monitoring: health, system checks, statistics, metrics, and the audit of histories."""

@@ -1,4 +1,4 @@
-"""Audit of a history: does the row of an execution follow from its history?"""
+"""Audit executions: check that the row of an execution agrees with its history."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ from sagas.presentation.execution_view import ExecutionView
 from sagas.storage import database
 
 Kind = SagaEvent.Kind
-CHUNK = 50  # a row has at most a quarter of a megabyte
+CHUNK = 50  # limits the memory: a row may have a quarter of a megabyte
 TRIES = 20
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The audit of one execution: what is wrong, one sentence each, and why it could not be replayed, if so."""
+    """The result of an audit of one execution.
+
+    `violations` has one sentence for each problem. `unverifiable` is the reason why no replay was possible, or "".
+    """
 
     saga_id: str
     saga_name: str
@@ -39,7 +42,7 @@ class Finding:
 
 
 def examine(executions: ExecutionQuerySet) -> Iterator[Finding]:
-    """Audit the executions, in the order of their primary keys; they may change or disappear meanwhile."""
+    """Yield the audit of each execution, by primary key. Executions may change or disappear during the audit."""
     last = 0
     while keys := list(executions.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         clean = _clean_findings(keys)
@@ -51,7 +54,7 @@ def examine(executions: ExecutionQuerySet) -> Iterator[Finding]:
 
 
 def load_whole(keys: Sequence[int]) -> list[ExecutionView]:
-    """Load executions with the step runs and events of all their runs; each row is read before its history."""
+    """Load executions with the step runs and events of all runs. Read the rows before the histories."""
     rows = list(_executions().filter(pk__in=keys))
     runs, events = defaultdict(list), defaultdict(list)
     for run in StepRun.objects.using(database.alias()).filter(execution_id__in=keys).order_by("sequence"):
@@ -67,16 +70,19 @@ def load_whole(keys: Sequence[int]) -> list[ExecutionView]:
 
 
 def violations_of(saga: Saga, view: ExecutionView) -> list[str]:
-    """Return where row and history disagree under this definition, and what is impossible in the history."""
+    """Return the differences between row and history under this definition, and the impossible entries."""
     found = [*_violations_of_order(view), *_order_of_compensations(view)]
     try:
         return [*found, *_violations_of_replay(saga, view)]
-    except Exception as error:  # noqa: BLE001  (tampered rows may raise anything; the message may be personal)
+    except Exception as error:  # noqa: BLE001  (changed rows may raise any exception; its message may be personal)
         return [*found, f"its history cannot be replayed ({type(error).__name__})"]
 
 
 def _clean_findings(keys: Sequence[int]) -> dict[int, Finding]:
-    """Return the findings without violations; the others may only have changed between row and history."""
+    """Return the findings without violations.
+
+    The other executions need a second look, because they may have changed between the reads of row and history.
+    """
     try:
         findings = {view.execution.pk: _finding(view) for view in load_whole(keys)}
     except DatabaseError:
@@ -87,7 +93,7 @@ def _clean_findings(keys: Sequence[int]) -> dict[int, Finding]:
 
 
 def _examine_again(key: int) -> Finding | None:
-    """Audit one execution whose row did not change while its history was read; None if it is gone."""
+    """Audit one execution. Repeat the read if its row changed meanwhile. Return None if the row was deleted."""
     names = _executions().filter(pk=key).values_list("saga_id", "saga_name").first()
     if names is None:
         return None
@@ -96,7 +102,7 @@ def _examine_again(key: int) -> Finding | None:
             views = load_whole([key])
             if not views:
                 return None
-            # Every new entry of the history, but for notes, raises the version.
+            # Every new entry of the history except a note increments the version.
             if _executions().filter(pk=key, version=views[0].execution.version).exists():
                 return _finding(views[0])
     except DatabaseError:
@@ -111,7 +117,7 @@ def _executions() -> models.QuerySet[SagaExecution]:
 
 
 def _finding(view: ExecutionView) -> Finding:
-    """Audit with the registered definition; without one, check only what holds for every saga."""
+    """Audit with the registered definition. Without one, check only the rules of all sagas."""
     execution, saga = view.execution, view.saga
     if saga is None:
         unverifiable = f"no saga named {execution.saga_name!r} is registered here"
@@ -124,7 +130,7 @@ def _finding(view: ExecutionView) -> Finding:
 
 
 def _violations_of_order(view: ExecutionView) -> Iterator[str]:
-    """Yield violations of what holds for every saga, whatever its definition."""
+    """Yield violations of the rules that do not depend on the saga's definition."""
     yield from _runs_without_start(view)
     yield from _order_of_versions(view)
     for key in dict.fromkeys((run.run, run.step, run.direction) for run in view.step_runs):
@@ -137,7 +143,7 @@ def _violations_of_order(view: ExecutionView) -> Iterator[str]:
 
 
 def _runs_without_start(view: ExecutionView) -> Iterator[str]:
-    """Check that each run after the first began with a retry, and that no entry belongs to another run."""
+    """Check that each run after the first began with a retry, and that each entry belongs to one of these runs."""
     events = view.events or ()
     began = [event.data["run"] for event in events if event.kind == Kind.RETRY and "run" in event.data]
     if began != list(range(2, view.execution.run + 1)):
@@ -148,10 +154,10 @@ def _runs_without_start(view: ExecutionView) -> Iterator[str]:
 
 
 def _order_of_versions(view: ExecutionView) -> Iterator[str]:
-    """Check that versions and runs only grow.
+    """Check that versions and runs never decrease.
 
-    Two kinds of events may be late: a lost lease, which its finder writes, and a note, which has the version that its
-    author saw.
+    Two kinds of events may have an old version, so they are not checked: a lost lease, which a later owner writes, and
+    a note, which has the version that its author saw.
     """
     events = [event for event in view.events or () if event.kind not in NOTES and event.kind != Kind.LOST_LEASE]
     if any(before > after for before, after in pairwise(event.version for event in events)):
@@ -165,7 +171,7 @@ def _order_of_versions(view: ExecutionView) -> Iterator[str]:
 
 
 def _violations_of_replay(saga: Saga, view: ExecutionView) -> Iterator[str]:
-    """Compare the row with what a replay of the history gives."""
+    """Yield the differences between the row and a replay of the history."""
     execution = view.execution
     replayed = replay(saga, execution, view.current_step_runs, view.current_events)
     yield from replayed.objections
@@ -181,9 +187,9 @@ def _violations_of_replay(saga: Saga, view: ExecutionView) -> Iterator[str]:
 
 
 def _difference(column: str, value: Any, stored: Any) -> str:
-    """Describe a difference; the reason of a hold is left out, because it may be personal."""
+    """Describe a difference. Leave out the reason of a hold, because it may be personal."""
     if column != "held":
-        # str() shows an enum member as its value.
+        # str() turns an enum member into its value.
         given, kept = (repr(str(one) if isinstance(one, str) else one) for one in (value, stored))
         return f"the history gives {column} {given}, the row has {kept}"
     if value and stored:

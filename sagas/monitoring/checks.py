@@ -1,4 +1,4 @@
-"""System checks: errors for settings that cannot work, warnings for settings that will cause trouble."""
+"""System checks: errors for settings that cannot work, and warnings for settings that cause problems."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_time_zones(**_: Any) -> list[CheckMessage]:
-    """Check that times are stored in UTC: leases are compared with it, on SQLite as text."""
+    """Check that times are stored in UTC, because the expiry of leases is compared in UTC (on SQLite as text)."""
     if settings.USE_TZ and not connections[database.alias()].settings_dict.get("TIME_ZONE"):
         return []
     hint = f"Set USE_TZ = True and remove TIME_ZONE from DATABASES[{database.alias()!r}]."
@@ -40,7 +40,7 @@ def check_time_zones(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_steps_fit_the_lease(**_: Any) -> list[CheckMessage]:
-    """Check the timeouts of transactional steps, which end at a third of the lease."""
+    """Check the timeouts of transactional steps, because such a step is cut off after a third of the lease."""
     if conf.problems():
         return []
     most = conf.get_settings().LEASE / 3
@@ -60,7 +60,7 @@ def check_steps_fit_the_lease(**_: Any) -> list[CheckMessage]:
 
 @register("sagas")
 def check_cluster(**_: Any) -> list[CheckMessage]:
-    """Check that a django-q2 cluster, if django-q2 is installed, runs sagas, and can run them."""
+    """If django-q2 is installed, check that a cluster runs sagas and that its settings allow this."""
     if not apps.is_installed("django_q") or conf.problems():
         return []
     if conf.saga_cluster() is None:
@@ -73,7 +73,7 @@ def check_cluster(**_: Any) -> list[CheckMessage]:
         ]
     found: list[CheckMessage] = []
     alias, lease = database.alias(), conf.get_settings().LEASE
-    # With a pool, 3 of 200 tasks ran, and replies arrived in other processes.
+    # Measured with a pool: only 3 of 200 tasks ran, and replies arrived in the wrong processes.
     if connections[alias].settings_dict.get("OPTIONS", {}).get("pool"):
         problem = "django-q2 forks its workers, and the connection pool of psycopg does not survive a fork."
         hint = f"Remove 'pool' from DATABASES[{alias!r}]['OPTIONS'] where workers run, and set CONN_MAX_AGE = None."
@@ -86,7 +86,7 @@ def check_cluster(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """Check the executions' database, and that the code can continue the unfinished executions."""
+    """Check the executions' database, and whether the current code can continue the unfinished executions."""
     if not databases or database.alias() not in databases:
         return []
     here = connections[database.alias()]
@@ -144,7 +144,7 @@ def _check_enough_connections(here: Any) -> list[CheckMessage]:
 
 
 def _check_stranded(here: Any) -> list[CheckMessage]:
-    """Check for unfinished executions whose plan has a step that is not defined any more."""
+    """Find unfinished executions whose plan has a step that the current code does not define."""
     if SagaExecution._meta.db_table not in here.introspection.table_names():
         return []
     return [

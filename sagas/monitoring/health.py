@@ -1,4 +1,4 @@
-"""Health of the installation: the checks of `saga_doctor`, in order."""
+"""Check the health of the installation. The command `saga_doctor` shows the findings, in this order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check: a sentence, and the cure if there is a problem."""
+    """The result of one check: a sentence, and the cure if there is a problem."""
 
     subject: str
     level: Level
@@ -44,7 +44,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class InFlight:
-    """Unfinished executions of one saga and plan (JSON); `missing_step` is not defined any more."""
+    """The unfinished executions of one saga and plan.
+
+    `plan` is JSON. `missing_step` is the first step of the plan that the current code does not define, or "".
+    """
 
     saga_name: str
     plan: str
@@ -53,15 +56,15 @@ class InFlight:
 
 
 def in_flight(executions: models.QuerySet[SagaExecution]) -> list[InFlight]:
-    """Group unfinished executions by saga and plan; those with a missing step will be held."""
-    # As text: parsing would fail for all of them if one plan is unreadable.
+    """Group unfinished executions by saga and plan. Workers will hold the executions with a missing step."""
+    # Read the plan as text, because one unreadable plan would otherwise make the whole query fail.
     plan = Cast("plan", models.TextField())
     rows = executions.order_by("saga_name").values_list("saga_name", plan).annotate(count=models.Count("id"))
     return [InFlight(name, plan, count, _missing_step(name, plan)) for name, plan, count in rows]
 
 
 def examine() -> list[Finding]:
-    """Run all checks and return their findings; stop when the database is not available."""
+    """Run all checks and return their findings. Stop early if the database is not available."""
     found: list[Finding] = []
     for check in CHECKS:
         try:
@@ -74,7 +77,7 @@ def examine() -> list[Finding]:
 
 
 def _missing_step(saga_name: str, plan: str) -> str:
-    """Return the plan's first step that is not defined, or "", also for a plan that cannot be read."""
+    """Return the first step of the plan that is not defined. Return "" if there is none or the plan is unreadable."""
     try:
         steps = json.loads(plan)
     except (ValueError, RecursionError):
@@ -85,7 +88,7 @@ def _missing_step(saga_name: str, plan: str) -> str:
 
 
 def _settings() -> Iterator[Finding]:
-    """Report what `manage.py check --database` finds, without the checks that the project silenced."""
+    """Report the findings of `manage.py check --database`. Leave out the checks that the project has silenced."""
     ours = [found for found in checks.run_checks(databases=[database.alias()]) if str(found.id).startswith("sagas.")]
     messages = [message for message in ours if not message.is_silenced()]
     for message in messages:
@@ -103,7 +106,7 @@ def _database() -> Iterator[Finding]:
 
 
 def _clocks() -> Iterator[Finding]:
-    # An aggregate returns one row, even if there is no execution.
+    # An aggregate returns one row even if the table has no executions.
     nothing = SagaExecution.objects.using(database.alias()).filter(pk=0)
     before = timezone.now()
     now = nothing.aggregate(now=Coalesce(models.Max("created_at"), Now(output_field=models.DateTimeField())))["now"]
@@ -186,7 +189,7 @@ def _leases() -> Iterator[Finding]:
 
 
 def _attention() -> Iterator[Finding]:
-    """Report how many sagas need attention; that is no fault of the installation, so the level is OK."""
+    """Report how many sagas need attention. The level is OK, because this is not a problem of the installation."""
     count = SagaExecution.objects.using(database.alias()).needing_attention().count()
     words = ngettext("%(count)d saga needs attention.", "%(count)d sagas need attention.", count)
     yield Finding("attention", Level.OK, words % {"count": count} if count else "No saga needs attention.")

@@ -15,14 +15,14 @@ from sagas.storage import database
 
 
 def registry() -> CollectorRegistry:
-    """Return a registry that queries the database when it is collected."""
+    """Return a registry that queries the database at each collection."""
     found = CollectorRegistry(auto_describe=False)
     found.register(Executions())
     return found
 
 
 class Executions(Collector):
-    """Current numbers of the whole database: scrape only one web process."""
+    """Collects numbers from the whole database. Scrape only one web process, because all return the same numbers."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""

@@ -23,10 +23,11 @@ MOST_FAILURES = 20
 
 @dataclass(frozen=True)
 class Day:
-    """Executions that ended in the 24 hours since `since`: by hour and state, durations, and failures.
+    """Statistics of the executions that ended in the 24 hours after `since`.
 
-    `took` counts the runs up to each of BOUNDS, and those beyond; percentiles are nearest-rank, in seconds, 0.0
-    without runs. `failures` are saga, step and count, the most frequent first.
+    `hours` counts them by hour and state. `took` is a histogram of durations: one count for each of BOUNDS, and one for
+    longer runs. Percentiles are nearest-rank, in seconds, or 0.0 without runs. `failures` has saga, step and count, the
+    most frequent first.
     """
 
     since: dt.datetime
@@ -37,12 +38,12 @@ class Day:
     failures: tuple[tuple[str, str, int], ...]
 
     def count(self, *states: SagaState) -> int:
-        """Count those that ended in these states."""
+        """Return the number of executions that ended in these states."""
         return sum(counts.get(state, 0) for counts in self.hours.values() for state in states)
 
     @property
     def success_rate(self) -> float | None:
-        """The share that succeeded, 0.0 to 1.0; None if none ended."""
+        """The share of ended executions that succeeded, 0.0 to 1.0, or None if no execution ended."""
         ended = self.count(*TERMINAL)
         return self.count(SagaState.SUCCEEDED) / ended if ended else None
 
@@ -53,12 +54,12 @@ def a_day_ago() -> dt.datetime:
 
 
 def ended_since(executions: ExecutionQuerySet, moment: dt.datetime) -> ExecutionQuerySet:
-    """Filter the executions that have ended since then."""
+    """Return the executions that ended at or after `moment`."""
     return executions.filter(finished_at__gte=moment)
 
 
 def of_last_day() -> Day:
-    """Return the statistics of the last 24 hours; reads only executions that ended in them."""
+    """Return the statistics of the last 24 hours. Read only the executions that ended in this time."""
     since = a_day_ago()
     ended = ended_since(SagaExecution.objects.order_by(), since)
     hours: dict[dt.datetime, dict[SagaState, int]] = {}
@@ -91,10 +92,10 @@ def _histogram(timed: Any) -> tuple[int, ...]:
 
 
 def collect() -> dict[str, Any]:
-    """Return totals, success rate and durations of all executions, and the same for each saga under `sagas`.
+    """Return totals, success rate and durations of all executions. The key `sagas` has the same for each saga.
 
-    `success_rate` (0.0 to 1.0) and the durations (seconds of the last run) count finished executions; 0.0 without
-    any. Percentiles are nearest-rank.
+    `success_rate` (0.0 to 1.0) and the durations (of the last run, in seconds) include finished executions only. They
+    are 0.0 if there are none. Percentiles are nearest-rank.
     """
     by_saga: dict[str, dict[SagaState, int]] = {}
     rows: Any = SagaExecution.objects.order_by().values_list("saga_name", "state").annotate(count=Count("id"))
