@@ -1,4 +1,4 @@
-"""The Django app. It imports the module `sagas` of each installed app when Django is ready."""
+"""The configuration of the Django app."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SagasConfig(AppConfig):
-    """The configuration of the app."""
+    """The app config. It imports the module `sagas` of each installed app when Django is ready."""
 
     name = "sagas"
     verbose_name = _("Sagas")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register checks and handlers, then discover sagas."""
+        """Register system checks and signal handlers, and import the sagas of the installed apps."""
         from sagas.monitoring import checks  # noqa: F401  (the import registers the checks)
         from sagas.operations import bulk
         from sagas.signals import beat

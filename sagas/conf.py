@@ -1,4 +1,4 @@
-"""settings.SAGAS: its keys, defaults and checks. It is read when it is used, not at import."""
+"""The keys of settings.SAGAS, with their defaults and checks. The settings are read at first use, not at import."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _seconds(*, more_than: float) -> Callable[[Any], str]:
 
 
 def _must_be(expected: str, accepts: Callable[[Any], bool]) -> Callable[[Any], str]:
-    """Return a check: "" for a value that is accepted, otherwise the problem as the end of a sentence."""
+    """Return a check of a value. The check returns "" or the problem, as the end of a sentence."""
     return lambda value: "" if accepts(value) else f"must be {expected}"
 
 
@@ -59,7 +59,7 @@ def _key(default: Any, problem: Callable[[Any], str]) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """The keys of settings.SAGAS and their defaults; durations are in seconds."""
+    """The values of settings.SAGAS, with defaults. Durations are in seconds."""
 
     LEASE: float = _key(60.0, _seconds(more_than=0))
     HEARTBEAT: float = _key(15.0, _seconds(more_than=0))
@@ -81,12 +81,12 @@ class Settings:
 
     @property
     def beat(self) -> float:
-        """Seconds between two renewals of a lease: HEARTBEAT, or less if the lease is short."""
+        """The seconds between two renewals of a lease: HEARTBEAT, but at most a quarter of LEASE."""
         return min(self.HEARTBEAT, self.LEASE / 4)
 
 
 def problems() -> list[str]:
-    """Return what is wrong with settings.SAGAS, one sentence each."""
+    """Return one sentence for each problem of settings.SAGAS."""
     given = getattr(django_settings, "SAGAS", {})
     if not isinstance(given, dict):
         return [f"SAGAS must be a dictionary, not {type(given).__name__}."]
@@ -100,7 +100,7 @@ def problems() -> list[str]:
 
 
 def clusters() -> dict[str, dict[str, Any]]:
-    """Return the settings of each django-q2 cluster by name, the main one first."""
+    """Map the name of each django-q2 cluster to its settings. The main cluster is first."""
     main = getattr(django_settings, "Q_CLUSTER", None) or {}
     named = {str(main.get("cluster_name", main.get("name", "default"))): main}
     return named | {name: {**main, **other} for name, other in (main.get("ALT_CLUSTERS") or {}).items()}
@@ -118,7 +118,7 @@ def saga_cluster() -> dict[str, Any] | None:
 
 @cache
 def get_settings() -> Settings:
-    """Return the current settings; SettingsError if there is a problem."""
+    """Return the current settings. Raise SettingsError if they have a problem."""
     found = problems()
     if found:
         raise SettingsError(" ".join(found))

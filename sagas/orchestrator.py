@@ -1,4 +1,4 @@
-"""The façade for Python code: start, run, query and operate sagas."""
+"""The entry point for Python code: start, run and query sagas, and perform operations on them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ LONGEST_POLL = 0.05
 
 
 class SagaOrchestrator:
-    """Runs sagas inline or queues them for the workers, and carries out operations on them."""
+    """Runs sagas inline, or queues them for the workers, and performs operations on executions.
+
+    "Inline" means: in the thread of the caller.
+    """
 
     def execute(
         self,
@@ -42,11 +45,10 @@ class SagaOrchestrator:
         priority: Priority | int | None = None,
         max_seconds: float | None = None,
     ) -> SagaExecution:
-        """Run the saga inline, or continue the execution that has this id, and return it.
+        """Run the saga inline, or continue the existing execution with this id, and return the execution.
 
-        Returns when the execution has ended, is held or only waits for deferred compensations, or after
-        `max_seconds`. Raises InvalidInput, UnknownSaga, DefinitionError, SagaConflict or InsideTransaction before
-        anything is started.
+        Return when the execution has ended, is held, or only waits for deferred compensations, or after `max_seconds`.
+        Raise InvalidInput, UnknownSaga, DefinitionError, SagaConflict or InsideTransaction before the start.
         """
         saga = new_execution.saga_for(saga_name, steps)
         _refuse_inside_transaction("execute()")
@@ -70,10 +72,10 @@ class SagaOrchestrator:
         priority: Priority | int | None = None,
         owner: Any = None,
     ) -> SagaExecution:
-        """Queue the saga for the workers, in the caller's transaction if there is one, and return the execution.
+        """Queue the saga for the workers and return the execution. If the caller has an open transaction, use it.
 
         The saga must be registered, because workers use the registered definition. The same id with the same input
-        returns the existing execution. Raises the same exceptions as `execute`, except InsideTransaction.
+        returns the existing execution. Raise the same exceptions as `execute`, except InsideTransaction.
         """
         saga = new_execution.saga_for(saga_name, steps)
         new_execution.check_workers_know(saga)
@@ -249,7 +251,7 @@ class SagaOrchestrator:
         return self.resume(saga_id)
 
     def _run(self, leased: LeasedExecution, stop_at: float) -> SagaExecution | None:
-        """Run a leased execution; return it unless it has to be waited for."""
+        """Run a leased execution. Return None if it has to wait, otherwise the execution."""
         leased.stop_at = stop_at
         try:
             move = runner.run(leased)
@@ -261,7 +263,7 @@ class SagaOrchestrator:
         return None
 
     def _follow(self, saga_id: str, saga: Saga, stop_at: float) -> SagaExecution:
-        """Claim and run the execution whenever it is due, and wait while another owner holds it."""
+        """Claim and run the execution each time it is due, and wait while another owner has leased it."""
         while True:
             execution, now = _load(saga_id)
             left = stop_at - CLOCK.elapsed()
@@ -283,12 +285,12 @@ class SagaOrchestrator:
 
 
 def get_saga_orchestrator() -> SagaOrchestrator:
-    """Return the one orchestrator of this process; it has no state."""
+    """Return the orchestrator of this process. It has no state."""
     return _orchestrator
 
 
 def _existing(execution: SagaExecution) -> SagaExecution:
-    """Return the execution that already has the id; SagaConflict if its saga or input differs."""
+    """Return the existing execution with the same id. Raise SagaConflict if its saga or input differs."""
     existing, _ = _load(execution.saga_id)
     if (existing.saga_name, existing.input_hash) != (execution.saga_name, execution.input_hash):
         raise SagaConflict(execution.saga_id, existing.saga_name)
@@ -298,7 +300,10 @@ def _existing(execution: SagaExecution) -> SagaExecution:
 def _started_earlier(
     saga: Saga, saga_id: str | None, context: Mapping[str, Any] | None, error: InvalidInput
 ) -> SagaExecution:
-    """Return the execution that this input started while it was valid; raise `error` if there is none."""
+    """Return the execution that an earlier call started with this input, which was valid then.
+
+    Raise `error` if there is no such execution.
+    """
     rows = SagaExecution.objects.using(database.alias()).with_id(saga_id or "")
     existing = rows.filter(saga_name=saga.name).first()
     if existing is None or existing.input_hash != json_values.hash_of(new_execution.given_text(context)):
@@ -307,7 +312,7 @@ def _started_earlier(
 
 
 def _load(saga_id: str) -> tuple[SagaExecution, dt.datetime]:
-    """Load the execution, with the database's time of the query."""
+    """Return the execution and the time of the database at the query."""
     rows = SagaExecution.objects.using(database.alias()).with_id(saga_id)
     query = rows.annotate(seen_at=CLOCK.now())
     execution: Any = database.persist(query.first)

@@ -1,4 +1,4 @@
-"""Find card numbers: refuse them in input, and redact them in texts."""
+"""Find card numbers, to refuse them in input and redact them in texts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from .exceptions import InvalidInput
 
 ISSUED = re.compile(r"(?:4\d{15}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|6(?:011|5\d\d|4[4-9]\d)\d{12})")
 GROUPS = r"\d{3}[ -]?(?:\d{4}[ -]?\d{4}[ -]?\d{4}|\d{6}[ -]?\d{5})"
-# The first digit is matched before the lookbehind, so that a text without digits is scanned fast.
-# In input: a number on its own or a word of a sentence; a long number in a URL is an id.
+# Both patterns match the first digit before the lookbehind, so that texts without digits are scanned fast.
+# AS_WORD is for input. It finds a number that is the whole text or a word of a sentence, but no part of a URL, because
+# a long number in a URL is an id.
 AS_WORD = re.compile(rf"[2-6](?<![^\s\"'(:,;].){GROUPS}(?![^\s\"'):,;.!?])")
 ANYWHERE = re.compile(rf"[2-6](?<!\d.){GROUPS}(?!\d)")
 
 
 def refuse_card_numbers(value: Any) -> None:
-    """Raise InvalidInput if a JSON value holds a card number; its errors name the keys."""
+    """Raise InvalidInput if a JSON value contains a card number. The errors of the exception name the keys."""
     found = dict.fromkeys(_paths(value, ""), "looks like a card number; pass a token or a reference")
     if found:
         raise InvalidInput(found)

@@ -9,10 +9,10 @@ from typing import Any
 
 
 class StepContext(MutableMapping[str, Any]):
-    """The shared context as one attempt sees it: a mutable mapping with the attempt's attributes.
+    """The context of the execution during one attempt: a mutable mapping that also has attributes of the attempt.
 
-    Writes are kept only if the attempt succeeds. `deadline` is an aware UTC datetime, `outputs` maps finished steps
-    to what they returned, and `output` is what this step has reported so far.
+    Changes are stored only if the attempt succeeds. `deadline` is an aware UTC datetime. `outputs` maps the names of
+    finished steps to their return values. `output` is the last output that this step has reported.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class StepContext(MutableMapping[str, Any]):
 
     @property
     def action_key(self) -> str:
-        """The idempotency key of the action; only in a compensation and in `verify`."""
+        """The idempotency key of the action. Available only in a compensation and in `verify`."""
         return self._require_action_key("action_key")
 
     @property
     def action_uuid(self) -> uuid.UUID:
-        """The action's key as a UUID; only in a compensation and in `verify`."""
+        """The idempotency key of the action as a UUID. Available only in a compensation and in `verify`."""
         return uuid_of(self._require_action_key("action_uuid"))
 
     @property
     def uncertain(self) -> bool:
-        """Whether the action is in doubt; only in a compensation and in `verify`."""
+        """Whether the action is in doubt. Available only in a compensation and in `verify`."""
         self._require_action_key("uncertain")
         return self._uncertain
 

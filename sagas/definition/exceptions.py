@@ -1,14 +1,14 @@
-"""Every exception, in one tree.
+"""Every public exception of this library, in two trees.
 
-Raised by a step, to say how its attempt ended (`StepSignal`)::
+A step raises a `StepSignal` to report how its attempt ended::
 
     StepSignal
-    ├── StepFailed        it certainly had no effect, and a retry is useless
-    ├── RetryLater        it certainly had no effect; retry in `after` seconds
-    ├── StillPending      the provider accepted it and has not finished; ask again in `after` seconds
-    └── OutcomeUnknown    it may have taken effect
+    ├── StepFailed        the step certainly had no effect, and a retry is useless
+    ├── RetryLater        the step certainly had no effect; retry in `after` seconds
+    ├── StillPending      the provider accepted the request and has not finished; ask again in `after` seconds
+    └── OutcomeUnknown    the step may have taken effect
 
-Raised by this library (`SagaError`)::
+This library raises a `SagaError`::
 
     SagaError
     ├── DefinitionError   (ValueError)   a Saga or SagaStep has a bad value
@@ -36,13 +36,13 @@ LONGEST_WAIT = 366 * 86400.0
 
 
 class StepSignal(Exception):
-    """Base of what a step raises to say how its attempt ended."""
+    """Base of the exceptions that a step raises to report how its attempt ended."""
 
 
 class StepFailed(StepSignal):
-    """The step certainly had no effect, and a retry is useless (a declined card).
+    """The step certainly had no effect, and a retry is useless. Example: a declined card.
 
-    `output` is what people may need to know, such as a deadline; the step's templates can use it.
+    `output` has values for the templates of the step, for example a deadline that people need to know.
     """
 
     def __init__(self, *args: object, output: Mapping[str, Any] | None = None) -> None:
@@ -59,9 +59,9 @@ class RetryLater(StepSignal):
 
 
 class StillPending(StepSignal):
-    """The provider accepted the step and has not finished; ask again in `after` seconds.
+    """The provider accepted the request and has not finished. Ask again in `after` seconds.
 
-    `output` is what is known so far; the next attempt reads it from `context.output`.
+    `output` has the known values, for example the provider's id. The next attempt reads them from `context.output`.
     """
 
     def __init__(self, after: float, output: Mapping[str, Any] | None = None) -> None:
@@ -71,11 +71,11 @@ class StillPending(StepSignal):
 
 
 class OutcomeUnknown(StepSignal):
-    """The step may have taken effect: raise this for any error after the request was sent."""
+    """The step may have taken effect. Raise this for any error after the request was sent."""
 
 
 class StepTimeout(BaseException):
-    """The attempt has reached its timeout. It may be caught for clean-up and must be re-raised."""
+    """The attempt has reached its timeout. A step may catch this exception for clean-up, and must raise it again."""
 
     def __init__(self, message: str = "the attempt took longer than its timeout", deadline: object = None) -> None:
         super().__init__(message)
@@ -83,15 +83,15 @@ class StepTimeout(BaseException):
 
 
 class SagaError(Exception):
-    """Base of what this library raises."""
+    """Base of the exceptions that this library raises."""
 
 
 class DefinitionError(SagaError, ValueError):
-    """A Saga or SagaStep has a bad value; the message names the field and the cure."""
+    """A Saga or SagaStep has a bad value. The message names the field and the cure."""
 
 
 class InvalidInput(SagaError, ValueError):
-    """Input is not valid or cannot be stored; `errors` maps dotted keys to sentences."""
+    """Input is not valid or cannot be stored. `errors` maps dotted keys to sentences."""
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{key}: {sentence}" if key else sentence for key, sentence in errors.items()))
@@ -125,7 +125,7 @@ class SagaConflict(SagaError):
 
 
 class ActRefused(SagaError):
-    """The execution's state does not allow the operation; `allowed` names the operations that it allows."""
+    """The state of the execution does not allow the operation. `allowed` has the names of the allowed operations."""
 
     def __init__(self, operation: str, saga_id: str, sentence: str, allowed: Iterable[str] = ()) -> None:
         self.operation, self.saga_id, self.sentence, self.allowed = operation, saga_id, sentence, tuple(allowed)
@@ -138,11 +138,11 @@ class VersionMoved(ActRefused):
 
 
 class CorrectionOnly(ActRefused):
-    """The input was corrected, but the retry after it was refused; the sentence says both."""
+    """The input was corrected, but the retry or release after it was refused. The message says both."""
 
 
 class UnreadableRow(SagaError, ValueError):
-    """A column holds a value that this code does not write. The value is left out: it may be personal."""
+    """A column has a value that this code does not write. The message omits the value, because it may be personal."""
 
     def __init__(self, column: str, problem: str) -> None:
         super().__init__(f"The column {column} cannot be read: {problem}.")
@@ -150,7 +150,7 @@ class UnreadableRow(SagaError, ValueError):
 
 
 class InsideTransaction(SagaError):
-    """An inline run would keep a transaction open while it calls providers."""
+    """An inline run was requested inside an open transaction, which would stay open during provider calls."""
 
     def __init__(self, call: str) -> None:
         super().__init__(
@@ -160,11 +160,11 @@ class InsideTransaction(SagaError):
 
 
 class SettingsError(SagaError):
-    """settings.SAGAS has an unknown key or a bad value; the message names it and the cure."""
+    """settings.SAGAS has an unknown key or a bad value. The message names the key and the cure."""
 
 
 def _seconds(after: float) -> float:
-    """Check a wait that a step asks for, and clamp it to 0 … LONGEST_WAIT."""
+    """Check the wait that a step requests, and limit it to between 0 and LONGEST_WAIT seconds."""
     if not math.isfinite(after):
         raise ValueError(f"after must be a number of seconds, not {after!r}")
     return min(max(0.0, float(after)), LONGEST_WAIT)

@@ -1,4 +1,4 @@
-"""JSON values of a context: made canonical when they are stored, refused by name when they cannot be stored."""
+"""Convert context values to canonical JSON for storage. Refuse values that cannot be stored, and name their keys."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .exceptions import InvalidInput
 MAX_DEPTH = 32
 MAX_INTEGER_BITS = 4096
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# An id is a part of URLs, and clients remove the parts "." and ".." from them.
+# "." and ".." are not allowed, because an id is a part of URLs and clients remove such parts.
 SAGA_ID = re.compile(r"\A(?!\.{1,2}\Z)[A-Za-z0-9._:~-]{1,150}\Z")
 SECRET_KEYS = frozenset({"password", "secret", "cvv", "card_number"})
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def to_json(value: Mapping[str, Any], *, limit: int) -> str:
-    """Return the canonical JSON text of a context; InvalidInput names the key that cannot be stored.
+    """Return the canonical JSON text of a context. Raise InvalidInput, which names the key that cannot be stored.
 
-    `limit` is in bytes of UTF-8. Decimal, UUID, dates and enum members become strings or their values, tuples become
-    lists. The keys in SECRET_KEYS are refused.
+    `limit` is in bytes of UTF-8. Decimals, UUIDs and dates become strings, enum members become their values, and tuples
+    become lists. The keys in SECRET_KEYS are refused.
     """
     text = _encoder.encode(_plain(value, "", 0))
     size = len(text.encode())
@@ -39,7 +39,7 @@ def to_json(value: Mapping[str, Any], *, limit: int) -> str:
 
 
 def is_id(given: Any) -> bool:
-    """Return whether an execution can have this id."""
+    """Return whether `given` is a valid id of an execution."""
     return isinstance(given, str) and SAGA_ID.match(given) is not None
 
 
@@ -49,27 +49,27 @@ def hash_of(text: str) -> str:
 
 
 def changes_between(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what turns `old` into `new`: {"set": {key: value}, "deleted": [key]}, without empty parts."""
-    # repr, because True, 1 and 1.0 are equal.
+    """Return the changes from `old` to `new`: {"set": {key: value}, "deleted": [key]}. Leave out an empty part."""
+    # Compare with repr, because True, 1 and 1.0 are equal in Python but different in JSON.
     changed = {key: value for key, value in new.items() if key not in old or repr(old[key]) != repr(value)}
     deleted = [key for key in old if key not in new]
     return {name: part for name, part in (("set", changed), ("deleted", deleted)) if part}
 
 
 def apply_changes(context: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the context after changes from `changes_between`."""
+    """Return a copy of the context with changes from `changes_between` applied."""
     kept = {key: value for key, value in context.items() if key not in changes.get("deleted", ())}
     return kept | dict(changes.get("set", {}))
 
 
 def clean_text(text: str, limit: int = 2000) -> str:
-    """Make a text fit for a database column: no NUL, no lone surrogate, at most `limit` characters."""
+    """Return the text without NULs and lone surrogates, cut to `limit` characters, so that a database can store it."""
     storable = text.isascii() and "\x00" not in text
     return (text if storable else UNSTORABLE.sub("\ufffd", text))[:limit]
 
 
 def _plain(value: Any, path: str, depth: int) -> Any:
-    """Return the JSON value at `path`, with everything inside it."""
+    """Convert the value at `path`, and all values inside it, to JSON values."""
     if isinstance(value, enum.Enum):
         value = value.value
     if isinstance(value, str) or not isinstance(value, (Mapping, list, tuple)):

@@ -1,7 +1,7 @@
-"""Redact texts: replace the values of personal keys, and card numbers.
+"""Redact texts: replace card numbers and the values of personal keys.
 
-An error message that quotes a request may contain the customer's data: verbatim, encoded for a URL, JSON or HTML, or
-as a number whose digits are grouped differently.
+An error message may quote a request and so contain the customer's data. The data may appear unchanged, encoded for a
+URL, JSON or HTML, or, if it is a number, with its digits in different groups.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ BETWEEN_DIGITS = r"[\s().\-/]{0,2}"
 
 
 def redact(text: str, keys: Sequence[str], *contexts: Mapping[str, Any]) -> str:
-    """Replace each value that the keys have in one of the contexts by its key in brackets, and card numbers, too.
+    """Replace card numbers, and each value of a personal key in `keys` by the key in brackets.
 
-    Values shorter than SHORTEST characters stay.
+    The values come from all `contexts`. Values shorter than SHORTEST characters are not replaced.
     """
     found = {(value, key) for key in keys for context in contexts for value in _texts_in(context.get(key))}
     if found:
-        # The patterns have no groups: with thousands of values, a group for each takes minutes.
+        # The patterns have no groups, because a group for each of thousands of values would take minutes.
         longest_first = [(_pattern(value), key) for value, key in sorted(found, key=lambda pair: (-len(pair[0]), pair))]
         by_key: dict[str, list[str]] = {}
         for pattern, key in longest_first:
@@ -44,7 +44,7 @@ def redact(text: str, keys: Sequence[str], *contexts: Mapping[str, Any]) -> str:
 
 
 def redacted(value: Any, keys: Sequence[str], *contexts: Mapping[str, Any]) -> Any:
-    """Redact a JSON value: each text in it; what a personal key maps to becomes the key in brackets."""
+    """Redact all texts in a JSON value, and replace the value of each personal key by the key in brackets."""
     if isinstance(value, str):
         return redact(value, keys, *contexts)
     if isinstance(value, Mapping):
@@ -55,7 +55,7 @@ def redacted(value: Any, keys: Sequence[str], *contexts: Mapping[str, Any]) -> A
 
 
 def _texts_in(value: Any) -> Iterator[str]:
-    """Yield all texts and numbers in a value; a failed attempt may have left cycles in it."""
+    """Yield all texts and numbers in a value. The value may contain cycles, which a failed attempt has left."""
     waiting, seen = [value], set()
     while waiting:
         part = waiting.pop()

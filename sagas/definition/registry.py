@@ -1,4 +1,4 @@
-"""The registered sagas of this process, by name."""
+"""The registry of the sagas of this process, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _sagas: dict[str, Saga] = {}
 
 
 def register(saga: Saga) -> Saga:
-    """Register a saga under its name and return it; DefinitionError if another saga has the name."""
+    """Register a saga under its name and return it. Raise DefinitionError if another saga has the name."""
     if not isinstance(saga, Saga):
         raise DefinitionError(f"register() requires a Saga, not a {type(saga).__name__}")
     if _sagas.setdefault(saga.name, saga) is not saga:
@@ -21,12 +21,12 @@ def register(saga: Saga) -> Saga:
 
 
 def unregister(name: str) -> None:
-    """Remove a saga; its unfinished executions wait until it is registered again."""
+    """Remove a saga from the registry. Its unfinished executions wait until it is registered again."""
     _sagas.pop(name, None)
 
 
 def get_saga(name: str) -> Saga:
-    """Return the registered saga of that name; raises UnknownSaga."""
+    """Return the registered saga of that name. Raise UnknownSaga if there is none."""
     try:
         return _sagas[name]
     except KeyError:

@@ -1,4 +1,4 @@
-"""The definition of a saga: its steps, in order, and how each is retried and compensated."""
+"""The definition of a saga: its steps, in order, with the retries and the compensation of each step."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class SagaStep:
     """One step of a saga: an action and, if it can be undone, a compensation.
 
     Durations (`timeout`, `retry_delay`, `max_delay`, `patience`, `compensation_timeout`) are in seconds.
-    `money` is the context key of the amount that the action charges and the compensation gives back.
-    `wording` maps the keys `wording_templates.STEP_KEYS` to templates of what people read; they may be lazily
-    translated. Raises DefinitionError for a bad value.
+    `money` is the context key of the amount that the action charges and the compensation refunds.
+    `wording` maps keys in `wording_templates.STEP_KEYS` to templates of the texts that people read. A template may be a
+    lazy translation. Raise DefinitionError for a bad value.
     """
 
     name: str
@@ -75,12 +75,12 @@ class SagaStep:
 
     @property
     def effective_compensation_timeout(self) -> float:
-        """Seconds that one attempt of the compensation may take."""
+        """The timeout of one attempt of the compensation, in seconds."""
         return self.timeout if self.compensation_timeout is None else self.compensation_timeout
 
     @property
     def effective_compensation_retry_count(self) -> int:
-        """Retries of the compensation after its first attempt."""
+        """The number of retries of the compensation after its first attempt."""
         given = self.compensation_retry_count
         return max(self.retry_count, 3) if given is None else given
 
@@ -103,7 +103,7 @@ class SagaStep:
         while isinstance(function, functools.partial):
             function = function.func
         called = function if inspect.isroutine(function) or isinstance(function, type) else type(function).__call__
-        # A call of these returns a coroutine or an async generator instead of running the code.
+        # Refuse async functions, because a call returns a coroutine or generator and does not run the code.
         if any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in (function, called)):
             raise self._error(
                 field,
@@ -141,12 +141,12 @@ class SagaStep:
 
 @dataclass(frozen=True, eq=False)
 class Saga(Sequence[SagaStep]):
-    """A named sequence of steps, the schema of its input, and what people may see of it.
+    """A named sequence of steps, with the schema of its input and its texts for people.
 
-    `schema` is a DRF Serializer class that validates the input. `references` are the context keys that people search
-    by, `personal` those that are redacted. `on_change(execution, old, new)` runs in the transaction of each entry to
-    and exit from a terminal state. `wording` maps the keys `wording_templates.SAGA_KEYS` to templates of what the
-    customer reads.
+    `schema` is a DRF Serializer class that validates the input. `references` are the context keys that people can
+    search by. `personal` are the context keys that are redacted. `on_change(execution, old, new)` is called when an
+    execution enters or leaves a terminal state, in the same transaction. `wording` maps keys in
+    `wording_templates.SAGA_KEYS` to templates of the texts that the customer reads.
     """
 
     name: str
@@ -208,7 +208,7 @@ class Saga(Sequence[SagaStep]):
         return {step.name: step for step in self.steps}
 
     def with_steps(self, steps: Iterable[SagaStep]) -> Saga:
-        """Return the same saga with other steps."""
+        """Return a copy of the saga with other steps."""
         return dataclasses.replace(self, steps=tuple(steps))
 
     def _checked_steps(self) -> tuple[SagaStep, ...]:

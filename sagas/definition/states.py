@@ -1,4 +1,7 @@
-"""The state machine of an execution, written once: states, events, arrows."""
+"""The state machine of an execution: states, events and arrows. An arrow leads from a state, by an event, to a state.
+
+Guards, admin buttons and API errors derive from `ARROWS`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from enum import IntEnum, StrEnum
 
 
 class SagaState(StrEnum):
-    """The state of an execution; the values are those of the database and the API."""
+    """The state of an execution. The database and the API use the values."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -33,7 +36,7 @@ class StateEvent(StrEnum):
 
 
 class Direction(StrEnum):
-    """What an attempt called; RESOLVED if a person recorded the outcome."""
+    """The function that an attempt called. RESOLVED: no function, but a person recorded the outcome."""
 
     ACTION = "action"
     COMPENSATION = "compensation"
@@ -42,7 +45,10 @@ class Direction(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an attempt ended. FAILED certainly had no effect; UNCERTAIN (in doubt) and PENDING may have had one."""
+    """How an attempt ended.
+
+    A FAILED attempt certainly had no effect. An UNCERTAIN (in doubt) or PENDING attempt may have had an effect.
+    """
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -51,7 +57,7 @@ class Outcome(StrEnum):
 
 
 class Ending(StrEnum):
-    """Why a step run was the last attempt of its kind; NONE if another may follow."""
+    """The reason why a step run was the last attempt of its kind. NONE: another attempt may follow."""
 
     NONE = ""
     REFUSED = "refused"
@@ -61,7 +67,7 @@ class Ending(StrEnum):
 
 
 class Resolution(StrEnum):
-    """What a person found out about a step."""
+    """The outcome of a step as a person found it."""
 
     DONE = "done"
     NOT_DONE = "not_done"
@@ -69,7 +75,7 @@ class Resolution(StrEnum):
 
 
 class EventKind(StrEnum):
-    """What a saga event records: an operator's operation, or something that the engine did."""
+    """The kind of a saga event: an operation of an operator, or an incident that the engine recorded."""
 
     RETRY = "retry"
     CANCEL = "cancel"
@@ -88,7 +94,7 @@ class EventKind(StrEnum):
 
 
 class CustomerState(StrEnum):
-    """The state of an execution as its customer sees it; the values are those of the API."""
+    """The state of an execution as its customer sees it. The API uses the values."""
 
     PROCESSING = "processing"
     CONFIRMED = "confirmed"
@@ -97,7 +103,7 @@ class CustomerState(StrEnum):
 
 
 class Priority(IntEnum):
-    """Which due execution is claimed first. Each rank is worth one SAGAS["AGEING"] of waiting."""
+    """The order in which due executions are claimed. One level counts as much as waiting for SAGAS["AGEING"]."""
 
     LOW = 0
     NORMAL = 1
@@ -123,5 +129,5 @@ UNFINISHED = frozenset(SagaState) - TERMINAL
 
 
 def state_after(state: SagaState, event: StateEvent) -> SagaState:
-    """Return the state that `event` leads to; KeyError if `state` has no such arrow."""
+    """Return the state to which `event` leads. Raise KeyError if `state` has no arrow for this event."""
     return ARROWS[state, event]

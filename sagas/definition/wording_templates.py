@@ -1,6 +1,6 @@
-"""Check and parse the templates of what people read.
+"""Check and parse the templates of the texts that people read.
 
-A placeholder is the plain name of a context key, `{sale_id}`, with a format if it needs one: `{amount:money}`.
+A placeholder is the name of a context key, such as `{sale_id}`, with an optional format, such as `{amount:money}`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMATS = ("money", "datetime", "date", "time")
 
 
 class Part(NamedTuple):
-    """Text of a template and the placeholder after it; `key` is "" after the last text."""
+    """A piece of text from a template, and the placeholder after it. `key` is "" if no placeholder follows."""
 
     text: str
     key: str
@@ -31,7 +31,10 @@ class Part(NamedTuple):
 
 
 def problem_of(wording: Any, keys: Collection[str]) -> str:
-    """Return what is wrong with `wording`, as the end of a sentence; "" if it maps these keys to templates."""
+    """Return "" if `wording` maps some of these keys to valid templates.
+
+    Otherwise return the problem, as the end of a sentence.
+    """
     if wording is None:
         return ""
     if not isinstance(wording, Mapping):
@@ -48,7 +51,10 @@ def problem_of(wording: Any, keys: Collection[str]) -> str:
 
 
 def parse(text: str) -> list[Part]:
-    """Return the template's parts, in order; ValueError says what is wrong with it, as the end of a sentence."""
+    """Return the parts of the template, in order.
+
+    Raise ValueError for an invalid template. Its message is the problem, as the end of a sentence.
+    """
     parts = []
     for literal, key, form, conversion in string.Formatter().parse(text):
         if key is not None and (conversion or not key.isidentifier()):
@@ -73,10 +79,10 @@ def _problem_of_template(template: Any) -> str:
 
 
 def _untranslated(template: Any) -> str | None:
-    """Return the text as it is in the code: translations are not loaded yet when sagas are defined."""
+    """Return the untranslated text, because translations are not loaded yet when sagas are defined."""
     if isinstance(template, str):
         return template
-    # This module must not import Django; a caller with a lazy translation has imported it.
+    # This module must not import Django. If the template is a lazy translation, the caller has imported Django.
     promise = getattr(sys.modules.get("django.utils.functional"), "Promise", ())
     if not isinstance(template, promise):
         return None

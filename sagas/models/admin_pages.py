@@ -1,4 +1,4 @@
-"""Proxy models for admin pages that show no rows, so that the admin's index lists them."""
+"""Proxy models for admin pages that do not list rows of a table. They put these pages on the admin's index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operations on many executions at once."""
+"""The models of bulk operations and their items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .executions import SagaExecution
 
 
 class BulkOperation(models.Model):
-    """One operation on many executions, as a user confirmed it; workers carry out a few items at a time."""
+    """One operation on many executions that a user has confirmed. Workers carry out a few items at a time."""
 
     id = models.BigAutoField(primary_key=True)
     token = models.UUIDField(_("token"), unique=True)
@@ -24,7 +24,7 @@ class BulkOperation(models.Model):
     )
     actor_name = models.CharField(_("who"), max_length=150)
     source = models.CharField(_("source"), max_length=16)
-    language = models.CharField(max_length=16)  # of the user who confirmed; refusals are written in it
+    language = models.CharField(max_length=16)  # the language of the user who confirmed, for the texts of refusals
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
@@ -34,7 +34,7 @@ class BulkOperation(models.Model):
         verbose_name_plural = _("bulk operations")
         default_permissions = ("view",)
         indexes: ClassVar = [
-            # Workers look for unfinished ones every second and rarely find any.
+            # A partial index, because workers look for unfinished bulk operations every second and rarely find any.
             models.Index(fields=["id"], name="sagas_bulkoperation_open", condition=models.Q(finished_at__isnull=True))
         ]
 
@@ -43,7 +43,7 @@ class BulkOperation(models.Model):
 
 
 class BulkItem(models.Model):
-    """The operation on one execution at `version`, and its result."""
+    """One execution of a bulk operation: its `version` at the confirmation, and the result of the operation."""
 
     class Status(models.TextChoices):
         """The progress of an item."""

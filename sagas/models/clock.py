@@ -1,6 +1,6 @@
-"""The clock of sagas: the database's time, which tests can turn forward.
+"""The clock of sagas: the time of the database. Tests can move it forward.
 
-Deadlines and lease renewal use the monotonic clock of the process instead.
+Deadlines and lease renewals use the monotonic clock of the process instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 
 class Clock:
-    """The clock. `ahead` is how many seconds it is ahead of real time; with `jumps`, waiting only turns it forward."""
+    """A clock that is `ahead` seconds ahead of real time. With `jumps`, `wait` moves the clock and does not sleep."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -27,15 +27,15 @@ class Clock:
         return now + dt.timedelta(seconds=self.ahead) if self.ahead else now
 
     def by_host(self) -> dt.datetime:
-        """Return the time of this host's clock, aware, in UTC; not to be compared with other hosts."""
+        """Return the time of this host, aware, in UTC. Do not compare it with times of other hosts."""
         return timezone.now() + dt.timedelta(seconds=self.ahead)
 
     def elapsed(self) -> float:
-        """Return monotonic seconds, for differences."""
+        """Return the seconds of a monotonic clock. Use only differences between two calls."""
         return time.monotonic() + self.ahead
 
     def wait(self, seconds: float, *, look_every: float) -> None:
-        """Wait this long, but at most `look_every` seconds at once."""
+        """Sleep for `seconds`, but at most `look_every`, so that the caller can check for changes in between."""
         if self.jumps:
             self.ahead += seconds
         else:

@@ -1,4 +1,4 @@
-"""Executions of sagas, and the idempotency keys by which API clients start them."""
+"""The models of executions, and of the idempotency keys that API clients send when they start executions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SagaExecution(models.Model):
         blank=True,
         related_name="+",
         verbose_name=_("owner"),
-        db_index=False,  # the index below has it
+        db_index=False,  # an index in Meta begins with this column
     )
     priority = models.PositiveSmallIntegerField(_("priority"), choices=PRIORITIES, default=Priority.NORMAL.value)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
@@ -65,14 +65,16 @@ class SagaExecution(models.Model):
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     input_hash = models.CharField(max_length=64, default="")
 
-    # Columns of the engine. `version` fences every write; `due_at` of a leased row is the end of its lease.
+    # Columns of the engine. `version` fences the writes: a write applies only if the row still has the version that its
+    # writer has read. If the row is leased, `due_at` is the end of the lease.
     version = models.BigIntegerField(default=1)
     leased = models.BooleanField(default=False)
     lost = models.BooleanField(default=False)
     due_at = models.DateTimeField(null=True, blank=True)
     rank_at = models.DateTimeField(null=True, blank=True)
-    pending_request = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001  (NULL: nothing, and "wants IS NULL")
-    # Decremented before the engine itself ends the owner, because the next claim counts that as a crash.
+    pending_request = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001  (NULL means no request; the SQL tests for NULL)
+    # Crash recoveries since the last checkpoint. A worker that exits during an attempt decrements this column first,
+    # because the next claim increments it.
     recoveries = models.IntegerField(default=0)
     worker = models.CharField(max_length=100, default="", blank=True)
     action_started = models.BooleanField(null=True, default=None)
@@ -80,11 +82,11 @@ class SagaExecution(models.Model):
     budget_since = models.BigIntegerField(default=0)
     keys_since = models.BigIntegerField(default=0)
 
-    # The database's time at the claim, annotated by its query.
+    # The time of the database at the claim. It is not a column: the query of the claim annotates it.
     claimed_at: dt.datetime
-    # Whether this object was just inserted.
+    # Whether the call that returned this object has inserted the row. Not a column.
     just_started = False
-    # The columns that could not be read, where a page is shown all the same.
+    # The unreadable columns, on pages that show an execution although it has such columns. Not a column.
     unreadable: tuple[str, ...] = ()
 
     objects = ExecutionQuerySet.as_manager()
@@ -109,8 +111,9 @@ class SagaExecution(models.Model):
             models.Index(
                 fields=["priority", "due_at"], name="sagas_execution_due", condition=models.Q(due_at__isnull=False)
             ),
-            # Rows that a worker holds, or held when it crashed. With __in, because Django 5.2 and 6.1 compile
-            # `leased=True` differently, and SQLite uses a partial index only for the same SQL.
+            # Rows that a worker has leased, also if the worker has crashed. The condition is written with __in, because
+            # Django 5.2 and 6.1 compile `leased=True` to different SQL. SQLite uses a partial index only if the query
+            # has the same SQL as the index.
             models.Index(
                 fields=["due_at"],
                 name="sagas_execution_suspects",
@@ -121,7 +124,7 @@ class SagaExecution(models.Model):
                 name="sagas_execution_attention",
                 condition=models.Q(needs_attention=True),
             ),
-            # Filters of lists, newest first.
+            # The filters of lists, sorted with the newest first.
             models.Index(fields=["created_at"], name="sagas_execution_created"),
             models.Index(fields=["state", "created_at"], name="sagas_execution_state"),
             models.Index(fields=["saga_name", "created_at"], name="sagas_execution_saga"),
@@ -140,7 +143,7 @@ class SagaExecution(models.Model):
                 name="sagas_execution_priority",
                 condition=~models.Q(priority=Priority.NORMAL.value),
             ),
-            # Executions that ended recently.
+            # Queries for executions that ended recently.
             models.Index(
                 fields=["finished_at"],
                 name="sagas_execution_finished",
@@ -158,11 +161,11 @@ class SagaExecution(models.Model):
 
     @property
     def step_executions(self) -> models.QuerySet[StepRun]:
-        """The step runs of the current run, in order."""
+        """The step runs of the execution's current run, in order."""
         return self.step_runs.filter(run=self.run).order_by("sequence")
 
     def duration(self) -> float:
-        """Return the seconds of the current run, until now while it is unfinished; 0.0 before it begins."""
+        """Return the duration of the current run in seconds: until now if it is unfinished, 0.0 before it begins."""
         if self.started_at is None:
             return 0.0
         end = self.finished_at or CLOCK.by_host()
@@ -174,9 +177,9 @@ class SagaExecution(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """An `Idempotency-Key` of a client: the same key again finds the same execution.
+    """An `Idempotency-Key` of a client, and the execution that it started. A second request finds this execution.
 
-    `fingerprint` is a hash of the request, which must be the same each time.
+    `fingerprint` is a hash of the request. All requests with the same key must have the same hash.
     """
 
     id = models.BigAutoField(primary_key=True)

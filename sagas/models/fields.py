@@ -1,4 +1,4 @@
-"""Model fields for states and for JSON stored as text, and time-ordered ids."""
+"""Model fields for states and for JSON that is stored as text, and functions for time-ordered ids."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ else:
 
 
 class StateField(_CharField):
-    """A SagaState, also after loading; filters accept a member or its value."""
+    """A field whose Python value is a SagaState. Filters accept a member or its value."""
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> SagaState | None:
-        """Return the member of a stored value; UnreadableRow if there is none."""
+        """Return the member for a stored value. Raise UnreadableRow if there is none."""
         try:
             return None if value is None else SagaState(value)
         except ValueError as error:
@@ -38,21 +38,21 @@ class StateField(_CharField):
         return None if value is None else SagaState(value)
 
     def get_prep_value(self, value: Any) -> str | None:
-        """Return the text to store; ValueError if the value is not a state."""
+        """Return the text to store. Raise ValueError if the value is not a state."""
         return None if value is None else SagaState(value).value
 
 
 class JSONTextField(_TextField):
-    """JSON stored as text, the same on every database.
+    """A field that stores JSON as the same text on every database.
 
-    PostgreSQL's jsonb turns 1e300 into an unequal integer and loses the order of keys.
+    PostgreSQL's jsonb is not suitable, because it changes 1e300 to a different integer and loses the order of keys.
     """
 
     _pyi_private_set_type: Any
     _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
-        """Return the value of the stored JSON; UnreadableRow if it is not JSON of the right kind."""
+        """Return the value of the stored JSON. Raise UnreadableRow if it is not JSON of the expected type."""
         if value is None:
             return None
         try:
@@ -69,11 +69,11 @@ class JSONTextField(_TextField):
         return None if value is None else dumps(value)
 
     def value_to_string(self, obj: models.Model) -> str:
-        """Return the text for a fixture."""
+        """Return the text that Django writes to a fixture."""
         return dumps(self.value_from_object(obj))
 
     def to_python(self, value: Any) -> Any:
-        """Return the value; parse a text from a fixture."""
+        """Return the value. Parse a text, because fixtures contain the JSON as text."""
         return json.loads(value) if isinstance(value, str) else value
 
 
@@ -82,23 +82,23 @@ def dumps(value: Any) -> str:
     return _encoder.encode(value)
 
 
-# Shared, because json.dumps with options creates an encoder for each call.
+# One shared encoder, because json.dumps with options creates a new encoder for each call.
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def time_ordered_uuid() -> uuid.UUID:
-    """Return a UUID of version 7 (RFC 9562): later ids sort after earlier ones, so an index grows at its end."""
+    """Return a UUID of version 7 (RFC 9562). Later ids sort after earlier ids, so an index grows only at its end."""
     millis = time.time_ns() // 1_000_000
     high, low = _random.getrandbits(12), _random.getrandbits(62)
     return uuid.UUID(int=(millis << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low)
 
 
 def first_uuid_at(moment: dt.datetime) -> uuid.UUID:
-    """Return the least id of that moment: rows since then are a range of the primary key."""
+    """Return the smallest id of that moment, so that a query can select later rows by their primary key."""
     return uuid.UUID(int=math.floor(moment.timestamp() * 1000) << 80)
 
 
-# A separate generator, because tests may seed the global one. It is seeded once, because os.urandom for each id would
-# cost more than the rest of the id.
+# A separate generator, because tests may seed the global one. It does not call os.urandom for each id, because that
+# would take longer than the rest of the work.
 _random = random.Random()  # noqa: S311  (ids must be unique, not secret)
 os.register_at_fork(after_in_child=_random.seed)

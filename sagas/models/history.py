@@ -1,4 +1,4 @@
-"""The history of an execution, and its references."""
+"""The models of an execution's history (step runs and events) and of its references."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagas.definition.states import Direction, Ending, EventKind, Outcome, Resol
 from .executions import SagaExecution
 from .fields import JSONTextField, time_ordered_uuid
 
-LOST_LEASE = "lost lease"  # with a space, so that it differs from every exception class
+LOST_LEASE = "lost lease"  # the space makes it different from the name of any exception class
 
 
 def _choices(members: Any) -> list[tuple[Any, str]]:
@@ -22,7 +22,7 @@ def _choices(members: Any) -> list[tuple[Any, str]]:
 
 
 class StepRun(models.Model):
-    """A finished attempt, append-only. `sequence` is the version that its checkpoint wrote."""
+    """A finished attempt. Rows are only added. `sequence` is the version that the checkpoint of the attempt wrote."""
 
     id = models.UUIDField(primary_key=True, default=time_ordered_uuid)
     execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="step_runs", db_index=False)
@@ -53,7 +53,7 @@ class StepRun(models.Model):
             models.UniqueConstraint(fields=["execution", "sequence"], name="sagas_steprun_sequence")
         ]
         indexes: ClassVar = [
-            # Filters of lists: final errors, and attempts in doubt.
+            # The filters of lists by final errors and by attempts in doubt.
             models.Index(
                 fields=["error_type", "execution"],
                 name="sagas_steprun_error",
@@ -71,16 +71,16 @@ class StepRun(models.Model):
 
     @property
     def lost(self) -> bool:
-        """Whether the worker crashed during the attempt, so that the next owner recorded it."""
+        """Whether the worker crashed during the attempt. The next owner has then recorded the attempt."""
         return self.error_type == LOST_LEASE
 
     def duration(self) -> float:
-        """Return the seconds that the attempt took."""
+        """Return the duration of the attempt in seconds."""
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
 
 class SagaEvent(models.Model):
-    """What is not a step run: operations, holds and lost leases; append-only."""
+    """An entry of the history that is not an attempt: an operation, a hold or a lost lease. Rows are only added."""
 
     class Kind(models.TextChoices):
         """Kind of the event."""
@@ -130,7 +130,7 @@ class SagaEvent(models.Model):
 
 
 class SagaReference(models.Model):
-    """A value by which people find an execution; stored without case (see querysets.normalize_reference)."""
+    """A value by which people find an execution. It is stored normalized (see `querysets.normalize_reference`)."""
 
     id = models.BigAutoField(primary_key=True)
     execution = models.ForeignKey(SagaExecution, models.CASCADE, related_name="references", db_index=False)

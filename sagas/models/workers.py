@@ -1,4 +1,4 @@
-"""Worker processes, and sagas that no worker has registered."""
+"""The models of worker processes, and of sagas that no worker has registered."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .fields import JSONTextField
 
 
 class SagaWorker(models.Model):
-    """The last report of a worker process; a worker that stops normally deletes its row.
+    """The last report of a worker process. A worker that stops normally deletes its row.
 
-    A worker that has not reported for UNSEEN seconds counts as gone.
+    A worker without a report for UNSEEN seconds counts as gone.
     """
 
     UNSEEN = 60.0

@@ -1,6 +1,7 @@
 """Diagnose an execution for the admin and the commands: what has happened, and what to do about it.
 
-To add a diagnosis, add a function to `DIAGNOSES`, or a branch to `_held`, which diagnoses every held execution.
+`DIAGNOSES` has one function for each state, and `_held` diagnoses every held execution. To mention a new fact about a
+state, add it to the function of that state.
 """
 
 from __future__ import annotations
