@@ -47,8 +47,8 @@ class SagaOrchestrator:
     ) -> SagaExecution:
         """Run the saga inline, or continue the existing execution with this id, and return the execution.
 
-        Return when the execution has ended, is held, or only waits for deferred compensations, or after `max_seconds`.
-        Raise InvalidInput, UnknownSaga, DefinitionError, SagaConflict or InsideTransaction before the start.
+        Returns when the execution has ended, is held, or only waits for deferred compensations, or after `max_seconds`.
+        Raises InvalidInput, UnknownSaga, DefinitionError, SagaConflict or InsideTransaction before the start.
         """
         saga = new_execution.saga_for(saga_name, steps)
         _refuse_inside_transaction("execute()")
@@ -75,7 +75,7 @@ class SagaOrchestrator:
         """Queue the saga for the workers and return the execution. If the caller has an open transaction, use it.
 
         The saga must be registered, because workers use the registered definition. The same id with the same input
-        returns the existing execution. Raise the same exceptions as `execute`, except InsideTransaction.
+        returns the existing execution. Raises the same exceptions as `execute`, except InsideTransaction.
         """
         saga = new_execution.saga_for(saga_name, steps)
         new_execution.check_workers_know(saga)
@@ -90,8 +90,8 @@ class SagaOrchestrator:
     def wait(self, saga_id: str, timeout: float) -> SagaExecution:
         """Wait until the execution has ended or is held, and return it.
 
-        Returns it as it is after `timeout` seconds. Runs no steps: workers must be running.
-        Raises UnknownExecution.
+        After `timeout` seconds, returns the execution in its current state. This method does not run steps, so workers
+        must be running. Raises UnknownExecution.
         """
         stop_at, pause = CLOCK.elapsed() + timeout, SHORTEST_POLL
         while True:
@@ -103,10 +103,10 @@ class SagaOrchestrator:
             pause = min(pause * 1.5, LONGEST_POLL)
 
     def resume(self, saga_id: str, *, max_seconds: float | None = None) -> SagaExecution:
-        """Continue an existing execution inline, and return it when `execute` would.
+        """Continue an existing execution inline. Return it at the same moments as `execute`.
 
-        Stops after `max_seconds`; workers continue from there. An execution that has ended is returned as it is.
-        Raises UnknownExecution, UnknownSaga and InsideTransaction.
+        Stops after `max_seconds`; workers then continue. If the execution has ended, returns it unchanged.
+        Raises UnknownExecution, UnknownSaga or InsideTransaction.
         """
         _refuse_inside_transaction("resume()")
         execution, _ = _load(saga_id)
@@ -117,60 +117,60 @@ class SagaOrchestrator:
     def retry_failed(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Retry an execution inline.
 
-        A FAILED execution gets a new run with new idempotency keys. A PARTIALLY_COMPENSATED one retries only the
-        compensations that failed.
-        `reason` and `by` are kept in the event. Returns the execution when `execute` would.
-        Raises UnknownExecution and ActRefused, InsideTransaction.
+        A FAILED execution gets a new run with new idempotency keys. A PARTIALLY_COMPENSATED execution retries
+        only its failed compensations.
+        The event stores `reason` and `by`. Returns the execution at the same moments as `execute`.
+        Raises UnknownExecution, ActRefused or InsideTransaction.
         """
         return self._inline(Operation.RETRY, saga_id, reason, by)
 
     def compensate(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Compensate all steps of a SUCCEEDED execution inline, the last step first.
 
-        `reason` and `by` are kept in the event. Returns the execution when `execute` would.
-        Raises UnknownExecution and ActRefused, InsideTransaction.
+        The event stores `reason` and `by`. Returns the execution at the same moments as `execute`.
+        Raises UnknownExecution, ActRefused or InsideTransaction.
         """
         return self._inline(Operation.COMPENSATE, saga_id, reason, by)
 
     def cancel(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Cancel the execution: compensate what was done, and end as FAILED.
 
-        Workers carry the request out; a leased execution obeys at its next checkpoint.
-        `reason` and `by` are kept in the event. Returns the execution as the request leaves it.
-        Raises UnknownExecution and ActRefused.
+        Workers carry out the request. The owner of a leased execution obeys at its next checkpoint.
+        The event stores `reason` and `by`. Returns the execution as it is after the request.
+        Raises UnknownExecution or ActRefused.
         """
         return operations.perform(Operation.CANCEL, saga_id, reason=reason, by=by)
 
     def hold(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Hold the execution until it is released; nothing is compensated.
+        """Hold the execution until it is released. Nothing is compensated.
 
         A leased execution is held at its next checkpoint.
-        `reason` and `by` are kept in the event. Returns the execution as the request leaves it.
-        Raises UnknownExecution and ActRefused.
+        The event stores `reason` and `by`. Returns the execution as it is after the request.
+        Raises UnknownExecution or ActRefused.
         """
         return operations.perform(Operation.HOLD, saga_id, reason=reason, by=by)
 
     def release(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
         """Let a held execution continue, with a new retry budget and the same idempotency keys.
 
-        `reason` and `by` are kept in the event. Returns the execution, which workers continue.
-        Raises UnknownExecution and ActRefused.
+        The event stores `reason` and `by`. Returns the execution, which workers continue.
+        Raises UnknownExecution or ActRefused.
         """
         return operations.perform(Operation.RELEASE, saga_id, reason=reason, by=by)
 
     def verify(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Ask the providers about every step in doubt, inline, with the steps' `verify` functions.
+        """Call the `verify` function of every step in doubt, inline, to ask its provider for the outcome.
 
-        `reason` and `by` are kept in the event. Returns the execution when `execute` would.
-        Raises UnknownExecution and ActRefused, InsideTransaction.
+        The event stores `reason` and `by`. Returns the execution at the same moments as `execute`.
+        Raises UnknownExecution, ActRefused or InsideTransaction.
         """
         return self._inline(Operation.VERIFY, saga_id, reason, by)
 
     def acknowledge(self, saga_id: str, *, reason: str = "", by: Actor = operations.PYTHON) -> SagaExecution:
-        """Remove a FAILED execution from those that need attention; nothing else changes.
+        """Mark a FAILED execution as needing no attention. Nothing else changes.
 
-        `reason` and `by` are kept in the event. Returns the execution.
-        Raises UnknownExecution and ActRefused.
+        The event stores `reason` and `by`. Returns the execution.
+        Raises UnknownExecution or ActRefused.
         """
         return operations.perform(Operation.ACKNOWLEDGE, saga_id, reason=reason, by=by)
 
@@ -185,12 +185,12 @@ class SagaOrchestrator:
         *,
         by: Actor = operations.PYTHON,
     ) -> SagaExecution:
-        """Record what a person found out about a step.
+        """Record the outcome of a step as a person found it.
 
-        `outcome` is a Resolution or its value: `done`, `not_done` or `undone`. `output` is what the step would have
-        returned, for `done` only. `evidence` says how the person knows.
-        `reason` and `by` are kept in the event. Returns the execution, which workers continue.
-        Raises UnknownExecution and ActRefused, InvalidInput.
+        `outcome` is a Resolution or its value: `done`, `not_done` or `undone`. `output`, for `done` only, is
+        the return value that the step would have had. `evidence` is the person's source.
+        The event stores `reason` and `by`. Returns the execution, which workers continue.
+        Raises UnknownExecution, ActRefused or InvalidInput.
         """
         return operations.perform(
             Operation.RESOLVE,
@@ -206,11 +206,11 @@ class SagaOrchestrator:
     def correct_input(
         self, saga_id: str, context: Mapping[str, Any], *, reason: str = "", by: Actor = operations.PYTHON
     ) -> SagaExecution:
-        """Replace the input of a FAILED execution, or of one held before any attempt of its current step.
+        """Replace the input of an execution that is FAILED, or is held before the first attempt of its current step.
 
-        `context` is the whole new input, which the saga's schema validates. Retry or release the execution afterwards.
-        `reason` and `by` are kept in the event. Returns the execution.
-        Raises UnknownExecution and ActRefused, InvalidInput.
+        `context` is the complete new input. The saga's schema validates it. Afterwards, retry or release the execution.
+        The event stores `reason` and `by`. Returns the execution.
+        Raises UnknownExecution, ActRefused or InvalidInput.
         """
         return operations.perform(Operation.CORRECT, saga_id, reason=reason, by=by, context=context)
 
@@ -222,9 +222,9 @@ class SagaOrchestrator:
         return SagaExecution.objects.with_id(saga_id).first()
 
     def list_executions(self, state: SagaState | str | None = None) -> ExecutionQuerySet:
-        """Return all executions, or those in one state, newest first.
+        """Return all executions, or all executions in one state, newest first.
 
-        `state` is a SagaState or its value; ValueError for another value. The queryset can be filtered further.
+        `state` is a SagaState or its value. Raises ValueError for another value. The queryset can be filtered further.
         """
         executions = SagaExecution.objects.order_by("-created_at", "-id")
         return executions if state is None else executions.in_state(state)
@@ -233,15 +233,15 @@ class SagaOrchestrator:
         """Return statistics of all executions.
 
         The keys are total, by_state, success_rate (0.0 to 1.0), avg_duration_seconds, p50_duration_seconds,
-        p95_duration_seconds and sagas (the same for each saga). Rates and durations are 0.0 while nothing has ended.
+        p95_duration_seconds and sagas (the same for each saga). Rates and durations are 0.0 if no execution has ended.
         """
         return stats.collect()
 
     def print_stats(self) -> str:
         """Return the statistics as text for a terminal.
 
-        One line for all executions, one for each saga, and one with the number in each state.
-        Prints nothing: pass the text to print().
+        The text has one line for all executions, one for each saga, and one with the number per state.
+        This method does not print the text: pass it to print().
         """
         return stats.as_text(stats.collect())
 
@@ -251,7 +251,7 @@ class SagaOrchestrator:
         return self.resume(saga_id)
 
     def _run(self, leased: LeasedExecution, stop_at: float) -> SagaExecution | None:
-        """Run a leased execution. Return None if it has to wait, otherwise the execution."""
+        """Run a leased execution. Return None if `_follow` must continue with it, otherwise the execution."""
         leased.stop_at = stop_at
         try:
             move = runner.run(leased)

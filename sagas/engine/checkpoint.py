@@ -1,4 +1,7 @@
-"""The checkpoint: one commit that writes an attempt and the new position of its execution (promise 1)."""
+"""The checkpoint: one commit that writes an attempt and the new position of its execution (promise 1).
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 

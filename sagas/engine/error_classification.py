@@ -1,4 +1,7 @@
-"""Classify what a step raised: which outcome the attempt has (promise 3)."""
+"""Classify what a step raised: which outcome the attempt has (promise 3).
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 

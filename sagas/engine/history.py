@@ -1,6 +1,8 @@
 """The attempts of the current run, and the facts about each step that follow from them.
 
 Pure: no clock, no database, no Django.
+
+Promises: docs/GUARANTEES.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""An execution while a worker owns it: its row, history, context, lease and clock."""
+"""An execution while a worker owns it: its row, history, context, lease and clock.
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 

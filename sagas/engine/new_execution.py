@@ -1,4 +1,7 @@
-"""Validate what a caller starts (saga, id, input, priority), create the execution and insert it."""
+"""Validate what a caller starts (saga, id, input, priority), create the execution and insert it.
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Time only decides whether a wait is over; the history names the end of each wait. Therefore `in_flight`, which treats
 every wait as over, finds the attempt that a worker was making when it lost its lease.
+
+Promises: docs/GUARANTEES.md.
 """
 
 from __future__ import annotations

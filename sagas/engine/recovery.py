@@ -1,4 +1,7 @@
-"""Recover an execution from an owner that lost its lease (promises 2 and 11)."""
+"""Recover an execution from an owner that lost its lease (promises 2 and 11).
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Replay the step runs and events of a run, and compute the row that follows from them (promise 15).
 
 Pure: rows come in as objects with the right attributes, so this module does not import Django.
+
+Promises: docs/GUARANTEES.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Decide what follows an attempt: its outcome, whether a retry follows, and when."""
+"""Decide what follows an attempt: its outcome, whether a retry follows, and when.
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 

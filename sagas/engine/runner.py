@@ -1,4 +1,7 @@
-"""Run one execution until its row is given back: plan, make the attempt, write the checkpoint (promise 1)."""
+"""Run one execution until its row is given back: plan, make the attempt, write the checkpoint (promise 1).
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 

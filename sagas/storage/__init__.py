@@ -1,6 +1,8 @@
 """The hot path in hand-written SQL: insert, claim, renew, checkpoint. All other code uses the ORM.
 
 Every statement that changes an existing execution is fenced by its version (promise 8).
+
+Promises: docs/GUARANTEES.md.
 """
 
 from .checkpoint import (

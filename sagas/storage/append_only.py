@@ -4,6 +4,8 @@ They reject every UPDATE of a step run or an event. On PostgreSQL they also reje
 unfinished. On SQLite deletes have no trigger, because test suites flush tables with DELETE. Inserts have no trigger, so
 the hot path costs nothing. SQLite drops the triggers of a table when a later migration alters it: such a migration must
 end with `RunPython(guard, unguard)`.
+
+Promises: docs/GUARANTEES.md.
 """
 
 from typing import Any

@@ -1,4 +1,7 @@
-"""Write the owner's progress: the mark that an action starts, and the checkpoint that ends the attempt."""
+"""Write the owner's progress: the mark that an action starts, and the checkpoint that ends the attempt.
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 

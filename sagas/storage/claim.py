@@ -4,6 +4,8 @@ A claim takes HIGH before NORMAL before LOW. A lower priority comes first if it 
 each level: `rank_at` is `due_at` minus priority times AGEING. Within one priority `rank_at` and `due_at` have the same
 order. Therefore each priority is searched separately by the index on (priority, due_at), which reads no rows that are
 not due.
+
+Promises: docs/GUARANTEES.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The connection to the executions' database: transactions, and writes that are repeated if the connection breaks."""
+"""The connection to the executions' database: transactions, and writes that are repeated if the connection breaks.
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 

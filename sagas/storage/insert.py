@@ -1,4 +1,7 @@
-"""Insert an execution, and wake the workers."""
+"""Insert an execution, and wake the workers.
+
+Promises: docs/GUARANTEES.md.
+"""
 
 from __future__ import annotations
 
