@@ -134,8 +134,9 @@ def _has_room(bulk_operation: BulkOperation) -> bool:
 
 
 def _carry_out_next(bulk_operation: BulkOperation) -> bool:
-    """Carry out one item and write its result. Return False if no item waits or another process holds the lock.
+    """Carry out one item and write its result. Return whether an item was carried out.
 
+    The result is False if no item waits, BULK_AT_ONCE is reached, or another process holds the lock.
     The lock on the row of the bulk operation keeps the number of running items right. SQLite needs no lock, because it
     allows only one writer at a time.
     """
