@@ -133,7 +133,7 @@ def test_a_cancelled_queue(registered, stage, does):
 
 def test_a_provider_asked_after_the_end(registered, stage, does):
     step = stage.step(
-        "a", lost(), undo=None, idempotent=False, verify=[lost(), lost(), {"found": 1}], timeout=0.01, retry_count=1
+        "a", lost(), undo=None, idempotent=False, verify=[lost(), lost(), {"found": 1}], timeout=0.1, retry_count=1
     )
     saga = registered(stage.step("z"), step)
     does.execute("s1", "trip")
