@@ -1,6 +1,6 @@
 """The Django admin of the sagas.
 
-It never adds, changes or deletes rows directly: every change goes through `sagas.operations`.
+The admin never adds, changes or deletes rows directly: every change is an operation of `sagas.operations`.
 """
 
 from . import compensations, definitions, home, providers

@@ -1,4 +1,4 @@
-"""Charts of the last 24 hours: bar coordinates for the template, and the same numbers as text."""
+"""Charts of the last 24 hours: coordinates of bars for the template, and the same numbers as text."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.utils.translation import gettext
 from sagas.definition.states import TERMINAL, SagaState
 from sagas.monitoring.stats import BOUNDS, FAILED, Day
 
-HOURS = 25  # the first and the last are incomplete
+HOURS = 25  # the first and the last hour are incomplete
 WIDTH, HEIGHT, GAP = 600, 120, 4
 SHORT, LONG = 10.0, 120.0  # seconds
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A rectangle; `kind` selects its colour."""
+    """A rectangle, in the units of the SVG. `kind` is its CSS class: good, bad or plain."""
 
     x: float
     y: float
@@ -30,7 +30,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a chart's table, with bars of its own if the chart is drawn in the table."""
+    """A row of a chart's table. `bars` is used if the chart is drawn inside the table."""
 
     label: str
     numbers: tuple[int, ...]
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart, its summary and its table."""
+    """A chart: the sentence that sums it up, its bars, and the rows of its table."""
 
     summary: str
     bars: list[Bar]
@@ -47,7 +47,7 @@ class Chart:
 
 
 def success(day: Day) -> Chart:
-    """Return one bar: succeeded out of all that ended."""
+    """Return the share of ended executions that succeeded, as one bar of two parts and no rows."""
     good, total = day.count(SagaState.SUCCEEDED), day.count(*TERMINAL)
     width = round(good / total * WIDTH, 1) if total else 0.0
     summary = gettext("%(rate)s %% succeeded: %(good)s of %(total)s.")
@@ -57,7 +57,7 @@ def success(day: Day) -> Chart:
 
 
 def throughput(day: Day) -> Chart:
-    """Return a stacked bar for each hour: succeeded below, failed above."""
+    """Return a bar and a row for each hour: succeeded below, failed or partially compensated above."""
     first = timezone.localtime(day.since).replace(minute=0, second=0, microsecond=0)
     rows = []
     for hour in (first + dt.timedelta(hours=place) for place in range(HOURS)):
@@ -70,7 +70,7 @@ def throughput(day: Day) -> Chart:
 
 
 def durations(day: Day) -> Chart:
-    """Return a row with a bar for each range of durations."""
+    """Return a row with a bar for each range of durations, and the median and p95 as the summary."""
     most = max(day.took) or 1
     bars = (Bar(0, 0, round(count / most * WIDTH, 1), HEIGHT, "plain") for count in day.took)
     rows = [Row(label, (count,), (bar,)) for label, count, bar in zip(_spans(), day.took, bars, strict=True)]
@@ -79,7 +79,7 @@ def durations(day: Day) -> Chart:
 
 
 def seconds(value: float) -> str:
-    """Format a duration: 250 ms, 1.5 s, 42 s, 7 min."""
+    """Format a duration in seconds, such as 250 ms, 1.5 s, 42 s or 7 min, in the active language."""
     if value >= LONG:
         return gettext("%(number)s min") % {"number": number(round(value / 60))}
     if value < 1:
@@ -89,7 +89,7 @@ def seconds(value: float) -> str:
 
 
 def number(value: int) -> str:
-    """Format a number with thousands separators."""
+    """Format an integer with thousands separators, in the active language."""
     return formats.number_format(value, force_grouping=True)
 
 
@@ -103,7 +103,7 @@ def _spans() -> list[str]:
 
 
 def _stacked(rows: list[Row]) -> list[Bar]:
-    """Return the stacked bars of each row."""
+    """Return the bars of each row, the second number stacked on the first."""
     most = max(sum(row.numbers) for row in rows) or 1
     step = WIDTH / len(rows)
     bars = []

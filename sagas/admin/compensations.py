@@ -1,4 +1,4 @@
-"""The page of open compensations, the oldest execution first, with the operations on each."""
+"""The page of open compensations, oldest execution first, with the operations on each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OPERATIONS = {Operation.RETRY: _("Undo again"), Operation.RESOLVE: _("Mark a ste
 
 
 class Filters(forms.Form):
-    """The filters of the page."""
+    """The filters of the page: the kind of compensation, and the saga."""
 
     kind = forms.ChoiceField(label=_("Status"), choices=KINDS, required=False)
     saga = forms.ChoiceField(label=_("Kind"), required=False)
@@ -56,7 +56,7 @@ class Filters(forms.Form):
 
 @dataclass(frozen=True)
 class Link:
-    """An operation on a compensation: its URL, or why it is blocked."""
+    """An operation on an execution: its URL, or the reason why it is blocked."""
 
     label: str
     url: str = ""
@@ -65,7 +65,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of compensations with their operations, and the executions that cannot be read."""
+    """Open compensations with their operations, and executions that cannot be read.
+
+    `last` is the primary key after which the next page starts, None on the last page.
+    """
 
     compensations: list[tuple[OpenCompensation, list[Link]]]
     unreadable: list[SagaExecution]
@@ -74,10 +77,10 @@ class Page:
 
 @admin.register(Compensation)
 class CompensationAdmin(Desk):
-    """Open compensations."""
+    """The page of open compensations."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Render the page."""
+        """Render the page. Invalid filters are ignored; an unknown `after` is 404."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         filters = Filters(request.GET)
@@ -104,7 +107,10 @@ def _page(request: HttpRequest, kind: str, saga: str) -> Page:
 
 
 def _rolling_back(kind: str, saga: str) -> QuerySet[SagaExecution]:
-    """Select executions that may have a compensation of this kind; their histories tell which ones do."""
+    """Select the executions that may have an open compensation of this kind; "" = any kind.
+
+    Only their histories tell which of them have one.
+    """
     executions = SagaExecution.objects.using(database.alias())
     tried = StepRun.objects.filter(
         execution=OuterRef("pk"), run=OuterRef("run"), direction=Direction.COMPENSATION.value
@@ -121,10 +127,10 @@ def _rolling_back(kind: str, saga: str) -> QuerySet[SagaExecution]:
 
 
 def _keys(executions: QuerySet[SagaExecution], after: str) -> list[int]:
-    """Return the primary keys of a page and one more, the oldest first, after the one with the key `after`.
+    """Return the primary keys of the executions on a page and of one more, oldest first.
 
-    Raise Http404 if there is no such key. One query for each state uses the state's index; a single query would sort
-    all rows.
+    The page starts after the execution with the key `after`. Raises Http404 if there is no such key. Each state has its
+    own query, which uses the index; one query for both states would sort all rows.
     """
     since = Q()
     if after:

@@ -64,10 +64,10 @@ class ShownSaga:
 
 @admin.register(Definition)
 class DefinitionAdmin(Desk):
-    """The registered sagas."""
+    """The page of registered sagas."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Render the page."""
+        """Render the page: registered sagas, and unregistered ones that have unfinished executions."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = sampled()
@@ -123,7 +123,7 @@ def _properties(step: SagaStep) -> list[str]:
 
 
 def fields_of(saga: Saga) -> list[Field]:
-    """Return the fields of the saga's schema, none without a schema."""
+    """Return the writable fields of the saga's input in the order of its schema; [] without a schema."""
     found = saga.schema().fields if saga.schema else {}
     return [
         Field(name, name_label(name), _kind(field), field.required, name in saga.personal)
@@ -133,7 +133,7 @@ def fields_of(saga: Saga) -> list[Field]:
 
 
 def _kind(field: Any) -> str:
-    """Describe the values that the field takes."""
+    """Describe in words which values the field accepts."""
     if isinstance(field, serializers.ChoiceField):
         several = isinstance(field, serializers.MultipleChoiceField)
         sentence = gettext("several of: %(choices)s") if several else gettext("one of: %(choices)s")

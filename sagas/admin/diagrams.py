@@ -1,4 +1,4 @@
-"""Diagram of a saga: steps from left to right, their compensations below. Coordinates are integers for SVG."""
+"""The diagram of a saga: steps from left to right, their compensations below. Coordinates are integers for SVG."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ class Box:
 
     @property
     def middle(self) -> int:
-        """The x at which its label is centred."""
+        """The x at the middle of the box, where its label is centred."""
         return self.x + self.width // 2
 
     @property
     def right(self) -> int:
-        """Its right edge."""
+        """The x of the right edge."""
         return self.x + self.width
 
     @property
     def line(self) -> int:
-        """The y at which arrows meet it."""
+        """The y at which arrows touch the box."""
         return self.y + HEIGHT // 2
 
     @property
     def base(self) -> int:
-        """The baseline of its label."""
+        """The y of the baseline of the label."""
         return self.line + 5
 
     @property
     def above(self) -> int:
-        """The baseline of its mark."""
+        """The y of the baseline of the mark, above the box."""
         return self.y - 10
 
 
@@ -63,7 +63,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Diagram:
-    """The drawing, and its description for screen readers."""
+    """The drawing, and a description of it for screen readers."""
 
     width: int
     height: int
@@ -75,7 +75,7 @@ class Diagram:
 
 
 def diagram_of(saga: Saga) -> Diagram:
-    """Lay out the diagram of a saga."""
+    """Lay out the diagram of a saga, with labels in the active language."""
     steps, x = [], MARGIN
     for step in saga:
         label = label_of(step)
@@ -98,7 +98,7 @@ def diagram_of(saga: Saga) -> Diagram:
 
 
 def _arrow(start: int, end: int, y: int) -> Arrow:
-    """Return a horizontal arrow, to the right or to the left."""
+    """Return a horizontal arrow at `y` from `start` to `end`, which may be to the left."""
     back = -HEAD if end > start else HEAD
     return Arrow(f"M{start} {y}H{end}", f"M{end} {y}l{back} -5v10z")
 

@@ -32,7 +32,7 @@ from .tiles import TILES
 
 T = TypeVar("T")
 
-# Seconds for which the numbers are cached. Rows beyond COUNTED are not counted.
+# The counts and the charts are cached for so many seconds. Rows after the first COUNTED are not counted.
 CACHED, DAY_CACHED = 5, 60
 COUNTED = 1000
 LIST, WORKERS = "admin:sagas_sagaexecution_changelist", "admin:sagas_sagaworker_changelist"
@@ -40,7 +40,7 @@ LIST, WORKERS = "admin:sagas_sagaexecution_changelist", "admin:sagas_sagaworker_
 
 @dataclass(frozen=True)
 class Shown:
-    """A tile: its formatted number and the URL of its list."""
+    """A tile: its formatted number, and the URL of the list of its executions."""
 
     name: str
     title: Promise
@@ -52,7 +52,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Failure:
-    """Labels of a saga and its step, how many executions failed there, and the URL of their list."""
+    """The labels of a saga and a step, how many executions failed there, and the URL of their list."""
 
     saga: str
     step: str
@@ -62,10 +62,10 @@ class Failure:
 
 @admin.register(Operations)
 class OperationsAdmin(Desk):
-    """What needs attention, what is running, and charts of the last 24 hours."""
+    """The home page: what needs attention, what is running, and charts of the last 24 hours."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Render the page from cached numbers."""
+        """Render the page. Its counts are at most 5 seconds old, its charts at most 60."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         counts, counted_at = _cached("counts", CACHED, _counts)
@@ -89,7 +89,7 @@ class OperationsAdmin(Desk):
 
 
 def _cached(name: str, seconds: int, find: Callable[[], T]) -> tuple[T, dt.datetime]:
-    """Return what `find` returned at most `seconds` ago, and when that was."""
+    """Return the result of `find` and its time. Call `find` only if the cached result is older than `seconds`."""
     key = f"sagas.admin.home.{name}"
     cached: tuple[T, dt.datetime] | None = cache.get(key)
     if cached is None:
@@ -99,7 +99,7 @@ def _cached(name: str, seconds: int, find: Callable[[], T]) -> tuple[T, dt.datet
 
 
 def _counts() -> dict[str, int]:
-    """Count the rows of each tile, up to COUNTED + 1."""
+    """Count the executions of each tile. Stop at COUNTED + 1."""
     executions: ExecutionQuerySet = SagaExecution.objects.order_by()
     return {name: tile.select(executions).values("pk")[: COUNTED + 1].count() for name, tile in TILES.items()}
 
@@ -116,7 +116,7 @@ def _tiles(counts: dict[str, int]) -> list[Shown]:
 
 
 def _workers() -> dict[str, Any]:
-    """Count the live workers, find when any was last seen, and say so."""
+    """Return the number of live workers, when the last worker was seen, and a sentence about both."""
     alive = Count("id", filter=Q(seen_at__gte=ago(SagaWorker.UNSEEN)))
     found = SagaWorker.objects.aggregate(alive=alive, seen_at=Max("seen_at"))
     if found["seen_at"] is None:
@@ -133,7 +133,7 @@ def _workers() -> dict[str, Any]:
 
 
 def _failures(day: stats.Day) -> list[Failure]:
-    """Return the steps at which most executions failed, with the URLs of their lists."""
+    """Return the steps at which most executions failed in the last 24 hours."""
     states = [state.value for state in stats.FAILED]
     failures = []
     for saga, step, count in day.failures:
@@ -145,7 +145,7 @@ def _failures(day: stats.Day) -> list[Failure]:
 
 @admin.register(SagaWorker)
 class SagaWorkerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    """Worker processes with their last heartbeat."""
+    """The list of worker processes with their last heartbeat."""
 
     list_display = ("name", "cluster", "running", "free", "stuck", "draining", "started_at", "seen_at")
     ordering = ("cluster", "name")

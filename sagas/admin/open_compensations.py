@@ -24,7 +24,7 @@ from sagas.presentation.step_status import COMPENSATION_UNCERTAIN, IN_DOUBT
 
 
 class Kind(StrEnum):
-    """The filter that finds a compensation."""
+    """The value of the filter "Status" that a compensation belongs to."""
 
     PENDING = "pending"
     DEFERRED = "deferred"
@@ -82,9 +82,10 @@ ICONS = {
 class OpenCompensation:
     """An open compensation as the page shows it.
 
-    `summary` is what it would do; `in_doubt` says if it is not certain that there is anything to compensate; `held` is
-    the reason of a hold; `answer` is the provider's last answer, `hidden` if it cannot be redacted; `by_hand` is what
-    a person can do; `about` are the customer and the references by their labels.
+    `summary` says what the compensation does. `in_doubt` says so if it is not certain that there is anything to
+    compensate, else "". `held` is the reason of a hold. `answer` is the provider's last answer, and `hidden` means that
+    it cannot be redacted. `by_hand` says what staff can do. `about` has the customer and the references, as pairs of
+    label and value.
     """
 
     execution: SagaExecution
@@ -103,26 +104,30 @@ class OpenCompensation:
 
     @property
     def kind(self) -> Kind:
-        """The filter that finds it."""
+        """The filter value that finds this compensation."""
         return KINDS.get(self.status, Kind.PENDING)
 
     @property
     def icon(self) -> str:
-        """The name of its icon in icons.svg."""
+        """The name of the icon in icons.svg."""
         return ICONS.get(self.status, "pending")
 
     @property
     def label(self) -> str:
-        """The label of its status."""
+        """The label of the status in the active language."""
         return str(LABELS[self.status])
 
 
 def open_compensations(view: ExecutionView, redactor: Redactor) -> list[OpenCompensation]:
-    """Return the open compensations, last step first."""
+    """Return the open compensations of the execution, last step first. All texts are redacted.
+
+    `view` must come from `load_views`, because the answers come from its step runs. If the saga is not registered, the
+    steps that may have taken effect are returned.
+    """
     if view.saga:
         names = view.remaining
     else:
-        # Without a definition: the steps that may have taken effect, by their step runs.
+        # Without a definition the steps with a compensation are not known: take those that may have taken effect.
         facts, all_tried = view.facts, view.state is SagaState.PARTIALLY_COMPENSATED
         uncompensated = [name for name in reversed(view.history.plan) if facts[name].to_compensate]
         names = [name for name in uncompensated if Direction.COMPENSATION in facts[name].last or not all_tried]
@@ -134,7 +139,7 @@ def _open_compensation(view: ExecutionView, name: str, redactor: Redactor) -> Op
     status = _status(view, step, facts, name)
     compensations = [run for run in view.step_runs if run.direction == Direction.COMPENSATION]
     answer = next((run.error_message for run in reversed(compensations) if run.step == name), "")
-    # It is open since the first compensation of the run started, or else the last attempt ended.
+    # Open since the start of the first compensation of the run; without one, since the end of the last attempt.
     ends = (run.finished_at for run in view.step_runs)
     started = min((run.started_at for run in compensations), default=None)
     in_doubt = ""
@@ -178,7 +183,7 @@ def _status(view: ExecutionView, step: SagaStep | None, facts: StepFacts, name: 
 
 
 def _times(view: ExecutionView, step: SagaStep | None, facts: StepFacts) -> Mapping[str, str]:
-    """Return the values of the sentences' placeholders."""
+    """Return the values for the placeholders of the sentences."""
     patience = dt.timedelta(seconds=get_settings().COMPENSATION_PATIENCE)
     since = deferred_since(step, facts) if step else None
     until = since + patience if since else None
@@ -190,7 +195,7 @@ def _times(view: ExecutionView, step: SagaStep | None, facts: StepFacts) -> Mapp
 
 
 def _about(view: ExecutionView, redactor: Redactor) -> tuple[tuple[str, str], ...]:
-    """Return the customer, whom the first personal key names, and the references."""
+    """Return the customer (the value of the first personal key) and the references."""
     saga, execution = view.saga, view.execution
     if saga is None:
         return ()

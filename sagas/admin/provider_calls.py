@@ -1,4 +1,4 @@
-"""Statistics of the calls of each provider, from a bounded sample that is cached for a minute."""
+"""Statistics of the calls of each provider, from a sample of limited size that is cached for a minute."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY = "sagas.admin.calls"
 
 
 class Called(NamedTuple):
-    """A call of a provider, read from its step run."""
+    """One call of a provider, from its step run."""
 
     saga: str
     step: str
@@ -40,12 +40,12 @@ class Called(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The duration in seconds."""
+        """How long the call took, in seconds."""
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
     @property
     def kind(self) -> str:
-        """good, refused, failed or uncertain; a verify that finds nothing is good."""
+        """ "good", "refused", "failed" or "uncertain". A verify that finds nothing is good."""
         if self.outcome == Outcome.UNCERTAIN:
             return "uncertain"
         if self.outcome != Outcome.FAILED or (self.direction == Direction.VERIFY and not self.error_type):
@@ -55,7 +55,7 @@ class Called(NamedTuple):
 
 @dataclass(frozen=True)
 class Tally:
-    """Calls in a period. `slowest` is the step with the highest p95, `p95` that value in seconds."""
+    """Numbers of the calls in a period. `slowest` is the step with the highest p95, and `p95` its p95 in seconds."""
 
     good: int = 0
     refused: int = 0
@@ -71,15 +71,16 @@ class Tally:
 
     @property
     def error_rate(self) -> float:
-        """The percentage of failed and uncertain calls; a refusal is an answer."""
+        """The percentage of failed and uncertain calls. A refusal does not count as an error."""
         return 100 * (self.failed + self.uncertain) / self.calls if self.calls else 0.0
 
 
 @dataclass(frozen=True)
 class ProviderStats:
-    """The calls of one provider. Errors are told by type: messages may be personal.
+    """The calls of one provider.
 
-    `waiting` are the primary keys of the executions that call it next.
+    `error_type` is the class name of the last error; its message is not shown, because it may be personal. `waiting`
+    has the primary keys of the executions that call this provider next.
     """
 
     day: Tally
@@ -92,7 +93,11 @@ class ProviderStats:
 
 @dataclass(frozen=True)
 class Stats:
-    """All providers at one moment. `cut` says that the calls since `since` are less than a day's."""
+    """The statistics of all providers at the time `at`.
+
+    `cut` means that the sample does not cover a whole day; it starts at `since`. `more_waiting` means that only some of
+    the waiting executions are counted.
+    """
 
     at: dt.datetime
     since: dt.datetime
@@ -102,12 +107,15 @@ class Stats:
 
 
 def provider_of(saga: Saga, step: SagaStep) -> str:
-    """Name what the step calls by saga and step; "" for work in our own database."""
+    """Return the name of the provider that the step calls: "saga.step", or "" if the step is transactional."""
     return "" if step.transactional else f"{saga.name}.{step.name}"
 
 
 def steps_by_provider() -> dict[str, list[tuple[Saga, SagaStep]]]:
-    """Return the registered steps of each provider, sorted by name."""
+    """Return the registered steps of each provider, sorted by the name of the provider.
+
+    Transactional steps have no provider and are left out.
+    """
     found: dict[str, list[tuple[Saga, SagaStep]]] = defaultdict(list)
     for _, saga in sorted(all_sagas().items()):
         for step in saga:
@@ -117,7 +125,7 @@ def steps_by_provider() -> dict[str, list[tuple[Saga, SagaStep]]]:
 
 
 def latest_stats() -> Stats:
-    """Return the statistics, at most a minute old."""
+    """Return the statistics of all providers. They are cached for CACHED_FOR seconds."""
     return cast("Stats", cache.get_or_set(KEY, _read, CACHED_FOR))
 
 
@@ -125,7 +133,7 @@ def _read() -> Stats:
     now = timezone.now()
     calls = _calls(now - DAY)
     views, more_waiting = _in_flight()
-    waiting: dict[str, list[int]] = defaultdict(list)  # by the provider that the next attempt calls
+    waiting: dict[str, list[int]] = defaultdict(list)  # key: the provider that the next attempt calls
     for view in views:
         if view.saga and view.next_attempt:
             waiting[provider_of(view.saga, view.next_attempt.step)].append(view.execution.pk)
@@ -142,7 +150,7 @@ def _read() -> Stats:
 
 
 def _calls(since: dt.datetime) -> list[Called]:
-    """Read the calls since then, newest first, by a range of the primary key."""
+    """Read the calls since then, newest first, at most MOST_CALLS."""
     runs = StepRun.objects.using(database.alias()).filter(pk__gte=first_uuid_at(since))
     # A join could read all executions; a subquery reads one at a time, by primary key.
     saga = SagaExecution.objects.filter(pk=OuterRef("execution_id")).values("saga_name")
@@ -152,7 +160,7 @@ def _calls(since: dt.datetime) -> list[Called]:
 
 
 def _in_flight() -> tuple[list[ExecutionView], bool]:
-    """Load the first executions that are leased or due, and whether there are more."""
+    """Load the executions that are due first, and whether there are more."""
     rows = SagaExecution.objects.using(database.alias())
     keys: list[int] = []
     more = False
@@ -182,7 +190,7 @@ def _tally(calls: list[Called]) -> Tally:
     took: dict[str, list[float]] = defaultdict(list)
     for call in calls:
         took[call.step].append(call.seconds)
-    # The 95th percentile by nearest rank.
+    # The 95th percentile, by the nearest-rank method.
     p95s = ((sorted(times)[max(0, -(-len(times) * 95 // 100) - 1)], step) for step, times in took.items())
     p95, slowest = max(p95s, default=(0.0, ""))
     return Tally(kinds["good"], kinds["refused"], kinds["failed"], kinds["uncertain"], p95, slowest)

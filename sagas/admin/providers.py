@@ -1,4 +1,4 @@
-"""The page of providers: calls, errors and executions that wait for them."""
+"""The page of providers: calls, errors, and executions that wait for each provider."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = ("good", "refused", "failed", "uncertain")
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a bar."""
+    """One part of a bar. `x` and `width` are of WIDTH."""
 
     kind: str
     x: int
@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Span:
-    """The calls of a period, and their bar."""
+    """The calls in a period, and the bar that shows them."""
 
     tally: Tally
     bar: list[Part]
@@ -48,8 +48,8 @@ class Span:
 class ShownProvider:
     """A provider as the page shows it.
 
-    `waiting` is the URL of the executions that wait for it; `steps` are the labels of its steps with the URL of the
-    executions that failed there.
+    `waiting` is the URL of the executions that wait for the provider. `steps` has the label of each step and the URL of
+    the executions that failed there.
     """
 
     title: str
@@ -62,7 +62,7 @@ class ShownProvider:
 
 @admin.register(Provider)
 class ProviderAdmin(Desk):
-    """The providers that registered steps call."""
+    """The page of the providers that registered steps call."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Render the page."""
@@ -74,7 +74,7 @@ class ProviderAdmin(Desk):
 
 
 def _shown(providers: Mapping[str, ProviderStats]) -> Iterator[ShownProvider]:
-    """Yield the providers that were registered when the numbers were made, and still are."""
+    """Yield the providers that are registered now and have statistics."""
     for name, steps in steps_by_provider().items():
         stats = providers.get(name)
         if not stats:
@@ -88,7 +88,7 @@ def _shown(providers: Mapping[str, ProviderStats]) -> Iterator[ShownProvider]:
 
 
 def _span(tally: Tally) -> Span:
-    """Return the tally with its bar; each part is at least MIN_WIDTH, at the expense of the largest."""
+    """Return the calls with their bar. Each part is at least MIN_WIDTH wide; the largest part shrinks for this."""
     counts = {kind: getattr(tally, kind) for kind in KINDS if getattr(tally, kind)}
     widths = {kind: max(MIN_WIDTH, WIDTH * count // tally.calls) for kind, count in counts.items()}
     if widths:

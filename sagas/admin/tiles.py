@@ -1,4 +1,4 @@
-"""The groups of executions that the home page counts, and that the list can filter by."""
+"""The groups of executions that the home page counts and the list can filter by."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from sagas.models.querysets import ExecutionQuerySet
 
 @dataclass(frozen=True)
 class Tile:
-    """A group: its title, its description and its query; `parameters` make the list show the same rows."""
+    """A group of executions.
+
+    `select` filters a queryset. `parameters` is the query string that makes the list show the same executions.
+    """
 
     title: Promise
     description: Promise
@@ -25,10 +28,10 @@ class Tile:
 
 
 def in_doubt(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """Select those that need attention, have stopped, and have a step in doubt.
+    """Select executions that need attention, have stopped, and have a step in doubt.
 
-    Stopped: held, failed or partially compensated. In doubt: an action or compensation of the current run ended
-    uncertain or pending, and no later success, verify or resolution of the same step settled it.
+    Stopped means held, failed or partially compensated. A step is in doubt if an action or compensation of the current
+    run ended uncertain or pending, and no later success, verify or resolution of that step settled it.
     """
     stopped = ~Q(held="") | Q(state__in=[SagaState.FAILED, SagaState.PARTIALLY_COMPENSATED])
     in_doubt_runs = StepRun.objects.filter(
@@ -49,18 +52,21 @@ def in_doubt(executions: ExecutionQuerySet) -> ExecutionQuerySet:
 
 
 def compensating(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """Select those that are being compensated."""
+    """Select executions that are compensating and not on hold."""
     return executions.in_state(SagaState.COMPENSATING).filter(held="")
 
 
 def waiting(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """Select unfinished ones that no worker has leased; the conditions match the index of due executions."""
+    """Select executions that are pending or in progress, and neither leased nor on hold.
+
+    The conditions match the index of due executions.
+    """
     due = executions.filter(priority__in=list(Priority), due_at__isnull=False)
     return due.in_state(SagaState.PENDING, SagaState.IN_PROGRESS).filter(held="", leased=False)
 
 
 def running(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """Select those that a worker has leased."""
+    """Select executions in progress that a worker has leased."""
     return executions.leased_rows().in_state(SagaState.IN_PROGRESS).filter(held="")
 
 

@@ -1,4 +1,4 @@
-"""Unfinished executions of each saga, and those that the current code cannot run; at most MOST are examined."""
+"""Count the unfinished executions of each saga, and those that the current code cannot run. Examine at most MOST."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST = 10_000
 
 @dataclass(frozen=True)
 class Stranded:
-    """How many executions have a planned step that is not defined any more, and the URL of their list."""
+    """How many executions have this planned step, which is no longer defined, and the URL of their list."""
 
     step: str
     count: int
@@ -33,7 +33,10 @@ class Stranded:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A saga's unfinished executions, and since when no running worker knows the saga."""
+    """The unfinished executions of one saga.
+
+    `unregistered_since` is the time since which no running worker has registered the saga, None if one has.
+    """
 
     name: str
     count: int
@@ -43,12 +46,15 @@ class Unfinished:
 
 
 def sampled() -> list[InFlight]:
-    """Return the examined unfinished executions, grouped by saga and plan."""
+    """Return the first MOST unfinished executions, counted by saga and plan. Makes one query."""
     return in_flight(SagaExecution.objects.using(database.alias()).filter(pk__in=_first()))
 
 
 def unfinished_of(name: str, found: Sequence[InFlight], unregistered_since: dt.datetime | None) -> Unfinished:
-    """Return those of one saga."""
+    """Return the unfinished executions of the saga `name`.
+
+    `found` is the result of `sampled`. `unregistered_since` is copied to the result.
+    """
     mine = [each for each in found if each.saga_name == name]
     counts: Counter[str] = Counter()
     for each in mine:
@@ -61,7 +67,10 @@ def unfinished_of(name: str, found: Sequence[InFlight], unregistered_since: dt.d
 
 
 def stranded_without(step: str, executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """Filter the examined ones whose first planned step without a definition is this one."""
+    """Filter the executions whose first planned step without a definition is `step`.
+
+    Only the first MOST unfinished executions are examined, as in `sampled`.
+    """
     stranded = Q(pk__in=[])
     for each in sampled():
         if each.missing_step == step:
@@ -70,5 +79,5 @@ def stranded_without(step: str, executions: ExecutionQuerySet) -> ExecutionQuery
 
 
 def _first() -> QuerySet[Any, Any]:
-    """Select the first MOST unfinished ones; no order, so that the index on the state is enough."""
+    """Select the first MOST unfinished executions. Without an order, the query needs only the index on the state."""
     return SagaExecution.objects.using(database.alias()).unfinished().order_by().values("pk")[:MOST]

@@ -47,14 +47,20 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(view: ExecutionView, redactor: Redactor) -> Diagnosis:
-    """Return the diagnosis of the execution: what has happened to it, and what to do."""
+    """Return the diagnosis of the execution in the active language, with redacted texts.
+
+    An execution without a registered saga gets the diagnosis of `diagnose_without_saga`.
+    """
     if view.saga is None:
         return diagnose_without_saga(view.execution)
     return _held(view, redactor) if view.execution.held else DIAGNOSES[view.state](view, redactor)
 
 
 def diagnose_without_saga(execution: SagaExecution) -> Diagnosis:
-    """Return the diagnosis of an execution if its saga is not registered in this process."""
+    """Return the diagnosis of an execution whose saga is not registered in this process.
+
+    Uses only columns that cannot contain personal values.
+    """
     names = {"saga": execution.saga_name, "state": execution.get_state_display()}
     advice = _("Only its history can be shown. Texts that may have personal values are left out.")
     if execution.state in TERMINAL:
@@ -234,7 +240,7 @@ def _why_held(view: ExecutionView, cause: str) -> str:
 
 
 def names_with(view: ExecutionView, *statuses: StepStatus) -> list[str]:
-    """Return the names of the steps that have one of these statuses."""
+    """Return the names of the planned steps that have one of these statuses, in the order of the plan."""
     return [name for name in view.history.plan if describe_step(view, name).status in statuses]
 
 
@@ -249,11 +255,11 @@ def quoted(view: ExecutionView, names: Iterable[str]) -> str:
 
 
 def events_of(view: ExecutionView, *kinds: Kind) -> QuerySet[SagaEvent]:
-    """Return the newest events of these kinds in the current run, newest first."""
+    """Select the newest events of these kinds in the current run, newest first, at most EVENTS_READ."""
     events = view.execution.events.using(database.alias()).filter(kind__in=kinds, run=view.execution.run)
     return events.order_by("-id")[:EVENTS_READ]
 
 
 def who(event: SagaEvent | None) -> str:
-    """Return the name of the event's actor, or "somebody"."""
+    """Return the name of the event's actor, or "somebody" in the active language."""
     return event.actor_name if event and event.actor_name else _("somebody")

@@ -124,7 +124,10 @@ class ExecutionView:
 
 
 def load_view(saga_id: str) -> ExecutionView:
-    """Load the execution with this id. Raise UnknownExecution if there is none."""
+    """Load the execution with this id and the history of its current run, in two queries.
+
+    Raises UnknownExecution if there is none, and UnreadableRow if a row is damaged.
+    """
     view = find_view(saga_id)
     if view is None:
         raise UnknownExecution(saga_id)
@@ -132,18 +135,26 @@ def load_view(saga_id: str) -> ExecutionView:
 
 
 def find_view(saga_id: str) -> ExecutionView | None:
-    """Load the execution with this id, or return None if there is none."""
+    """Like `load_view`, but return None if there is no execution with this id."""
     execution = SagaExecution.objects.using(database.alias()).with_id(saga_id).first()
     return view_of(execution) if execution else None
 
 
 def view_of(execution: SagaExecution) -> ExecutionView:
-    """Load the history of this execution and return its view."""
+    """Load the history of this execution and return its view.
+
+    Makes one query. `view.saga` is None if the saga is not registered here. Raises UnreadableRow if a step run is
+    damaged.
+    """
     return ExecutionView(execution, all_sagas().get(execution.saga_name), load_history(execution))
 
 
 def load_views(executions: QuerySet[SagaExecution], keys: Sequence[int]) -> list[ExecutionView]:
-    """Load the executions with these primary keys, in this order, in three queries. Omit unreadable executions."""
+    """Load the executions with these primary keys, in this order, in three queries.
+
+    Only keys that `executions` selects are loaded. Executions with a damaged row are left out; to find them takes more
+    queries. Unlike `load_view`, this also loads `step_runs` and `events`.
+    """
     try:
         return _load_all(executions, keys)
     except UnreadableRow:
@@ -152,7 +163,7 @@ def load_views(executions: QuerySet[SagaExecution], keys: Sequence[int]) -> list
 
 
 def hold_cause(execution: SagaExecution, events: Iterable[SagaEvent] | None = None) -> str:
-    """Return the cause of the last hold: operator, engine or on_change.
+    """Return the cause of the last hold: "operator", "engine" or "on_change"; "operator" if none is recorded.
 
     Pass `events`, newest first, if they are loaded. Without them, this function queries the database.
     """

@@ -13,7 +13,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def format_moment(moment: dt.datetime) -> str:
-    """Return the time with seconds. Add the date in front unless it is today."""
+    """Return the aware time with seconds, in the current time zone. The date precedes it unless it is today."""
     local, today = timezone.localtime(moment), timezone.localtime(CLOCK.by_host()).date()
     time = formats.date_format(local, "H:i:s")
     if local.date() == today:
@@ -22,7 +22,10 @@ def format_moment(moment: dt.datetime) -> str:
 
 
 def format_span(seconds: float) -> str:
-    """Return the duration in its two largest units, such as hours and minutes."""
+    """Return a duration, given in seconds, in its two largest units, such as "2 h 5 min".
+
+    Less than a minute is shown with decimals, such as "1.5 s".
+    """
     whole = round(seconds)
     if whole < MINUTE:
         return gettext("%(seconds)s s") % {"seconds": formats.number_format(seconds, 3 if seconds < 1 else 1)}

@@ -10,7 +10,10 @@ from sagas.definition.saga import Saga, SagaStep
 
 
 def step_label(name: str, saga: Saga | None) -> str:
-    """Return the label of the step: the `name` in its wording, or else `name_label(name)`."""
+    """Return the label of the step: the "name" in its wording, or else `name_label(name)`.
+
+    `saga` None, or a saga without that step, gives `name_label(name)`.
+    """
     step = saga.step(name) if saga else None
     return label_of(step) if step else name_label(name)
 
@@ -28,5 +31,5 @@ def step_label_anywhere(name: str, sagas: Iterable[Saga]) -> str:
 
 
 def name_label(name: str) -> str:
-    """Turn a name in code into a label for people. Translate the label if a catalog contains it."""
+    """Return a label for a name in code, translated if a catalogue has it: "charge_card" is "Charge card"."""
     return gettext(name.replace("_", " ").capitalize())

@@ -67,11 +67,14 @@ def message(
     history: History | None = None,
     by_hand: bool = False,
 ) -> str:
-    """Return the message to the customer in the active language. It starts with the failure or with what is not undone.
+    """Return the message to the customer in the active language.
 
-    Pass the history if it is loaded. Without it, the message omits the reason of a failure if the row alone does not
-    prove that the failed step had no effect. `by_hand` means that an operator resolved steps; without the history, a
-    failed execution then gets a general message.
+    If an effect was not undone, or if the provider refused a step, the message says this first. Personal values are
+    shown only if `redactor` shows them.
+
+    Pass `history` if it is loaded. Without it, the message omits the reason of a failure unless the row alone proves
+    that the failed step had no effect. `by_hand` means that an operator resolved steps of the run; without the history,
+    a failed execution then gets a general message.
     """
     state = customer_state(execution)
     general = str(MESSAGES[state])
@@ -99,7 +102,7 @@ def settled_by_hand(executions: Iterable[SagaExecution]) -> frozenset[int]:
 
 
 def step_texts(view: ExecutionView, redactor: Redactor) -> list[StepText]:
-    """Return the text of each planned step, in order, in the active language."""
+    """Return the status and sentence of each planned step, in order, in the active language."""
     texts = []
     for name in view.history.plan:
         found = describe_step(view, name)
@@ -108,7 +111,10 @@ def step_texts(view: ExecutionView, redactor: Redactor) -> list[StepText]:
 
 
 def by_hand(view: ExecutionView, name: str, redactor: Redactor) -> str:
-    """Return what staff can do after the provider refused the compensation, from the step's wording; or ""."""
+    """Return what staff can do by hand after the provider refused the compensation of this step.
+
+    The text comes from the step's wording. "" if the wording has none, or the compensation was not refused.
+    """
     step, facts = view.step(name), view.facts[name]
     if (
         step is None
@@ -122,7 +128,10 @@ def by_hand(view: ExecutionView, name: str, redactor: Redactor) -> str:
 
 
 def sentence_of(view: ExecutionView, name: str, key: str, default: Promise, redactor: Redactor) -> str:
-    """Return the text for `key` from the step's wording, or else the `default` sentence with the step's label."""
+    """Return the redacted text for `key` from the step's wording, or else `default` with the step's label.
+
+    `default` has the placeholder %(step)s.
+    """
     step = view.step(name)
     words = _own_text(step.wording if step else None, key, view.execution, redactor)
     return words or str(default) % {"step": step_label(name, view.saga)}

@@ -59,7 +59,10 @@ class Overview:
 
 
 def overview_of(view: ExecutionView, redactor: Redactor) -> Overview:
-    """Return the overview of the execution in the active language."""
+    """Return the overview of the execution, in the active language and redacted.
+
+    Queries the database for the last errors, and for the events of a held or cancelled execution.
+    """
     lines, diagnosis = step_lines(view, redactor), diagnose(view, redactor)
     by_status = {status: tuple(line for line in lines if line.status is status) for status in StepStatus}
     return Overview(
@@ -75,7 +78,7 @@ def overview_of(view: ExecutionView, redactor: Redactor) -> Overview:
 
 
 def step_lines(view: ExecutionView, redactor: Redactor) -> tuple[StepLine, ...]:
-    """Return a line for each planned step, in order."""
+    """Return a line for each planned step, in order. Makes one query if a step has an error to show."""
     texts = step_texts(view, redactor)
     last = {past.step: past for past in view.history.attempts}
     open_ends = [last[step.name] for step in texts if step.name in last and step.status not in SETTLED]
@@ -95,7 +98,10 @@ def step_lines(view: ExecutionView, redactor: Redactor) -> tuple[StepLine, ...]:
 
 
 def error_text(error_type: str, message: str) -> str:
-    """Return the text of an error. Omit the error's class if its message is a complete sentence."""
+    """Return the text of an error, from its class name and message. The class is left out if the message is a sentence.
+
+    The result is not redacted.
+    """
     if error_type == LOST_LEASE:
         return gettext("A worker crashed during this attempt, or lost its connection.")
     if error_type in SENTENCE_ERRORS:

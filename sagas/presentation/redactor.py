@@ -64,9 +64,12 @@ def redactor_for(
     events: Iterable[SagaEvent] | None = None,
     corrected: Mapping[str, Any] | None = None,
 ) -> Redactor:
-    """Make the redactor for one reader. `personal` says whether the reader may see personal values.
+    """Make the redactor of one execution for one reader.
 
-    `events`, if given, must have all corrections. `corrected` is the input before a planned correction.
+    `personal` says whether the reader may see personal values. `events`, if given, must contain all corrections of the
+    execution; without them, the redactor loads them when it first needs them. `corrected` is the input before a
+    correction that is not stored yet. Without `saga` and without `personal` the redactor hides everything, because it
+    does not know which values are personal.
     """
     if events is not None:
         return Redactor(execution, saga, personal, partial(superseded_in, events), corrected)
@@ -74,7 +77,10 @@ def redactor_for(
 
 
 def redactors_for(executions: Sequence[SagaExecution], *, personal: bool) -> dict[int, Redactor]:
-    """Make a redactor for each execution, in one query. Return them by primary key."""
+    """Make a redactor for each execution, for one reader. Return them by primary key.
+
+    Makes one query, and none if the reader may see personal values.
+    """
     superseded = {} if personal else load_superseded(execution.pk for execution in executions)
     sagas = all_sagas()
     return {

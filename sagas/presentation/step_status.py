@@ -68,7 +68,11 @@ BEFORE_ROLLBACK = frozenset({SagaState.PENDING, SagaState.IN_PROGRESS})
 
 
 def describe_step(view: ExecutionView, name: str) -> StepDescription:
-    """Return the status of the step, from its history and the state of the execution."""
+    """Return the status of a planned step, and the sentence that describes it.
+
+    Depends on the history and on the state of the execution. Works also if the saga or the step is not defined any
+    more. Raises KeyError if the step is not in the plan of the run.
+    """
     facts = view.facts[name]
     if facts.compensated:
         # After a failed compensation, an operator may have resolved the step as done. Then its effect stays.

@@ -35,7 +35,7 @@ def load_superseded(pks: Iterable[int]) -> dict[int, Inputs | None]:
 
 
 def superseded_in(events: Iterable[SagaEvent]) -> Inputs:
-    """Return the values that the corrections among these events replaced."""
+    """Return the values that the corrections among these events replaced, one mapping for each correction."""
     return _replaced(event.data for event in events)
 
 

@@ -55,7 +55,11 @@ def _locale() -> str:
 
 
 def amount(key: str, contexts: Contexts) -> tuple[Decimal, str]:
-    """Return the amount under `key` and its currency. Raise LookupError, ValueError or ArithmeticError if invalid."""
+    """Return the amount under `key` and its currency code, from the first context that has each.
+
+    The currency is the setting CURRENCY if no context names one. Raises LookupError, ValueError or ArithmeticError if
+    there is no valid amount.
+    """
     return _finite(_value(key, contexts)), _currency(contexts)
 
 

@@ -1,4 +1,4 @@
-"""The operations that the user can start now as buttons, and the reasons why the others are blocked."""
+"""The operations that the user can start now, as buttons, and the reasons why the others are blocked."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sagas.presentation.execution_view import ExecutionView, load_view
 
 from .labels import LABELS, label_of
 
-WITHOUT_PREVIEW = frozenset({Operation.VERIFY})  # unless the execution is held: then it releases
+WITHOUT_PREVIEW = frozenset({Operation.VERIFY})  # if the execution is not held; on a held one, verify also releases
 SAFEST_FIRST = (Operation.VERIFY, Operation.RELEASE, Operation.RETRY)
 
 
 @dataclass(frozen=True)
 class Button:
-    """An operation that this user can start; `version` is the one that the page shows.
+    """An operation that this user can start now.
 
-    `at_once` says that it needs no preview.
+    `version` is the version of the execution that the page shows. `at_once` means that the operation needs no preview.
     """
 
     operation: str
@@ -38,7 +38,7 @@ class Button:
 
 @dataclass(frozen=True)
 class Blocked:
-    """An operation that is not possible now, or not for this user, and why."""
+    """An operation that is not possible now, or not for this user. `sentence` says why."""
 
     label: str
     sentence: str
@@ -47,7 +47,10 @@ class Blocked:
 def offered(
     request: HttpRequest, execution: SagaExecution, view: ExecutionView | None = None
 ) -> tuple[list[Button], list[Blocked]]:
-    """Return the buttons, the safest first, and the blocked operations; pass `view` to spare a query."""
+    """Return the operations as buttons and as blocked ones. The safest possible operation is `primary`.
+
+    Pass `view` if it is loaded. Without it, this function loads the execution with its history.
+    """
     view = view or load_view(execution.saga_id)
     execution, why_not = view.execution, operations.blocked_reasons(view)
     reasons = {}
@@ -69,11 +72,14 @@ def offered(
 
 
 def may(request: HttpRequest, operation: Operation, execution: SagaExecution) -> bool:
-    """Whether the user has the permissions; correcting also needs that of the operation that follows it."""
+    """Return whether the user has the permissions for the operation on this execution.
+
+    To correct an input, the user also needs the permission for the operation that follows the correction.
+    """
     needed = {NEEDS[operation]} | ({NEEDS[follow_up(execution)]} if operation is Operation.CORRECT else set())
     return all(request.user.has_perm(permission) for permission in needed)
 
 
 def as_sentence(clause: str) -> str:
-    """Capitalise a clause."""
+    """Return the clause with a capital first letter."""
     return f"{clause[:1].upper()}{clause[1:]}"

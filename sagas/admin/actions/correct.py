@@ -28,7 +28,7 @@ CONFIRM = "admin/sagas/correct_confirm.html"
 
 @dataclass(frozen=True)
 class Change:
-    """A value of the input, before and after."""
+    """A value of the input before and after the correction, both redacted."""
 
     label: str
     before: str
@@ -36,7 +36,7 @@ class Change:
 
 
 class CorrectPage(OperationPage):
-    """Asks for the corrected input, then for confirmation."""
+    """Ask for the corrected input, then for a reason and a confirmation."""
 
     def show(self, status: int = 200, **context: Any) -> HttpResponse:
         """Render the form with the current input."""
@@ -44,7 +44,10 @@ class CorrectPage(OperationPage):
         return self.rendered(FORM, status, preview=preview, form=self.input_form(), **context)
 
     def confirm(self) -> HttpResponse:
-        """Take the form, which is posted twice: first without a reason, then with one."""
+        """Handle the submitted form. It is submitted twice: first without a reason, then with one.
+
+        Shows the form again if the version has changed or the input is not valid.
+        """
         preview = self.preview()
         if self.request.POST.get(f"{PREFIX}-{VERSION}") != str(preview.version):
             return self.show_again()
@@ -57,7 +60,10 @@ class CorrectPage(OperationPage):
         return self.rendered(FORM, preview=preview, form=form)
 
     def confirm_or_perform(self, form: InputForm) -> HttpResponse:
-        """Perform it if it was confirmed, else show what it would change; raise InvalidInput for a wrong input."""
+        """Perform the correction if it is confirmed; otherwise show what it would change.
+
+        Raises InvalidInput if the schema rejects the input or nothing has changed.
+        """
         correction = plan_correction(self.execution.saga_id, form.corrected())
         if not correction.changed:
             raise InvalidInput({"": gettext("Nothing has been changed.")})
@@ -72,7 +78,7 @@ class CorrectPage(OperationPage):
         return self.done(gettext("The input is corrected, and the case continues. This page updates itself."))
 
     def confirmation(self, correction: Correction, form: InputForm, reason: OperationForm) -> HttpResponse:
-        """Render the changes and the preview of what follows."""
+        """Render the changes, and the preview of the operation that follows."""
         view, before = correction.view, correction.before
         redactor = redactor_for(view.execution, view.saga, personal=self.personal, corrected=before)
         text = describe(correction.preview, view, redactor)
@@ -81,11 +87,11 @@ class CorrectPage(OperationPage):
         return self.rendered(CONFIRM, preview=correction.preview, form=reason, **context)
 
     def show_again(self) -> HttpResponse:
-        """Render the form with the current input again."""
+        """Render the form with the current input, because the execution has changed (409)."""
         return self.show(CONFLICT, notice=changed_meanwhile())
 
     def input_form(self, data: Any = None) -> InputForm:
-        """Return the form of the current input."""
+        """Return the form for the current input, filled with `data` if it was submitted."""
         view = self.view()
         return InputForm(definition_of(view), view.execution, personal=self.personal, data=data)
 
@@ -94,7 +100,7 @@ class CorrectPage(OperationPage):
         before = f"[{key}]" if key in form.hidden else _shown(correction.before, key)
         after = _shown(correction.view.execution.input, key)
         if not self.personal:
-            # The user may see what they typed, but not what the schema derived from hidden values.
+            # The user may see a value that they typed, but not one that the schema derived from hidden values.
             derived = key in form.hidden and key not in form.changed_data
             after = f"[{key}]" if derived else self.redacted(after)
         return Change(str(field.label if field else key), before, after)

@@ -1,4 +1,4 @@
-"""Form fields for the fields of a saga's schema. They accept any text; the schema validates it."""
+"""Form fields for the fields of a saga's schema. They accept any text, because the schema validates it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from rest_framework import serializers
 
 
 def field_for(field: Any, stored: Any) -> forms.Field:
-    """Return a form field with the stored value."""
+    """Return the form field for a field of a serializer, with the value `stored` as its initial value."""
     make = next((make for kinds, make in KINDS if isinstance(field, kinds)), json_field)
     return make(field, stored)
 
 
 def json_field(_: Any, stored: Any, rows: int = 4, kind: type[JSONText] | None = None) -> forms.Field:
-    """Return a JSON text area, for kinds without a better field."""
+    """Return a text area that shows `stored` as JSON. Used for serializer fields without a form field of their own."""
     area = forms.Textarea(attrs={"rows": rows, "spellcheck": "false", "class": "saga-json"})
     text = None if stored is None else json.dumps(stored, indent=2, ensure_ascii=False)
     return (kind or JSONText)(initial=text, widget=area)
 
 
 class Text(forms.CharField):
-    """Text whose line ends are one character; browsers send two."""
+    """A text field that stores LF as line end. Browsers send CRLF."""
 
     def to_python(self, value: Any) -> str:
-        """Normalise the line ends."""
+        """Return the text with normalized line ends."""
         return (super().to_python(value) or "").replace("\r\n", "\n")
 
 
 class JSONText(Text):
-    """Text that is JSON."""
+    """A field for JSON text."""
 
     def clean(self, value: Any) -> Any:
-        """Return the parsed value, "" for empty text."""
+        """Return the parsed JSON value; "" for empty text."""
         text = super().clean(value)
         try:
             return json.loads(text) if text else ""
@@ -49,10 +49,10 @@ class JSONText(Text):
 
 
 class JSONObject(JSONText):
-    """Text that is a JSON object."""
+    """A field for the text of a JSON object."""
 
     def clean(self, value: Any) -> Any:
-        """Return the mapping, "" for empty text."""
+        """Return the object as a dict; "" for empty text."""
         found = super().clean(value)
         if found and not isinstance(found, dict):
             raise forms.ValidationError(gettext("This must be a JSON object, with a value for each name."))
@@ -60,7 +60,7 @@ class JSONObject(JSONText):
 
 
 def _text(_: Any, stored: Any, widget: Any = None) -> forms.Field:
-    """Return a text field, by default a text area if the stored value has several lines."""
+    """Return a text field. Without `widget` it is a text area if the stored value has several lines."""
     if widget is None:
         lines = isinstance(stored, str) and "\n" in stored
         widget = forms.Textarea(attrs={"rows": 4}) if lines else forms.TextInput
@@ -68,7 +68,10 @@ def _text(_: Any, stored: Any, widget: Any = None) -> forms.Field:
 
 
 def _moment(_: Any, stored: Any) -> forms.Field:
-    """Return a date and time picker in the local time zone; plain text for values that it cannot show."""
+    """Return a date and time picker in the current time zone.
+
+    A stored value that the picker cannot show is edited as text.
+    """
     moment = dateparse.parse_datetime(stored) if isinstance(stored, str) else None
     if stored is not None and (moment is None or moment.microsecond):
         return _text(_, stored)

@@ -1,4 +1,4 @@
-"""Forms of the operations, the notes and the reveal of personal data."""
+"""The forms of the operations, of notes, and of the reveal of personal data."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ WRONG_ID = _("Type %(sum)s.")
 
 
 class OperationForm(forms.Form):
-    """A reason and the previewed version; for a refund also its amount.
+    """The reason and the previewed version; for a refund also its amount.
 
-    `technical` fields are shown collapsed. `stored_field` is the field whose value the saga's context may refuse.
+    Fields in `technical` are shown collapsed. `stored_field` is the field with a value that the saga stores: errors
+    about the context are shown there.
     """
 
     technical: Sequence[str] = ()
@@ -49,7 +50,7 @@ class OperationForm(forms.Form):
             )
 
     def clean_amount(self) -> str:
-        """Accept the refunded amount only; the saga id if the amount is not known or hidden."""
+        """Accept only the amount of the refund, or the saga id if the amount is not known or hidden."""
         typed: str = self.cleaned_data["amount"]
         if self.refund and not self.refund.matches(typed):
             message = WRONG_ID if isinstance(self.refund, HiddenAmount) else WRONG_AMOUNT
@@ -58,7 +59,7 @@ class OperationForm(forms.Form):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters of the operation besides the reason; the form must be valid."""
+        """The parameters of the operation besides the reason. Use only if the form is valid."""
         return {}
 
 
@@ -101,13 +102,13 @@ class ResolveForm(OperationForm):
         self.fields["output"].help_text = sentence % {"example": EXAMPLE}
 
     def clean_amount(self) -> str:
-        """Check the amount of the chosen resolution."""
+        """Accept only the amount of the refund that the chosen resolution makes."""
         self.refund = self.refunds.get(self.cleaned_data.get("resolution", ""))
         return super().clean_amount()
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Step, outcome, output and evidence."""
+        """The parameters of the resolution: step, outcome, output and evidence."""
         step, _, outcome = self.cleaned_data["resolution"].partition(":")
         given = self.cleaned_data["output"]
         output = None if given == "" else given
@@ -115,7 +116,7 @@ class ResolveForm(OperationForm):
 
 
 class NoteForm(forms.Form):
-    """A note about an execution."""
+    """The text of a note about an execution."""
 
     text = Text(
         label=_("Add a note for your colleagues"),
@@ -126,7 +127,7 @@ class NoteForm(forms.Form):
 
 
 class RevealForm(forms.Form):
-    """The reason for showing personal data."""
+    """The reason why the user wants to see personal data."""
 
     reason = Text(
         label=_("Why you need to see it (kept in the history)"),

@@ -1,4 +1,4 @@
-"""A form for a saga's input, built from its schema; without a schema, one JSON field."""
+"""A form for a saga's input, built from its schema. Without a schema it is one JSON field."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ SOME_HIDDEN = _("Values that are hidden from your role are not shown, and are ke
 
 
 class InputForm(forms.Form):
-    """The current input, to be corrected. Hidden values are not shown; they are kept unless new ones are typed."""
+    """The current input, for a correction.
+
+    Unless `personal`, personal values are not shown; they are kept unless the user types new ones.
+    """
 
     def __init__(self, saga: Saga, execution: SagaExecution, *, personal: bool, data: Any = None) -> None:
         super().__init__(data, prefix=PREFIX)
@@ -36,14 +39,17 @@ class InputForm(forms.Form):
             self.schema = {n: f for n, f in fields if not (f.read_only or isinstance(f, serializers.HiddenField))}
         self.hidden: set[str] = set()
         if not personal:
-            # Hidden are the keys whose values are personal or contain personal values.
+            # Hide a key if its value is personal or contains a personal value.
             seen = redactor_for(execution, saga, personal=False)(execution.input) or {}
             keys = {key for key, value in self.stored.items() if key not in seen or seen[key] != value}
             self.hidden = keys | {key for key in self.stored if key in saga.personal}
         self._add_fields()
 
     def corrected(self) -> dict[str, Any]:
-        """Return the corrected input; fields that were not changed keep their stored values."""
+        """Return the corrected input. Unchanged fields keep their stored values.
+
+        Use only if the form is valid.
+        """
         if self.schema is None:
             kept = {key: value for key, value in self.stored.items() if key in self.hidden}
             return kept | (self.cleaned_data[WHOLE] or {})
@@ -54,14 +60,14 @@ class InputForm(forms.Form):
         return given
 
     def add_errors(self, error: InvalidInput) -> None:
-        """Show each error at its field; a dotted key belongs to the field before the dot."""
+        """Show each error at its field. A dotted key belongs to the field named before the dot."""
         for key, sentence in error.errors.items():
             name, _, rest = key.partition(".")
             known, path = (name, rest) if name in self.fields else (None, key)
             self.add_error(known, f"{path}: {sentence}" if path else sentence)
 
     def _add_fields(self) -> None:
-        """Add a field for each field of the schema; without a schema, one JSON field."""
+        """Add a form field for each field of the schema, or one JSON field without a schema."""
         if self.schema is None:
             seen = {key: value for key, value in self.stored.items() if key not in self.hidden}
             whole = json_field(None, seen, rows=12, kind=JSONObject)
@@ -78,7 +84,11 @@ class InputForm(forms.Form):
 
 
 def _put(given: dict[str, Any], name: str, value: Any, field: Any) -> None:
-    """Store the typed value; for empty text store what the schema accepts as empty, or let it report the error."""
+    """Store the typed value.
+
+    For empty text store the value that the schema accepts as empty; if there is none, store "", which the schema
+    rejects.
+    """
     if value != "" or getattr(field, "allow_blank", False):
         given[name] = value
     elif field.allow_null:

@@ -1,4 +1,4 @@
-"""Labels of operations, and the messages after them."""
+"""The labels of operations, and the messages that are shown after them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ LABELS = {
 
 
 def label_of(operation: Operation, execution: SagaExecution) -> str:
-    """Return the label of the operation for this execution."""
+    """Return the label of the operation in the active language. It depends on the state of the execution.
+
+    For a held execution this queries the database.
+    """
     if operation is Operation.RETRY and execution.state is SagaState.PARTIALLY_COMPENSATED:
         return gettext("Undo again")
     if operation is Operation.RELEASE and execution.held and hold_cause(execution) == "engine":
@@ -37,7 +40,10 @@ def label_of(operation: Operation, execution: SagaExecution) -> str:
 
 
 def result_message(operation: Operation, execution: SagaExecution) -> str:
-    """Describe what the operation did, and what happens now."""
+    """Return the sentence that says what the operation did and what happens next.
+
+    `execution` is the row after the operation.
+    """
     keys = (
         "held" if execution.held else None,
         "requested" if execution.pending_request else None,
@@ -47,7 +53,7 @@ def result_message(operation: Operation, execution: SagaExecution) -> str:
     return str(next(MESSAGES[operation, key] for key in keys if (operation, key) in MESSAGES))
 
 
-# By operation and by what is true of the execution after it; "" is any other execution.
+# Keys: the operation, and a condition of the execution after it ("" = any).
 MESSAGES: dict[tuple[Operation, str | None], Promise] = {
     (Operation.VERIFY, ""): _("Checking with the provider. This page updates itself."),
     (Operation.RELEASE, ""): _("Released. It continues from where it stopped; this page updates itself."),

@@ -1,4 +1,4 @@
-"""The page of one operation: it shows a preview, and performs the operation when the user confirms it."""
+"""The page of one operation. It shows a preview, and performs the operation when the user confirms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ CONFLICT = 409
 
 
 class OperationPage:
-    """Shows the preview, or performs what it previewed. Subclasses override `form` to ask for more than a reason."""
+    """Show the preview of an operation, or perform the operation that was previewed.
+
+    Subclasses override `form` if they need more than a reason.
+    """
 
     template = "admin/sagas/operation.html"
 
@@ -40,11 +43,11 @@ class OperationPage:
         self.personal = request.user.has_perm(PERSONAL)
 
     def response(self) -> HttpResponse:
-        """Answer the request: preview, redirect after success, or the reason why it is blocked."""
+        """Return the response: the preview, a redirect after success, or the reason why the operation is blocked (409)."""
         try:
             return self.confirm_or_show_again() if self.request.method == "POST" else self.show()
         except CorrectionOnly as error:
-            # The correction was made, but not the operation after it.
+            # The input was corrected, but the operation that follows was refused.
             messages.warning(self.request, as_sentence(self.redacted(error.sentence)))
             return HttpResponseRedirect(self.execution_url)
         except ActRefused as error:
@@ -53,19 +56,23 @@ class OperationPage:
             return self.rendered(BLOCKED, CONFLICT, why_not=cannot_be_read(error.column))
 
     def confirm_or_show_again(self) -> HttpResponse:
-        """Perform it; show the preview again if the execution has changed meanwhile."""
+        """Perform the operation. Show the preview again if the execution has changed meanwhile."""
         try:
             return self.confirm()
         except VersionMoved:
             return self.show_again()
 
     def show(self) -> HttpResponse:
-        """Render the preview."""
+        """Render the preview. Raise ActRefused if the operation is blocked."""
         preview = self.preview()
         return self.page(preview, self.form(preview))
 
     def confirm(self) -> HttpResponse:
-        """Perform the operation if the version is still the one that was previewed."""
+        """Perform the operation if the execution still has the version that was previewed.
+
+        Otherwise render the current preview, and also if the form is not valid. Raises VersionMoved if the version
+        changes at the same moment (promise 16).
+        """
         preview = self.preview()
         if self.request.POST.get("version") != str(preview.version):
             return self.show_again()
@@ -75,7 +82,7 @@ class OperationPage:
         try:
             execution = self.perform(form)
         except InvalidInput as error:
-            # Show each error at the field that it is about, if the form has it.
+            # Show the errors at the stored field, if the form has one.
             for key, sentence in error.errors.items():
                 message = f"{key}: {sentence}" if key and key != form.stored_field else sentence
                 form.add_error(form.stored_field, self.redacted(message))
@@ -83,15 +90,18 @@ class OperationPage:
         return self.done(result_message(self.operation, execution))
 
     def preview(self) -> Preview:
-        """Return what the operation would do now; raise ActRefused if it is blocked."""
+        """Return what the operation would do now. Raise ActRefused if it is blocked."""
         return operations.plan(self.operation, self.execution.saga_id)
 
     def form(self, preview: Preview, data: Any = None, **initial: Any) -> OperationForm:
-        """Return the form below the preview."""
+        """Return the form below the preview, filled with `data` if it was submitted."""
         return OperationForm(data, initial={"version": preview.version, **initial}, refund=self.text(preview).refund)
 
     def perform(self, form: OperationForm) -> SagaExecution:
-        """Perform the operation at the previewed version."""
+        """Perform the operation at the previewed version, and return the new row. The form must be valid.
+
+        Raises ActRefused, VersionMoved or InvalidInput.
+        """
         cleaned, by = form.cleaned_data, Actor(user=self.request.user, source="admin")
         return operations.perform(
             self.operation,
@@ -103,7 +113,10 @@ class OperationPage:
         )
 
     def text(self, preview: Preview) -> PreviewText:
-        """Describe the preview; the execution is read after it, so that the text is never older than the version."""
+        """Describe the preview in sentences, redacted for this user.
+
+        Loads the execution after the preview was made, so the text is never older than the version in the form.
+        """
         view = self.view()
         return describe(preview, view, self.redactor_for(view))
 
@@ -116,21 +129,21 @@ class OperationPage:
         return redactor_for(view.execution, view.saga, personal=self.personal)
 
     def redacted(self, text: str) -> str:
-        """Redact the text for this user."""
+        """Return the text without the values that this user may not see."""
         view = self.view()
-        if view.saga is None:  # the text comes from us and contains no values
+        if view.saga is None:  # our own text, without any values
             return text
         redacted: str = self.redactor_for(view)(text)
         return redacted
 
     def show_again(self) -> HttpResponse:
-        """Render the current preview, and keep the reason."""
+        """Render the current preview with a notice (409). Keep the reason that the user typed."""
         preview = self.preview()
         form = self.form(preview, reason=self.request.POST.get("reason", ""))
         return self.page(preview, form, status=CONFLICT, notice=changed_meanwhile())
 
     def blocked(self, sentence: str) -> HttpResponse:
-        """Say why it is blocked, and offer what is possible instead."""
+        """Say why the operation is blocked, and offer the operations that are possible (409)."""
         self.execution.refresh_from_db(fields=["state", "held", "version"])
         buttons, _ = offered(self.request, self.execution)
         notice = changed_meanwhile() if self.request.method == "POST" else ""
@@ -138,7 +151,7 @@ class OperationPage:
         return self.rendered(BLOCKED, CONFLICT, **context)
 
     def done(self, sentence: str) -> HttpResponse:
-        """Redirect to the execution, and show the message there."""
+        """Redirect to the page of the execution, which shows this message."""
         messages.success(self.request, sentence)
         return HttpResponseRedirect(self.execution_url)
 
@@ -153,7 +166,7 @@ class OperationPage:
         return self.rendered(self.template, status, preview=preview, text=text, form=form, **context)
 
     def rendered(self, template: str, status: int = 200, **context: Any) -> HttpResponse:
-        """Render a template within the admin's layout."""
+        """Render a template with the admin's header and navigation. `context` goes to the template."""
         layout = self.site.each_context(self.request)
         common = {
             "title": label_of(self.operation, self.execution),
@@ -165,5 +178,5 @@ class OperationPage:
 
 
 def changed_meanwhile() -> str:
-    """Say that nothing was done because the execution has changed."""
+    """Return the notice that nothing was done because the execution has changed."""
     return gettext("The case has changed since you opened this page, so nothing was done. Check it, then decide again.")

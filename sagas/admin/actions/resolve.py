@@ -25,7 +25,7 @@ from sagas.presentation.execution_view import ExecutionView
 from .forms import OperationForm, ResolveForm
 from .page import OperationPage
 
-# For each resolution the wording key of the step's own template, and the sentence without one.
+# For each resolution: the key of the step's own template, and the sentence if the step has no template.
 SENTENCES = {
     Resolution.DONE: ("done", _("%(step)s was done.")),
     Resolution.NOT_DONE: ("refused", _("%(step)s was not done.")),
@@ -41,7 +41,7 @@ REFUNDS = _("What was done will be undone, last step first, and the customer wil
 
 @dataclass(frozen=True)
 class ResolutionChoice:
-    """A resolution that is possible: its sentence, and the refund that follows from it."""
+    """A possible resolution: its sentence, and the refund that follows from it, if any."""
 
     value: str
     sentence: str
@@ -49,10 +49,13 @@ class ResolutionChoice:
 
 
 class ResolvePage(OperationPage):
-    """Offers the possible resolutions of each step."""
+    """Offer the possible resolutions of each step."""
 
     def form(self, preview: Preview, data: Any = None, **initial: Any) -> OperationForm:
-        """Return the form, with the possible resolutions grouped by step."""
+        """Return the form with the possible resolutions, grouped by step.
+
+        Raises ActRefused if no step can be resolved.
+        """
         view = self.view()
         found: dict[str, list[ResolutionChoice]] = {}
         for step, resolution in operations.resolutions(self.execution.saga_id):
@@ -67,7 +70,7 @@ class ResolvePage(OperationPage):
         key, without = SENTENCES[resolution]
         tried = facts_of(view.history)[step].last
         if resolution is Resolution.NOT_DONE and Direction.ACTION not in tried:
-            key = ""  # the step's own template says that it was tried
+            key = ""  # the step's own template would say that the step was tried
         sentence = messages.sentence_of(view, step, key, without, self.redactor_for(view))
         stays = str(STAYS_DONE) if resolution is Resolution.DONE and Direction.COMPENSATION in tried else ""
         follows, refund = self._what_follows(view, step, resolution)
@@ -77,7 +80,7 @@ class ResolvePage(OperationPage):
     def _what_follows(
         self, view: ExecutionView, step: str, resolution: Resolution
     ) -> tuple[str, Amount | HiddenAmount | None]:
-        """Describe what the workers do next, "" if nothing, and return the refund that this makes."""
+        """Return a sentence that says what the workers do next ("" if nothing), and the refund that they make."""
         if view.saga is None or not view.execution.held:
             return "", None
         history = with_resolution(view, step, resolution)
@@ -94,7 +97,7 @@ class ResolvePage(OperationPage):
     def _with_money(
         self, view: ExecutionView, names: Sequence[str], without: Promise, sentence: Promise
     ) -> tuple[str, Amount | HiddenAmount | None]:
-        """Return the sentence and the money that these steps move; `without` is the sentence where they move none."""
+        """Return `sentence` with the amount that these steps move, and the amount; `without` if they move none."""
         saga = view.saga
         steps = [found for name in names if (found := saga and saga.step(name)) and found.money]
         if not steps:

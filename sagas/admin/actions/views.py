@@ -1,4 +1,4 @@
-"""The URL of the operations' pages, and the page class of each operation."""
+"""The URL of the pages of the operations, and the page class of each operation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ PAGES: dict[Operation, type[OperationPage]] = {Operation.RESOLVE: ResolvePage, O
 
 
 def urls(model_admin: admin.ModelAdmin[SagaExecution]) -> list[URLPattern]:
-    """Return the URL of an execution's operations."""
+    """Return the URL pattern of the operations on one execution.
+
+    Its view answers 404 for an unknown execution or operation, and 403 without the permissions.
+    """
 
     @require_http_methods(["GET", "HEAD", "POST"])
     def view(request: HttpRequest, pk: int, operation: str) -> HttpResponse:

@@ -20,7 +20,7 @@ from .labels import NAMES
 
 @admin.register(BulkOperation)
 class BulkOperationAdmin(Desk):
-    """Bulk operations, newest first; each row links to its progress."""
+    """The list of bulk operations, newest first. Each row links to its progress page."""
 
     list_display = ("what", "actor_name", "created_at", "finished_at", "executions")
     ordering = ("-id",)
@@ -28,12 +28,12 @@ class BulkOperationAdmin(Desk):
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BulkOperation]:
-        """Add the number of items."""
+        """Add the number of executions to each row."""
         bulk_operations: QuerySet[BulkOperation] = super().get_queryset(request)
         return bulk_operations.annotate(count=Count("items"))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Set the title."""
+        """Render the list, with the plural name as its title."""
         return super().changelist_view(request, {"title": capfirst(self.opts.verbose_name_plural)})
 
     def change_view(
@@ -43,7 +43,7 @@ class BulkOperationAdmin(Desk):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Redirect to the progress page, which checks the permission."""
+        """Redirect to the progress page, which checks the permission. 404 if there is no such operation."""
         bulk_operation = self.get_object(request, object_id)
         if bulk_operation is None:
             raise Http404

@@ -1,4 +1,4 @@
-"""Texts of bulk operations."""
+"""The texts of bulk operations."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ MOVES = {
 
 @dataclass(frozen=True)
 class BlockedGroup:
-    """Executions that the operation is not possible for, for one reason; `first` are the first of them."""
+    """Executions for which the operation is blocked by the same reason.
+
+    `first` has the primary key and id of the first of them, `count` is the number of all.
+    """
 
     sentence: str
     count: int
@@ -71,12 +74,12 @@ class BlockedGroup:
 
     @property
     def more(self) -> int:
-        """How many are not in `first`."""
+        """The number of executions that are not in `first`."""
         return self.count - len(self.first)
 
 
 def preview_context(preview: BulkPreview) -> dict[str, Any]:
-    """Return the template context of the preview."""
+    """Return the template context of the preview of a bulk operation. The largest blocked group comes first."""
     count = len(preview.rows)
     groups = dict(preview.refused)
     if preview.unreadable:
@@ -97,7 +100,7 @@ def preview_context(preview: BulkPreview) -> dict[str, Any]:
 
 
 def pace(operation: Operation) -> str:
-    """Say how many run at the same time; "" if no provider is called."""
+    """Return a sentence with the number of executions that run at a time; "" if the operation calls no provider."""
     if operation in WITHOUT_PROVIDER_CALLS:
         return ""
     most = get_settings().BULK_AT_ONCE

@@ -1,4 +1,4 @@
-"""The progress page of a bulk operation. JavaScript updates it; without JavaScript a link does."""
+"""The progress page of a bulk operation. JavaScript updates the page; without JavaScript a link reloads it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LABELS = {
 
 
 def urls(model_admin: Any) -> list[URLPattern]:
-    """Return the URLs of the page and of its part that changes."""
+    """Return the URL patterns of the page and of the part that JavaScript reloads."""
     view = model_admin.admin_site.admin_view
     page, part = view(partial(_page, model_admin)), view(partial(_part, model_admin), cacheable=True)
     return [
@@ -60,7 +60,7 @@ def _page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _part(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Render the part that changes; 304 if it has not."""
+    """Render the part that JavaScript reloads. 304 if it has not changed."""
     bulk_operation = _bulk_operation(model_admin, request, pk)
     response = HttpResponse(
         render_to_string("admin/sagas/_bulk_progress.html", _progress(request, bulk_operation), request)
@@ -97,7 +97,7 @@ def _progress(request: HttpRequest, bulk_operation: BulkOperation) -> dict[str, 
 
 
 def _message(counts: dict[str, int]) -> str:
-    """Describe the progress; the text changes rarely, because screen readers read out each change."""
+    """Describe the progress. The text changes rarely, because screen readers read out each change."""
     if not counts["waiting"] and not counts["running"]:
         return gettext("Finished.")
     workers = SagaWorker.objects.using(database.alias())

@@ -1,4 +1,4 @@
-"""The selection of a bulk operation, kept from the list to the confirmation, and the form that confirms it."""
+"""The selection of a bulk operation, from the list to the confirmation, and the form that confirms it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ REMEMBERED = 5
 
 @dataclass(frozen=True)
 class Selection:
-    """The selected executions, and the versions of those that the operation is possible for.
+    """The selected executions.
 
-    The preview carries it in a signed field. Its token makes a repeated submission create one bulk operation.
+    `pks` are their primary keys. `rows` are the key and version of those for which the operation is possible. The
+    preview contains the selection in a signed field. `token` identifies the preview, so that a repeated submission
+    creates one bulk operation.
     """
 
     token: UUID
@@ -36,7 +38,7 @@ class Selection:
 
     @classmethod
     def sent_by(cls, request: HttpRequest) -> Selection | None:
-        """Return the selection of a submitted preview; None if its signature is not valid for this user."""
+        """Return the selection of a submitted preview. None if it is not signed for this user."""
         try:
             fields = signing.loads(request.POST.get(FIELD, ""), salt=_salt(request))
         except signing.BadSignature:
@@ -44,13 +46,16 @@ class Selection:
         return cls(**fields | {"token": UUID(fields["token"]), "operation": Operation(fields["operation"])})
 
     def sealed(self, request: HttpRequest) -> str:
-        """Return the signed value of the field."""
+        """Return the selection as a signed text, which only the same user can submit."""
         fields = asdict(self) | {"token": str(self.token)}
         return signing.dumps(fields, salt=_salt(request), compress=True)
 
 
 def remember(request: HttpRequest, operation: Operation, pks: list[int]) -> str:
-    """Keep the selection in the session, with the last few, so that the preview can be reloaded; return its token."""
+    """Keep the selection in the session, and return its token. The preview can then be reloaded.
+
+    The session keeps the last REMEMBERED selections.
+    """
     token = str(uuid4())
     kept = [*request.session.get(SALT, {}).items(), (token, [operation.value, pks])]
     request.session[SALT] = dict(kept[-REMEMBERED:])
@@ -58,14 +63,14 @@ def remember(request: HttpRequest, operation: Operation, pks: list[int]) -> str:
 
 
 def remembered(request: HttpRequest) -> Selection | None:
-    """Return the selection of the requested preview; None if it has expired."""
+    """Return the selection whose token is in the query string. None if the session does not have it."""
     token = request.GET.get(FIELD, "")
     operation, pks = request.session.get(SALT, {}).get(token, (None, []))
     return Selection(UUID(token), Operation(operation), pks) if operation else None
 
 
 class ConfirmForm(forms.Form):
-    """A reason and, where money moves, the number of executions."""
+    """The reason, and the number of executions if the operation moves money."""
 
     reason = Text(
         label=_("Reason"),
@@ -86,7 +91,7 @@ class ConfirmForm(forms.Form):
             del self.fields["count"]
 
     def clean_count(self) -> int:
-        """Accept the number of executions only."""
+        """Accept only the number of executions that the operation is possible for."""
         count: int = self.cleaned_data["count"]
         if count != self._expected:
             message = gettext("There are %(expected)d executions, not %(count)d.")

@@ -1,4 +1,4 @@
-"""Bulk operations: actions of the list, and the page that previews and confirms one."""
+"""Bulk operations: the actions of the list, and the page that previews and confirms one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ACTIONS = [
 
 
 def _permission_for(operation: Operation) -> Callable[[Any, HttpRequest], bool]:
-    """Return the method by which Django asks whether the user may start the operation."""
+    """Return the method that Django calls to check whether the user may start the operation."""
 
     def has_permission(_model_admin: Any, request: HttpRequest) -> bool:
         return bool(request.user.has_perm(NEEDS[operation]))
@@ -70,13 +70,13 @@ class BulkActions:
 
 
 def urls(model_admin: Admin) -> list[URLPattern]:
-    """Return the URLs of preview and progress."""
+    """Return the URL patterns of the preview and of the progress page."""
     view = model_admin.admin_site.admin_view(partial(_preview_or_confirm, model_admin))
     return [path("bulk/", view, name="sagas_sagaexecution_bulk_preview"), *bulk_progress.urls(model_admin)]
 
 
 def _preview_or_confirm(model_admin: Admin, request: HttpRequest) -> HttpResponse:
-    """Show the preview, or confirm it; redirect to the progress once it is confirmed."""
+    """Show the preview (GET) or confirm it (POST). Redirect to the progress page once it is confirmed."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     posted = request.method == "POST"
@@ -97,7 +97,7 @@ def _preview_or_confirm(model_admin: Admin, request: HttpRequest) -> HttpRespons
 
 
 def _confirm(request: HttpRequest, selection: Selection) -> BulkOperation | None:
-    """Create the bulk operation of this preview, once; None if the form is not valid."""
+    """Create the bulk operation of this preview, or find it if it exists. None if the form is not valid."""
     form = ConfirmForm(request.POST, selection=selection)
     if not form.is_valid():
         return None
@@ -106,7 +106,7 @@ def _confirm(request: HttpRequest, selection: Selection) -> BulkOperation | None
 
 
 def _preview(model_admin: Admin, request: HttpRequest, chosen: Selection) -> HttpResponse:
-    """Render the preview with the form as it was filled in."""
+    """Render the preview, with the form as the user submitted it."""
     preview = bulk.plan(chosen.operation, chosen.pks, personal=request.user.has_perm(PERSONAL))
     selection = replace(chosen, rows=preview.rows, moves_money=preview.moves_money)
     context = {

@@ -38,9 +38,10 @@ OTHER_GROUPS = {
 
 @dataclass(frozen=True)
 class Details:
-    """An execution with what its page lists.
+    """An execution with the rows that its page lists.
 
-    `attempts` are the newest of `attempt_count` before the sequence `before`, oldest first.
+    `attempts` are at most ATTEMPTS_SHOWN of `attempt_count` attempts, oldest first: those just before the sequence
+    `before`, or the newest for None. `events` are the newest ones, newest first.
     """
 
     view: ExecutionView
@@ -52,7 +53,7 @@ class Details:
 
 @dataclass(frozen=True)
 class Group:
-    """Steps of one status under a heading; `kind` selects the colour."""
+    """The steps of some status under a heading. `kind` is the CSS class."""
 
     kind: str
     heading: str | Promise
@@ -60,7 +61,10 @@ class Group:
 
 
 def load_details(pk: int, *, before: int | None = None) -> Details | None:
-    """Load the execution in a fixed number of queries; None if there is none; raise UnreadableRow if it is damaged."""
+    """Load the execution in a fixed number of queries. Return None if there is none.
+
+    With `before`, only attempts with a lower sequence are loaded. Raises UnreadableRow if a row is damaged.
+    """
     execution = SagaExecution.objects.using(database.alias()).filter(pk=pk).first()
     if execution is None:
         return None
@@ -76,14 +80,14 @@ def load_details(pk: int, *, before: int | None = None) -> Details | None:
 
 
 def live_part(details: Details, redactor: Redactor) -> dict[str, Any]:
-    """Return the context of the part that is updated while the execution runs."""
+    """Return the template context of the part that is updated while the execution runs."""
     view, execution = details.view, details.view.execution
     overview = overview_of(view, redactor)
     attempts = attempts_of(details.attempts, view.saga, redactor)
     runs = by_run(attempts)
     shown, more = details.attempts, None
     if len(shown) < details.attempt_count:
-        # How many attempts are shown, and before which sequence the older ones are.
+        # The numbers for "show older attempts"; `before` is the sequence at which the older ones end.
         older = shown[0].sequence if len(shown) == ATTEMPTS_SHOWN else 0
         more = {"shown": len(shown), "all": details.attempt_count, "before": older}
     return {
@@ -100,7 +104,10 @@ def live_part(details: Details, redactor: Redactor) -> dict[str, Any]:
 
 
 def static_part(details: Details, redactor: Redactor, *, revealed: bool) -> dict[str, Any]:
-    """Return the context of events, notes and the technical view, which is redacted unless `revealed`."""
+    """Return the template context of events, notes and the technical view.
+
+    `revealed` shows personal values in the technical view; otherwise they are hidden there from every user.
+    """
     execution = details.view.execution
     events = events_of(details.events, details.view.saga, redactor)
     technical = redactor if redactor.shows_personal is revealed else replace(redactor, shows_personal=revealed)
@@ -115,7 +122,7 @@ def static_part(details: Details, redactor: Redactor, *, revealed: bool) -> dict
 
 
 def is_live(execution: SagaExecution) -> bool:
-    """Whether the page should update itself: the execution is leased or due soon."""
+    """Return whether the page should update itself, because the execution is leased or due within SOON."""
     if execution.state not in UNFINISHED or execution.held:
         return False
     due = execution.due_at
@@ -123,7 +130,7 @@ def is_live(execution: SagaExecution) -> bool:
 
 
 def _groups(overview: Overview, *, unfinished: bool) -> list[Group]:
-    """Return the groups, urgent ones first; "In doubt", "Done" and "Undone" are shown even if empty."""
+    """Return the groups, most urgent first. "In doubt", "Done" and "Undone" are included even if they are empty."""
     groups = [
         Group("bad", _("Could not be undone"), overview.not_compensated),
         Group("in_doubt", _("In doubt"), overview.in_doubt),
@@ -137,7 +144,7 @@ def _groups(overview: Overview, *, unfinished: bool) -> list[Group]:
 
 
 def _facts(view: ExecutionView, redactor: Redactor) -> list[tuple[str, str]]:
-    """Return the references and the personal values, redacted, by their labels."""
+    """Return the references and the personal values, redacted, as pairs of label and value."""
     execution, saga = view.execution, view.saga
     known = {**execution.input, **execution.context}
     keys = dict.fromkeys([*saga.references, *saga.personal]) if saga else {}
@@ -147,7 +154,7 @@ def _facts(view: ExecutionView, redactor: Redactor) -> list[tuple[str, str]]:
 
 
 def _redacted(value: Any, redactor: Redactor) -> Any:
-    """Redact a value; show its keys only where it is not known which of them are personal."""
+    """Redact a value. If the personal keys are not known, keep the keys of a mapping and hide all values."""
     if redactor.shows_nothing and isinstance(value, Mapping):
         return {key: f"[{key}]" for key in value}
     return redactor(value)

@@ -1,4 +1,4 @@
-"""The events of an execution as sentences: who did what, when, from where, why, and what it changed."""
+"""The events of an execution as sentences: who did what, when, from where, why, and what changed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Event:
-    """One event; `changes` are sentences, or the changed keys with their values."""
+    """One event, redacted. `changes` are sentences, or the changed keys with their old and new values."""
 
     at: str
     who: str
@@ -63,7 +63,7 @@ class Event:
 
 
 def events_of(events: Iterable[SagaEvent], saga: Saga | None, redactor: Redactor) -> list[Event]:
-    """Return the events as sentences, in the same order."""
+    """Return the events as redacted sentences in the active language, in the same order."""
     shown = []
     for event in events:
         before, after = redactor(event.data.get("former")), redactor(event.data.get("changes"))
@@ -87,7 +87,7 @@ def events_of(events: Iterable[SagaEvent], saga: Saga | None, redactor: Redactor
 
 
 def _moves(data: Mapping[str, Any]) -> list[str]:
-    """Describe a pending request, a change of state and a new run."""
+    """Describe a delayed request, a change of state, and the start of a run."""
     labels = {state: str(label) for state, label in STATES}
     before, after = data.get("from"), data.get("to")
     sentences = []

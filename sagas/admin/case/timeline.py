@@ -1,4 +1,4 @@
-"""The attempts of an execution: as rows of a table, and as bars of a timeline drawing."""
+"""The attempts of an execution as rows of a table, and as bars of a timeline."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Bar:
-    """An attempt in the drawing: shape by direction, mark by outcome, both in the title."""
+    """An attempt in the timeline. Its shape depends on the direction, its mark on the outcome; the title names both."""
 
     direction: str
     outcome: str
@@ -85,7 +85,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The bars, each step on its own lane. Widths are logarithmic, so that short attempts stay visible."""
+    """The bars of a timeline, with one lane for each step.
+
+    Widths are logarithmic, so that short attempts stay visible.
+    """
 
     width: int
     height: int
@@ -95,7 +98,7 @@ class Timeline:
 
 
 def attempts_of(step_runs: Iterable[StepRun], saga: Saga | None, redactor: Redactor) -> list[Attempt]:
-    """Return the rows of these attempts."""
+    """Return a row for each step run, in the same order, with redacted errors."""
     attempts = []
     for run in step_runs:
         direction, outcome = Direction(run.direction), Outcome(run.outcome)
@@ -118,7 +121,10 @@ def attempts_of(step_runs: Iterable[StepRun], saga: Saga | None, redactor: Redac
 
 
 def timeline_of(view: ExecutionView, attempts: Sequence[Attempt]) -> Timeline | None:
-    """Draw the attempts of the current run; None if there are none."""
+    """Lay out the attempts of the current run as a timeline. Return None if there are none.
+
+    `attempts` may contain other runs, and must be in the order in which they were made.
+    """
     attempts = [attempt for attempt in attempts if attempt.run.run == view.execution.run]
     if not attempts:
         return None
@@ -131,7 +137,7 @@ def timeline_of(view: ExecutionView, attempts: Sequence[Attempt]) -> Timeline | 
 
 
 def _places(runs: Sequence[StepRun]) -> tuple[list[tuple[int, int]], list[tuple[int, str]], int]:
-    """Return start and width of each bar, middle and text of each long wait, and the right end."""
+    """Return the start and width of each bar, the middle and text of each long wait, and the right end."""
     between = [(after.started_at - before.finished_at).total_seconds() for before, after in pairwise(runs)]
     waits = [0.0, *(max(0.0, seconds) for seconds in between)]
     gaps = [GAP + 12 * math.log2(1 + wait) + (TEXT_WIDTH if wait >= LONG_GAP else 0) for wait in waits]
@@ -159,7 +165,7 @@ def _bar(attempt: Attempt, x: int, width: int, y: int) -> Bar:
 
 
 def by_run(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
-    """Group the attempts by run, the newest run first."""
+    """Group the attempts by the number of their run, newest run first."""
     runs: dict[int, list[Attempt]] = {}
     for attempt in attempts:
         runs.setdefault(attempt.run.run, []).append(attempt)

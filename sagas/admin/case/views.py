@@ -1,4 +1,4 @@
-"""The page of one execution, its part that updates itself, and the forms on it."""
+"""The page of one execution, its part that updates itself, and its forms."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ROW_COLUMNS = ("saga_id", "version", "pending_request", "due_at", "leased", "sta
 
 
 def urls(model_admin: Admin) -> list[URLPattern]:
-    """Return the URLs of the page, its live part and its forms."""
+    """Return the URL patterns of the page, its live part, and the note and reveal forms."""
     views = {"change": _page, "live": _live, "note": _note, "reveal": _reveal}
     wrap = model_admin.admin_site.admin_view
     return [
@@ -46,14 +46,14 @@ def urls(model_admin: Admin) -> list[URLPattern]:
 
 
 def _page(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
-    """Render the page; POST is Django's change form, which nobody may use."""
+    """Render the page. POST is 403: it would be Django's change form, which no user may use."""
     if request.method not in ("GET", "HEAD"):
         raise PermissionDenied
     return _rendered(model_admin, request, pk)
 
 
 def _live(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
-    """Render the part that updates itself; 304 if it has not changed."""
+    """Render the part that updates itself. 304 if it has not changed."""
     tag = _tag(request, _row(model_admin, request, pk))
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None:
@@ -82,7 +82,7 @@ def _note(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
-    """Render the page with personal values once; the reason is recorded."""
+    """Record the reason, and render the page once with personal values."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     execution = _row(model_admin, request, pk)
@@ -95,20 +95,20 @@ def _reveal(model_admin: Admin, request: HttpRequest, pk: int) -> HttpResponse:
     return _rendered(model_admin, request, pk, revealed=True)
 
 
-# Their ids differ, because both forms are on one page.
+# The forms need different ids, because both are on one page.
 _note_form = partial(NoteForm, auto_id="saga-note-%s", label_suffix="")
 _reveal_form = partial(RevealForm, auto_id="saga-reveal-%s", label_suffix="")
 
 
 def _show_errors(model_admin: Admin, request: HttpRequest, pk: int, sent: NoteForm | RevealForm) -> HttpResponse:
-    """Render the page with the invalid form; focus the field, because the form is far down the page."""
+    """Render the page with the invalid form. Focus the wrong field, because the form is far down the page."""
     for name in sent.errors:
         sent.fields[name].widget.attrs["autofocus"] = True
     return _rendered(model_admin, request, pk, sent=sent)
 
 
 def _row(model_admin: Admin, request: HttpRequest, pk: int) -> SagaExecution:
-    """Load the columns that can always be read; 404 if there is no such execution."""
+    """Load only columns that are never damaged. 404 if there is no such execution."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     row = SagaExecution.objects.using(database.alias()).only(*ROW_COLUMNS).filter(pk=pk).first()
@@ -159,7 +159,7 @@ def _rendered(
 
 
 def _unreadable(model_admin: Admin, request: HttpRequest, pk: int, error: UnreadableRow) -> HttpResponse:
-    """Say which column cannot be read, instead of the page."""
+    """Render a page that says which column is damaged."""
     context = {
         **model_admin.admin_site.each_context(request),
         "title": _row(model_admin, request, pk).saga_id,
@@ -178,7 +178,7 @@ def _live_context(request: HttpRequest, details: Details) -> tuple[dict[str, Any
 
 
 def _tag(request: HttpRequest, execution: SagaExecution) -> str:
-    """Return the ETag of the live part: it depends on the row, the language and the user."""
+    """Return the ETag of the live part. It depends on the row, the language and the user."""
     due = execution.due_at
     waits = due is not None and due > CLOCK.by_host()
     row_state = (execution.version, execution.pending_request, is_live(execution), waits)

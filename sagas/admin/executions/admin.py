@@ -65,11 +65,11 @@ class SagaExecutionAdmin(BulkActions, NoStockPage, ReadOnly, admin.ModelAdmin): 
     actions = (*bulk.ACTIONS, export.export_selected)
 
     def get_urls(self) -> list[URLPattern]:
-        """Put our own pages before Django's."""
+        """Add the URLs of our own pages before Django's."""
         return [*actions.urls(self), *bulk.urls(self), *case.urls(self), *export.urls(self), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[SagaExecution]:
-        """Defer the JSON columns: a damaged one must not break pages that do not show it."""
+        """Defer the JSON columns, so that a damaged column breaks only the pages that show it."""
         return super().get_queryset(request).defer(*JSON_COLUMNS)
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ExecutionList]:
@@ -77,23 +77,23 @@ class SagaExecutionAdmin(BulkActions, NoStockPage, ReadOnly, admin.ModelAdmin): 
         return ExecutionList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Allow the filters' parameters only; other lookups could reveal hidden values."""
+        """Allow only the parameters of our filters. Other lookups could reveal hidden values."""
         return lookup in PARAMETERS
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Find by saga id or reference; whole values only, because those have an index."""
+        """Find executions by saga id or reference. Only whole values match, because they have an index."""
         if search_term.strip() and isinstance(queryset, ExecutionQuerySet):
             return queryset.referring_to(search_term), False
         return queryset, False
 
     def has_export_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may export rows."""
+        """Return whether the user may export rows."""
         return bool(request.user.has_perm(EXPORT))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Render the list; redirect a search with one result to its page."""
+        """Render the list. If a search finds one execution, redirect to its page."""
         self._check_action(request)
         response = super().changelist_view(request, extra_context)
         shown = getattr(response, "context_data", None) or {}
@@ -107,7 +107,7 @@ class SagaExecutionAdmin(BulkActions, NoStockPage, ReadOnly, admin.ModelAdmin): 
         return response
 
     def _check_action(self, request: HttpRequest) -> None:
-        """Refuse invalid selections and forbidden actions; Django would crash, or silently do nothing."""
+        """Refuse invalid selections and forbidden actions. Django would crash or ignore them silently."""
         if not all(PK.fullmatch(pk) for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest("The selection is not valid. Select executions from the list.")
         known = {str(action.__name__) for action in self.actions}
@@ -123,20 +123,20 @@ class SagaExecutionAdmin(BulkActions, NoStockPage, ReadOnly, admin.ModelAdmin): 
 
     @admin.display(description=_("customer and reference"))
     def about(self, execution: Any) -> SafeString | str:
-        """The references."""
+        """The references, with their labels as tooltips."""
         texts: RowText = execution.texts
         pairs = ((labels.name_label(key), value) for key, value in texts.references)
         return format_html_join("", '<span class="saga-reference" title="{}">{}</span>', pairs) or NOTHING
 
     @admin.display(description=_("state and step"))
     def status(self, execution: Any) -> SafeString:
-        """State, attention flag, progress and failed step."""
+        """The state, attention flag, progress and failed step."""
         context = {"execution": execution, "progress": _progress(execution), "failed_step": execution.texts.failed_step}
         return render_to_string("admin/sagas/_status.html", context)
 
     @admin.display(description=_("started"), ordering="created_at")
     def age(self, execution: Any) -> SafeString:
-        """How long ago it started, and when its next attempt is due."""
+        """How long ago the execution was started, and when its next attempt is due."""
         since = timesince(execution.created_at, CLOCK.by_host(), depth=1)
         started = _moment(execution.created_at, gettext("%(time)s ago") % {"time": since})
         return format_html('{} <span class="saga-kind">{}</span>', started, _next_attempt(execution))
@@ -165,7 +165,7 @@ def _next_attempt(execution: Any) -> SafeString | str:
 
 
 def _moment(moment: dt.datetime, text: str) -> SafeString:
-    """Return the text with the exact time as its tooltip."""
+    """Return the text as HTML with the exact time as its tooltip."""
     local = timezone.localtime(moment)
     exact = formats.date_format(local, "SHORT_DATETIME_FORMAT")
     return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), exact, text)

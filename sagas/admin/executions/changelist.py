@@ -1,4 +1,4 @@
-"""The paginated list of executions, which counts at most COUNTED rows."""
+"""The list of executions with pages. It counts at most COUNTED rows."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ LAST_PAGE = 200
 
 
 class ExecutionList(ChangeList):
-    """The list of executions; each row carries its texts as `texts`."""
+    """The list of executions. Each row has its redacted texts in the attribute `texts`."""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """Check the date before the filters use it."""
+        """Check the date parameters before the filters use them."""
         dates.check(self.params)
         return super().get_filters(request)
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read one page, and whether another follows; count up to COUNTED rows."""
+        """Load one page of rows, and determine whether another page follows.
+
+        Raises IncorrectLookupParameters unless the page number is between 1 and LAST_PAGE.
+        """
         if not 1 <= self.page_num <= LAST_PAGE:
             raise IncorrectLookupParameters
         first = (self.page_num - 1) * self.list_per_page
@@ -42,7 +45,7 @@ class ExecutionList(ChangeList):
         self.more = len(found) > self.list_per_page
         counted = self.queryset.order_by().values("pk")[: COUNTED + 1].count()
         self.beyond_count = counted > COUNTED
-        # "Select all" covers the rows that are counted.
+        # Django's "Select all" selects as many rows as `result_count` says.
         self.result_count = len(self.result_list) if self.beyond_count else counted
         self.show_full_result_count, self.full_result_count = False, None
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, self.more or self.page_num > 1
@@ -51,7 +54,7 @@ class ExecutionList(ChangeList):
 
     @cached_property
     def by_day(self) -> dict[str, Any]:
-        """The links to years, months and days; the other filters are kept."""
+        """The links to years, months and days, which keep the other filters; {} without executions."""
         level = dates.level(self.params)
         if level is None:
             return {}
@@ -64,7 +67,7 @@ class ExecutionList(ChangeList):
         return {"choices": choices, "above": linked(level.above) if level.above else None}
 
     def _add_links(self) -> None:
-        """Set the numbers of the page's rows, and the links to other pages and to the other order; "" for none."""
+        """Set the numbers of the first and last row, and the links to other pages and orders ("" = no link)."""
         self.first_number = (self.page_num - 1) * self.list_per_page + 1
         self.last_number = self.first_number + len(self.result_list) - 1
         self.at_page_limit = self.more and self.page_num == LAST_PAGE

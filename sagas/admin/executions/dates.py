@@ -1,6 +1,6 @@
-"""The date hierarchy of the list, computed from the first and the last execution.
+"""The date links of the list. They are computed from the oldest and the newest execution.
 
-Django's own hierarchy reads the dates of all rows, which takes a second for a million of them.
+Django's own date hierarchy reads the dates of all rows, which takes a second for a million rows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FORMATS = ("", "YEAR_MONTH_FORMAT", "MONTH_DAY_FORMAT")
 
 @dataclass(frozen=True)
 class Choice:
-    """A period: its title, and the parameters that select it."""
+    """A period: its title, and the query parameters that select it."""
 
     title: str
     parameters: dict[str, int]
@@ -32,7 +32,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Level:
-    """The periods to choose from, and the period above them, if any."""
+    """The periods that can be selected now.
+
+    `above` is the period that contains them, if there is one. `chosen` means that a day is selected.
+    """
 
     choices: list[Choice]
     above: Choice | None
@@ -40,20 +43,23 @@ class Level:
 
 
 def check(parameters: Mapping[str, str]) -> None:
-    """Raise IncorrectLookupParameters unless the parameters are a valid year, month or day."""
+    """Raise IncorrectLookupParameters unless the date parameters are a valid year, month or day, or missing."""
     given = [name in parameters for name in PARTS]
     try:
         chosen = _chosen(parameters)
         first = _first_day(chosen)
     except (ValueError, OverflowError) as error:
         raise IncorrectLookupParameters from error
-    # A month needs its year, and the period needs a start and an end that dates can hold.
+    # A month needs a year, and a day needs both. The start and end of the period must be valid dates.
     if given != sorted(given, reverse=True) or not 1 < first.year < dt.MAXYEAR - 1:
         raise IncorrectLookupParameters
 
 
 def level(parameters: Mapping[str, str]) -> Level | None:
-    """Return the level that the parameters select; None if there are no executions."""
+    """Return the periods below the selected one. Return None if there are no executions.
+
+    The parameters must have passed `check`.
+    """
     # Two index lookups; MIN and MAX in one query would scan all rows.
     moments = SagaExecution.objects.values_list("created_at", flat=True)
     oldest, newest = moments.order_by("created_at").first(), moments.order_by("-created_at").first()
@@ -89,7 +95,7 @@ def _below(chosen: list[int], first: dt.date, last: dt.date) -> list[Choice]:
 
 
 def _choice(*parts: int) -> Choice:
-    """Return the choice of these parts, from the year down; of all dates without parts."""
+    """Return the period given by year, month and day, or fewer of these; all dates without any."""
     if not parts:
         return Choice(gettext("All dates"), {})
     day = _first_day(parts)

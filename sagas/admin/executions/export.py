@@ -1,4 +1,4 @@
-"""Export of the list as CSV, streamed row by row."""
+"""Export executions as CSV, streamed row by row."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from . import rows
 from .rows import RowText
 
 CHUNK = 500
-# The start of a cell that a spreadsheet would run as a formula, also after white space that it drops, and with
-# full-width signs. Where commas are decimal, a semicolon starts another cell.
+# The places where a spreadsheet would read the start of a formula: after white space, which it drops, and also with
+# full-width signs. In countries with decimal commas, a semicolon starts another cell.
 FORMULA = re.compile("(?:^|(?<=;))(?=[\t\n\r]|\\s*[-=+@\uff1d\uff0b\uff0d\uff20])")
-# Spreadsheets detect UTF-8 by it.
+# Spreadsheets recognise UTF-8 by this character.
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -59,24 +59,27 @@ COLUMNS = {
 
 @admin.action(description=_("Export as CSV"), permissions=["export"])
 def export_selected(_model_admin: Any, request: HttpRequest, queryset: Any) -> HttpResponseBase:
-    """Export the selected rows."""
+    """Export the selected rows as CSV."""
     return _csv_response(request, queryset)
 
 
 def urls(model_admin: Any) -> list[URLPattern]:
-    """Return the URL that exports the whole filtered list."""
+    """Return the URL pattern of the export of the whole filtered list."""
     view = model_admin.admin_site.admin_view(partial(export_list, model_admin))
     return [path("export/", view, name="sagas_sagaexecution_export")]
 
 
 def export_list(model_admin: Any, request: HttpRequest) -> StreamingHttpResponse:
-    """Export every row that the list has for these parameters, on all pages."""
+    """Export every row that the list has for these query parameters, on all pages.
+
+    Raises BadRequest if a parameter is not valid, and PermissionDenied without the export permission.
+    """
     if not request.user.has_perms([VIEW, EXPORT]):
         raise PermissionDenied
     try:
         found = model_admin.get_changelist_instance(request)
     except IncorrectLookupParameters as error:
-        # The list ignores invalid parameters and shows everything; an export must not.
+        # For invalid parameters the list shows everything. An export must not do that.
         raise BadRequest("The filters are not valid.") from error
     return _csv_response(request, found.queryset)
 
@@ -89,7 +92,7 @@ def _csv_response(request: HttpRequest, executions: ExecutionQuerySet) -> Stream
 
 
 def _lines(request: HttpRequest, executions: ExecutionQuerySet) -> Iterator[str]:
-    """Yield the lines, and log how many rows were exported, also if the download is interrupted."""
+    """Yield the lines of the file. Log the number of exported rows, even if the download is interrupted."""
     personal, count = request.user.has_perm(PERSONAL), 0
     writer = csv.writer(_Echo())
     try:
@@ -100,14 +103,14 @@ def _lines(request: HttpRequest, executions: ExecutionQuerySet) -> Iterator[str]
             for row in chunk:
                 count += 1
                 cells = _cells(row, texts[row.pk], redactors[row.pk]).values()
-                # An apostrophe keeps a spreadsheet from running the value, or a part of it, as a formula.
+                # An apostrophe makes a spreadsheet show the text instead of executing it as a formula.
                 yield writer.writerow([FORMULA.sub("'", cell) if isinstance(cell, str) else cell for cell in cells])
     finally:
         log(logging.INFO, "export.made", by=request.user.get_username(), rows=count, personal=personal)
 
 
 def _chunks(executions: ExecutionQuerySet) -> Iterator[list[SagaExecution]]:
-    """Yield the rows in chunks, newest first; each query starts where the last one ended."""
+    """Yield the rows in chunks, newest first. Each query starts after the last row of the chunk before."""
     newest_first = executions.order_by("-created_at", "-pk")
     rest = newest_first
     while chunk := read_rows(rest[:CHUNK]):
@@ -141,7 +144,7 @@ def _cells(row: SagaExecution, texts: RowText, redactor: Redactor) -> dict[str, 
 
 
 class _Echo:
-    """A file that returns what is written to it, so that csv.writer returns each line."""
+    """A file that returns what is written to it. Therefore csv.writer returns each line."""
 
     def write(self, line: str) -> str:
         return line

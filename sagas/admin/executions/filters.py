@@ -1,4 +1,4 @@
-"""Filters of the list. Each one has an index, and none scans all rows for its choices."""
+"""The filters of the list. Each filter uses an index, and none scans all rows to find its choices."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ YES = [("yes", _("Yes"))]
 YES_OR_NO = [*YES, ("no", _("No"))]
 PRIORITIES = {Priority.HIGH: _("High"), Priority.NORMAL: _("Normal"), Priority.LOW: _("Low")}
 MOST_CHOICES, CACHED = 50, 60.0
-# Up to this many errors are looked up by primary key; of more, a scan of the failures in order finds some soon.
+# Up to RARE executions are found by primary key. If there are more, a scan of the failures soon finds a page of them.
 RARE = 1000
 
 
 class StateFilter(admin.ListFilter):
-    """By one or several states: each choice adds or removes its state."""
+    """Filter by one or several states. Each choice adds or removes its state."""
 
     title, template = _("state"), TEMPLATE
     states: list[str]
@@ -47,18 +47,18 @@ class StateFilter(admin.ListFilter):
         self.states = params.pop("state", [])
 
     def has_output(self) -> bool:
-        """Show it always."""
+        """Return True: the filter is always shown."""
         return True
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Filter by the chosen states."""
+        """Filter by the chosen states. Raise IncorrectLookupParameters for an unknown one."""
         try:
             return queryset.in_state(*self.states) if self.states else queryset
         except ValueError as error:
             raise IncorrectLookupParameters from error
 
     def expected_parameters(self) -> list[str | None]:
-        """Expect one parameter, which may come several times."""
+        """Return the one parameter, which can be given several times."""
         return ["state"]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
@@ -72,16 +72,19 @@ class StateFilter(admin.ListFilter):
 
 
 class ValueFilter(admin.SimpleListFilter, ABC):
-    """By one value of a parameter."""
+    """Filter by one value of a parameter."""
 
     template = TEMPLATE
 
     def has_output(self) -> bool:
-        """Show it without choices too if it has a value: Django applies visible filters only."""
+        """Return whether the filter is visible: it has choices or a value.
+
+        Django ignores the values of invisible filters.
+        """
         return super().has_output() or self.value() is not None
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Filter by the value, if there is one."""
+        """Filter by the value, if there is one. Raise IncorrectLookupParameters if a value cannot be stored."""
         value = self.value()
         if value is None:
             return queryset
@@ -91,11 +94,11 @@ class ValueFilter(admin.SimpleListFilter, ABC):
 
     @abstractmethod
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter by the value."""
+        """Return the executions that match the value."""
 
 
 class ChoiceFilter(ValueFilter):
-    """By one of `options`."""
+    """Filter by one of `options`."""
 
     options: Iterable[tuple[str, str | Promise]]
 
@@ -104,67 +107,67 @@ class ChoiceFilter(ValueFilter):
         return self.options
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Refuse other values; ignoring them would show everything."""
+        """Filter by the value. Raise IncorrectLookupParameters for any other value: ignoring it would show everything."""
         if self.value() not in (None, *(value for value, _ in self.options)):
             raise IncorrectLookupParameters
         return super().queryset(request, queryset)
 
 
 class AttentionFilter(ChoiceFilter):
-    """By whether it needs attention."""
+    """Filter by whether the execution needs attention."""
 
     title, parameter_name, options = _("needs attention"), "needs_attention", YES_OR_NO
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter those that need attention, or the others."""
+        """Return the executions that need attention ("yes") or do not ("no")."""
         return executions.needing_attention() if value == "yes" else executions.filter(needs_attention=False)
 
 
 class NowFilter(ChoiceFilter):
-    """By a group that the home page counts."""
+    """Filter by a group that the home page counts."""
 
     title, parameter_name = _("activity"), "now"
     options = [(name, tile.title) for name, tile in TILES.items() if tile.parameters == f"now={name}"]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter by the query of the home page."""
+        """Return the executions that the home page counts."""
         return TILES[value].select(executions)
 
 
 class HeldFilter(ChoiceFilter):
-    """By whether it is on hold."""
+    """Filter by whether the execution is on hold."""
 
     title, parameter_name, options = _("on hold"), "held", YES
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter those on hold; all of them need attention, which has an index."""
+        """Return the executions on hold. All of them need attention, and that column has an index."""
         return executions.needing_attention().exclude(held="")
 
 
 class PriorityFilter(ChoiceFilter):
-    """By priority."""
+    """Filter by priority."""
 
     title, parameter_name = _("priority"), "priority"
     options = [(str(priority.value), word) for priority, word in PRIORITIES.items()]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter by priority, with the condition of the index on priorities other than NORMAL."""
+        """Return the executions of this priority. For LOW and HIGH the query matches a partial index."""
         found = executions.filter(priority=int(value))
         return found if int(value) == Priority.NORMAL else found.exclude(priority=Priority.NORMAL)
 
 
 class EndedFilter(ChoiceFilter):
-    """By whether it finished recently."""
+    """Filter by whether the run has ended recently."""
 
     title, parameter_name, options = _("finished"), "ended", [("day", _("In the last 24 hours"))]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter by the same 24 hours as the home page."""
+        """Return the executions that ended in the 24 hours that the home page counts."""
         return stats.ended_since(executions, stats.a_day_ago())
 
 
 class SagaFilter(ValueFilter):
-    """By saga, registered or not."""
+    """Filter by saga. The saga need not be registered."""
 
     title, parameter_name = _("kind"), "saga"
 
@@ -174,12 +177,12 @@ class SagaFilter(ValueFilter):
         return [(name, labels.name_label(name)) for name in sorted(names)]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter by saga."""
+        """Return the executions of this saga."""
         return executions.of_sagas([value])
 
 
 class FailedStepFilter(ValueFilter):
-    """By the step that failed."""
+    """Filter by the step that failed."""
 
     title, parameter_name = _("failed step"), "failed_step"
 
@@ -189,21 +192,21 @@ class FailedStepFilter(ValueFilter):
         return [(name, labels.step_label_anywhere(name, all_sagas().values())) for name in names]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter by the step, with the condition of its index."""
+        """Return the executions that failed at this step. The first condition matches a partial index."""
         return executions.exclude(failed_step="").filter(failed_step=value)
 
 
 class ErrorFilter(ValueFilter):
-    """By the error type of the final attempt of the failed step."""
+    """Filter by the error type of the last attempt of the failed step."""
 
     title, parameter_name = _("error"), "error"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the error types of final attempts."""
+        """Return the error types of last attempts."""
         return [(name, name) for name in _values(_last_errors(), "error_type")]
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter those whose failed step ended with this error."""
+        """Return the executions with a failed step that ended with this error."""
         failed = executions.exclude(failed_step="")
         final_errors = _last_errors().filter(
             execution=OuterRef("pk"), run=OuterRef("run"), step=OuterRef("failed_step"), direction=Direction.ACTION
@@ -220,21 +223,21 @@ class ErrorFilter(ValueFilter):
 
 
 class LinkedFilter(ValueFilter, ABC):
-    """A filter that other pages link to; the list shows it only while it is applied."""
+    """A filter that other pages link to. The list shows the filter only while it has a value."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the value itself, if there is one."""
+        """Return the current value as the only choice."""
         value = self.value()
         return [(value, labels.name_label(value.rpartition(".")[2]))] if value else []
 
 
 class WaitingForFilter(LinkedFilter):
-    """By the provider that the next attempt calls."""
+    """Filter by the provider that the next attempt calls."""
 
     title, parameter_name = _("waits for the provider"), "waits_for"
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter those that the page of providers counts."""
+        """Return the waiting executions that the page of providers counts for this provider."""
         provider = latest_stats().providers.get(value)
         if provider is None:
             raise IncorrectLookupParameters
@@ -242,12 +245,12 @@ class WaitingForFilter(LinkedFilter):
 
 
 class StrandedFilter(LinkedFilter):
-    """By a planned step that is not defined any more."""
+    """Filter by a planned step that is no longer defined."""
 
     title, parameter_name = _("planned with a step that is not defined any more"), "stranded"
 
     def having(self, executions: ExecutionQuerySet, value: str) -> ExecutionQuerySet:
-        """Filter those that the page of definitions counts."""
+        """Return the executions that the page of definitions counts for this step."""
         return stranded_without(value, executions)
 
 
@@ -271,12 +274,12 @@ def _query(changelist: ChangeList, name: str, chosen: list[str]) -> str:
 
 
 def _last_errors() -> QuerySet[StepRun]:
-    """Select the final errors, with the condition of their index."""
+    """Select the errors after which no retry followed. The condition matches a partial index."""
     return StepRun.objects.filter(~Q(ending="") & ~Q(error_type=""))
 
 
 def _values(rows: QuerySet[Any], column: str) -> list[str]:
-    """Return up to MOST_CHOICES distinct values of an indexed column, with one index lookup each."""
+    """Return up to MOST_CHOICES distinct values of an indexed column. Each value is one index lookup."""
     key = f"sagas.admin.{rows.model._meta.model_name}.{column}"
     found: list[str] | None = cache.get(key)
     if found is None:

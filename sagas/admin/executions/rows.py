@@ -1,6 +1,6 @@
 """The texts of an execution's row in the list and in the export, redacted for the reader.
 
-A page of rows takes three queries, and one more for readers who may not see personal values.
+The texts of a page take three queries, and one more for readers who may not see personal values.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sagas.presentation.redactor import Redactor
 class RowText:
     """The texts of one row.
 
-    `sentence` is the customer's message; `failed_step` is the label of the step that ended it, or ""; `references` are
-    pairs of key and value; `done` of `planned` steps are done.
+    `sentence` is the customer's message. `failed_step` is the label of the step that failed, or "". `references` are
+    pairs of key and value. `done` of `planned` steps are done.
     """
 
     saga: str
@@ -34,7 +34,10 @@ class RowText:
 
 
 def texts_of(executions: Sequence[SagaExecution], redactors: Mapping[int, Redactor]) -> dict[int, RowText]:
-    """Return the texts of each execution by primary key; the rows must come from `read_rows`."""
+    """Return the texts of each execution, by primary key.
+
+    `executions` must come from `read_rows`. `redactors` has the redactor of each execution, by primary key.
+    """
     references: dict[int, list[tuple[str, str]]] = {execution.pk: [] for execution in executions}
     rows = SagaReference.objects.filter(execution__in=list(references)).order_by("id")
     for pk, key, value in rows.values_list("execution_id", "key", "value"):
@@ -63,7 +66,7 @@ def _texts(
 def _shown(
     execution: SagaExecution, saga: Saga | None, references: Sequence[tuple[str, str]], redactor: Redactor
 ) -> tuple[tuple[str, str], ...]:
-    """Redact the references and sort them as the saga lists them."""
+    """Redact the references, and sort them in the order of `saga.references`."""
     order = {key: place for place, key in enumerate(saga.references if saga else ())}
     contexts = (execution.context, execution.input)
     seen = []
