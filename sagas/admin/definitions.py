@@ -87,7 +87,7 @@ def _shown(saga: Saga, unfinished: Unfinished) -> ShownSaga:
         limit, compensation = _seconds(step.timeout), _compensation(step)
         row = Step(step.name, label_of(step), calls, limit, step.retry_count, compensation, _properties(step))
         steps.append(row)
-    # gettext("") returns the catalogue's header.
+    # Do not translate "": gettext("") returns the header of the catalogue.
     description = gettext(saga.description) if saga.description else ""
     return ShownSaga(saga, name_label(saga.name), description, steps, diagram_of(saga), fields_of(saga), unfinished)
 

@@ -76,7 +76,7 @@ def make_attempt(leased: LeasedExecution, attempt: Attempt, abandon: Abandon) ->
 
 
 def timed_out(leased: LeasedExecution, attempt: Attempt, started_at: dt.datetime) -> AttemptResult:
-    """Return the result of an attempt whose call does not return: a timeout."""
+    """Return the result of an attempt that is stuck: a timeout, with the context unchanged."""
     return AttemptResult(_by_direction(attempt, classify(StepTimeout())), started_at, leased.context)
 
 

@@ -352,6 +352,6 @@ def settled_at(step: SagaStep, uncertain: PastAttempt) -> dt.datetime:
 
 
 def deferred_since(step: SagaStep, facts: StepFacts) -> dt.datetime | None:
-    """Return when the compensation spent its last retry; None while a retry is left."""
+    """Return when the compensation spent its last retry and became deferred; None while a retry is left."""
     failures, retries = facts.compensation_failures, step.effective_compensation_retry_count
     return failures[retries] if len(failures) > retries else None

@@ -91,7 +91,7 @@ class Watch(Generic[T]):
 
 def _renew(leases: list[Leased]) -> None:
     now, beat = time.monotonic(), get_settings().beat
-    # The key has the version, because this process may have lost a lease, claimed the row again and hold both.
+    # The key includes the version: a process that lost a lease and claimed the row again has two leases here.
     by_fence = {lease.fence: lease for lease in leases if now >= lease.renewed + beat}
     if not by_fence:
         return

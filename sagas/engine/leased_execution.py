@@ -46,7 +46,10 @@ def copy_json(value: Any) -> Any:
 
 
 def worker_name() -> str:
-    """Return "host:process:six random digits". The digits make the name unique for each claim."""
+    """Return "host:process:six random hexadecimal digits".
+
+    The digits make the name new for each claim, so that a lost answer can be looked up by the name (promise 10).
+    """
     return f"{HOST}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
@@ -90,7 +93,7 @@ class LeasedExecution:
         self.leaving = False
         self.interruption: BaseException | None = None
         self.when_stuck: Callable[[], None] | None = None
-        # An execution that was just inserted, or claimed for the first time, has no step runs.
+        # Up to version 2 an execution has been inserted and claimed once at most, so it has no step runs.
         self.history = load_history(execution, () if execution.version <= 2 else None)
         self.context: dict[str, Any] = execution.context
         self._moment, self._received = moment, CLOCK.elapsed()

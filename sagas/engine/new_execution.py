@@ -140,7 +140,7 @@ def _validated_text(saga: Saga, text: str) -> str:
         known = ", ".join(serializer.fields)
         raise InvalidInput(dict.fromkeys(unknown, f"is not an input of {saga.name}; its inputs are {known}"))
     if not serializer.is_valid():
-        # Some messages quote the input.
+        # Redact the messages, because some of them quote the input.
         errors = _flat(serializer.errors)
         raise InvalidInput({key: redaction.redact(message, saga.personal, given) for key, message in errors})
     return json_values.to_json(dict(serializer.validated_data), limit=get_settings().MAX_CONTEXT_BYTES)

@@ -25,7 +25,10 @@ def label_of(step: SagaStep) -> str:
 
 
 def step_label_anywhere(name: str, sagas: Iterable[Saga]) -> str:
-    """Return every label that these sagas give to the step, separated by slashes."""
+    """Return the labels that these sagas give to the step, separated by " / ".
+
+    Returns `name_label(name)` if none of them has the step.
+    """
     names = dict.fromkeys(step_label(name, saga) for saga in sagas if saga.step(name))
     return " / ".join(names) or name_label(name)
 

@@ -95,7 +95,10 @@ def message(
 
 
 def settled_by_hand(executions: Iterable[SagaExecution]) -> frozenset[int]:
-    """Return the primary keys of the failed executions in which an operator resolved a step. Makes one query."""
+    """Return the primary keys of the failed executions in which an operator resolved a step of the current run.
+
+    Makes one query.
+    """
     failed = [execution.pk for execution in executions if execution.state is SagaState.FAILED]
     runs = StepRun.objects.using(database.alias()).filter(execution__in=failed, run=F("execution__run"))
     return frozenset(runs.filter(direction=Direction.RESOLVED).values_list("execution_id", flat=True))

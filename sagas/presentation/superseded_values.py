@@ -35,7 +35,10 @@ def load_superseded(pks: Iterable[int]) -> dict[int, Inputs | None]:
 
 
 def superseded_in(events: Iterable[SagaEvent]) -> Inputs:
-    """Return the values that the corrections among these events replaced, one mapping for each correction."""
+    """Return the input values that the corrections among these events replaced.
+
+    One mapping for each correction, from key to old value.
+    """
     return _replaced(event.data for event in events)
 
 

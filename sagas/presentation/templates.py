@@ -40,7 +40,11 @@ def fill(template: Any, contexts: Contexts, redactor: Redactor) -> str | None:
 
 
 def money(value: Any, currency: str) -> str:
-    """Format the amount in the active language, such as R$ 1.234,50. Raise ValueError or ArithmeticError if invalid."""
+    """Format the amount in the active language, such as R$ 1.234,50.
+
+    `value` is anything that Decimal reads; `currency` is a code such as BRL. Raises ValueError or ArithmeticError if
+    `value` is no finite number.
+    """
     # Use a plain space in every language, because people cannot type a no-break space.
     return format_currency(_finite(value), currency, "¤ #,##0.00", locale=_locale(), currency_digits=False)
 

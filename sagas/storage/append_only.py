@@ -82,7 +82,7 @@ NOT_ON_SQLITE = [
     "DROP TRIGGER sagas_steprun_unchanged",
 ]
 
-# Other databases get no triggers: check sagas.E003 rejects them for sagas, but a project may migrate them too.
+# Other databases get no triggers. Check sagas.E003 rejects them for sagas, but a project can still migrate them.
 GUARD = {"postgresql": POSTGRESQL, "sqlite": SQLITE}
 UNGUARD = {"postgresql": NOT_ON_POSTGRESQL, "sqlite": NOT_ON_SQLITE}
 

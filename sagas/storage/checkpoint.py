@@ -32,9 +32,10 @@ WHERE id = %(id)s AND version = %(version)s AND pending_request IS NULL
 RETURNING id
 """
 
-# Promise 1: attempt and position in one commit. Promise 8: only at our version. Promise 9: a checkpoint that settles,
-# or comes before the pivot, is not written over a pending request. While the owner goes on, due_at stays as it is, so
-# that PostgreSQL can update in place. A graceful shutdown decrements `recoveries` in advance: -1 becomes 0 here.
+# Promise 1: the attempt and the position are one commit. Promise 8: the row must be at our version. Promise 9: if a
+# request is pending, a checkpoint that gives the row back or comes before the pivot is not written. While the owner
+# continues, due_at does not change, so PostgreSQL can update in place. A graceful shutdown decrements `recoveries` in
+# advance: -1 becomes 0 here.
 GO_ON = """
 UPDATE sagas_execution SET
     version = version + 1, state = %(state)s, context = %(context)s, steps_completed = %(steps_completed)s,
@@ -47,7 +48,7 @@ WHERE id = %(execution_id)s AND version = %(version)s
 RETURNING version, pending_request, recoveries
 """
 
-# The same promises. Promise 2: parking gives the row back.
+# The same promises, for a checkpoint that gives the row back.
 PARK = """
 UPDATE sagas_execution SET
     version = version + 1, state = %(state)s, context = %(context)s, steps_completed = %(steps_completed)s,
@@ -63,7 +64,7 @@ WHERE id = %(execution_id)s AND version = %(version)s
 RETURNING version, pending_request, recoveries, due_at, finished_at
 """
 
-# Promise 1 on SQLite: the attempt, in the transaction of GO_ON or PARK.
+# Promise 1 on SQLite: insert the attempt in the transaction of GO_ON or PARK.
 INSERT_STEP_RUN = """
 INSERT INTO sagas_steprun (
     execution_id, sequence, id, step, direction, run, attempt, outcome, output, changes, error_type, error_message,
@@ -75,7 +76,7 @@ INSERT INTO sagas_steprun (
 )
 """
 
-# Promise 1 on PostgreSQL: GO_ON with the attempt, as one statement.
+# Promise 1 on PostgreSQL: GO_ON and the insert of the attempt as one statement.
 GO_ON_WITH_STEP_RUN = """
 WITH written AS (
     UPDATE sagas_execution SET
@@ -102,7 +103,7 @@ WITH written AS (
 SELECT version, pending_request, recoveries FROM written
 """
 
-# Promise 1 on PostgreSQL: PARK with the attempt, as one statement.
+# Promise 1 on PostgreSQL: PARK and the insert of the attempt as one statement.
 PARK_WITH_STEP_RUN = """
 WITH written AS (
     UPDATE sagas_execution SET

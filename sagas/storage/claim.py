@@ -37,8 +37,8 @@ WHERE saga_id = %(saga_id)s AND due_at <= {now}
 RETURNING *, {now} AS claimed_at
 """
 
-# The same promises, for as many executions as a worker has free threads. SKIP LOCKED passes over the rows that
-# another worker is claiming; SQLite has one writer at a time.
+# The same promises, for as many executions as a worker has free threads. SKIP LOCKED leaves out the rows that
+# another worker is claiming. SQLite needs no locks, because it has one writer at a time.
 CLAIM_DUE = {
     "postgresql": """
 WITH due AS MATERIALIZED (
@@ -115,7 +115,7 @@ RETURNING *, {now} AS claimed_at
 }
 
 # Promise 11: executions that have lost a worker are claimed separately from others. They are few, and have their own
-# index. `leased IN (1)` is how that index is written on SQLite, which compares the text.
+# index. SQLite uses the index only if the condition has the same text as the index: `leased IN (1)`.
 CLAIM_RECOVERED = {
     "postgresql": """
 WITH due AS MATERIALIZED (
@@ -218,7 +218,7 @@ RETURNING id, version
 """,
 }
 
-# Promise 2: an owner whose own code failed lets its lease run out, so that the next owner records its attempt.
+# Promise 2: after an error of its own, an owner ends its lease, so that the next owner records the attempt.
 EXPIRE = """
 UPDATE sagas_execution SET due_at = {now}, rank_at = CASE WHEN rank_at > {now} THEN {now} ELSE rank_at END
 WHERE id = %(id)s AND version = %(version)s AND leased

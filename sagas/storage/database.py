@@ -41,7 +41,7 @@ def connection() -> BaseDatabaseWrapper:
 
 
 def in_transaction() -> bool:
-    """Return whether a transaction is open. A test's own transaction does not count."""
+    """Return whether a transaction is open on the executions' database. A test's own transaction does not count."""
     here = connection()
     if here.in_atomic_block:
         return not _opened_by_a_test(here)
@@ -55,7 +55,10 @@ def in_tests_transaction() -> bool:
 
 
 def once_committed(function: Callable[[], None]) -> None:
-    """Call the function after the commit of the open transaction, or now if none is open."""
+    """Call the function after the commit of the open transaction, or now if none is open.
+
+    After a rollback the function is not called.
+    """
     if in_transaction():
         transaction.on_commit(function, using=alias())
     else:

@@ -22,7 +22,7 @@ from .sql import aware_time, column_parameters, due_parameters, execute, first_r
 CHANNEL = "sagas"
 
 # Promise 17: saga_id is unique. If no row is returned, the id is taken, by this start or by another.
-# On PostgreSQL the notification is sent with the commit, and not at all if no row was inserted.
+# PostgreSQL sends the notification at the commit, and only if a row was inserted.
 INSERT_EXECUTION = {
     "postgresql": """
 INSERT INTO sagas_execution (

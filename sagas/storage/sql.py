@@ -31,7 +31,7 @@ CLOCK_SQL = {
             "(statement_timestamp(){ahead} + make_interval(secs => %(due_in)s - priority * %(ageing)s))"
         ),
     },
-    # As Django writes times, with microseconds unless they are 0: SQLite compares them as texts.
+    # The same format as Django uses (microseconds only if not 0), because SQLite compares times as texts.
     "sqlite": {
         "now": "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{ahead}) || '000', '.000000', '')",
         "due_at": (
@@ -48,7 +48,7 @@ CLOCK_SQL = {
         ),
     },
 }
-# How far a test has moved the clock forward.
+# Added to each time if a test has moved the clock forward.
 AHEAD_SQL = {"postgresql": " + make_interval(secs => {seconds:.3f})", "sqlite": ", '+{seconds:.3f} seconds'"}
 
 MOST_CONNECTIONS = """
@@ -57,7 +57,10 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
 
 
 def most_connections() -> int:
-    """Return how many connections PostgreSQL allows to users other than its superusers. PostgreSQL only."""
+    """Return how many connections PostgreSQL allows to users other than its superusers.
+
+    Works only on PostgreSQL.
+    """
     row = execute(connection(), MOST_CONNECTIONS, {})
     return int(row[0])
 

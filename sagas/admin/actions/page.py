@@ -43,7 +43,7 @@ class OperationPage:
         self.personal = request.user.has_perm(PERSONAL)
 
     def response(self) -> HttpResponse:
-        """Return the response: the preview, a redirect after success, or the reason why the operation is blocked (409)."""
+        """Return the preview, a redirect after success, or the reason why the operation is blocked (409)."""
         try:
             return self.confirm_or_show_again() if self.request.method == "POST" else self.show()
         except CorrectionOnly as error:

@@ -45,7 +45,7 @@ class ExecutionList(ChangeList):
         self.more = len(found) > self.list_per_page
         counted = self.queryset.order_by().values("pk")[: COUNTED + 1].count()
         self.beyond_count = counted > COUNTED
-        # Django's "Select all" selects as many rows as `result_count` says.
+        # Beyond COUNTED, the count of this page makes Django hide "Select all".
         self.result_count = len(self.result_list) if self.beyond_count else counted
         self.show_full_result_count, self.full_result_count = False, None
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, self.more or self.page_num > 1

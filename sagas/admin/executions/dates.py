@@ -60,7 +60,7 @@ def level(parameters: Mapping[str, str]) -> Level | None:
 
     The parameters must have passed `check`.
     """
-    # Two index lookups; MIN and MAX in one query would scan all rows.
+    # These are two index lookups. MIN and MAX in one query would scan all rows.
     moments = SagaExecution.objects.values_list("created_at", flat=True)
     oldest, newest = moments.order_by("created_at").first(), moments.order_by("-created_at").first()
     if not (oldest and newest):

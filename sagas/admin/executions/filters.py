@@ -62,7 +62,7 @@ class StateFilter(admin.ListFilter):
         return ["state"]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """Yield "All" and each state."""
+        """Yield "All" and each state, as Django's filter template needs them."""
         yield {"selected": not self.states, "query_string": _query(changelist, "state", []), "display": _("All")}
         for state, word in STATES:
             others = [chosen for chosen in self.states if chosen != state]
@@ -107,7 +107,10 @@ class ChoiceFilter(ValueFilter):
         return self.options
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Filter by the value. Raise IncorrectLookupParameters for any other value: ignoring it would show everything."""
+        """Filter by the value.
+
+        Raises IncorrectLookupParameters for any other value, because ignoring it would show everything.
+        """
         if self.value() not in (None, *(value for value, _ in self.options)):
             raise IncorrectLookupParameters
         return super().queryset(request, queryset)
@@ -211,7 +214,7 @@ class ErrorFilter(ValueFilter):
         final_errors = _last_errors().filter(
             execution=OuterRef("pk"), run=OuterRef("run"), step=OuterRef("failed_step"), direction=Direction.ACTION
         )
-        # The database cannot estimate how common this error is, and would choose a bad plan.
+        # Count the matching errors first: the database cannot estimate the number and would choose a slow plan.
         matching = _last_errors().filter(error_type=value).values_list("execution", flat=True)
         newest = list(matching.order_by("-execution")[: RARE + 1])
         if len(newest) <= RARE:

@@ -71,7 +71,7 @@ def _shown(
     contexts = (execution.context, execution.input)
     seen = []
     for key, folded in references:
-        # References are stored case-folded; show the value as it was given.
+        # References are stored case-folded. Show the original value.
         given = (str(context[key]) for context in contexts if isinstance(context.get(key), (str, int)))
         value = next((each for each in given if normalize_reference(each) == folded), folded)
         seen.append((key, redactor({key: value})[key]))
