@@ -82,10 +82,10 @@ ICONS = {
 class OpenCompensation:
     """An open compensation as the page shows it.
 
-    `summary` says what the compensation does. `in_doubt` says so if it is not certain that there is anything to
+    `summary` says what the compensation does. `in_doubt` is a sentence if it is uncertain whether there is anything to
     compensate, else "". `held` is the reason of a hold. `answer` is the provider's last answer, and `hidden` means that
-    it cannot be redacted. `by_hand` says what staff can do. `about` has the customer and the references, as pairs of
-    label and value.
+    the answer cannot be redacted and is left out. `by_hand` says what staff can do. `about` has the customer and the
+    references, as pairs of label and value.
     """
 
     execution: SagaExecution

@@ -34,9 +34,11 @@ from .planner import Attempt, Hold, Move, Obey, Rest, RollBack, Settle, Wait
 class Checkpoint:
     """The history after an attempt or a decision, and the move that follows.
 
+    `obeyed` is the request that this checkpoint carries out. `cause` says who holds the row: "engine", "operator" or
+    "on_change". `keep_recoveries` keeps the number of recoveries, which is otherwise set to 0.
+
     `leave` gives the row back although the move could continue at once. `stay` keeps the row although the move would
-    give it back, because the move `then` or a request comes first. `obeyed` is the request that this checkpoint carries
-    out.
+    give it back, because the move `then` or a request comes first.
     """
 
     history: History

@@ -106,7 +106,7 @@ def _leaves_in_doubt(error: BaseException, uncertain_names: Sequence[str]) -> bo
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield the error and its causes.
 
-    Skip the causes of an error that says that the request was never sent: they say nothing about its effect.
+    An error that says that the request was never sent ends its chain: its causes say nothing about an effect.
     """
     waiting, seen = [error], set()
     while waiting:

@@ -143,7 +143,10 @@ class LeasedExecution:
         self.renewed = sent
 
     def interrupt(self, interruption: BaseException | None) -> None:
-        """Set `leaving` after an interruption or after `stop_at`, so that the next checkpoint gives the row back."""
+        """Keep the interruption, which `run` raises later, and decide whether the next checkpoint gives the row back.
+
+        It does after an interruption and after `stop_at`. Pass None if nothing interrupted the attempt.
+        """
         self.interruption = self.interruption or interruption
         self.leaving = self.leaving or interruption is not None or CLOCK.elapsed() >= self.stop_at
 

@@ -161,7 +161,7 @@ def move_on_request(saga: Saga, history: History, request: str, now: dt.datetime
 
 
 def verify_attempt(history: History, step: SagaStep) -> Attempt:
-    """Return an attempt of `step.verify` that an operator requested, even if it is not the next move."""
+    """Return an attempt of `step.verify` for an operator's request, although another move may be next."""
     number = facts_of(history)[step.name].counts.get(Direction.VERIFY, 0) + 1
     return Attempt(step, Direction.VERIFY, number, key_of(history, step.name, Direction.VERIFY))
 

@@ -140,7 +140,8 @@ class Update:
 
     `columns` has the new values, apart from `context`, which is JSON text. `parks` gives the row back, due in `due_in`
     seconds, None = never. `finished` means that the new state is final. `obeyed` is the request that this checkpoint
-    carries out. With `unless_requested`, nothing is written if there is another pending request.
+    carries out. `keep_recoveries` keeps the number of recoveries, which is otherwise set to 0. With `unless_requested`,
+    nothing is written if another request is pending.
     """
 
     columns: Mapping[str, Any]
@@ -217,10 +218,10 @@ def write_checkpoint(execution: SagaExecution, update: Update, attached: Attache
 
 
 def find_written(execution: SagaExecution, run: StepRun | None) -> Written | None:
-    """Return the result of a checkpoint whose answer was lost; None if it was not written (promise 10).
+    """Look up a checkpoint after its answer was lost: return its result, or None if it was not written (promise 10).
 
-    `run` is the step run of the checkpoint, found by its id. Without a step run the version tells, because only the
-    owner changes the version of a leased row.
+    `run` is the step run of the checkpoint, and its id identifies the checkpoint. Without a step run the version does,
+    because only the owner changes the version of a leased row.
     """
     if run:
         return find_step_run(execution.pk, run.pk)
@@ -231,9 +232,9 @@ def find_written(execution: SagaExecution, run: StepRun | None) -> Written | Non
 
 
 def find_step_run(pk: int, run_id: uuid.UUID) -> Written | None:
-    """Return the result of the checkpoint that stored the step run `run_id`; None if none did.
+    """Look up the checkpoint that stored the step run `run_id`: return its result, or None if there is none.
 
-    `pk` is the execution's primary key. If the row has changed since, the result has only the version.
+    `pk` is the primary key of the execution. If the row has changed since, the result has only the version.
     """
     sequence = StepRun.objects.using(alias()).filter(pk=run_id).values_list("sequence", flat=True).first()
     if sequence is None:

@@ -229,8 +229,9 @@ RETURNING id
 def claim(saga_id: str, *, worker: str, lease: float, priority: int) -> SagaExecution | None:
     """Claim one execution for `lease` seconds and return it (promise 8).
 
-    Returns None if the execution does not exist, is not due or has another owner. `worker` must be a new name, so that
-    `find_claimed` can recognise the claim. `priority` ranks the row again when the lease expires.
+    Returns None if the execution does not exist or is not due, also because another worker has claimed it. `worker`
+    must be a new name, so that `find_claimed` can identify the claim. `priority` decides the order if the lease
+    expires.
     """
     parameters = {"worker": worker, "saga_id": saga_id, **due_parameters(lease, priority)}
     claimed = _claimed(CLAIM, parameters)
@@ -238,7 +239,10 @@ def claim(saga_id: str, *, worker: str, lease: float, priority: int) -> SagaExec
 
 
 def find_claimed(saga_id: str, *, worker: str) -> SagaExecution | None:
-    """Return the execution if a `claim` whose answer was lost took place, otherwise None (promise 10)."""
+    """Look up a `claim` after its answer was lost: return the execution, or None if the claim did not happen.
+
+    The worker name identifies the claim (promise 10).
+    """
     rows: Any = SagaExecution.objects.using(alias()).filter(saga_id=saga_id, worker=worker, leased=True)
     found: SagaExecution | None = rows.annotate(claimed_at=CLOCK.now()).first()
     return found
@@ -274,9 +278,9 @@ def claim_due(
 
 
 def find_all_claimed(*, worker: str) -> list[SagaExecution]:
-    """Return the executions that a `claim_due` whose answer was lost took (promise 10).
+    """Look up a `claim_due` after its answer was lost: return the executions that it claimed (promise 10).
 
-    Correct only if no other claim used the name `worker`.
+    No other claim may have used the name `worker`.
     """
     rows: Any = SagaExecution.objects.using(alias()).leased_rows().filter(worker=worker)
     return list(rows.annotate(claimed_at=CLOCK.now()))

@@ -86,9 +86,9 @@ def insert_execution(execution: SagaExecution, references: Mapping[str, Any], *,
 
 
 def find_inserted(execution: SagaExecution) -> bool:
-    """Return whether an insert whose answer was lost took place; if so, set the columns that it wrote on `execution`.
+    """Look up an insert after its answer was lost: return whether it happened (promise 10).
 
-    The worker name tells, because each start uses its own (promise 10).
+    If so, set the primary key, the times and the version on `execution`. The worker name identifies the insert.
     """
     rows = SagaExecution.objects.using(alias()).filter(saga_id=execution.saga_id, worker=execution.worker, version=1)
     stored = rows.first()

@@ -27,8 +27,8 @@ WRONG_ID = _("Type %(sum)s.")
 class OperationForm(forms.Form):
     """The reason and the previewed version; for a refund also its amount.
 
-    Fields in `technical` are shown collapsed. `stored_field` is the field with a value that the saga stores: errors
-    about the context are shown there.
+    The page collapses the fields in `technical`. `stored_field` is the field that the saga stores in its context; the
+    page shows the errors of the context there.
     """
 
     technical: Sequence[str] = ()

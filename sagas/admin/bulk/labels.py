@@ -79,7 +79,10 @@ class BlockedGroup:
 
 
 def preview_context(preview: BulkPreview) -> dict[str, Any]:
-    """Return the template context of the preview of a bulk operation. The largest blocked group comes first."""
+    """Return the template context of the preview of a bulk operation.
+
+    The texts are in the active language. The largest group of blocked executions comes first.
+    """
     count = len(preview.rows)
     groups = dict(preview.refused)
     if preview.unreadable:

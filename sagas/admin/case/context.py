@@ -80,7 +80,10 @@ def load_details(pk: int, *, before: int | None = None) -> Details | None:
 
 
 def live_part(details: Details, redactor: Redactor) -> dict[str, Any]:
-    """Return the template context of the part that is updated while the execution runs."""
+    """Return the template context of the part that is updated while the execution runs.
+
+    All texts are redacted by `redactor`. "live" says whether the page should continue to update itself.
+    """
     view, execution = details.view, details.view.execution
     overview = overview_of(view, redactor)
     attempts = attempts_of(details.attempts, view.saga, redactor)

@@ -59,7 +59,7 @@ COLUMNS = {
 
 @admin.action(description=_("Export as CSV"), permissions=["export"])
 def export_selected(_model_admin: Any, request: HttpRequest, queryset: Any) -> HttpResponseBase:
-    """Export the selected rows as CSV."""
+    """Return the selected rows as a CSV file. Personal values are hidden unless the user may see them."""
     return _csv_response(request, queryset)
 
 
