@@ -76,7 +76,7 @@ check: $(STAMP) ## Check format, lint, types, layers, sizes, names, migrations a
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.house
+	$(BIN)/python -m tests.house --strict
 	$(MANAGE) makemigrations --check --dry-run
 	$(MANAGE) check
 

@@ -50,7 +50,10 @@ def analytics() -> Analytics:
 
 @cache
 def get_port(port: str) -> object:
-    """Return the provider of the port. Raise LookupError if there is no port with this name."""
+    """Return the provider of the port, as settings.INTEGRATIONS configures it.
+
+    Each process makes one provider for a port. Raise LookupError if there is no port with this name.
+    """
     if port not in PORTS:
         raise LookupError(f"There is no port {port!r}. Choose from {', '.join(PORTS)}.")
     choice = choose(port)

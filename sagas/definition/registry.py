@@ -12,7 +12,11 @@ _sagas: dict[str, Saga] = {}
 
 
 def register(saga: Saga) -> Saga:
-    """Register a saga under its name and return it. Raise DefinitionError if another saga has the name."""
+    """Register a saga under its name, and return it.
+
+    Workers, the API and the commands find sagas by name. Register them in the module `sagas` of an installed app, which
+    Django imports when it starts. Raise DefinitionError if another saga has the name.
+    """
     if not isinstance(saga, Saga):
         raise DefinitionError(f"register() requires a Saga, not a {type(saga).__name__}")
     if _sagas.setdefault(saga.name, saga) is not saga:
@@ -26,7 +30,10 @@ def unregister(name: str) -> None:
 
 
 def get_saga(name: str) -> Saga:
-    """Return the registered saga of that name. Raise UnknownSaga if there is none."""
+    """Return the registered saga of that name.
+
+    Raise UnknownSaga, which names the registered sagas, if there is none.
+    """
     try:
         return _sagas[name]
     except KeyError:

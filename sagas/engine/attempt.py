@@ -87,10 +87,7 @@ def new_step_run(
     decision: RetryDecision,
     finished_at: dt.datetime,
 ) -> StepRun:
-    """Return the unsaved row of this attempt, for the next version of the execution.
-
-    Its error message is redacted.
-    """
+    """Return the unsaved row of this attempt, with a redacted error message."""
     error = result.classification.error
     contexts = leased.execution.input, leased.context, result.discarded
     return StepRun(

@@ -62,10 +62,9 @@ def new_execution(
     priority: Priority | int | None,
     owner: Any = None,
 ) -> SagaExecution:
-    """Return an execution that is not stored yet.
+    """Return an unsaved execution. `saga_id` None = a random UUID; `priority` None = the saga's own.
 
-    `saga_id` None = a random UUID; `priority` None = the saga's own. Raises InvalidInput if id, input or priority is
-    not valid.
+    Raises InvalidInput if the id, the input or the priority is not valid.
     """
     given = given_text(context)
     text = _validated_text(saga, given)

@@ -23,8 +23,7 @@ from sagas.models import SagaEvent, SagaExecution
 from sagas.storage import database
 
 from .execution_view import ExecutionView
-from .formats import format_moment
-from .labels import step_label
+from .labels import format_moment, step_label
 from .redactor import Redactor
 from .step_status import StepStatus, describe_step
 

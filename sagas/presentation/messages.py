@@ -69,12 +69,9 @@ def message(
 ) -> str:
     """Return the message to the customer in the active language.
 
-    If an effect was not undone, or if the provider refused a step, the message says this first. Personal values are
-    shown only if `redactor` shows them.
-
-    Pass `history` if it is loaded. Without it, the message omits the reason of a failure unless the row alone proves
-    that the failed step had no effect. `by_hand` means that an operator resolved steps of the run; without the history,
-    a failed execution then gets a general message.
+    What was not undone, or refused, comes first. Pass `history` if it is loaded: without it, the message omits the
+    reason of a failure unless the row alone proves that the failed step had no effect. `by_hand` = an operator resolved
+    steps of the run; without the history, a failed execution then gets a general message.
     """
     state = customer_state(execution)
     general = str(MESSAGES[state])

@@ -41,7 +41,10 @@ def connection() -> BaseDatabaseWrapper:
 
 
 def in_transaction() -> bool:
-    """Return whether a transaction is open on the executions' database. A test's own transaction does not count."""
+    """Return whether a transaction is open on the executions' database in this thread.
+
+    A test's own transaction does not count. Without autocommit, a transaction is always open.
+    """
     here = connection()
     if here.in_atomic_block:
         return not _opened_by_a_test(here)

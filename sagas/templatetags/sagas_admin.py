@@ -9,8 +9,7 @@ from django import template
 from django.utils.translation import gettext_lazy as _
 
 from sagas.models import SagaExecution
-from sagas.presentation.formats import format_moment
-from sagas.presentation.labels import name_label
+from sagas.presentation.labels import format_moment, name_label
 
 register = template.Library()
 

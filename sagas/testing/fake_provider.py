@@ -104,7 +104,10 @@ class FakeProvider:
         self._listeners.append(listener)
 
     def effects(self, execution: SagaExecution) -> Mapping[str, Effect]:
-        """Return the effects of the execution's current run, by step. `due` is False for steps that made no call."""
+        """Return the effects of the execution's current run, by step name.
+
+        `due` is False for the steps that made no call.
+        """
         entries = self._ledger.entries()
         known = {match["step"] for entry in entries if (match := SAGA_KEY.fullmatch(entry.key))}
         known |= {name for name in execution.plan if _entries_of(execution, name, entries)}

@@ -44,7 +44,10 @@ class Ledger:
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """Open an exclusive transaction."""
+        """Open an exclusive transaction on the ledger's file.
+
+        It commits at the end of the block and rolls back on an exception. Other processes wait up to 30 s for it.
+        """
         with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as rows:
             rows.execute("BEGIN IMMEDIATE")
             with rows:

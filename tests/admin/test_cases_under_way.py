@@ -8,7 +8,7 @@ from sagas import SagaState
 from sagas.conf import get_settings
 from sagas.definition.states import Direction
 from sagas.models import SagaExecution
-from sagas.presentation.formats import format_moment
+from sagas.presentation.labels import format_moment
 from tests.support import new_id
 from tests.support.bookings import BOOKING
 

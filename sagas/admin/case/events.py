@@ -13,8 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.definition.saga import Saga
 from sagas.models import STATES, SagaEvent
-from sagas.presentation.formats import format_moment
-from sagas.presentation.labels import name_label, step_label
+from sagas.presentation.labels import format_moment, name_label, step_label
 from sagas.presentation.redactor import Redactor
 
 Kind = SagaEvent.Kind

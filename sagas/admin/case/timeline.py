@@ -15,8 +15,7 @@ from sagas.definition.saga import Saga
 from sagas.definition.states import Direction, Ending, Outcome
 from sagas.models import StepRun
 from sagas.presentation.execution_view import ExecutionView
-from sagas.presentation.formats import format_moment, format_span
-from sagas.presentation.labels import step_label
+from sagas.presentation.labels import format_moment, format_span, step_label
 from sagas.presentation.overview import error_text
 from sagas.presentation.redactor import Redactor
 
