@@ -13,7 +13,7 @@ from sagas.presentation.labels import format_moment, name_label
 
 register = template.Library()
 
-HELD = ("held", _("Held"))
+HELD = ("held", _("On hold"))
 
 
 @register.inclusion_tag("admin/sagas/_state.html")

@@ -311,8 +311,8 @@ def test_progress_tells_each_group_and_each_row_and_how_it_stands_now(support, f
 
     said = words(support.get(followed))
     assert "2 of 5 finished All 5 Waiting 0 Running 3 Succeeded 0 Failed 0 Need attention 1 Not done 1" in said
-    assert "f-0 Not done: it has changed since you looked at it. Look again, then decide. Held" in said
-    assert re.search(r"f-1 Done at \S+ [ap]\.m\. Held f-2 Done at \S+ [ap]\.m\. Pending", said)
+    assert "f-0 Not done: it has changed since you looked at it. Look again, then decide. On hold" in said
+    assert re.search(r"f-1 Done at \S+ [ap]\.m\. On hold f-2 Done at \S+ [ap]\.m\. Pending", said)
     drain()
     assert "5 of 5 finished" in words(support.get(followed))
 

@@ -54,7 +54,7 @@ def test_each_line_tells_how_far_it_is_and_when_it_goes_on(supervisor):
     assert told == {
         "failed": ["Failed 1 of 2 done Failed: B", "0 minutes ago"],
         "waiting": ["In progress step 1 of 1", "0 minutes ago Next attempt in 59 minutes"],
-        "held": ["Held Needs attention step 1 of 1", "0 minutes ago"],
+        "held": ["On hold Needs attention step 1 of 1", "0 minutes ago"],
         "in-hand": ["In progress step 1 of 1", "0 minutes ago Running"],
         "compensating": ["Undoing 1 of 2 done Failed: B", "0 minutes ago Next attempt in 59 minutes"],
     }

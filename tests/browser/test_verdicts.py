@@ -203,7 +203,7 @@ SITUATIONS = [
     Situation(
         "a booking that a person holds",
         held,
-        "Held",
+        "On hold",
         "On hold, by ana. Nothing goes on until someone releases it.",
         "bad",
         {"To do": ["Invoice is on hold.", *unbegun(STEPS["create_booking"][1:])]},
