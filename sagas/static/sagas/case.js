@@ -1,6 +1,6 @@
 "use strict";
 
-// Keeps the file of a case up to date while its execution goes on. Without it there is the link "Refresh".
+// Refreshes the page of a case while its execution runs. Without JavaScript, the link "Refresh" does it.
 (() => {
   const OFTEN = 2000;
   const SELDOM = 30000;
@@ -8,7 +8,7 @@
   let tag = live.dataset.tag;
   let pause = OFTEN;
 
-  // Whoever has unfolded something, or is in a form, is reading or writing there.
+  // Do not replace a part that the reader has unfolded or is typing in.
   const isInUse = () =>
     live.querySelector("details[open]") !== null ||
     (document.activeElement !== null && live.contains(document.activeElement) && document.activeElement.closest("form") !== null) ||
@@ -23,7 +23,7 @@
     (alike || part).focus({ preventScroll: true });
   };
 
-  // Part by part, and only what differs: a new verdict is read out, and the rest stays as it is.
+  // Replace only the parts that differ, so that a screen reader announces only a new diagnosis.
   const take = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const part of fresh.querySelectorAll("[data-part]")) {
