@@ -156,7 +156,7 @@ def test_while_money_is_given_back_the_customer_is_asked_not_to_pay_again(plant)
     plant("email", "send", "refuse")
     plant("payments", "refund", "fail_before", remaining=9)
 
-    execution = pay(max_seconds=0.5)
+    execution = pay(max_seconds=3)
 
     assert execution.state is SagaState.COMPENSATING
     assert sentences(execution, COLLECT_PAYMENT_SAGA)[0] == "R$ 420.00 is being refunded."
