@@ -31,7 +31,7 @@ class Part(NamedTuple):
 
 
 def problem_of(wording: Any, keys: Collection[str]) -> str:
-    """Return "" if `wording` maps some of these keys to valid templates.
+    """Return "" if each key of `wording` is one of `keys` and its template is valid.
 
     Otherwise return the problem, as the end of a sentence.
     """

@@ -206,7 +206,7 @@ def _stored_output(returned: Any) -> dict[str, Any] | None:
 
 
 def _by_direction(attempt: Attempt, classification: Classification) -> Classification:
-    """Adjust the outcome.
+    """Adjust the outcome for `verify` and for transactional steps.
 
     An error of `verify` leaves the step in doubt. A failed transactional step had no effect, because its transaction is
     rolled back.

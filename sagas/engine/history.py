@@ -25,7 +25,8 @@ IN_DOUBT = frozenset({Outcome.UNCERTAIN, Outcome.PENDING})
 class PastAttempt:
     """One attempt of the current run.
 
-    `sequence` is the version of the execution that its checkpoint wrote. `lost` means that its worker lost the lease.
+    `sequence` is the version of the execution after the attempt's checkpoint. `lost` means that the worker lost the
+    lease during the attempt.
     """
 
     sequence: int

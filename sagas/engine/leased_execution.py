@@ -77,12 +77,13 @@ def load_history(execution: SagaExecution, attempts: tuple[PastAttempt, ...] | N
 class LeasedExecution:
     """One execution, from the claim to the checkpoint that gives it back.
 
-    `sent` and `renewed` are monotonic times: when the claim and the last renewal were sent. After `stop_at`, a time of
-    CLOCK, the next attempt's checkpoint gives the row back; `leaving` means that this is decided. `interruption` is the
-    exception that `run` raises then. `when_stuck` is called if the attempt's thread is given up as stuck.
+    `sent` and `renewed` are monotonic times: when the claim and the last renewal were sent. After `stop_at`, a time
+    of CLOCK, the next attempt's checkpoint gives the row back; `leaving` is true once that is decided, and
+    `interruption` is the exception that `run` raises after it. `when_stuck` is called if the attempt's thread is
+    given up as stuck.
 
-    `moment` is the database's time of the claim. The monotonic clock continues it, so that hosts with different clocks
-    agree on what is due.
+    `moment` is the database's time of the claim. The time now is `moment` plus the monotonic time since then, so that
+    hosts with different clocks agree on what is due.
     """
 
     def __init__(self, execution: SagaExecution, saga: Saga, *, sent: float, moment: dt.datetime) -> None:

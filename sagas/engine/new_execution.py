@@ -30,8 +30,8 @@ from .leased_execution import worker_name
 def saga_for(saga_name: str, steps: Sequence[SagaStep] | None) -> Saga:
     """Return the saga to run: the registered one, or one made of `steps`.
 
-    Steps without a saga of their own get the schema and other properties of the registered saga, if there is one.
-    Raises UnknownSaga without steps if the name is not registered, and DefinitionError if `steps` is a saga of another
+    A plain list of steps gets the schema and other properties of the registered saga, if there is one. Raises
+    UnknownSaga if `steps` is None and the name is not registered; DefinitionError if `steps` is a saga with another
     name.
     """
     if steps is None:

@@ -27,8 +27,9 @@ POLL_SECONDS = 0.5
 class ProgressReporter:
     """A context manager that prints one line for each attempt that ends, in order.
 
-    A signal announces the attempts of this process. A thread polls the database every POLL_SECONDS for the attempts of
-    other processes. `waiting` also reports a new worker. `anew` also reports the attempts before the block.
+    The Django signal `step_ended` announces the attempts of this process. A thread polls the database every
+    POLL_SECONDS for the attempts of other processes. With `waiting`, it also reports a new worker. With `anew`, it
+    also reports the attempts that ended before the `with` block.
     """
 
     def __init__(self, saga_id: str, say: Callable[[str], None], *, waiting: bool = False, anew: bool = False) -> None:

@@ -56,7 +56,7 @@ class InFlight:
 
 
 def in_flight(executions: models.QuerySet[SagaExecution]) -> list[InFlight]:
-    """Group unfinished executions by saga and plan. Workers will hold the executions with a missing step."""
+    """Group unfinished executions by saga and plan."""
     # Read the plan as text, because one unreadable plan would otherwise make the whole query fail.
     plan = Cast("plan", models.TextField())
     rows = executions.order_by("saga_name").values_list("saga_name", plan).annotate(count=models.Count("id"))

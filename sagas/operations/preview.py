@@ -160,7 +160,7 @@ def _answered(history: History, asked: Collection[str], outcome: Outcome) -> His
 
 
 def _way_on(view: ExecutionView) -> list[Call]:
-    """Return all remaining calls if no call fails. Leave out a repeated verify."""
+    """Return the calls that remain, assuming that none fails. List a verify only once."""
     saga, history = view.saga, view.history
     move = planner.next_move(saga, history, planner.FOREVER) if saga else None
     if isinstance(move, RollBack):

@@ -59,7 +59,7 @@ def _locale() -> str:
 
 
 def amount(key: str, contexts: Contexts) -> tuple[Decimal, str]:
-    """Return the amount under `key` and its currency code, from the first context that has each.
+    """Return the amount under `key` and its currency code; each comes from the first context that has it.
 
     The currency is the setting CURRENCY if no context names one. Raises LookupError, ValueError or ArithmeticError if
     there is no valid amount.

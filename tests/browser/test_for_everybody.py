@@ -23,7 +23,7 @@ def too_late():
 
 
 def not_given_back():
-    """Return a payment that the gateway does not refund."""
+    """Create an execution whose refund the gateway refuses."""
     return begun("collect_payment", Fault("email", "send", REFUSED), Fault("payments", "refund", REFUSED))
 
 

@@ -59,7 +59,8 @@ class Progress:
         }
         self._booking_saga, self._payment_saga = (found.get(saga_id) for saga_id in ids)
         self._sagas = [saga for saga in (self._booking_saga, self._payment_saga) if saga]
-        # Read the booking last. One transaction writes an execution and its booking, so the booking is never outdated.
+        # Read the booking last. One transaction writes an execution and its booking, so the booking is at least as
+        # new as the execution.
         self.sale = Booking.objects.get(pk=booking.pk)
 
     @property
@@ -84,7 +85,7 @@ class Progress:
 
     @cached_property
     def payment(self) -> SagaProgress | None:
-        """The progress of the last payment, or None if there is none. The headline can say that it was refunded."""
+        """The progress of the last payment, or None if there is none. A refunded payment has its own headline."""
         state = headlines.PAYMENT_STATES[PaymentStatus(self.sale.payment_status)]
         shown = SagaProgress(state, str(headlines.PAYMENT_HEADLINES[state])) if self.sale.payment_saga_id else None
         if self._payment_saga:

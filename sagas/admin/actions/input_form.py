@@ -26,7 +26,7 @@ SOME_HIDDEN = _("Values that are hidden from your role are not shown, and are ke
 class InputForm(forms.Form):
     """The current input, for a correction.
 
-    Unless `personal`, personal values are not shown; they are kept unless the user types new ones.
+    If `personal` is false, personal values are not shown, and a field left empty keeps its value.
     """
 
     def __init__(self, saga: Saga, execution: SagaExecution, *, personal: bool, data: Any = None) -> None:

@@ -90,7 +90,7 @@ def live_part(details: Details, redactor: Redactor) -> dict[str, Any]:
     runs = by_run(attempts)
     shown, more = details.attempts, None
     if len(shown) < details.attempt_count:
-        # The numbers for "show older attempts"; `before` is the sequence at which the older ones end.
+        # The numbers for "show older attempts": the older attempts have a sequence number below `before`.
         older = shown[0].sequence if len(shown) == ATTEMPTS_SHOWN else 0
         more = {"shown": len(shown), "all": details.attempt_count, "before": older}
     return {
