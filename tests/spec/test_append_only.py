@@ -121,7 +121,7 @@ def test_the_history_of_an_unfinished_saga_cannot_be_deleted(unfinished, model):
 
 @ON_POSTGRESQL
 def test_an_unfinished_execution_cannot_be_deleted(unfinished):
-    assert rejection(unfinished.delete).endswith("the history of an unfinished saga is not deleted")
+    assert rejection(unfinished.delete).endswith("the history of an unfinished execution cannot be deleted")
     assert SagaExecution.objects.filter(pk=unfinished.pk).exists()
 
 
