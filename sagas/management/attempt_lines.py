@@ -30,7 +30,7 @@ ENDINGS = {
     Ending.REFUSED: "",
     Ending.SPENT: " (no retry is left)",
     Ending.IMPATIENT: " (it was waited for long enough)",
-    Ending.POISON: " (it keeps killing its worker)",
+    Ending.POISON: " (it keeps crashing its worker)",
 }
 
 
